@@ -1,0 +1,89 @@
+"""How many bytes a release still needs on a device's disks: one arithmetic for preflight, plan and stage."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Required:
+    """Bytes that staging adds, by what they are for.
+
+    Attributes:
+        image_bytes: the image as pulled (compressed) plus unpacked, on Docker's filesystem.
+        checkpoint_bytes: checkpoint files not there yet, on the state filesystem.
+        reserve_bytes: what must stay free on each filesystem (the device class's reserve.disk_bytes).
+    """
+
+    image_bytes: int
+    checkpoint_bytes: int
+    reserve_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Everything, the reserve once: what one shared filesystem must have free."""
+        return self.image_bytes + self.checkpoint_bytes + self.reserve_bytes
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """One filesystem that cannot take its part. ``free_bytes`` None: the free space could not be read."""
+
+    filesystem: str
+    required_bytes: int
+    free_bytes: int | None
+
+
+def required_bytes(
+    release: Mapping[str, Any], *, image_present: bool = False, checkpoint_present_bytes: int = 0
+) -> Required:
+    """Return what staging ``release`` (docs/interfaces.md) will add to the disks.
+
+    Docker holds a layer's compressed copy while it unpacks it, and the containerd image store keeps both,
+    so an absent image costs compressed × (1 + the class's image_unpack_ratio). A wholly present release
+    requires nothing: the reserve is asked for only where something is to be written.
+
+    Args:
+        release: the release document.
+        image_present: the image of the lock's digest is already in Docker's store.
+        checkpoint_present_bytes: bytes of the checkpoint already on disk, partial downloads included.
+    """
+    lock, device_class = release["lock"], release["device_class"]
+    compressed = int(lock["image"]["compressed_bytes"])
+    image = 0 if image_present else math.ceil(compressed * (1 + float(device_class["image_unpack_ratio"])))
+    checkpoint = max(0, int(lock["checkpoint"]["total_bytes"]) - checkpoint_present_bytes)
+    reserve = int(device_class["reserve"]["disk_bytes"]) if image or checkpoint else 0
+    return Required(image, checkpoint, reserve)
+
+
+def shortfalls(
+    required: Required,
+    *,
+    state_free_bytes: int | None,
+    docker_free_bytes: int | None,
+    same_filesystem: bool | None,
+) -> list[Shortfall]:
+    """Return the filesystems that lack room; empty means everything fits.
+
+    ``same_filesystem`` None (unknown) is judged as shared, the stricter reading; unknown free space is a
+    shortfall of whatever is to be written there.
+    """
+    if same_filesystem is False:
+        wanted = [
+            ("state", required.checkpoint_bytes, state_free_bytes),
+            ("docker", required.image_bytes, docker_free_bytes),
+        ]
+    else:
+        known = [free for free in (state_free_bytes, docker_free_bytes) if free is not None]
+        shared_free = min(known) if len(known) == 2 else None
+        wanted = [("state and docker", required.image_bytes + required.checkpoint_bytes, shared_free)]
+    return [
+        Shortfall(name, size + required.reserve_bytes, free)
+        for name, size, free in wanted
+        if size and (free is None or free < size + required.reserve_bytes)
+    ]
