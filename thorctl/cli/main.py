@@ -1,0 +1,167 @@
+"""The entry point: finds the verb, runs it, prints its Result once, exits with its code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from thorctl import __version__
+from thorctl.cli.context import Context, find_project
+from thorctl.errors import ThorError
+from thorctl.result import Exit, Problem, Result
+
+# Verb -> its promise. The module thorctl.cli.<verb> is imported when the verb is called: `thorctl --help`
+# must not pay for asyncssh and docker.
+VERBS = {
+    "chat": "Talk to a device's model; thinking and answer are shown apart.",
+    "doctor": "Check this machine: tools, keys, inventory, engine. Changes nothing.",
+    "lock": "Resolve a profile to exact bytes: image digest, commit, files with SHA-256.",
+    "logs": "Show the engine's or the agent's log of a device.",
+    "release": "Show what a release is made of.",
+    "render": "Write the files that would run on a device, without touching one.",
+    "sim": "Simulated devices on this machine: up, down, list, inventory.",
+    "smoke": "Ask the running models the known questions and judge the answers.",
+    "status": "Show every device: release, state, engine, model, health. Changes nothing.",
+}
+
+
+class Verbs(click.Group):
+    """Loads a verb's module on demand; an unknown verb lists the valid ones."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names of all verbs, sorted."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command ``cmd_name``, or None."""
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"thorctl.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not input
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of verbs, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(VERBS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, but an unknown verb is answered with the list of verbs."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            raise click.UsageError(
+                f"No such command {args[0]!r}. Commands: {', '.join(self.list_commands(ctx))}.", ctx
+            ) from None
+
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(cls=Verbs, context_settings=CONTEXT_SETTINGS)
+@click.version_option(__version__, prog_name="thorctl")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of text.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks on stderr.")
+@click.option(
+    "-i",
+    "--inventory",
+    type=click.Path(path_type=Path),
+    envvar="THORCTL_INVENTORY",
+    help="Ansible inventory. [default: inventory/ of the project, else the running simulation's]",
+)
+@click.option(
+    "--project",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    envvar="THORCTL_PROJECT",
+    help="The folder with deploy/ and playbooks/. [default: the nearest one above]",
+)
+@click.pass_context
+def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, project: Path | None) -> None:
+    """Put a large language model on a fleet of Jetson Thor devices, and keep it well there.
+
+    \b
+    Try it without a device:       make demo
+    See what a fleet is doing:     thorctl status
+    Preview what would run:        thorctl render tiny-qwable --out /tmp/preview
+    """
+    ctx.obj = Context(
+        project=project or find_project(Path.cwd()),
+        json=as_json,
+        quiet=quiet,
+        messages=Console(stderr=True, quiet=quiet),
+        inventory=inventory,
+    )
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Prints a result: data to stdout, problems to stderr."""
+    if as_json:
+        click.echo(json.dumps(result.envelope(), indent=2, ensure_ascii=False))
+        return
+    if isinstance(result.view, str):
+        click.echo(result.view)
+    elif result.view is not None:
+        Console(soft_wrap=False).print(result.view)
+    messages = Console(stderr=True, highlight=False)
+    for problem in result.errors:
+        where = f"{problem.device}: " if problem.device else ""
+        messages.print(f"[bold red]error[/] [dim]{problem.code}[/]  {where}", end="")
+        messages.print(problem.message, markup=False)
+        messages.print("  what to do: ", style="bold", end="")
+        messages.print(problem.remedy, markup=False)
+
+
+def usage_result(error: click.ClickException, command: str) -> Result:
+    """A usage error as a Result: even an early failure speaks JSON."""
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx else "thorctl"
+    problem = Problem("usage", error.format_message(), f"See `{path} --help`.")
+    return Result(command, errors=(problem,), exit_code=Exit.USAGE)
+
+
+def wants_json(arguments: list[str]) -> bool:
+    """Whether ``--json`` was asked for; read from the words, since parsing may be what failed."""
+    return "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+
+
+def run(arguments: list[str]) -> Result | None:
+    """Runs one command line. None when click has printed all there is to say (help, version)."""
+    command = next((word for word in arguments if word in VERBS), "thorctl")
+    # --json is accepted anywhere on the line: people put it last.
+    words = [word for word in arguments if word != "--json"] if wants_json(arguments) else arguments
+    words = ["--json", *words] if wants_json(arguments) else words
+    try:
+        value: Any = cli.main(args=words, prog_name="thorctl", standalone_mode=False)
+    except ThorError as error:
+        return Result.failure(command, error)
+    except click.exceptions.Abort:
+        problem = Problem("interrupted", "Stopped by you.", "Run it again: every step can be repeated.")
+        return Result(command, errors=(problem,), exit_code=130)
+    except click.ClickException as error:
+        return usage_result(error, command)
+    return value if isinstance(value, Result) else None
+
+
+def main() -> None:
+    """``thorctl``."""
+    arguments = sys.argv[1:]
+    if not arguments:
+        arguments = ["--help"]
+    result = run(arguments)
+    if result is None:
+        sys.exit(Exit.SUCCESS)
+    try:
+        show(result, wants_json(arguments))
+    except BrokenPipeError:
+        # `thorctl status | head`: the reader has gone; the verdict is still the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(result.exit_code)

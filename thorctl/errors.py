@@ -1,0 +1,25 @@
+"""The one exception that reaches a user: what went wrong, under a stable code, and what to do about it."""
+
+from __future__ import annotations
+
+
+class ThorError(Exception):
+    """A failure with a remedy.
+
+    Attributes:
+        code: stable, machine-readable word, such as ``lock_mismatch``.
+        message: what is wrong, one sentence.
+        remedy: what to do next, one sentence; names the command where one fixes it.
+        device: the device it concerns, or None.
+        exit_code: what the process exits with (docs: DESIGN.md section 6).
+    """
+
+    def __init__(
+        self, code: str, message: str, remedy: str, *, device: str | None = None, exit_code: int = 1
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        self.device = device
+        self.exit_code = exit_code

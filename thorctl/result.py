@@ -1,0 +1,87 @@
+"""What a command returns, and the JSON envelope around it.
+
+A command computes and returns; only ``thorctl.cli.main`` prints. The envelope is versioned: its keys are
+pinned by tests/unit/test_result.py, and changes are additions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from thorctl.errors import ThorError
+
+SCHEMA = 1
+Status = Literal["success", "partial", "error"]
+
+
+class Exit(IntEnum):
+    """Exit codes of ``thorctl``."""
+
+    SUCCESS = 0
+    ERROR = 1
+    USAGE = 2
+    PARTIAL = 3
+    LEASED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that went wrong, on one device or none in particular."""
+
+    code: str
+    message: str
+    remedy: str
+    device: str | None = None
+
+    @classmethod
+    def of(cls, error: ThorError) -> Problem:
+        """The problem that an exception carries."""
+        return cls(error.code, error.message, error.remedy, error.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of a command.
+
+    ``view`` is what a person is shown on stdout: a rich renderable, a string, or None for nothing. ``data``
+    is what a program gets; it must be plain JSON.
+    """
+
+    command: str
+    data: dict[str, Any] = field(default_factory=dict)
+    errors: tuple[Problem, ...] = ()
+    exit_code: int = Exit.SUCCESS
+    view: object = None
+
+    @property
+    def status(self) -> Status:
+        """``success``, ``partial`` (some devices) or ``error``."""
+        if self.exit_code == Exit.SUCCESS:
+            return "success"
+        return "partial" if self.exit_code == Exit.PARTIAL else "error"
+
+    def envelope(self) -> dict[str, Any]:
+        """The JSON object of DESIGN.md section 6."""
+        return {
+            "schema": SCHEMA,
+            "command": self.command,
+            "status": self.status,
+            "exit_code": int(self.exit_code),
+            "data": self.data,
+            "errors": [asdict(problem) for problem in self.errors],
+        }
+
+    @classmethod
+    def failure(cls, command: str, error: ThorError) -> Result:
+        """What an exception becomes."""
+        return cls(command, errors=(Problem.of(error),), exit_code=error.exit_code)
+
+
+def exit_code_for(good: int, bad: int) -> int:
+    """The exit code of a command over many devices: all, some or none went well."""
+    if bad == 0:
+        return Exit.SUCCESS
+    return Exit.PARTIAL if good else Exit.ERROR
