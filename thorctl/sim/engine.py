@@ -1,0 +1,63 @@
+"""Finds the Docker engine: DOCKER_HOST, the default socket, then the one that ``scripts/engine`` runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import docker
+from docker.errors import DockerException
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from docker import DockerClient
+
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+OWN_SOCKET = "unix:///run/thorctl/docker.sock"
+REQUEST_TIMEOUT_SECONDS = (
+    900  # a commit or a push of a layer of a few hundred MB answers only when it is done
+)
+PING_TIMEOUT_SECONDS = 10  # as scripts/engine
+
+
+def candidates(environment: Mapping[str, str]) -> Iterator[str]:
+    """The addresses to try, in order (docs/interfaces.md, Simulation)."""
+    chosen = environment.get("DOCKER_HOST")
+    if chosen:
+        yield chosen
+    yield DEFAULT_SOCKET
+    yield OWN_SOCKET
+
+
+def connect(environment: Mapping[str, str] | None = None) -> DockerClient:
+    """A client of the first engine that answers.
+
+    Raises:
+        ThorError: ``docker_unavailable`` where none does.
+    """
+    tried = []
+    for address in candidates(os.environ if environment is None else environment):
+        tried.append(address)
+        if _answers(address):
+            return docker.DockerClient(base_url=address, timeout=REQUEST_TIMEOUT_SECONDS)
+    raise ThorError(
+        "docker_unavailable",
+        f"no Docker engine answers at {', '.join(tried)}",
+        "start one with: scripts/engine start",
+    )
+
+
+def _answers(address: str) -> bool:
+    try:
+        client = docker.DockerClient(base_url=address, timeout=PING_TIMEOUT_SECONDS)
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (DockerException, OSError):
+        return False
+    finally:
+        client.close()
