@@ -1,0 +1,39 @@
+"""`docker info --format '{{json .}}'`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DockerInfo:
+    """A Docker engine that answered; ``image_store`` is 'containerd' or 'docker' (its own graph driver)."""
+
+    version: str
+    storage_driver: str | None
+    image_store: str
+    default_runtime: str | None
+    runtimes: list[str]
+    root_directory: str | None
+
+
+def parse_info(text: str | None) -> DockerInfo | None:
+    """Parse the JSON; None also for the empty shell that the client prints when no engine answers."""
+    try:
+        info: Any = json.loads(text or "")
+    except ValueError:
+        return None
+    if not isinstance(info, dict) or not info.get("ServerVersion"):
+        return None
+    status = info.get("DriverStatus") or []
+    snapshotter = any("io.containerd.snapshotter" in str(value) for pair in status for value in pair)
+    return DockerInfo(
+        version=str(info["ServerVersion"]),
+        storage_driver=info.get("Driver") or None,
+        image_store="containerd" if snapshotter else "docker",
+        default_runtime=info.get("DefaultRuntime") or None,
+        runtimes=sorted(info.get("Runtimes") or {}),
+        root_directory=info.get("DockerRootDir") or None,
+    )
