@@ -34,7 +34,7 @@ pass_context = click.make_pass_decorator(Context)
 
 
 def find_project(start: Path) -> Path:
-    """The nearest folder at or above ``start`` with ``deploy/profiles``; else the checkout this package is in."""
+    """The nearest folder at or above ``start`` with ``deploy/profiles``; else this package's checkout."""
     for folder in (start, *start.parents):
         if (folder / "deploy" / "profiles").is_dir():
             return folder

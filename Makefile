@@ -1,0 +1,54 @@
+# make help lists what there is. Everything sets up what it needs; nothing is repeated that is done.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+SHELL := /bin/sh
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## A simulated Jetson Thor, provisioned and serving (DEVICES=n for more than one)
+	@scripts/demo up
+
+.PHONY: demo-down
+demo-down: ## Remove all that the demo made
+	@scripts/demo down
+
+.PHONY: bootstrap
+bootstrap: ## The environment for development: system packages and .venv
+	@scripts/bootstrap test
+
+.PHONY: lint
+lint: bootstrap ## ruff, mypy, import rules, ansible-lint, yamllint, shellcheck
+	@scripts/lint
+
+.PHONY: test
+test: lint ## Lint and all tests; what CI runs
+	@$(BIN)/python -m pytest
+
+.PHONY: unit
+unit: bootstrap ## The tests that need no simulated device
+	@$(BIN)/python -m pytest -m "not sim"
+
+.PHONY: test-all
+test-all: test ## All of it, also what is too long for CI
+
+.PHONY: bench-converge
+bench-converge: bootstrap ## Time of a first and of a second site.yml, and their ratio
+	@$(BIN)/python -m tests.bench.bench_converge
+
+.PHONY: docs
+docs: bootstrap ## Write the generated parts of docs/
+	@$(BIN)/python -m thorctl.cli_reference --write
+
+.PHONY: requirements
+requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header -q -o requirements/thorctl.lock
+	uv pip compile pyproject.toml --group build --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q -o requirements/dev.lock
+
+.PHONY: clean
+clean: ## Remove the environment and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .ansible
