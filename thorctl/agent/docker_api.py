@@ -1,0 +1,148 @@
+"""Docker's Engine API over its unix socket: only the calls the agent needs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from thorctl.agent.outcome import AgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+ANSWER_SECONDS = 30.0
+PULL_SILENCE_SECONDS = 600.0  # extracting one 10 GB layer prints nothing for minutes on some storage drivers
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class DockerApi:
+    """A client without state. Every method raises ``AgentError("docker_unavailable")`` if nothing answers."""
+
+    def __init__(self, socket_path: str) -> None:
+        self.socket_path = socket_path
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any | None:
+        """GET a JSON document; None on 404."""
+        status, body = self._call("GET", path, query)
+        if status == http.client.NOT_FOUND:
+            return None
+        return self._checked(status, body, path)
+
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> bool:
+        """DELETE; False on 404 (was not there)."""
+        status, body = self._call("DELETE", path, query)
+        if status == http.client.NOT_FOUND:
+            return False
+        self._checked(status, body, path)
+        return True
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """``docker image inspect`` of ``repository@sha256:…``; None if absent."""
+        found: dict[str, Any] | None = self.get(f"/images/{quote(reference, safe='/:@')}/json")
+        return found
+
+    def images(self) -> list[dict[str, Any]]:
+        """All images: ``Id``, ``RepoDigests``, ``Size`` (bytes) …"""
+        found: list[dict[str, Any]] = self.get("/images/json", {"digests": "1"}) or []
+        return found
+
+    def container(self, name: str) -> dict[str, Any] | None:
+        """``docker inspect`` of a container; None if absent."""
+        found: dict[str, Any] | None = self.get(f"/containers/{quote(name)}/json")
+        return found
+
+    def info(self) -> dict[str, Any]:
+        """``docker info``."""
+        found: dict[str, Any] = self.get("/info") or {}
+        return found
+
+    def pull(self, repository: str, digest: str, headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Pull by digest; yields Docker's progress objects as they come (an ``error`` key ends the pull).
+
+        Args:
+            repository: ``host:port/name`` without tag.
+            digest: ``sha256:…``.
+            headers: extra request headers; the place for ``X-Registry-Auth``.
+        """
+        query = {"fromImage": repository, "tag": digest}
+        connection = _UnixConnection(self.socket_path, PULL_SILENCE_SECONDS)
+        try:
+            response = self._send(connection, "POST", "/images/create", query, headers)
+            if response.status != http.client.OK:
+                yield {"error": _message(response.read()), "status_code": response.status}
+                return
+            for line in response:
+                if line.strip():
+                    yield json.loads(line)
+        except (OSError, http.client.HTTPException, ValueError) as broken:
+            yield {"error": f"the connection to Docker broke: {broken}"}
+        finally:
+            connection.close()
+
+    def _call(self, method: str, path: str, query: Mapping[str, str] | None) -> tuple[int, bytes]:
+        connection = _UnixConnection(self.socket_path, ANSWER_SECONDS)
+        try:
+            response = self._send(connection, method, path, query, {})
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as broken:
+            raise self._unavailable(str(broken)) from broken
+        finally:
+            connection.close()
+
+    def _send(
+        self,
+        connection: _UnixConnection,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> http.client.HTTPResponse:
+        target = path + (f"?{urlencode(query)}" if query else "")
+        try:
+            # Without a version in the path the engine answers in its own newest one.
+            connection.request(method, target, headers=dict(headers))
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as broken:
+            raise self._unavailable(str(broken)) from broken
+
+    def _checked(self, status: int, body: bytes, path: str) -> Any:
+        if status >= http.client.BAD_REQUEST:
+            raise self._unavailable(f"{path}: HTTP {status}: {_message(body)}")
+        return json.loads(body) if body.strip() else None
+
+    def _unavailable(self, why: str) -> AgentError:
+        return AgentError(
+            "docker_unavailable",
+            f"Docker does not answer on {self.socket_path}: {why}",
+            "Look at `systemctl status docker` and `journalctl -u docker` on the device.",
+        )
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()
+
+
+def socket_from(environment: Mapping[str, str], root: Path) -> str:
+    """The socket: ``DOCKER_HOST`` if it names one, else Docker's own place below the root."""
+    host = environment.get("DOCKER_HOST", "")
+    if host.startswith("unix://"):
+        return host.removeprefix("unix://")
+    return os.fspath(root / "var/run/docker.sock")

@@ -1,0 +1,36 @@
+"""Who asks: the name a lease and the event log carry."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEVICE = "device"  # the device acting for itself: deadline timer, recovery at boot; no lease stops it
+
+
+@dataclass(frozen=True)
+class Holder:
+    """``name`` as in leases (``user@host``); ``host`` is where the operator sits."""
+
+    name: str
+    host: str
+
+    @property
+    def is_device(self) -> bool:
+        """True if the device itself acts."""
+        return self.name == DEVICE
+
+
+def holder_from(named: str | None, environment: Mapping[str, str]) -> Holder:
+    """The holder given by ``--holder``, else the SSH login's user and address, else root and this host."""
+    here = socket.gethostname()
+    connection = environment.get("SSH_CONNECTION", "").split()
+    host = connection[0] if connection else here
+    if named:
+        return Holder(named, named.partition("@")[2] or host)
+    user = environment.get("SUDO_USER") or (environment.get("USER") if connection else None) or "root"
+    return Holder(f"{user}@{host}", host)

@@ -1,0 +1,95 @@
+"""What a verb gives back: an ``Outcome``, or an ``AgentError`` raised. Only ``__main__`` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_BAD_STATE = 2
+EXIT_BUSY = 3
+
+_EXIT_OF = {
+    "bad_call": EXIT_BAD_STATE,
+    "bad_state": EXIT_BAD_STATE,
+    "not_staged": EXIT_BAD_STATE,
+    "release_invalid": EXIT_BAD_STATE,
+    "smoke_missing": EXIT_BAD_STATE,
+    "nothing_to_roll_back": EXIT_BAD_STATE,
+    "busy": EXIT_BUSY,
+    "leased": EXIT_BUSY,
+    "held": EXIT_BUSY,
+}
+
+
+class AgentError(Exception):
+    """A verb's failure, under a stable code (docs/interfaces.md lists them).
+
+    Attributes:
+        code: stable word, such as ``disk_too_small``; it decides the exit code.
+        message: what is wrong, one sentence.
+        remedy: what to do next, one sentence.
+        details: facts for machines and for the curious (JSON-serialisable).
+        data: the verb's data as far as known, e.g. the generations of a smoke that did not pass.
+        changed: whether something on the device differs from before the call.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        remedy: str,
+        *,
+        details: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+        changed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        self.details = details or {}
+        self.data = data or {}
+        self.changed = changed
+
+    @property
+    def exit_code(self) -> int:
+        """1 failed, 2 bad call or bad state, 3 busy."""
+        return _EXIT_OF.get(self.code, EXIT_FAILED)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verb's result. ``error`` set means failed; raising ``AgentError`` comes to the same."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    changed: bool = False
+    error: AgentError | None = None
+
+    @classmethod
+    def of_error(cls, error: AgentError) -> Outcome:
+        """The outcome a raised error stands for."""
+        return cls(data=error.data, changed=error.changed, error=error)
+
+    @property
+    def exit_code(self) -> int:
+        """What the process exits with."""
+        return self.error.exit_code if self.error else EXIT_DONE
+
+    def document(self, verb: str) -> dict[str, Any]:
+        """The one JSON object on stdout."""
+        error = self.error and {
+            "code": self.error.code,
+            "message": self.error.message,
+            "remedy": self.error.remedy,
+            "details": self.error.details,
+        }
+        return {
+            "schema": 1,
+            "verb": verb,
+            "ok": self.error is None,
+            "changed": self.changed,
+            "data": self.data,
+            "error": error,
+        }

@@ -1,0 +1,92 @@
+"""Where everything lies on a device, below an injectable root (``--root``; a temporary directory in tests)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENGINE_UNIT = "thor-engine.service"
+ENGINE_CONTAINER = "thor-engine"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of DESIGN.md section 4. ``root`` is ``/`` on a device."""
+
+    root: Path
+
+    def at(self, absolute: str) -> Path:
+        """An absolute path of the device, below the root: ``at("/etc/os-release")``."""
+        return self.root / absolute.lstrip("/")
+
+    @property
+    def device_json(self) -> Path:
+        """Class, site, name of this device; written by Ansible."""
+        return self.at("/etc/thor/device.json")
+
+    @property
+    def state_dir(self) -> Path:
+        """All that survives a reboot."""
+        return self.at("/var/lib/thor")
+
+    @property
+    def releases(self) -> Path:
+        """One directory per staged release."""
+        return self.state_dir / "releases"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One directory per checkpoint commit, shared by releases."""
+        return self.state_dir / "checkpoints"
+
+    @property
+    def cache(self) -> Path:
+        """Compile caches of the engine: survive restarts and releases."""
+        return self.state_dir / "cache"
+
+    @property
+    def journal(self) -> Path:
+        """The state: current, previous, target, deadline."""
+        return self.state_dir / "state.json"
+
+    @property
+    def events(self) -> Path:
+        """Who did what when, JSON lines, size-capped."""
+        return self.state_dir / "events.jsonl"
+
+    @property
+    def smoke_json(self) -> Path:
+        """The last smoke."""
+        return self.state_dir / "smoke.json"
+
+    @property
+    def run_dir(self) -> Path:
+        """All that a reboot clears (a tmpfs)."""
+        return self.at("/run/thor")
+
+    @property
+    def progress_json(self) -> Path:
+        """What the verb at work has done so far; absent when none works."""
+        return self.run_dir / "progress.json"
+
+    @property
+    def lease_json(self) -> Path:
+        """One operator's right to change this device."""
+        return self.run_dir / "lease"
+
+    @property
+    def hold_json(self) -> Path:
+        """The device's own veto."""
+        return self.run_dir / "hold"
+
+    @property
+    def engine_unit(self) -> Path:
+        """The installed unit: byte copy of the current release's file."""
+        return self.at("/etc/systemd/system") / ENGINE_UNIT
+
+    def release_dir(self, release_id: str) -> Path:
+        """Where a staged release's files lie."""
+        return self.releases / release_id
