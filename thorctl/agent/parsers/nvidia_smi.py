@@ -31,7 +31,7 @@ def parse_gpu(csv: str | None) -> Gpu | None:
 
 
 def parse_process_memory(csv: str | None) -> int | None:
-    """Sum used memory of `--query-compute-apps=pid,process_name,used_memory` (csv,noheader,nounits), in bytes.
+    """Sum used bytes of `--query-compute-apps=pid,process_name,used_memory --format=csv,noheader,nounits`.
 
     The one real GPU memory figure on a Thor. None if a line has no number: a sum with a hole is no sum.
     """

@@ -1,0 +1,70 @@
+"""What a streamed chat completion said: pure, from the data of its events to one record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DONE = "[DONE]"
+
+
+@dataclass
+class Reply:
+    """A streamed answer as far as it came.
+
+    Attributes:
+        reasoning, content: the deltas joined.
+        tokens: usage.completion_tokens of the last chunk that had usage.
+        finish_reason: of the first choice.
+        ended: [DONE] came.
+        error: the error object's message, or why the stream broke.
+        seconds: how long it took, filled in by the client.
+    """
+
+    reasoning: str = ""
+    content: str = ""
+    tokens: int | None = None
+    finish_reason: str | None = None
+    ended: bool = False
+    error: str | None = None
+    seconds: float = 0.0
+
+    def read(self, events: Iterable[str]) -> None:
+        """Take in events until [DONE], an error, or the end of the stream."""
+        for data in events:
+            if data.strip() == DONE:
+                self.ended = True
+                return
+            try:
+                chunk: Any = json.loads(data)
+            except ValueError:
+                self.error = f"an event is not JSON: {data[:200]!r}"
+                return
+            # vLLM puts a failure of a started stream into its body; the status was 200 long before.
+            if not isinstance(chunk, dict) or chunk.get("error") or chunk.get("object") == "error":
+                self.error = error_message(chunk)
+                return
+            self._take(chunk)
+
+    def _take(self, chunk: dict[str, Any]) -> None:
+        usage = chunk.get("usage")
+        if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
+            self.tokens = usage["completion_tokens"]
+        for choice in chunk.get("choices") or []:
+            delta = choice.get("delta") or {}
+            # 0.19 to 0.32 stream `reasoning`; older and other engines `reasoning_content`.
+            self.reasoning += delta.get("reasoning") or delta.get("reasoning_content") or ""
+            self.content += delta.get("content") or ""
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+
+
+def error_message(body: object) -> str:
+    """Return the message of an OpenAI-style error document, whichever way it is nested."""
+    inner = body.get("error") if isinstance(body, dict) and body.get("error") else body
+    if isinstance(inner, dict) and inner.get("message"):
+        return str(inner["message"])[:500]
+    return json.dumps(inner, ensure_ascii=False)[:500]

@@ -1,0 +1,105 @@
+"""The engine's HTTP API on the loopback: ready or not, which models, one streamed chat generation."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent import sse
+from thorctl.agent.chat_stream import Reply, error_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOST = "127.0.0.1"
+_PROBE_SECONDS = 10.0
+# Longest line read at once; a chat chunk is well under a kilobyte, logprobs included.
+_LINE_BYTES = 4 * 1024 * 1024
+_FAULTS = (OSError, http.client.HTTPException, ValueError)
+
+
+@dataclass(frozen=True)
+class EngineClient:
+    """An engine on a port of this host.
+
+    Attributes:
+        port: the profile's serve.port.
+        api_key: VLLM_API_KEY of the device's secrets, if it has one.
+    """
+
+    port: int
+    api_key: str | None = None
+
+    def healthy(self) -> bool:
+        """Return whether GET /health answers 200; a refused connection is not healthy, not an error."""
+        try:
+            return self._get("/health")[0] == 200
+        except _FAULTS:
+            return False
+
+    def models(self) -> list[str] | None:
+        """Return the names under which models are served; None if the engine gave no such list."""
+        try:
+            status, body = self._get("/v1/models")
+            document: Any = json.loads(body)
+            return [str(card["id"]) for card in document["data"]] if status == 200 else None
+        except (*_FAULTS, KeyError, TypeError):
+            return None
+
+    def chat(self, body: dict[str, Any], *, silence_seconds: float, total_seconds: float) -> Reply:
+        """POST one streamed chat completion and read it to its end; whatever goes wrong stands in ``error``.
+
+        Args:
+            body: the request; streaming and usage are added here.
+            silence_seconds: longest wait for the next piece.
+            total_seconds: longest time for the whole answer: a stream that drips for ever ends here.
+        """
+        reply = Reply()
+        started = time.monotonic()
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=silence_seconds)
+        try:
+            request = {**body, "stream": True, "stream_options": {"include_usage": True}}
+            connection.request("POST", "/v1/chat/completions", json.dumps(request), self._headers())
+            response = connection.getresponse()
+            if response.status != 200:
+                reply.error = f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
+            else:
+                reply.read(sse.events(_lines(response, started + total_seconds, total_seconds)))
+        except TimeoutError as late:
+            reply.error = str(late) if str(late) != "timed out" else f"silent for {silence_seconds:g} s"
+        except _FAULTS as fault:
+            reply.error = f"the connection broke: {fault or type(fault).__name__}"
+        finally:
+            connection.close()
+        reply.seconds = time.monotonic() - started
+        return reply
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=_PROBE_SECONDS)
+        try:
+            connection.request("GET", path, headers=self._headers())
+            response = connection.getresponse()
+            return response.status, response.read(_LINE_BYTES)
+        finally:
+            connection.close()
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        return {**headers, "Authorization": f"Bearer {self.api_key}"} if self.api_key else headers
+
+
+def _lines(response: http.client.HTTPResponse, deadline: float, total_seconds: float) -> Iterator[bytes]:
+    while line := response.readline(_LINE_BYTES):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not finished after {total_seconds:g} s")
+        yield line
+
+
+def _refusal(body: bytes) -> str:
+    try:
+        return error_message(json.loads(body))
+    except ValueError:
+        return body[:500].decode("utf-8", errors="replace").strip() or "no body"
