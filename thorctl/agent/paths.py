@@ -1,4 +1,4 @@
-"""Where everything lies on a device, below an injectable root (``--root``; a temporary directory in tests)."""
+"""Where everything lies on a device, below an injectable root (`--root`; a temporary one in tests)."""
 
 from __future__ import annotations
 

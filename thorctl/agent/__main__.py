@@ -1,0 +1,63 @@
+"""``thor-agent``: parse, dispatch, print one JSON object, exit 0/1/2/3 (docs/interfaces.md "The device")."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from thorctl.agent import signals
+from thorctl.agent.arguments import parser
+from thorctl.agent.clock import Clock
+from thorctl.agent.context import Context
+from thorctl.agent.dispatch import dispatch
+from thorctl.agent.docker_api import DockerApi, socket_from
+from thorctl.agent.files import Files
+from thorctl.agent.holder import holder_from
+from thorctl.agent.logs import make_logger
+from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.paths import Paths
+from thorctl.agent.progress import Progress
+from thorctl.agent.runner import Runner
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def make_context(args: argparse.Namespace) -> Context:
+    """The real world: this machine's clock, programs, files and Docker engine."""
+    paths = Paths(args.root)
+    clock = Clock()
+    return Context(
+        paths=paths,
+        runner=Runner(),
+        clock=clock,
+        files=Files(),
+        docker=DockerApi(socket_from(os.environ, args.root)),
+        holder=holder_from(args.holder, os.environ),
+        log=make_logger(as_json=args.json_logs),
+        progress=Progress(paths, clock, args.verb),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    verb = "?"
+    try:
+        args = parser().parse_args(argv)
+        verb = args.verb
+        signals.install()
+        outcome = dispatch(make_context(args), args)
+    except AgentError as bad_call:
+        outcome = Outcome.of_error(bad_call)
+    # The caller may be gone (lost SSH connection): the work is done all the same.
+    with suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(outcome.document(verb), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    return outcome.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The command line of ``thor-agent``, as argparse sees it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from thorctl.agent.outcome import AgentError
+
+LEASE_SECONDS = 3600
+DEADLINE_SECONDS = (
+    3600  # long enough for a smoke and a person's second look, short enough for one night shift
+)
+KEEP_RELEASES = 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise AgentError("bad_call", f"{self.prog}: {message}", f"See `{self.prog} --help`.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole surface (docs/interfaces.md "The device")."""
+    top = _Parser(prog="thor-agent", description="Release states, verification and smoke test of one device.")
+    top.add_argument("--root", type=Path, default=Path("/"), help="directory that stands for / (default: /)")
+    top.add_argument("--holder", help="who asks (default: the SSH login's user@address)")
+    top.add_argument("--json-logs", action="store_true", help="log lines on stderr as JSON objects")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+
+    verbs.add_parser("facts", help="what this device is; reads only")
+    preflight = verbs.add_parser("preflight", help="can this device take the release; reads only")
+    _release_file(preflight)
+    preflight.add_argument("--skip", default="", metavar="NAME,…", help="failures to turn into warnings")
+    plan = verbs.add_parser("plan", help="what stage and activate would do; changes nothing")
+    _release_file(plan)
+    stage = verbs.add_parser(
+        "stage", help="put all bytes of a release on the device; nothing that runs changes"
+    )
+    _release_file(stage)
+    activate = verbs.add_parser("activate", help="switch to a staged release, on trial")
+    activate.add_argument("id", metavar="ID")
+    activate.add_argument(
+        "--deadline", type=int, default=DEADLINE_SECONDS, metavar="SECONDS", help="length of the trial"
+    )
+    smoke = verbs.add_parser("smoke", help="generate text with the running release and judge it")
+    smoke.add_argument("id", metavar="ID", nargs="?")
+    commit = verbs.add_parser("commit", help="keep the release on trial")
+    commit.add_argument("id", metavar="ID", nargs="?")
+    commit.add_argument("--without-smoke", action="store_true", help="though no smoke has passed")
+    rollback = verbs.add_parser(
+        "rollback", help="leave the release on trial, or the committed one; no network"
+    )
+    rollback.add_argument("id", metavar="ID", nargs="?", help="the release to leave")
+    rollback.add_argument("--reason", default="", metavar="TEXT")
+    # What the deadline's timer passes: act only if the device is still where it was when the timer was set.
+    rollback.add_argument("--only-in", metavar="STATE:NUMBER", help=argparse.SUPPRESS)
+    recover = verbs.add_parser("recover", help="finish what a crash or reboot interrupted (runs at boot)")
+    recover.add_argument(
+        "--committed", metavar="ID|none", help="after journal_corrupt: the release that is committed here"
+    )
+    verbs.add_parser("status", help="where this device stands; reads only, never waits")
+    gc = verbs.add_parser("gc", help="delete releases, checkpoints and images that no state needs")
+    gc.add_argument(
+        "--keep", type=int, default=KEEP_RELEASES, metavar="N", help="staged releases to keep besides"
+    )
+    gc.add_argument("--dry-run", action="store_true", help="only say what would go")
+    _lease_and_hold(verbs)
+    return top
+
+
+def _release_file(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--release", required=True, metavar="FILE|-", help="the release document; - is stdin")
+
+
+def _lease_and_hold(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    lease = verbs.add_parser("lease", help="one operator's right to change this device")
+    lease.add_argument("action", choices=["take", "give", "show"])
+    lease.add_argument("--reason", default="", metavar="TEXT")
+    lease.add_argument("--ttl", type=int, default=LEASE_SECONDS, metavar="SECONDS")
+    lease.add_argument("--force", action="store_true", help="also over another holder's lease")
+    hold = verbs.add_parser("hold", help="the device's own veto against activation")
+    hold.add_argument("action", choices=["set", "clear", "show"])
+    hold.add_argument("reason", nargs="?", default="")

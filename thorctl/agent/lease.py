@@ -1,0 +1,76 @@
+"""``lease take|give|show``: one operator's right to change this device, with holder, reason and expiry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.clock import as_seconds, as_text
+from thorctl.agent.files import read_json
+from thorctl.agent.outcome import AgentError, Outcome
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.context import Context
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Take (or renew), give back or show the lease. Giving another's lease back needs ``--force``."""
+    present = current(ctx)
+    if args.action == "show":
+        return Outcome({"lease": present})
+    if present and present["holder"] != ctx.holder.name and not args.force:
+        raise _leased(present)
+    if args.action == "give":
+        ctx.files.remove(ctx.paths.lease_json)
+        return Outcome({"lease": None}, changed=present is not None)
+    if args.ttl <= 0:
+        raise AgentError(
+            "bad_call", f"--ttl {args.ttl}: must be positive.", "Give the seconds it is to last."
+        )
+    now = ctx.clock.now()
+    lease = {
+        "holder": ctx.holder.name,
+        "host": ctx.holder.host,
+        "reason": args.reason,
+        "taken_at": as_text(now),
+        "expires_at": as_text(now + args.ttl),
+    }
+    ctx.files.write_json(ctx.paths.lease_json, lease)
+    return Outcome({"lease": lease}, changed=True)
+
+
+def current(ctx: Context) -> dict[str, Any] | None:
+    """The unexpired lease, or None. An unreadable one counts as held by nobody known, until the next boot.
+
+    /run is memory: what stands there unreadable was put there by hand, and refusing is the safe answer.
+    """
+    try:
+        lease = read_json(ctx.paths.lease_json)
+        if lease is None or as_seconds(lease["expires_at"]) <= ctx.clock.now():
+            return None
+        return {key: lease[key] for key in ("holder", "host", "reason", "taken_at", "expires_at")}
+    except (ValueError, KeyError, TypeError):
+        return {
+            "holder": "?",
+            "host": "?",
+            "reason": "unreadable lease",
+            "taken_at": None,
+            "expires_at": None,
+        }
+
+
+def check(ctx: Context) -> None:
+    """Raise ``leased`` if an unexpired lease belongs to another holder."""
+    present = current(ctx)
+    if present and present["holder"] != ctx.holder.name:
+        raise _leased(present)
+
+
+def _leased(lease: dict[str, Any]) -> AgentError:
+    return AgentError(
+        "leased",
+        f"{lease['holder']} holds this device until {lease['expires_at']}: {lease['reason'] or 'no reason given'}.",
+        f"Ask {lease['holder']}, wait for the expiry, or `thor-agent lease take --force`.",
+        details={"lease": lease},
+    )

@@ -1,0 +1,54 @@
+"""Which verbs there are, where each lives and which lock it takes. One verb, one module with ``run(ctx, args)``."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.outcome import Outcome
+
+STATE_LOCK = "lock"  # the journal and what runs
+STAGE_LOCK = "stage.lock"  # bytes on disk: a rollback never waits for a download
+
+
+@dataclass(frozen=True)
+class Verb:
+    """``locks``: taken in this order, none for a reading verb. ``wait_seconds``: patience for them."""
+
+    name: str
+    locks: tuple[str, ...] = ()
+    leased: bool = True
+
+    @property
+    def reads_only(self) -> bool:
+        """True if it changes nothing: no lock, no lease, no event."""
+        return not self.locks
+
+    def load(self) -> Callable[[Context, argparse.Namespace], Outcome]:
+        """The verb's function; imported only when asked for, so that status starts fast."""
+        module = importlib.import_module(f"thorctl.agent.{self.name}")
+        return cast("Callable[[Context, argparse.Namespace], Outcome]", module.run)
+
+
+_ALL = (
+    Verb("facts"),
+    Verb("preflight"),
+    Verb("plan"),
+    Verb("status"),
+    Verb("stage", (STAGE_LOCK,)),
+    Verb("activate", (STATE_LOCK,)),
+    Verb("smoke", (STATE_LOCK,)),
+    Verb("commit", (STATE_LOCK,)),
+    Verb("rollback", (STATE_LOCK,)),
+    Verb("recover", (STATE_LOCK,), leased=False),
+    Verb("gc", (STATE_LOCK, STAGE_LOCK)),
+    Verb("lease", ("lease.lock",), leased=False),
+    Verb("hold", ("hold.lock",), leased=False),
+)
+VERBS = {verb.name: verb for verb in _ALL}

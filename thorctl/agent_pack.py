@@ -1,0 +1,40 @@
+"""Packs the device agent into one zipapp with reproducible bytes: same sources, same file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import thorctl
+
+PACKAGE = Path(thorctl.__file__).parent
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest: no build time in the bytes
+SHEBANG = b"#!/usr/bin/env python3\n"
+MAIN = b"import sys\nfrom thorctl.agent.__main__ import main\nsys.exit(main())\n"
+
+
+def build(out: Path) -> Path:
+    """Write the zipapp to ``out`` (executable, replaced atomically) and return it.
+
+    Raises:
+        OSError: could not be written.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.new")
+    with temporary.open("wb") as file:
+        file.write(SHEBANG)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, content in sorted(_entries().items()):
+                entry = zipfile.ZipInfo(name, FIXED_TIME)
+                entry.external_attr = 0o644 << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, content)
+    temporary.chmod(0o755)
+    return temporary.replace(out)
+
+
+def _entries() -> dict[str, bytes]:
+    entries = {"__main__.py": MAIN, "thorctl/__init__.py": (PACKAGE / "__init__.py").read_bytes()}
+    for source in (PACKAGE / "agent").rglob("*.py"):
+        entries[f"thorctl/{source.relative_to(PACKAGE).as_posix()}"] = source.read_bytes()
+    return entries
