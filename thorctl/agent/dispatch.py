@@ -39,12 +39,12 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
         return Outcome.of_error(stopped)
     except Exception as unforeseen:
         ctx.log.exception("unforeseen")
-        failed = AgentError(
+        bug = AgentError(
             "internal",
             f"{type(unforeseen).__name__}: {unforeseen}",
             "The traceback is on stderr. `thor-agent status` says where the device stands.",
         )
-        return Outcome.of_error(failed)
+        return Outcome.of_error(bug)
 
 
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:

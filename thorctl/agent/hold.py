@@ -1,4 +1,4 @@
-"""``hold set REASON|clear|show``: the device's own veto. It delays activation, never staging nor a rollback."""
+"""``hold set REASON|clear|show``: the device's own veto. It delays activation, not staging or a rollback."""
 
 from __future__ import annotations
 

@@ -68,9 +68,10 @@ def check(ctx: Context) -> None:
 
 
 def _leased(lease: dict[str, Any]) -> AgentError:
+    reason = lease["reason"] or "no reason given"
     return AgentError(
         "leased",
-        f"{lease['holder']} holds this device until {lease['expires_at']}: {lease['reason'] or 'no reason given'}.",
+        f"{lease['holder']} holds this device until {lease['expires_at']}: {reason}.",
         f"Ask {lease['holder']}, wait for the expiry, or `thor-agent lease take --force`.",
         details={"lease": lease},
     )

@@ -1,4 +1,4 @@
-"""Mutual exclusion on the device: flock on files in /run/thor. The kernel frees them when the process dies."""
+"""Mutual exclusion on the device: flock on files in /run/thor. The kernel frees them when a process dies."""
 
 from __future__ import annotations
 

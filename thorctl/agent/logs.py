@@ -1,4 +1,4 @@
-"""Messages for people (or, with --json-logs, for machines) on stderr. Stdout belongs to the one JSON object."""
+"""Messages for people (with --json-logs, for machines) on stderr. Stdout belongs to the one JSON object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which verbs there are, where each lives and which lock it takes. One verb, one module with ``run(ctx, args)``."""
+"""Which verbs there are and which lock each takes. One verb, one module with ``run(ctx, args)``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGE_LOCK = "stage.lock"  # bytes on disk: a rollback never waits for a downloa
 
 @dataclass(frozen=True)
 class Verb:
-    """``locks``: taken in this order, none for a reading verb. ``wait_seconds``: patience for them."""
+    """``locks``: taken in this order, none for a reading verb. ``leased``: refused under another's lease."""
 
     name: str
     locks: tuple[str, ...] = ()
