@@ -1,0 +1,147 @@
+"""Device classes: what a device must be and offer, from ``deploy/device_classes/<name>.yml``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from thorctl import schema
+from thorctl.errors import ThorError
+from thorctl.serve_options import check_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+# uname -m -> the platform an image is made for.
+PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+
+Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.=,-]*$", max_length=64)]
+
+
+class L4t(schema.Model):
+    """The range of Jetson Linux releases; quoted, since 38.10 is not a number."""
+
+    minimum: Version = Field(description="The oldest release that is accepted.")
+    below: Version = Field(description="The first release that is no longer accepted.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if version_key(self.minimum) >= version_key(self.below):
+            raise ValueError(f"minimum {self.minimum} is not below {self.below}")
+        return self
+
+
+class Container(schema.Model):
+    """Flags of ``docker run`` that depend on the machine, not on the model."""
+
+    runtime: Word | None = Field(description="--runtime: `nvidia` on a real Thor.")
+    gpus: Word | None = Field(description='--gpus: "all" on a real Thor.')
+    ipc: Literal["private", "host"] = Field(description="--ipc. `host` takes /dev/shm as the device has it.")
+    shm_size: Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[bkmg]?$")] | None = Field(
+        description="--shm-size; null with `ipc: host`."
+    )
+    ulimits: dict[str, str] = Field(
+        default_factory=dict, description='--ulimit name=value. A reduced host may refuse memlock "-1".'
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="Variables the container runtime reads, such as NVIDIA_VISIBLE_DEVICES.",
+    )
+
+    @field_validator("ulimits")
+    @classmethod
+    def _ulimits(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, limit in value.items():
+            if not re.fullmatch(r"[a-z]+", name) or not re.fullmatch(r"-1|\d+(:(-1|\d+))?", limit):
+                raise ValueError(f'ulimit {name}: {limit!r} is not a number, "-1" or "soft:hard"')
+        return value
+
+    @field_validator("environment")
+    @classmethod
+    def _environment(cls, value: dict[str, str]) -> dict[str, str]:
+        check_environment(value)
+        return value
+
+    @model_validator(mode="after")
+    def _shared_memory(self) -> Self:
+        if (self.ipc == "host") != (self.shm_size is None):
+            raise ValueError("shm_size is null with ipc: host, and a size with ipc: private")
+        return self
+
+
+class Reserve(schema.Model):
+    """What must stay free for the rest of the machine."""
+
+    memory_bytes: int = Field(ge=0)
+    disk_bytes: int = Field(ge=0, description="On each filesystem that staging writes to.")
+
+
+class DeviceClass(schema.Model):
+    """What a device must be and offer."""
+
+    schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
+    name: schema.Name = Field(description="The file's name without .yml.")
+    description: str = Field(min_length=1, description="One sentence.")
+    architectures: tuple[Literal["x86_64", "aarch64"], ...] = Field(
+        min_length=1, description="As `uname -m`."
+    )
+    soc: Word | None = Field(description="Must stand in the device tree's `compatible`; null = not asked.")
+    l4t: L4t
+    memory_minimum_bytes: int = Field(gt=0, description="MemTotal must reach this.")
+    power_modes: tuple[Word, ...] = Field(description="Names of `nvpmodel` modes a device may be in.")
+    power_mode_default: Word | None = Field(description="What thor_host sets; null = leave alone.")
+    container: Container
+    reserve: Reserve
+    image_unpack_ratio: float = Field(ge=1, description="Unpacked bytes / compressed bytes of the image.")
+    free_page_cache: bool = Field(
+        description="sync + drop_caches before start and after stop: a Thor's GPU takes page cache for used."
+    )
+
+    @model_validator(mode="after")
+    def _default_is_a_mode(self) -> Self:
+        if self.power_mode_default is not None and self.power_mode_default not in self.power_modes:
+            raise ValueError(f"power_mode_default {self.power_mode_default} is none of power_modes")
+        return self
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """Image platforms its devices can run."""
+        return tuple(PLATFORMS[architecture] for architecture in self.architectures)
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """``38.4.0`` as numbers, for comparison."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def names(deploy: Path) -> list[str]:
+    """Names of all device classes of a project, sorted."""
+    return sorted(path.stem for path in (deploy / "device_classes").glob("*.yml"))
+
+
+def load(deploy: Path, name: str) -> DeviceClass:
+    """Reads ``deploy/device_classes/<name>.yml``.
+
+    Raises:
+        ThorError: ``device_class_unknown``, ``device_class_invalid``, ``yaml_malformed``.
+    """
+    known = names(deploy)
+    if name not in known:
+        raise ThorError(
+            "device_class_unknown",
+            f"There is no device class {name!r}.",
+            f"Device classes: {', '.join(known) or 'none yet'}, in {deploy / 'device_classes'}.",
+        )
+    path = deploy / "device_classes" / f"{name}.yml"
+    device_class = schema.load(path, DeviceClass, "device_class_invalid")
+    if device_class.name != name:
+        raise ThorError(
+            "device_class_invalid",
+            f"{path}: the file is called {name!r} but says name: {device_class.name}.",
+            f"Write `name: {name}`, or rename the file.",
+        )
+    return device_class

@@ -1,0 +1,171 @@
+"""Locks: the exact bytes a profile resolves to, as ``thorctl lock`` writes them to ``deploy/locks``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from thorctl import schema
+from thorctl.errors import ThorError
+from thorctl.profile import Endpoint, Repository, Revision  # noqa: TC001 - pydantic reads annotations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+    from thorctl.profile import Profile
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+ImageRepository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:/_-]*$", max_length=255)]
+
+
+class ImageLock(schema.Model):
+    """The image, by the digest of one platform's manifest."""
+
+    reference: str = Field(description="As in the profile.")
+    repository: ImageRepository = Field(description="host[:port]/path; `repository@digest` is what runs.")
+    digest: Digest
+    platform: Literal["linux/amd64", "linux/arm64"]
+    compressed_bytes: int = Field(gt=0, description="Layers and configuration, as they are transferred.")
+
+
+class LockedFile(schema.Model):
+    """One file of the checkpoint."""
+
+    path: str = Field(min_length=1, description="Relative to the checkpoint, with forward slashes.")
+    size: int = Field(ge=0)
+    sha256: Sha256
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, value: str) -> str:
+        # The device joins this path to a directory as root.
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or str(path) != value or not value.isprintable():
+            raise ValueError(f"{value!r} is not a plain relative path")
+        return value
+
+
+class CheckpointLock(schema.Model):
+    """The checkpoint, by commit and by every file."""
+
+    repository: Repository
+    revision: Revision = Field(description="As in the profile.")
+    endpoint: Endpoint
+    commit: Commit
+    files: tuple[LockedFile, ...] = Field(min_length=1, description="Sorted by path.")
+    total_bytes: int
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        paths = [file.path for file in self.files]
+        if paths != sorted(set(paths)):
+            raise ValueError("files are not sorted by path, or one is listed twice")
+        if self.total_bytes != sum(file.size for file in self.files):
+            raise ValueError("total_bytes is not the sum of the files' sizes")
+        return self
+
+    @property
+    def directory(self) -> str:
+        """Name of its directory on a device: ``owner--name@commit``."""
+        return f"{self.repository.replace('/', '--')}@{self.commit}"
+
+
+class Lock(schema.Model):
+    """The exact bytes of one profile. No time stamps: the same bytes give the same lock."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    profile: schema.Name
+    image: ImageLock
+    checkpoint: CheckpointLock
+
+    def text(self) -> str:
+        """The file's content: two blanks of indentation, keys in the model's order, a newline."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def path_of(deploy: Path, name: str) -> Path:
+    """Where the lock of profile ``name`` lies."""
+    return deploy / "locks" / f"{name}.lock.json"
+
+
+def load(deploy: Path, name: str) -> Lock:
+    """Reads the lock of profile ``name``.
+
+    Raises:
+        ThorError: ``lock_missing`` or ``lock_invalid``; both name the command that writes it.
+    """
+    path = path_of(deploy, name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ThorError(
+            "lock_missing",
+            f"Profile {name!r} has no lock: {path} does not exist.",
+            f"Resolve it once where registry and hub are reachable: `thorctl lock {name}`.",
+        ) from None
+    try:
+        return Lock.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ThorError(
+            "lock_invalid",
+            f"{path}: {where or 'the document'}: {first['msg']}.",
+            f"Locks are not edited by hand; write it anew: `thorctl lock {name}`.",
+        ) from error
+
+
+def mismatches(profile: Profile, lock: Lock) -> list[tuple[str, str, str]]:
+    """What the lock was made for that the profile no longer says: (key, in the profile, in the lock)."""
+    pairs = [
+        ("name", profile.name, lock.profile),
+        ("image.reference", profile.image.reference, lock.image.reference),
+        ("checkpoint.repository", profile.checkpoint.repository, lock.checkpoint.repository),
+        ("checkpoint.revision", profile.checkpoint.revision, lock.checkpoint.revision),
+        ("checkpoint.endpoint", profile.checkpoint.endpoint, lock.checkpoint.endpoint),
+    ]
+    return [(key, wanted, found) for key, wanted, found in pairs if wanted != found]
+
+
+def require_match(profile: Profile, lock: Lock) -> None:
+    """Refuses a lock made for something else.
+
+    Raises:
+        ThorError: ``lock_mismatch``, naming each key with both values.
+    """
+    wrong = mismatches(profile, lock)
+    if wrong:
+        raise ThorError(
+            "lock_mismatch",
+            f"The lock does not match profile {profile.name!r}: "
+            + "; ".join(
+                f"{key} is {wanted} in the profile but {found} in the lock" for key, wanted, found in wrong
+            )
+            + ".",
+            f"Lock the profile as it is now: `thorctl lock {profile.name}`; or undo the profile's change.",
+        )
+
+
+def changes(before: Lock | None, after: Lock) -> list[tuple[str, str | None, str | None]]:
+    """What differs between two locks: (key, before, after), files by path; empty when they are the same."""
+    old, new = (flat(before) if before else {}), flat(after)
+    return [(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+
+
+def flat(lock: Lock) -> dict[str, str]:
+    """A lock as key -> value; a file's value is its size and hash."""
+    document: dict[str, Any] = lock.model_dump(mode="json")
+    rows = {f"image.{key}": str(value) for key, value in document["image"].items()}
+    rows |= {
+        f"checkpoint.{key}": str(value) for key, value in document["checkpoint"].items() if key != "files"
+    }
+    rows |= {
+        f"file {file.path}": f"{file.size} bytes, sha256 {file.sha256}" for file in lock.checkpoint.files
+    }
+    return rows

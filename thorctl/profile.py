@@ -1,0 +1,184 @@
+"""Profiles: what to serve and how, as people write it in ``deploy/profiles/<name>.yml``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from thorctl import schema
+from thorctl.errors import ThorError
+from thorctl.image_reference import ImageReference
+from thorctl.serve_options import check_environment, check_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+# A word of a command line that needs no quoting in systemd, sh or YAML.
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./:@=+-]+$", max_length=256)]
+Repository = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=96)
+]
+Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w./-]*$", max_length=255)]
+Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")]
+
+
+class Image(schema.Model):
+    """The container image the engine runs in."""
+
+    reference: str = Field(description="host[:port]/repository:tag. The lock pins the digest behind the tag.")
+    entrypoint: tuple[Word, ...] = Field(
+        description="Words put before `--config …`; [] where the image's ENTRYPOINT already is `vllm serve`."
+    )
+
+    @field_validator("reference")
+    @classmethod
+    def _reference(cls, value: str) -> str:
+        ImageReference.parse(value)
+        return value
+
+
+class Checkpoint(schema.Model):
+    """The weights, on a Hugging Face hub or a mirror in its layout."""
+
+    repository: Repository = Field(description="owner/name.")
+    revision: Revision = Field(description="Branch, tag or commit. The lock pins the commit behind it.")
+    endpoint: Endpoint = Field(default="https://huggingface.co", description="The hub's address.")
+
+
+class Ready(schema.Model):
+    """How long a start may take before it counts as failed, in seconds."""
+
+    first_start_seconds: int = Field(
+        gt=0,
+        le=86400,
+        description="With empty compile caches: kernels are compiled, silently, for many minutes.",
+    )
+    start_seconds: int = Field(gt=0, le=86400, description="With the caches of an earlier start.")
+
+
+class Prompt(schema.Model):
+    """One smoke question."""
+
+    name: schema.Name
+    ask: str = Field(min_length=1, description="The user's message.")
+    expect: str | None = Field(
+        description="Python regex searched in the answer (the text after </think>); null = no known answer."
+    )
+    thinking: bool = Field(description="Whether the model is to think first; the block must then be closed.")
+
+    @field_validator("expect")
+    @classmethod
+    def _expect(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class Smoke(schema.Model):
+    """Generations whose text is judged before a release may be committed."""
+
+    max_tokens: int = Field(gt=0, le=32768, description="Per generation; reaching it fails the generation.")
+    sequential: int = Field(
+        ge=8,
+        le=64,
+        description="Generations one after another; some faults only show after five (prompts are cycled).",
+    )
+    concurrent: int = Field(ge=2, le=64, description="Generations at the same time.")
+    prompts: tuple[Prompt, ...] = Field(min_length=1)
+
+    @field_validator("prompts")
+    @classmethod
+    def _names_differ(cls, value: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+        names = [prompt.name for prompt in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"prompt name used twice: {', '.join(twice)}")
+        return value
+
+
+class Profile(schema.Model):
+    """What to serve and how."""
+
+    schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
+    name: schema.Name = Field(description="The file's name without .yml.")
+    description: str = Field(min_length=1, description="One sentence.")
+    device_classes: tuple[schema.Name, ...] = Field(
+        min_length=1, description="Classes this profile is made for."
+    )
+    image: Image
+    checkpoint: Checkpoint
+    serve: dict[str, Any] = Field(
+        description="Long option names of `vllm serve`, without dashes; becomes serve.yaml. `port` and "
+        "`served-model-name` are required; host is always 127.0.0.1 and model always /models/checkpoint."
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="Environment of the engine; becomes engine.env. No secrets."
+    )
+    ready: Ready
+    smoke: Smoke
+    license: str = Field(min_length=1, description="SPDX identifier of the checkpoint's license.")
+
+    @field_validator("serve")
+    @classmethod
+    def _serve(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_options(value)
+        return value
+
+    @field_validator("environment")
+    @classmethod
+    def _environment(cls, value: dict[str, str]) -> dict[str, str]:
+        check_environment(value)
+        return value
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        if len(set(self.device_classes)) != len(self.device_classes):
+            raise ValueError("a device class is listed twice")
+        return self
+
+    @property
+    def port(self) -> int:
+        """The engine's TCP port on the device's loopback."""
+        return int(self.serve["port"])
+
+    @property
+    def model_name(self) -> str:
+        """The name the engine answers to in /v1/models."""
+        return str(self.serve["served-model-name"][0])
+
+
+def names(deploy: Path) -> list[str]:
+    """Names of all profiles of a project, sorted."""
+    return sorted(path.stem for path in (deploy / "profiles").glob("*.yml"))
+
+
+def load(deploy: Path, name: str) -> Profile:
+    """Reads ``deploy/profiles/<name>.yml``.
+
+    Raises:
+        ThorError: ``profile_unknown`` (lists those there are), ``profile_invalid``, ``yaml_malformed``.
+    """
+    known = names(deploy)
+    if name not in known:
+        guess = schema.nearest(name, known)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise ThorError(
+            "profile_unknown",
+            f"There is no profile {name!r}.{hint}",
+            f"Profiles: {', '.join(known) or 'none yet'}. A new one is a file in {deploy / 'profiles'}.",
+        )
+    path = deploy / "profiles" / f"{name}.yml"
+    profile = schema.load(path, Profile, "profile_invalid")
+    if profile.name != name:
+        raise ThorError(
+            "profile_invalid",
+            f"{path}: the file is called {name!r} but says name: {profile.name}.",
+            f"Write `name: {name}`, or rename the file to {profile.name}.yml.",
+        )
+    return profile

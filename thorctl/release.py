@@ -1,0 +1,108 @@
+"""Releases: profile + lock + device class + rendered files, immutable, named by their own content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from thorctl import schema
+from thorctl.device_class import DeviceClass  # noqa: TC001 - pydantic reads annotations
+from thorctl.errors import ThorError
+from thorctl.lock import Lock  # noqa: TC001 - pydantic reads annotations
+from thorctl.profile import Profile  # noqa: TC001 - pydantic reads annotations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+class RenderedFile(schema.Model):
+    """One file of ``/var/lib/thor/releases/<id>/``; ``@RELEASE_ID@`` in it stands for the id."""
+
+    mode: Literal["0444"]
+    content: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the content as rendered, placeholder included."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+class Release(schema.Model):
+    """What a device is given, in one document."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    id: str
+    name: schema.Name
+    profile: Profile
+    lock: Lock
+    device_class: DeviceClass
+    files: dict[FileName, RenderedFile]
+
+    @model_validator(mode="after")
+    def _id_is_the_hash(self) -> Self:
+        expected = release_id(self.name, self.model_dump(mode="json"))
+        if self.id != expected:
+            raise ValueError(f"id is {self.id}, but its content makes {expected}")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        """The release as plain JSON data (docs/interfaces.md)."""
+        return self.model_dump(mode="json")
+
+    def text(self) -> str:
+        """``release.json``: the canonical JSON and a newline."""
+        return canonical_json(self.document()) + "\n"
+
+
+def canonical_json(document: dict[str, Any]) -> str:
+    """The one spelling of a document that is hashed: keys sorted, no blanks, UTF-8."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def release_id(name: str, document: dict[str, Any]) -> str:
+    """``<name>-<first 12 hex digits of the SHA-256 of the canonical JSON without "id">``."""
+    content = {key: value for key, value in document.items() if key != "id"}
+    return f"{name}-{hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]}"
+
+
+def make(profile: Profile, lock: Lock, device_class: DeviceClass, files: dict[str, RenderedFile]) -> Release:
+    """Puts the parts together and names the result."""
+    content: dict[str, Any] = {
+        "schema": 1,
+        "name": profile.name,
+        "profile": profile.model_dump(mode="json"),
+        "lock": lock.model_dump(mode="json"),
+        "device_class": device_class.model_dump(mode="json"),
+        "files": {name: file.model_dump(mode="json") for name, file in files.items()},
+    }
+    return Release.model_validate({**content, "id": release_id(profile.name, content)})
+
+
+def load(path: Path) -> Release:
+    """Reads a release document and checks its id.
+
+    Raises:
+        ThorError: ``file_unreadable`` or ``release_invalid``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ThorError(
+            "file_unreadable", f"{path}: {error}.", "Name a release.json written by `thorctl render`."
+        ) from error
+    try:
+        return Release.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ThorError(
+            "release_invalid",
+            f"{path}: {where or 'the document'}: {first['msg'].removeprefix('Value error, ')}.",
+            "Releases are not edited by hand; render it anew: `thorctl render PROFILE --out DIR`.",
+        ) from error

@@ -1,0 +1,108 @@
+"""From profile, lock and device class to a release: one pure function: what you preview is what runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
+
+from thorctl.errors import ThorError
+from thorctl.lock import require_match
+from thorctl.release import Release, RenderedFile, make
+from thorctl.systemd_quote import word
+
+if TYPE_CHECKING:
+    from thorctl.device_class import DeviceClass
+    from thorctl.lock import Lock
+    from thorctl.profile import Profile
+
+# The files of a release, each from <name>.j2.
+FILES = ("serve.yaml", "engine.env", "thor-engine.service")
+TEMPLATES = Path(__file__).resolve().parents[1] / "deploy" / "templates"
+
+
+def render_release(
+    profile: Profile, lock: Lock, device_class: DeviceClass, templates: Path = TEMPLATES
+) -> Release:
+    """Renders a release. Reads nothing but ``templates``; the same input gives the same id on any machine.
+
+    Raises:
+        ThorError: ``lock_mismatch``, ``device_class_mismatch``, ``platform_mismatch``, ``templates_missing``.
+    """
+    require_match(profile, lock)
+    require_fit(profile, lock, device_class)
+    environment = template_environment(templates)
+    values = {
+        "profile": profile,
+        "lock": lock,
+        "device_class": device_class,
+        "image": f"{lock.image.repository}@{lock.image.digest}",
+    }
+    files = {}
+    for name in FILES:
+        try:
+            template = environment.get_template(f"{name}.j2")
+        except TemplateNotFound as error:
+            raise ThorError(
+                "templates_missing",
+                f"{templates}: there is no {error.name}.",
+                "Run from a complete checkout: the templates lie in deploy/templates.",
+            ) from error
+        files[name] = RenderedFile(mode="0444", content=template.render(values))
+    return make(profile, lock, device_class, files)
+
+
+def require_fit(profile: Profile, lock: Lock, device_class: DeviceClass) -> None:
+    """Refuses a device class the profile is not made for, or whose machines cannot run the locked image."""
+    if device_class.name not in profile.device_classes:
+        raise ThorError(
+            "device_class_mismatch",
+            f"Profile {profile.name!r} is not made for device class {device_class.name!r}.",
+            f"Choose one of {', '.join(profile.device_classes)}, or add it to the profile's device_classes.",
+        )
+    if lock.image.platform not in device_class.platforms:
+        raise ThorError(
+            "platform_mismatch",
+            f"The lock of {profile.name!r} holds an image for {lock.image.platform}; "
+            f"{device_class.name} runs {', '.join(device_class.platforms)}.",
+            f"Lock for that platform: `thorctl lock {profile.name} --platform {device_class.platforms[0]}`.",
+        )
+
+
+def template_environment(templates: Path) -> Environment:
+    """Jinja2 as the templates need it: an unknown variable is an error, never an empty string."""
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        # The files are YAML, systemd and environment syntax: HTML escapes would corrupt them. Each value goes
+        # through the filter of its own syntax instead.
+        autoescape=False,  # noqa: S701
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["yaml"] = yaml_value
+    environment.filters["word"] = word
+    return environment
+
+
+def yaml_value(value: Any) -> str:
+    """A value as JSON that YAML 1.1 (PyYAML in vLLM) and 1.2 read alike.
+
+    PyYAML takes ``1e-05`` for text: its floats need a point.
+    """
+    match value:
+        case bool() | int() | str() | None:
+            return json.dumps(value, ensure_ascii=False)
+        case float():
+            text = repr(value)
+            return text if "." in text else text.replace("e", ".0e")
+        case dict():
+            return (
+                "{" + ", ".join(f"{yaml_value(key)}: {yaml_value(item)}" for key, item in value.items()) + "}"
+            )
+        case list() | tuple():
+            return "[" + ", ".join(yaml_value(item) for item in value) + "]"
+    raise TypeError(f"not a YAML value: {value!r}")

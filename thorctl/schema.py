@@ -1,0 +1,102 @@
+"""From files to models: one place where a validation error becomes a sentence with file, line and remedy."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from thorctl import yamlfile
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
+
+
+class Model(BaseModel):
+    """The house's model: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+
+M = TypeVar("M", bound=Model)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` was most likely meant to be."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def load(path: Path, model: type[M], code: str) -> M:
+    """Reads a YAML file into ``model``.
+
+    Raises:
+        ThorError: ``yaml_malformed``, ``file_unreadable``, or ``code`` naming file, line and key.
+    """
+    file = yamlfile.read(path)
+    if not isinstance(file.data, dict):
+        raise ThorError(code, f"{path}:1: no keys in this file.", f"Write it as {describe(model)}.")
+    try:
+        return model.model_validate(file.data)
+    except ValidationError as error:
+        raise explain(error, model, file, code) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel], file: yamlfile.YamlFile, code: str) -> ThorError:
+    """All problems of one file, each with its line, in one error."""
+    sentences, remedies = [], []
+    for detail in error.errors(include_url=False):
+        where = file.place([part for part in detail["loc"] if part != "[key]"])
+        sentence, remedy = explain_one(detail["type"], detail["loc"], detail["msg"], model)
+        sentences.append(f"{where}: {sentence}")
+        if remedy not in remedies:
+            remedies.append(remedy)
+    return ThorError(code, "\n".join(sentences), " ".join(remedies))
+
+
+def explain_one(kind: str, loc: Sequence[int | str], message: str, model: type[BaseModel]) -> tuple[str, str]:
+    """One pydantic error as (what is wrong, what to do)."""
+    key = ".".join(str(part) for part in loc if part != "[key]") or "the file"
+    if kind == "extra_forbidden":
+        known = keys_at(model, loc[:-1])
+        guess = nearest(str(loc[-1]), known)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        return (
+            f"unknown key {loc[-1]!r}{' in ' + key.rpartition('.')[0] if len(loc) > 1 else ''}.{hint}",
+            f"Use {guess!r} instead of {loc[-1]!r}." if guess else f"Keys here: {', '.join(sorted(known))}.",
+        )
+    if kind == "missing":
+        return f"{key} is missing.", f"Add {key}."
+    return f"{key}: {message.removeprefix('Value error, ')}.", f"Correct {key}."
+
+
+def keys_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """The keys a file may have at ``loc``; empty where any are allowed."""
+    here: Any = model
+    for part in loc:
+        if isinstance(part, str) and isinstance(here, type) and issubclass(here, BaseModel):
+            fields = {info.alias or name: info for name, info in here.model_fields.items()}
+            here = inner_model(fields[part].annotation) if part in fields else None
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return []
+    return [info.alias or name for name, info in here.model_fields.items()]
+
+
+def inner_model(annotation: Any) -> Any:
+    """The model inside ``tuple[Prompt, ...]``, ``Prompt | None`` and the like, or None."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in get_args(annotation) if (found := inner_model(part))), None)
+
+
+def describe(model: type[BaseModel]) -> str:
+    """The keys of a model in their order."""
+    return "keys " + ", ".join(info.alias or name for name, info in model.model_fields.items())
