@@ -1,0 +1,70 @@
+"""Who listens on a TCP port of this device."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thorctl.agent import device
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.parsers.sockets import listening_inodes
+from thorctl.agent.paths import ENGINE_CONTAINER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A process that listens; pid and name None where /proc hides it. ``is_engine``: it runs in thor-engine."""
+
+    pid: int | None
+    name: str | None
+    is_engine: bool
+
+    def __str__(self) -> str:
+        """Name it for a person."""
+        return f"{self.name} (process {self.pid})" if self.pid is not None else "a process that /proc hides"
+
+
+def listener(ctx: Context, port: int) -> Listener | None:
+    """Return who listens on ``port`` (IPv4 or IPv6, any address), None if nobody does."""
+    tables = (device.text(ctx, f"/proc/net/{table}") for table in ("tcp", "tcp6"))
+    inodes = {inode for table in tables for inode in listening_inodes(table, port)}
+    if not inodes:
+        return None
+    for process in ctx.paths.at("/proc").iterdir():
+        if process.name.isdigit() and _holds(process, inodes):
+            return Listener(int(process.name), _read(process / "comm"), _in_engine(ctx, process))
+    return Listener(None, None, is_engine=False)
+
+
+def _holds(process: Path, inodes: set[int]) -> bool:
+    with suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            # A descriptor may be closed between the listing and the look.
+            with suppress(OSError):
+                found = re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink()))
+                if found and int(found.group(1)) in inodes:
+                    return True
+    return False
+
+
+def _in_engine(ctx: Context, process: Path) -> bool:
+    try:
+        container = ctx.docker.container(ENGINE_CONTAINER)
+    except AgentError:
+        return False
+    cgroups = _read(process / "cgroup")
+    return bool(container and cgroups and container["Id"] in cgroups)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return None
