@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that listens; pid and name None where /proc hides it. ``is_engine``: it runs in thor-engine."""
+    """A process that listens; pid, name None where /proc hides it. ``is_engine``: it runs in thor-engine."""
 
     pid: int | None
     name: str | None

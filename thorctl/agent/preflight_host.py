@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from thorctl.agent.preflight_checks import Situation
 
-# No Thor release is older than this; a clock that says so was never set (boards without a battery boot in 1970).
+# No Thor is older than this; a clock that says so was never set (boards without a battery start in 1970).
 _EARLIEST_POSSIBLE = 1_755_820_800.0  # 2025-08-22, the date of Jetson Linux 38.2
 _OLDEST_PYTHON = (3, 10)
 
