@@ -1,0 +1,63 @@
+"""Which devices a verb means: the inventory of this call, narrowed by what stands on the line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thorctl import fleet
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.cli.context import Context
+    from thorctl.fleet import Device
+
+DEFAULT_SIMULATION = "demo"
+
+
+def inventory_path(context: Context) -> Path:
+    """The inventory of this call.
+
+    Raises:
+        ThorError: ``inventory_missing``.
+    """
+    return fleet.find_inventory(context.inventory, context.project, simulated_inventory(context.project))
+
+
+def simulated_inventory(project: Path) -> Path | None:
+    """The inventory of the simulation named demo, else of the only one; None if it cannot be told which."""
+    folder = Path(os.environ.get("THORCTL_SIM_DIR") or project / ".thorctl" / "sim")
+    found = sorted(folder.glob("*/inventory/hosts.yml"))
+    named = [path for path in found if path.parts[-3] == DEFAULT_SIMULATION]
+    return (named or found or [None])[0] if len(found) == 1 or named else None
+
+
+def chosen_devices(context: Context, patterns: Sequence[str]) -> list[Device]:
+    """The devices that ``patterns`` name, as Ansible's ``--limit`` reads them; all without any.
+
+    Raises:
+        ThorError: as ``fleet.find_inventory`` and ``fleet.load``.
+    """
+    limit = ",".join(patterns) or None
+    return fleet.load(inventory_path(context), limit, context.project / "playbooks" / "ansible.cfg")
+
+
+def one_device(context: Context, name: str) -> Device:
+    """The one device that ``name`` names.
+
+    Raises:
+        ThorError: ``one_device_wanted``, or as ``chosen_devices``.
+    """
+    found = chosen_devices(context, (name,))
+    if len(found) != 1:
+        names = ", ".join(device.name for device in found)
+        raise ThorError(
+            "one_device_wanted",
+            f"{name!r} means {len(found)} devices: {names}.",
+            "Name one of them.",
+            exit_code=2,
+        )
+    return found[0]
