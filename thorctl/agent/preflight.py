@@ -1,0 +1,95 @@
+"""``thor-agent preflight``: can this device take this release; reads only."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent import checkpoint, facts, ports, release_store
+from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.preflight_checks import CHECKS, Situation, judge
+from thorctl.agent.preflight_item import FAIL, PASS, WARN, Item
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Judge this device against ``args.release``.
+
+    Raises:
+        AgentError: ``preflight_failed`` with all items in its data; ``bad_call`` for an unknown check.
+    """
+    skip = {name.strip() for name in args.skip.split(",") if name.strip()}
+    unknown = sorted(skip - set(CHECKS))
+    if unknown:
+        remedy = f"Checks are: {', '.join(CHECKS)}."
+        raise AgentError("bad_call", f"--skip: there is no check named {', '.join(unknown)}.", remedy)
+    items = judge(look(ctx, release_store.read_argument(args.release)), skip)
+    return Outcome(data=document(items), error=failure(items))
+
+
+def look(ctx: Context, release: Release) -> Situation:
+    """Read everything the checks look at."""
+    return Situation(
+        facts=facts.collect(ctx),
+        release=release.document,
+        listener=ports.listener(ctx, release.port),
+        image_present=_image_present(ctx, release),
+        checkpoint_present_bytes=_checkpoint_present(ctx, release),
+        now=ctx.clock.now(),
+        python=sys.version_info[:3],
+    )
+
+
+def document(items: list[Item]) -> dict[str, Any]:
+    """Return the verb's data."""
+    counts = Counter(item.status for item in items)
+    return {
+        "items": [
+            {
+                "name": item.name,
+                "status": item.status,
+                "found": item.found,
+                "wanted": item.wanted,
+                "message": item.message,
+                "remedy": item.remedy,
+                "switch": item.switch,
+            }
+            for item in items
+        ],
+        "counts": {status: counts[status] for status in (PASS, WARN, FAIL)},
+    }
+
+
+def failure(items: list[Item]) -> AgentError | None:
+    """Return ``preflight_failed``, which tells the first failure whole and names the others."""
+    failed = [item for item in items if item.status == FAIL]
+    if not failed:
+        return None
+    first, names = failed[0], ", ".join(item.name for item in failed)
+    message = f"Preflight failed ({names}). {first.message} Found {first.found}, wanted {first.wanted}."
+    remedy = f"{first.remedy} `{first.switch}` lowers this check to a warning."
+    return AgentError(
+        "preflight_failed",
+        message,
+        remedy,
+        details={"failed": [item.name for item in failed]},
+        data=document(items),
+    )
+
+
+def _image_present(ctx: Context, release: Release) -> bool:
+    try:
+        return ctx.docker.image(release.image) is not None
+    except AgentError:
+        return False
+
+
+def _checkpoint_present(ctx: Context, release: Release) -> int:
+    total = int(release.document["lock"]["checkpoint"]["total_bytes"])
+    return total - checkpoint.missing_bytes(ctx, release)

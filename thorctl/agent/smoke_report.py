@@ -1,0 +1,120 @@
+"""What a smoke found, as data, as a message for people, and as the record that commit looks at: pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.judge import FailedCheck, Generation, count_checks, judge, judge_together
+from thorctl.agent.outcome import AgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TEXT_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class Report:
+    """A judged smoke.
+
+    Attributes:
+        release: its id.
+        sequential, concurrent: the generations made one after another, and those made at once.
+        wanted: how many there should have been in all.
+        seconds: how long the smoke took.
+    """
+
+    release: str
+    sequential: Sequence[Generation]
+    concurrent: Sequence[Generation]
+    wanted: int
+    seconds: float
+
+    @property
+    def generations(self) -> list[Generation]:
+        """All of them, in the order in which they were begun."""
+        return [*self.sequential, *self.concurrent]
+
+    @property
+    def failures(self) -> list[tuple[Generation | None, FailedCheck]]:
+        """Every failed check with its generation; None: a check over all of them."""
+        single = [(generation, failed) for generation in self.generations for failed in judge(generation)]
+        together = [(None, failed) for failed in judge_together(self.generations)]
+        made = len(self.generations)
+        if made < self.wanted:
+            together.append(
+                (None, FailedCheck("all_made", f"only {made} of {self.wanted} generations were made"))
+            )
+        return [*single, *together]
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens of the sequential generations by their seconds, prompts included; None if unknown."""
+        tokens = [generation.tokens for generation in self.sequential]
+        seconds = sum(generation.seconds for generation in self.sequential)
+        counted = [count for count in tokens if count is not None]
+        return (
+            round(sum(counted) / seconds, 1) if len(counted) == len(tokens) and counted and seconds else None
+        )
+
+    def data(self) -> dict[str, Any]:
+        """Return the verb's data (docs/interfaces.md)."""
+        return {
+            "release": self.release,
+            "passed": not self.failures,
+            "generations": [_generation(generation) for generation in self.generations],
+            "checks": count_checks([judge(generation) for generation in self.generations]),
+            "tokens_per_second": self.tokens_per_second,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def record(self, at: str) -> dict[str, Any]:
+        """Return what /var/lib/thor/smoke.json holds; ``at`` is when the smoke ended, RFC 3339."""
+        return {
+            "schema": 1,
+            "release": self.release,
+            "passed": not self.failures,
+            "at": at,
+            "tokens_per_second": self.tokens_per_second,
+            "failed_checks": sorted({failed.check for _, failed in self.failures}),
+        }
+
+    def error(self) -> AgentError | None:
+        """Return ``smoke_failed``, telling the first failure with its prompt and text; None if all is well."""
+        if not self.failures:
+            return None
+        generation, failed = self.failures[0]
+        where = "" if generation is None else f" for the prompt {generation.prompt_name!r}"
+        text = "" if generation is None else f" Text: {shorten(generation.answer or generation.reasoning)!r}."
+        return AgentError(
+            "smoke_failed",
+            f"The smoke of {self.release} failed: {failed.check}{where}: {failed.detail}.{text}",
+            "Return to the last committed release with `thor-agent rollback`. data.generations holds every prompt"
+            " with its text, `journalctl -u thor-engine` the engine's log.",
+            details={
+                "check": failed.check,
+                "detail": failed.detail,
+                "prompt_name": generation.prompt_name if generation else None,
+                "text": shorten(generation.answer or generation.reasoning) if generation else None,
+            },
+            data=self.data(),
+        )
+
+
+def shorten(text: str) -> str:
+    """Return text short enough for one line of a log."""
+    return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
+
+
+def _generation(generation: Generation) -> dict[str, Any]:
+    return {
+        "prompt_name": generation.prompt_name,
+        "prompt": generation.prompt,
+        "thinking": generation.reasoning if generation.thinking or generation.reasoning else None,
+        "answer": generation.answer,
+        "tokens": generation.tokens,
+        "seconds": round(generation.seconds, 3),
+        "finish_reason": generation.finish_reason,
+        "failed_checks": [asdict(failed) for failed in judge(generation)],
+    }
