@@ -1,0 +1,88 @@
+"""``thorctl release show``: what a release is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Group
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from thorctl import releases
+from thorctl.cli.context import Context, pass_context
+from thorctl.result import Result
+
+if TYPE_CHECKING:
+    from thorctl.release import Release
+
+EPILOG = """\b
+Examples:
+  thorctl release show tiny-qwable
+  thorctl release show tiny-qwable-0123456789ab
+  thorctl release show /tmp/preview --json
+"""
+
+
+@click.group("release")
+def command() -> None:
+    """Show what a release is made of."""
+
+
+@command.command("show", epilog=EPILOG)
+@click.argument("wanted", metavar="PROFILE|ID|FILE")
+@click.option("--device-class", help="For a profile: [default: the first that can run the locked image]")
+@pass_context
+def show(ctx: Context, wanted: str, device_class: str | None) -> Result:
+    """Show image digest, checkpoint commit and files, options, and the rendered files with their hashes.
+
+    With --json: the whole release document, as a device is given it.
+    """
+    if device_class:
+        release = releases.build(ctx.deploy, wanted, device_class)
+    else:
+        release = releases.find(ctx.deploy, wanted, Path(wanted))
+    return Result("release", release.document(), view=view(release))
+
+
+def view(release: Release) -> Group:
+    """Three tables: what it is, the checkpoint's files, the rendered files."""
+    image, checkpoint = release.lock.image, release.lock.checkpoint
+    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    rows = [
+        ("release", f"[bold]{release.id}[/]"),
+        ("profile", f"{release.name}: {escape(release.profile.description)}"),
+        ("device class", release.device_class.name),
+        ("image", escape(image.reference)),
+        ("digest", image.digest),
+        ("", f"{image.platform}, {decimal(image.compressed_bytes)} compressed"),
+        ("checkpoint", f"{checkpoint.repository}, {escape(checkpoint.revision)} of {checkpoint.endpoint}"),
+        ("commit", checkpoint.commit),
+        ("", f"{len(checkpoint.files)} files, {decimal(checkpoint.total_bytes)}"),
+        ("license", escape(release.profile.license)),
+        ("options", escape("\n".join(f"{k}: {v}" for k, v in sorted(release.profile.serve.items())))),
+        (
+            "environment",
+            escape("\n".join(f"{k}={v}" for k, v in sorted(release.profile.environment.items())) or "–"),
+        ),
+        ("smoke", f"{release.profile.smoke.sequential} in turn, {release.profile.smoke.concurrent} at once"),
+    ]
+    for row in rows:
+        facts.add_row(*row)
+    weights = Table(title="checkpoint files", title_justify="left", header_style="bold")
+    weights.add_column("path", overflow="fold")
+    weights.add_column("size", justify="right")
+    weights.add_column("sha256", overflow="fold")
+    for file in checkpoint.files:
+        weights.add_row(escape(file.path), decimal(file.size), file.sha256)
+    rendered = Table(title="rendered files", title_justify="left", header_style="bold")
+    rendered.add_column("path")
+    rendered.add_column("size", justify="right")
+    rendered.add_column("sha256", overflow="fold")
+    for name, content in sorted(release.files.items()):
+        rendered.add_row(name, decimal(len(content.content.encode())), content.sha256)
+    return Group(facts, weights, rendered)

@@ -1,0 +1,132 @@
+"""``thorctl render``: write the files that would run on a device, without touching one."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Group
+from rich.markup import escape
+from rich.syntax import Syntax
+from rich.tree import Tree
+
+from thorctl import releases
+from thorctl.cli.context import Context, pass_context
+from thorctl.errors import ThorError
+from thorctl.render import FILES
+from thorctl.result import Result
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from thorctl.release import Release
+
+EPILOG = """\b
+Examples:
+  thorctl render tiny-qwable --out /tmp/preview
+  thorctl render tiny-qwable --out /tmp/new --diff /tmp/preview
+  thorctl render qwable-v1-nvfp4a16 --device-class jetson-agx-thor --out /tmp/thor --force
+"""
+
+
+@click.command("render", epilog=EPILOG)
+@click.argument("name", metavar="PROFILE")
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to."
+)
+@click.option("--device-class", help="[default: the first of the profile's that can run the locked image]")
+@click.option(
+    "--diff",
+    "other",
+    type=click.Path(path_type=Path),
+    help="Also show the difference from another release: a folder or a release.json.",
+)
+@click.option("--force", is_flag=True, help="Replace what an earlier render left in the folder.")
+@pass_context
+def command(
+    ctx: Context, *, name: str, out: Path, device_class: str | None, other: Path | None, force: bool
+) -> Result:
+    """Write the files of PROFILE's release, and its release.json, to a folder. Touches no device.
+
+    The same function renders for the devices: what you see here is what runs there. @RELEASE_ID@ stands for
+    the release's id, which is the hash of these files and of all they are made from.
+    """
+    release = releases.build(ctx.deploy, name, device_class)
+    before = releases.read(other) if other else None
+    write(release, out, force)
+    diffs = differences(before, release) if before else {}
+    data = {
+        "release": release.id,
+        "out": str(out),
+        "files": {file: release.files[file].sha256 for file in sorted(release.files)},
+        "diff": diffs,
+    }
+    return Result("render", data, view=view(release, out, before, diffs))
+
+
+def write(release: Release, out: Path, force: bool) -> None:
+    """Writes the files and release.json; a folder that holds anything is replaced only with ``force``.
+
+    Raises:
+        ThorError: ``out_not_empty``, ``out_foreign``.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        if not force:
+            raise ThorError(
+                "out_not_empty",
+                f"{out} is not empty.",
+                "Choose another folder, or replace what an earlier render left there: --force.",
+                exit_code=2,
+            )
+        clear(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for file, rendered in release.files.items():
+        (out / file).write_text(rendered.content, encoding="utf-8")
+    (out / "release.json").write_text(release.text(), encoding="utf-8")
+
+
+def clear(out: Path) -> None:
+    """Removes what an earlier render wrote, and refuses where there is more: a mistyped --out costs nothing."""
+    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in {*FILES, "release.json"})
+    if foreign:
+        raise ThorError(
+            "out_foreign",
+            f"{out} holds what no render wrote: {', '.join(foreign[:5])}.",
+            "Choose another folder.",
+            exit_code=2,
+        )
+    for entry in out.iterdir():
+        entry.unlink()
+
+
+def differences(before: Release, after: Release) -> dict[str, str]:
+    """Unified diffs by file; files that are the same are left out."""
+    found = {}
+    for file in sorted({*before.files, *after.files}):
+        old = before.files[file].content if file in before.files else ""
+        new = after.files[file].content if file in after.files else ""
+        lines = difflib.unified_diff(
+            old.splitlines(keepends=True),
+            new.splitlines(keepends=True),
+            f"{before.id}/{file}",
+            f"{after.id}/{file}",
+        )
+        text = "".join(lines)
+        if text:
+            found[file] = text
+    return found
+
+
+def view(release: Release, out: Path, before: Release | None, diffs: dict[str, str]) -> object:
+    """The folder as a tree, the id, the differences."""
+    tree = Tree(f"[bold]{escape(str(out))}[/]")
+    for file in sorted(release.files):
+        tree.add(f"{file}  [dim]{len(release.files[file].content.encode())} bytes[/]")
+    tree.add("release.json")
+    parts: list[RenderableType] = [tree, f"release [bold]{release.id}[/]  for {release.device_class.name}"]
+    if before is not None and not diffs:
+        parts.append(f"No file differs from {before.id}.")
+    parts += [Syntax(text, "diff", background_color="default", word_wrap=True) for text in diffs.values()]
+    return Group(*parts)

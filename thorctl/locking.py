@@ -1,0 +1,89 @@
+"""Making a lock: which platform, from where, and onto the disk in one piece."""
+
+from __future__ import annotations
+
+import os
+import platform as machine
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from thorctl import device_class
+from thorctl.device_class import PLATFORMS
+from thorctl.errors import ThorError
+from thorctl.image_reference import ImageReference
+from thorctl.lock import Lock
+from thorctl.sources import hub, oci
+from thorctl.sources.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from thorctl.profile import Profile
+
+
+def platform_of(profile: Profile, deploy: Path, chosen: str | None, here: str | None = None) -> str:
+    """The image platform to lock.
+
+    The profile's device classes decide; where they run several, it is that of this machine, on which a
+    simulation would run.
+
+    Args:
+        profile: whose classes count.
+        deploy: where the classes lie.
+        chosen: ``--platform``, which has the last word but must be one of the classes'.
+        here: as ``uname -m``; default this machine's.
+
+    Raises:
+        ThorError: ``platform_mismatch``, or whatever a device class is wrong in.
+    """
+    classes = [device_class.load(deploy, name) for name in profile.device_classes]
+    possible = sorted({platform for one in classes for platform in one.platforms})
+    wanted = chosen or (possible[0] if len(possible) == 1 else PLATFORMS.get(here or machine.machine()))
+    if wanted in possible:
+        return wanted
+    raise ThorError(
+        "platform_mismatch",
+        f"Device classes {', '.join(profile.device_classes)} run {' or '.join(possible)}, "
+        f"not {wanted or machine.machine()}.",
+        f"Choose with --platform {possible[0]}.",
+        exit_code=2,
+    )
+
+
+def resolve(
+    profile: Profile, platform: str, via: Mapping[str, str], progress: Callable[[str], None] = lambda _: None
+) -> Lock:
+    """Asks registry and hub what the profile's tag and revision are right now.
+
+    Raises:
+        ThorError: as ``sources.oci.resolve`` and ``sources.hub.resolve``.
+    """
+    reference = ImageReference.parse(profile.image.reference)
+    progress(f"image {profile.image.reference}")
+    with Registry(reference.host, via.get(reference.host)) as registry:
+        image = oci.resolve(reference, platform, registry)
+    endpoint = urlsplit(profile.checkpoint.endpoint).netloc
+    checkpoint = hub.resolve(
+        profile.checkpoint,
+        via.get(endpoint),
+        lambda path: progress(f"{profile.checkpoint.repository}: {path}"),
+    )
+    return Lock(schema_=1, profile=profile.name, image=image, checkpoint=checkpoint)
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Replaces the file in one step: a reader finds the old lock or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(lock.text())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).chmod(0o644)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,82 @@
+"""Finding or making releases on the controller: from a profile's name, a file, a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl import device_class as device_classes
+from thorctl import lock as locks
+from thorctl import profile as profiles
+from thorctl import release as documents
+from thorctl.errors import ThorError
+from thorctl.render import render_release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.release import Release
+
+
+def build(deploy: Path, name: str, device_class: str | None = None) -> Release:
+    """The release of profile ``name`` as it would be rendered now.
+
+    Args:
+        deploy: folder with device_classes, profiles, locks and templates.
+        name: the profile.
+        device_class: None = the first of the profile's classes that can run the locked image.
+
+    Raises:
+        ThorError: whatever is wrong with profile, lock, class or their fit.
+    """
+    profile = profiles.load(deploy, name)
+    lock = locks.load(deploy, name)
+    locks.require_match(profile, lock)
+    classes = [
+        device_classes.load(deploy, one)
+        for one in ([device_class] if device_class else profile.device_classes)
+    ]
+    fitting = [one for one in classes if lock.image.platform in one.platforms]
+    return render_release(profile, lock, (fitting or classes)[0], deploy / "templates")
+
+
+def build_all(deploy: Path, name: str) -> list[Release]:
+    """The releases of profile ``name``, one for each of its classes that can run the locked image."""
+    profile = profiles.load(deploy, name)
+    lock = locks.load(deploy, name)
+    classes = [device_classes.load(deploy, one) for one in profile.device_classes]
+    return [
+        render_release(profile, lock, one, deploy / "templates")
+        for one in classes
+        if lock.image.platform in one.platforms
+    ]
+
+
+def read(path: Path) -> Release:
+    """A rendered release: a folder written by ``thorctl render``, or its release.json."""
+    return documents.load(path / "release.json" if path.is_dir() else path)
+
+
+def find(deploy: Path, wanted: str, path: Path) -> Release:
+    """The release that ``wanted`` means: a file or folder, a profile's name, or a release's id.
+
+    Raises:
+        ThorError: ``release_unknown`` for an id that no profile makes any more.
+    """
+    known = profiles.names(deploy)
+    if wanted in known:
+        return build(deploy, wanted)
+    if path.exists():
+        return read(path)
+    name, _, digest = wanted.rpartition("-")
+    if name in known and len(digest) == 12:
+        made = build_all(deploy, name)
+        for release in made:
+            if release.id == wanted:
+                return release
+        raise ThorError(
+            "release_unknown",
+            f"Profile {name!r} now makes {', '.join(one.id for one in made) or 'no release'}, not {wanted}.",
+            "Check out the commit it was made from, or name the release.json of an earlier `thorctl render`.",
+        )
+    profiles.load(deploy, wanted)  # says which profiles there are
+    raise AssertionError(wanted)

@@ -1,0 +1,1 @@
+"""Where bytes come from: container registries and model hubs. Read only."""

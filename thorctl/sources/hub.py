@@ -1,0 +1,102 @@
+"""Checkpoints: from a branch to a commit and the size and SHA-256 of every file, through huggingface_hub."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from huggingface_hub import HfApi, hf_hub_download
+
+# HTTPError is that of the HTTP client, which differs between versions of huggingface_hub.
+from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils.tqdm import disable_progress_bars
+from pydantic import ValidationError
+
+from thorctl.errors import ThorError
+from thorctl.lock import CheckpointLock, LockedFile
+from thorctl.sources import hub_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thorctl.profile import Checkpoint
+
+TIMEOUT_SECONDS = 30
+
+
+def resolve(
+    checkpoint: Checkpoint, address: str | None = None, progress: Callable[[str], None] = lambda _: None
+) -> CheckpointLock:
+    """What ``checkpoint`` is right now.
+
+    Large files' hashes are the hub's own (LFS); small ones, for which it only has git's, are downloaded and
+    hashed, and must match git's.
+
+    Args:
+        checkpoint: repository, revision and endpoint, as in the profile.
+        address: where this machine reaches the endpoint, if elsewhere.
+        progress: told what is being done.
+
+    Raises:
+        ThorError: ``hub_unreachable``, ``checkpoint_not_found``, ``revision_not_found``, ``hub_denied``,
+            ``hub_invalid``, ``hub_failed``.
+    """
+    endpoint = address or checkpoint.endpoint
+    # A token is the person's own: it goes to encrypted endpoints only. None = HF_TOKEN or `hf auth login`.
+    token = None if endpoint.startswith("https://") else False
+    api = HfApi(endpoint=endpoint, token=token)
+    disable_progress_bars()
+    try:
+        commit = api.model_info(
+            checkpoint.repository, revision=checkpoint.revision, timeout=TIMEOUT_SECONDS
+        ).sha
+        entries = api.list_repo_tree(checkpoint.repository, revision=commit, recursive=True)
+        found = sorted((entry for entry in entries if isinstance(entry, RepoFile)), key=lambda e: e.path)
+        with TemporaryDirectory(prefix="thorctl-lock-") as folder:
+            files: list[LockedFile] = []
+            for entry in found:
+                progress(entry.path)
+                if entry.lfs is not None:
+                    files.append(LockedFile(path=entry.path, size=entry.lfs.size, sha256=entry.lfs.sha256))
+                    continue
+                path = hf_hub_download(
+                    checkpoint.repository,
+                    entry.path,
+                    revision=commit,
+                    local_dir=folder,
+                    endpoint=endpoint,
+                    token=token,
+                )
+                files.append(hashed(entry, Path(path), checkpoint.repository))
+    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
+        raise hub_errors.explain(error, checkpoint, endpoint) from error
+    except ValidationError as error:
+        raise hub_errors.invalid(error, endpoint) from error
+    if not files:
+        raise hub_errors.empty(checkpoint, endpoint)
+    return CheckpointLock.model_validate(
+        {
+            **checkpoint.model_dump(),
+            "commit": commit,
+            "files": files,
+            "total_bytes": sum(file.size for file in files),
+        }
+    )
+
+
+def hashed(entry: RepoFile, path: Path, repository: str) -> LockedFile:
+    """Size and SHA-256 of a downloaded file, once it is what git has under ``entry``."""
+    content = path.read_bytes()
+    # Not a security measure but git's name for the bytes (git-hash-object(1)).
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    if blob != entry.blob_id or len(content) != entry.size:
+        raise ThorError(
+            "hub_invalid",
+            f"{repository}: {entry.path} came as {len(content)} bytes, git object {blob}; "
+            f"the hub lists {entry.size} bytes, {entry.blob_id}.",
+            "The mirror or a proxy changed the file; lock against the original hub, or mend the mirror.",
+        )
+    return LockedFile(path=entry.path, size=len(content), sha256=hashlib.sha256(content).hexdigest())

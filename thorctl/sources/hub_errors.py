@@ -1,0 +1,75 @@
+"""What a model hub's refusals mean, and what to do about each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from thorctl.profile import Checkpoint
+
+
+def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorError:
+    """The ThorError for whatever huggingface_hub raised."""
+    name, revision = checkpoint.repository, checkpoint.revision
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response else None
+    if isinstance(error, GatedRepoError) or status in {401, 403}:
+        return ThorError(
+            "hub_denied",
+            f"{endpoint} does not let you read {name}: it is gated, private or absent.",
+            f"Accept its terms at {checkpoint.endpoint}/{name}, then `hf auth login` or set HF_TOKEN.",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return ThorError(
+            "revision_not_found",
+            f"{name} has no revision {revision!r}.",
+            "Correct checkpoint.revision in the profile: a branch, a tag or a commit.",
+        )
+    if isinstance(error, (RepositoryNotFoundError, EntryNotFoundError)) or status == 404:
+        return ThorError(
+            "checkpoint_not_found",
+            f"{endpoint} has no {name} at revision {revision!r}.",
+            "Correct checkpoint.repository and checkpoint.revision; a private one needs `hf auth login`.",
+        )
+    if status is not None:
+        return ThorError(
+            "hub_failed",
+            f"{endpoint} answered {status} for {name}.",
+            "Try again later; 429 means too many requests, and `hf auth login` raises that limit.",
+        )
+    return ThorError(
+        "hub_unreachable",
+        f"The hub {checkpoint.endpoint} cannot be reached at {endpoint}: {error}.",
+        "Locking needs the network (and HF_HUB_OFFLINE unset); run it where the hub answers, or name its "
+        "address: --via NAME=http://ADDRESS. The existing lock is untouched.",
+    )
+
+
+def empty(checkpoint: Checkpoint, endpoint: str) -> ThorError:
+    """A repository without a file is no checkpoint."""
+    return ThorError(
+        "checkpoint_not_found",
+        f"{endpoint}: {checkpoint.repository} at {checkpoint.revision!r} holds no file.",
+        "Correct checkpoint.repository and checkpoint.revision.",
+    )
+
+
+def invalid(error: ValidationError, endpoint: str) -> ThorError:
+    """The hub lists something that cannot be locked, such as a path outside the checkpoint."""
+    first = error.errors(include_url=False)[0]
+    return ThorError(
+        "hub_invalid",
+        f"{endpoint} lists what cannot be locked: {first['msg'].removeprefix('Value error, ')}.",
+        "Check that the address is a model hub, and the repository's file names.",
+    )

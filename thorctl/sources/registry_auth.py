@@ -1,0 +1,87 @@
+"""Logging in to a registry: its challenge, answered with a token or with ``docker login``'s credentials.
+
+Source: distribution.github.io/distribution/spec/auth/token.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+import httpx
+from docker import auth
+from docker.errors import DockerException
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from docker.auth import AuthConfig
+
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+# Under which `docker login` files Docker Hub.
+_HUB_ENTRY = "https://index.docker.io/v1/"
+
+
+class Credentials:
+    """What ``docker login`` left for one registry; read only when the registry asks."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def basic(self) -> str | None:
+        """``Basic …``, or None where nobody has logged in."""
+        try:
+            config: AuthConfig = auth.load_config()
+            entry = auth.resolve_authconfig(config, _HUB_ENTRY if self._host == "docker.io" else self._host)
+        except (DockerException, OSError, ValueError) as error:
+            raise ThorError(
+                "docker_login_unreadable",
+                f"The credentials of `docker login` cannot be read: {error}.",
+                f"Log in again: `docker login {self._host}`.",
+            ) from error
+        if not entry or not entry.get("username"):
+            return None
+        pair = f"{entry['username']}:{entry.get('password', '')}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Client, host: str) -> str:
+    """The ``Authorization`` header that meets a ``WWW-Authenticate`` challenge.
+
+    Raises:
+        ThorError: ``registry_denied``, ``registry_unreachable`` (the token's issuer).
+    """
+    scheme, _, rest = challenge.partition(" ")
+    basic = credentials.basic()
+    if scheme.lower() == "basic" and basic:
+        return basic
+    parameters = dict(_PARAMETER.findall(rest))
+    if scheme.lower() != "bearer" or "realm" not in parameters:
+        raise denied(host, path)
+    query = {"scope": parameters.get("scope") or f"repository:{path}:pull"}
+    if "service" in parameters:
+        query["service"] = parameters["service"]
+    headers = {"Authorization": basic} if basic else {}
+    try:
+        response = client.get(parameters["realm"], params=query, headers=headers)
+        token = response.json() if response.is_success else {}
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise ThorError(
+            "registry_unreachable",
+            f"{host} sends to {parameters['realm']} for a token, which cannot be had: {error}.",
+            "Run it where both answer. The existing lock is untouched.",
+        ) from error
+    word = token.get("token") or token.get("access_token") if isinstance(token, dict) else None
+    if not word:
+        raise denied(host, path)
+    return f"Bearer {word}"
+
+
+def denied(host: str, path: str) -> ThorError:
+    """The registry wants somebody else."""
+    return ThorError(
+        "registry_denied",
+        f"{host} does not let you read {path!r}.",
+        f"Log in: `docker login {host}`. Some registries answer this way for names that do not exist.",
+    )

@@ -1,0 +1,28 @@
+"""Names that only devices know, and the addresses under which this machine reaches them."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from thorctl.errors import ThorError
+
+
+def parse(pairs: tuple[str, ...]) -> dict[str, str]:
+    """``NAME[:PORT]=URL`` words as a mapping; ThorError ``usage`` for anything else."""
+    found = {}
+    for pair in pairs:
+        name, equals, url = pair.partition("=")
+        if (
+            not name
+            or not equals
+            or urlsplit(url).scheme not in {"http", "https"}
+            or not urlsplit(url).netloc
+        ):
+            raise ThorError(
+                "usage",
+                f"--via {pair!r} is not NAME=URL.",
+                "Such as --via registry.example:5000=http://10.0.0.5:5000",
+                exit_code=2,
+            )
+        found[name] = url.rstrip("/")
+    return found
