@@ -81,7 +81,7 @@ class Report:
         }
 
     def error(self) -> AgentError | None:
-        """Return ``smoke_failed``, telling the first failure with its prompt and text; None if all is well."""
+        """Return ``smoke_failed``, telling the first failure with its prompt and text; None if none."""
         if not self.failures:
             return None
         generation, failed = self.failures[0]
@@ -90,8 +90,8 @@ class Report:
         return AgentError(
             "smoke_failed",
             f"The smoke of {self.release} failed: {failed.check}{where}: {failed.detail}.{text}",
-            "Return to the last committed release with `thor-agent rollback`. data.generations holds every prompt"
-            " with its text, `journalctl -u thor-engine` the engine's log.",
+            "Return to the last committed release with `thor-agent rollback`. Every prompt and its text is in"
+            " data.generations, the engine's log in `journalctl -u thor-engine`.",
             details={
                 "check": failed.check,
                 "detail": failed.detail,
