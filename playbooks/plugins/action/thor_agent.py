@@ -1,0 +1,181 @@
+# Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Controller side of thor_agent: which agent answers, waiting for long verbs, judging what came back."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os.path
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+from thorctl import agent_pack
+from thorctl.answer import Answer, read_answer
+from thorctl.bridge import explain, foresee
+from thorctl.bridge.call import LONG, Call, call_for, stand_in
+from thorctl.bridge.poll import Look, look_command, read_look
+from thorctl.bridge.progress import progress_line, worth_showing
+from thorctl.errors import ThorError
+
+INSTALLED = "/opt/thor/agent.pyz"
+LOOK_EVERY_SECONDS = 2
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """See ``ansible-doc -t module thor_agent``."""
+
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset({"verb", "release", "arguments", "timeout", "unreachable_for", "holder"})
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The agent's object as an Ansible result; failed unless it says, readably, that it is done."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self._vars = task_vars or {}
+        self._device = str(self._vars.get("inventory_hostname", "device"))
+        args = self._task.args
+        release = args.get("release")
+        try:
+            asked = call_for(str(args.get("verb")), release, args.get("arguments") or [])
+            runs = stand_in(asked, release) if self._task.check_mode else asked
+            if asked is runs and self._task.diff and release and foresee.shows_diff(asked.verb):
+                result["diff"] = foresee.diffs(asked.verb, self._ask(stand_in(asked, release)).data)
+            answer = self._ask(runs)
+        except ThorError as error:
+            return result | {
+                "failed": True,
+                "code": error.code,
+                "msg": f"{error.code}: {error.message} — {error.remedy}",
+            }
+        return result | self._judged(asked, runs, answer)
+
+    def _judged(self, asked: Call, runs: Call, answer: Answer) -> dict[str, Any]:
+        judged: dict[str, Any] = {
+            "changed": bool((answer.object or {}).get("changed")),
+            "agent": answer.object,
+        }
+        if asked.verb == "smoke" and runs.verb == "smoke":
+            for generation in answer.data.get("generations") or []:
+                self._say(explain.generation_line(generation))
+        if answer.error is not None:
+            return judged | {"failed": True, "code": answer.error.code, "msg": explain.failure_text(answer)}
+        if runs is not asked:
+            judged["changed"] = foresee.would_change(asked.verb, runs.verb, answer.data)
+            if runs.verb == "plan":
+                judged["diff"] = foresee.diffs(asked.verb, answer.data)
+        return judged
+
+    def _ask(self, call: Call) -> Answer:
+        """Runs one verb with the installed agent or, if that will not do and it only looks, a shipped one."""
+        with tempfile.TemporaryDirectory(prefix="thorctl-") as scratch:
+            zipapp = agent_pack.build(Path(scratch) / "agent.pyz")
+            ours = hashlib.sha256(zipapp.read_bytes()).hexdigest() if call.reads_only else None
+            said = self._run(call, INSTALLED, ours)
+            if said.get("ran") is False and call.reads_only:
+                self._make_tmp_path()
+                shipped = self._connection._shell.join_path(self._connection._shell.tmpdir, "agent.pyz")
+                self._transfer_file(str(zipapp), shipped)
+                said = self._run(call, shipped, ours)
+        if said.get("ran") is False:
+            raise ThorError(
+                "agent_missing",
+                f"There is no {INSTALLED} on {self._device}.",
+                "Install it: ansible-playbook site.yml --tags thor_host.",
+            )
+        if not isinstance(said.get("said"), str):
+            raise ThorError(
+                "agent_garbage",
+                f"{call.verb} gave no result: {said.get('msg') or said.get('module_stderr') or said}",
+                "Run it again with -vvv; nothing is known about the device's state until it answers.",
+            )
+        return read_answer(
+            self._device, call.verb, said.get("exit_code"), said["said"], said.get("log") or ""
+        )
+
+    def _run(self, call: Call, zipapp: str, only_if_sha256: str | None) -> dict[str, Any]:
+        module_args = {
+            "verb": call.verb,
+            "words": list(call.words),
+            "stdin": call.stdin,
+            "holder": self._task.args.get("holder") or f"{getpass.getuser()}@{socket.gethostname()}",
+            "zipapp": zipapp,
+            "only_if_sha256": only_if_sha256,
+        }
+        if call.verb in LONG:
+            return self._run_detached(call, module_args)
+        said: dict[str, Any] = self._execute_module("thor_agent", module_args, task_vars=self._vars)
+        return said
+
+    def _run_detached(self, call: Call, module_args: dict[str, Any]) -> dict[str, Any]:
+        """Under Ansible's async_wrapper: the verb outlives this SSH connection."""
+        timeout = int(self._task.args.get("timeout") or 21600)
+        self._task.async_val = timeout
+        try:
+            started = self._execute_module("thor_agent", module_args, task_vars=self._vars, wrap_async=True)
+        finally:
+            self._task.async_val = 0
+        if not started.get("results_file"):
+            return dict(started)
+        self._wait(call, started["results_file"], timeout)
+        job = {"jid": started["ansible_job_id"], "_async_dir": os.path.dirname(started["results_file"])}  # noqa: PTH120
+        said: dict[str, Any] = self._execute_module(
+            "ansible.legacy.async_status", {**job, "mode": "status"}, task_vars=self._vars
+        )
+        self._execute_module("ansible.legacy.async_status", {**job, "mode": "cleanup"}, task_vars=self._vars)
+        return said
+
+    def _wait(self, call: Call, results_file: str, timeout: int) -> None:
+        """Returns once the result is written.
+
+        Raises:
+            ThorError: ``unreachable``, ``rebooted`` or ``timeout``; the text says what goes on nevertheless.
+        """
+        patience = int(self._task.args.get("unreachable_for") or 300)
+        began = heard = shown_at = time.monotonic()
+        shown: dict[str, Any] | None = None
+        boot = ""
+        while True:
+            look = self._look(results_file)
+            now = time.monotonic()
+            if look is not None:
+                heard, boot = now, boot or look.boot
+                if look.finished:
+                    return
+                if look.boot != boot:
+                    raise ThorError(
+                        "rebooted",
+                        f"{self._device} restarted while {call.verb} ran.",
+                        "It recovers to a whole release by itself: see `thorctl status`, then run it again.",
+                    )
+                if look.progress and worth_showing(shown, look.progress, now - shown_at):
+                    self._say(progress_line(look.progress))
+                    shown, shown_at = look.progress, now
+            if now - heard > patience:
+                raise ThorError(
+                    "unreachable",
+                    f"{self._device} has not answered for {patience} s while {call.verb} ran.",
+                    f"{call.verb} goes on without us. Later run this again: what is done stays done.",
+                )
+            if now - began > timeout + 60:
+                raise ThorError(
+                    "timeout",
+                    f"{call.verb} did not end within {timeout} s.",
+                    "See `thorctl status` and the agent's events; a longer `timeout` may be all it needs.",
+                )
+            time.sleep(LOOK_EVERY_SECONDS)
+
+    def _look(self, results_file: str) -> Look | None:
+        try:
+            seen = self._low_level_execute_command(look_command(results_file), sudoable=True)
+        except AnsibleConnectionFailure:
+            self._connection.reset()
+            return None
+        return read_look(str(seen.get("stdout", "")))
+
+    def _say(self, text: str) -> None:
+        self._display.display(f"[{self._device}] {text}")

@@ -1,0 +1,26 @@
+# Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Filters: judgements the playbooks make, in Python where they can be tested."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl.bridge.converged import serves
+from thorctl.bridge.daemon_json import merged, needs_restart
+from thorctl.bridge.explain import standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FilterModule:
+    """See ``thorctl/bridge``."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name to function."""
+        return {
+            "thor_serves": serves,
+            "thor_standing": standing,
+            "thor_daemon_json": merged,
+            "thor_daemon_json_needs_restart": needs_restart,
+        }

@@ -1,0 +1,70 @@
+# Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The release a profile and a device class make: the same document that ``thorctl render`` shows."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from thorctl import device_class, lock, profile, render
+from thorctl.errors import ThorError
+
+DOCUMENTATION = r"""
+name: thor_release
+short_description: The release document of a profile on a device class
+description:
+  - Reads C(deploy/profiles/<profile>.yml), C(deploy/locks/<profile>.lock.json) and
+    C(deploy/device_classes/<device class>.yml), and renders them with the function C(thorctl render) uses.
+options:
+  _terms:
+    description: The profile's name, then the device class's name.
+    required: true
+  deploy:
+    description: The C(deploy) directory.
+    type: path
+    default: the one beside playbooks/
+"""
+
+EXAMPLES = r"""
+- ansible.builtin.debug:
+    msg: "{{ lookup('thor_release', 'qwable', 'jetson-agx-thor').id }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: One release document, see docs/interfaces.md.
+  type: list
+  elements: dict
+"""
+
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
+    """``lookup('thor_release', profile, device_class)``."""
+
+    def run(self, terms: list[str], *_: Any, **options: Any) -> list[dict[str, Any]]:
+        """One document; an ``AnsibleLookupError`` with code, message and remedy if it cannot be made."""
+        if len(terms) != 2 or not all(isinstance(term, str) and term for term in terms):
+            raise AnsibleLookupError(
+                f"thor_release takes a profile and a device class, got {terms!r}. "
+                "Set thor_profile and thor_device_class in the inventory."
+            )
+        try:
+            return [document(Path(options.get("deploy") or DEPLOY), str(terms[0]), str(terms[1]))]
+        except ThorError as error:
+            raise AnsibleLookupError(f"{error.code}: {error.message} — {error.remedy}") from error
+
+
+@cache
+def document(deploy: Path, profile_name: str, class_name: str) -> dict[str, Any]:
+    """Renders once per process: a play asks for the same release on every task and device."""
+    loaded = profile.load(deploy, profile_name)
+    release = render.render_release(
+        loaded, lock.load(deploy, profile_name), device_class.load(deploy, class_name)
+    )
+    return release.document()

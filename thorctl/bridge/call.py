@@ -1,0 +1,81 @@
+"""Which words a verb gets on the command line, and which verb stands in for it in check mode."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = (
+    "facts",
+    "preflight",
+    "plan",
+    "stage",
+    "activate",
+    "smoke",
+    "commit",
+    "rollback",
+    "recover",
+    "status",
+    "gc",
+    "lease",
+    "hold",
+)
+READ_ONLY = frozenset({"facts", "preflight", "plan", "status"})
+LONG = frozenset({"stage", "activate", "smoke", "rollback"})  # outlive a broken SSH link, show progress
+TAKES_DOCUMENT = frozenset({"preflight", "plan", "stage"})
+TAKES_ID = frozenset({"activate", "smoke", "commit", "rollback"})  # rollback: the release to leave
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the agent: ``thor-agent [--holder …] VERB WORDS``, with ``stdin`` fed to it."""
+
+    verb: str
+    words: tuple[str, ...] = ()
+    stdin: str | None = None
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether it changes nothing, so that any agent may answer, also one shipped for this call."""
+        return self.verb in READ_ONLY or self.words[:1] == ("show",)
+
+
+def call_for(verb: str, release: dict[str, Any] | None, arguments: Sequence[str]) -> Call:
+    """The call a task asks for.
+
+    Args:
+        verb: one of ``VERBS``.
+        release: the release document, for the verbs that concern one.
+        arguments: further words, passed on as they are.
+
+    Raises:
+        ThorError: ``bad_call``: no such verb, or a verb that needs a release got none.
+    """
+    if verb not in VERBS:
+        raise ThorError("bad_call", f"The agent has no verb {verb!r}.", f"Use one of: {', '.join(VERBS)}.")
+    if verb in TAKES_DOCUMENT:
+        if release is None:
+            raise ThorError(
+                "bad_call", f"{verb} needs a release.", "Give `release: \"{{ lookup('thor_release', …) }}\"`."
+            )
+        return Call(verb, ("--release", "-", *arguments), json.dumps(release, ensure_ascii=False))
+    if verb in TAKES_ID and release is not None:
+        return Call(verb, (str(release["id"]), *arguments))
+    return Call(verb, tuple(arguments))
+
+
+def stand_in(call: Call, release: dict[str, Any] | None) -> Call:
+    """What check mode runs in place of ``call``: a verb that only looks; ``call`` itself if it does."""
+    if call.reads_only:
+        return call
+    if call.verb in {"stage", "activate", "smoke", "commit"} and release is not None:
+        return call_for("plan", release, ())
+    if call.verb == "gc":
+        return Call("gc", (*call.words, "--dry-run"))
+    return Call("status")

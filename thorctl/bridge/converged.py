@@ -1,0 +1,21 @@
+"""Whether a device already is where site.yml would take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def serves(status: dict[str, Any], release_id: str) -> bool:
+    """True if ``status`` (the agent's) says: committed, engine ready, smoke passed, nothing drifted.
+
+    Anything missing or unknown makes it false: then the playbook does its work, at the cost of time only.
+    """
+    smoke = status.get("last_smoke") or {}
+    return (
+        status.get("state") == "committed"
+        and status.get("release") == release_id
+        and (status.get("engine") or {}).get("ready") is True
+        and smoke.get("release") == release_id
+        and smoke.get("passed") is True
+        and status.get("drift") == []
+    )

@@ -1,0 +1,80 @@
+"""A failed verb as the text an operator reads: what, why, what to do, and which switch there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thorctl.answer import Answer
+
+BUSY = frozenset({"busy", "leased", "held"})
+
+
+def failure_text(answer: Answer) -> str:
+    """``code: message — remedy``, and below it each failed check. ``answer`` must be a failure."""
+    assert answer.error is not None  # noqa: S101  # the caller's promise, for the type checker
+    lines = [f"{answer.error.code}: {answer.error.message} — {answer.error.remedy}"]
+    if answer.error.code in BUSY:
+        lines += holder_lines(answer)
+    lines += preflight_lines(answer.data)
+    lines += smoke_lines(answer.data)
+    return "\n".join(lines)
+
+
+def holder_lines(answer: Answer) -> list[str]:
+    """Who has the device, from the error's details."""
+    details = ((answer.object or {}).get("error") or {}).get("details") or {}
+    known = [f"{key}: {value}" for key, value in sorted(details.items()) if isinstance(value, str | int)]
+    return [f"  {', '.join(known)}"] if known else []
+
+
+def preflight_lines(data: dict[str, Any]) -> list[str]:
+    """One paragraph per failed item: what was found and wanted, the remedy, the switch."""
+    lines = []
+    for item in data.get("items") or []:
+        if item["status"] != "fail":
+            continue
+        lines.append(f"  {item['name']}: {item['message']} (found {item['found']}, wanted {item['wanted']})")
+        lines.append(f"    remedy: {item['remedy']}")
+        lines.append(f"    to go on without this check: -e thor_preflight_skip={item['name']}")
+    return lines
+
+
+def smoke_lines(data: dict[str, Any]) -> list[str]:
+    """One line per failed check of a smoke, with the text it judged."""
+    return [
+        f"  {generation['prompt_name']}: {failed['check']}: {failed['detail']}"
+        f" — the model said {generation['answer']!r}"
+        for generation in data.get("generations") or []
+        for failed in generation.get("failed_checks") or []
+    ] + [
+        f"  {check['check']}: {check.get('detail') or ''}".rstrip(": ")
+        for check in data.get("checks") or []
+        if isinstance(check, dict) and check.get("passed") is False
+    ]
+
+
+def generation_line(generation: dict[str, Any]) -> str:
+    """One generation of a smoke: prompt, text, tokens and seconds."""
+    mark = "FAILED" if generation.get("failed_checks") else "ok"
+    return (
+        f"{mark} {generation['prompt_name']}: {generation['prompt']!r} → {generation['answer']!r}"
+        f" ({generation['tokens']} tokens, {generation['seconds']:.1f} s)"
+    )
+
+
+def standing(device: str, status: dict[str, Any], rollback: dict[str, Any]) -> str:
+    """Where a device stands after a smoke that failed.
+
+    Args:
+        device: its name.
+        status: data of the agent's ``status`` from before the rollback.
+        rollback: the rollback task's result; skipped where the device was not on trial.
+    """
+    if rollback.get("skipped"):
+        return f"{device} is {status.get('state')} and serves {status.get('release') or 'nothing'}"
+    agent = rollback.get("agent") or {}
+    if agent.get("ok") is not True:
+        return f"{device} could not be brought back: {rollback.get('msg')}"
+    data = agent["data"]
+    return f"{device} went back: it is {data['state']} and serves {data['release'] or 'nothing'}"
