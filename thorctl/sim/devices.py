@@ -1,0 +1,175 @@
+"""Runs container devices: create, boot, reboot, cut the power, remove."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from typing import TYPE_CHECKING, cast
+
+from docker.errors import APIError, NotFound
+
+from thorctl.errors import ThorError
+from thorctl.sim import cgroups, layout
+from thorctl.sim.device_container import container_config
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+    from thorctl.sim.state import Device
+
+BOOT_TIMEOUT_SECONDS = 120  # boots in about 2 s; a loaded machine may take much longer
+SHUTDOWN_TIMEOUT_SECONDS = 90  # an engine may need its stop timeout; then the container is killed
+_POLL_SECONDS = 0.25
+_MAX_RESTARTS = 2  # an orderly reboot is one; more means that it dies while booting
+_HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+
+def ensure(client: DockerClient, device: Device, *, simulation: str, image: str, authorized_key: str) -> bool:
+    """The device's container, running; made if missing, started if stopped. True if anything was done.
+
+    Raises:
+        ThorError: ``sim_device_not_created``.
+    """
+    name = layout.container(simulation, device.name)
+    try:
+        container = client.containers.get(name)
+    except NotFound:
+        container = _create(client, device, simulation, image, authorized_key)
+    if container.status == "running":
+        return False
+    container.start()
+    return True
+
+
+def _create(
+    client: DockerClient, device: Device, simulation: str, image: str, authorized_key: str
+) -> Container:
+    labels = {layout.LABEL: simulation}
+    kinds = ["docker"] if device.disk_bytes is not None else ["docker", "state"]
+    for kind in kinds:
+        client.volumes.create(layout.volume(simulation, device.name, kind), labels=labels)
+    config = container_config(device, simulation=simulation, image=image, host=cgroups.of_host())
+    name = layout.container(simulation, device.name)
+    try:
+        made = client.api.create_container_from_config(config, name=name)
+    except APIError as error:
+        raise ThorError(
+            "sim_device_not_created",
+            f"The engine refused the container of {device.name}: {error.explanation}",
+            f"Remove what is left with `thorctl sim down --name {simulation}`, then try again.",
+            device=device.name,
+        ) from None
+    container = client.containers.get(made["Id"])
+    container.put_archive(f"/home/{layout.USER}/.ssh", _authorized_keys(authorized_key))
+    return container
+
+
+def _authorized_keys(line: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("authorized_keys")
+        content = line.encode()
+        entry.size, entry.mode, entry.uid, entry.gid = len(content), 0o600, 1000, 1000
+        archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def get(client: DockerClient, simulation: str, device: str) -> Container:
+    """The device's container.
+
+    Raises:
+        ThorError: ``sim_device_missing``.
+    """
+    try:
+        return client.containers.get(layout.container(simulation, device))
+    except NotFound:
+        raise ThorError(
+            "sim_device_missing",
+            f"The container of {device} is gone.",
+            f"`thorctl sim up --name {simulation}` makes it anew, empty.",
+            device=device,
+        ) from None
+
+
+def wait_booted(container: Container, device: str) -> None:
+    """Returns when systemd says ``running``: every unit is up.
+
+    Raises:
+        ThorError: ``sim_device_unhealthy`` (units failed), ``sim_device_not_booted`` (time is up, or it died).
+    """
+    deadline = time.monotonic() + BOOT_TIMEOUT_SECONDS
+    state = "unknown"
+    container.reload()
+    restarts = container.attrs["RestartCount"]
+    while time.monotonic() < deadline:
+        container.reload()
+        if container.status in {"exited", "dead"} or container.attrs["RestartCount"] > restarts + _MAX_RESTARTS:
+            break
+        state = _run(container, "systemctl is-system-running")
+        if state == "running":
+            return
+        if state in {"degraded", "maintenance"}:
+            failed = _run(container, "systemctl list-units --failed --plain --no-legend --no-pager")
+            raise ThorError(
+                "sim_device_unhealthy",
+                f"{device} booted, but units failed: {', '.join(words.split()[0] for words in failed.splitlines())}",
+                f"Look with `docker exec {container.name} journalctl -b -p warning`; start over with `thorctl sim down`.",
+                device=device,
+            )
+        time.sleep(_POLL_SECONDS)
+    log = container.logs(tail=5).decode(errors="replace").strip()
+    raise ThorError(
+        "sim_device_not_booted",
+        f"{device} did not boot (container {container.status}, systemd {state}). {log}",
+        f"Look with `docker logs {container.name}`; start over with `thorctl sim down`.",
+        device=device,
+    )
+
+
+def _run(container: Container, command: str) -> str:
+    try:
+        result = container.exec_run(command, stderr=False)
+    except APIError:  # between two states of the container
+        return "unknown"
+    return cast("bytes", result.output).decode(errors="replace").strip()
+
+
+def host_key(container: Container, device: str) -> str:
+    """The device's public SSH host key, read through the engine: nobody on the network can answer in its place.
+
+    Raises:
+        ThorError: ``sim_host_key_missing``.
+    """
+    key = _run(container, f"cat {_HOST_KEY}")
+    if not key.startswith("ssh-ed25519 "):
+        raise ThorError(
+            "sim_host_key_missing",
+            f"{device} has no {_HOST_KEY}.",
+            f"Look with `docker exec {container.name} systemctl status sim-identity`.",
+            device=device,
+        )
+    return key
+
+
+def reboot(client: DockerClient, simulation: str, device: str) -> None:
+    """An orderly reboot: systemd stops every unit first."""
+    container = get(client, simulation, device)
+    container.restart(timeout=SHUTDOWN_TIMEOUT_SECONDS)
+    wait_booted(container, device)
+
+
+def cut(client: DockerClient, simulation: str, device: str) -> None:
+    """A power cut: every process of the device dies at once, and it stays off."""
+    container = get(client, simulation, device)
+    if container.status == "running":
+        container.kill()
+
+
+def power_on(client: DockerClient, simulation: str, device: str) -> None:
+    """Boots a device that is off; one that is on is left alone."""
+    container = get(client, simulation, device)
+    if container.status != "running":
+        container.start()
+    wait_booted(container, device)

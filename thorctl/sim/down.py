@@ -1,0 +1,39 @@
+"""Takes a simulation down and leaves nothing of it behind."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from thorctl.sim import layout, objects, state
+from thorctl.sim.up import timed
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from thorctl.sim.images import Report
+
+
+def everything(client: DockerClient) -> list[str]:
+    """Names of all simulations of which anything is left, in the engine or on disk."""
+    return sorted(objects.names(client) | set(state.names()))
+
+
+def down(client: DockerClient, name: str, report: Report) -> int:
+    """Removes a simulation's containers, volumes, network and folder; how many Docker objects there were.
+
+    Needs no readable state: also what a broken ``up`` has left is found, by label.
+    """
+    with timed(report, "remove", name):
+        removed = objects.remove(client, name)
+        shutil.rmtree(layout.folder(name), ignore_errors=False) if layout.folder(name).exists() else None
+    for parent in (layout.home(), layout.home().parent):
+        if parent.name in {"sim", ".thorctl"} and parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+    return removed
+
+
+def remove_images(client: DockerClient, report: Report) -> int:
+    """Removes the images built for simulations and the registry's content; how many objects."""
+    with timed(report, "remove", "images"):
+        return objects.remove_cache(client)

@@ -1,0 +1,61 @@
+"""The Ansible inventory of a simulation, and its known_hosts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from thorctl.sim import layout
+
+if TYPE_CHECKING:
+    from thorctl.sim.state import Simulation
+
+PROFILE = "tiny-qwable"
+DEVICE_CLASS = "simulated-container"
+
+
+def inventory(simulation: Simulation) -> dict[str, Any]:
+    """Group ``thor`` with a group per site; variables as docs/interfaces.md, Ansible, promises."""
+    sites: dict[str, Any] = {}
+    for device in simulation.devices:
+        group = sites.setdefault(
+            f"site_{device.site.replace('-', '_')}", {"vars": {"thor_site": device.site}, "hosts": {}}
+        )
+        group["hosts"][device.name] = {"ansible_host": device.address}
+    return {
+        "thor": {
+            "vars": {
+                "ansible_user": layout.USER,
+                "ansible_port": 22,
+                "ansible_become": True,
+                "ansible_python_interpreter": "/usr/bin/python3",
+                "ansible_ssh_private_key_file": str(simulation.private_key),
+                "thor_known_hosts_file": str(simulation.known_hosts),
+                "ansible_ssh_common_args": (
+                    f"-o UserKnownHostsFile='{simulation.known_hosts}' -o StrictHostKeyChecking=yes"
+                ),
+                "thor_profile": PROFILE,
+                "thor_device_class": DEVICE_CLASS,
+                "thor_docker_insecure_registries": [layout.REGISTRY],
+            },
+            "children": sites,
+        }
+    }
+
+
+def to_yaml(document: Mapping[str, Any]) -> str:
+    """The document as YAML with a first line that says who wrote it."""
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    out = StringIO()
+    yaml.dump(dict(document), out)
+    return f"---\n# Written by `thorctl sim up`: changes here are lost.\n{out.getvalue()}"
+
+
+def known_hosts(keys: Mapping[str, str]) -> str:
+    """known_hosts(5) from address → public key (``ssh-ed25519 AAAA… comment``)."""
+    return "".join(f"{address} {' '.join(key.split()[:2])}\n" for address, key in keys.items())
