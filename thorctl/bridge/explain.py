@@ -8,17 +8,21 @@ if TYPE_CHECKING:
     from thorctl.answer import Answer
 
 BUSY = frozenset({"busy", "leased", "held"})
+TEXT_CHARACTERS = 200
 
 
 def failure_text(answer: Answer) -> str:
     """``code: message — remedy``, and below it each failed check. ``answer`` must be a failure."""
     assert answer.error is not None  # noqa: S101  # the caller's promise, for the type checker
-    lines = [f"{answer.error.code}: {answer.error.message} — {answer.error.remedy}"]
-    if answer.error.code in BUSY:
+    error = answer.error
+    if error.code == "preflight_failed":
+        counts = answer.data.get("counts") or {}
+        head = f"preflight_failed: {counts.get('fail')} of {sum(counts.values())} checks failed."
+        return "\n".join([head, *preflight_lines(answer.data)])
+    lines = [f"{error.code}: {error.message} — {error.remedy}"]
+    if error.code in BUSY:
         lines += holder_lines(answer)
-    lines += preflight_lines(answer.data)
-    lines += smoke_lines(answer.data)
-    return "\n".join(lines)
+    return "\n".join([*lines, *smoke_lines(answer.data)])
 
 
 def holder_lines(answer: Answer) -> list[str]:
@@ -34,7 +38,7 @@ def preflight_lines(data: dict[str, Any]) -> list[str]:
     for item in data.get("items") or []:
         if item["status"] != "fail":
             continue
-        lines.append(f"  {item['name']}: {item['message']} (found {item['found']}, wanted {item['wanted']})")
+        lines.append(f"  {item['name']}: {item['message']} Found {item['found']}, wanted {item['wanted']}.")
         lines.append(f"    remedy: {item['remedy']}")
         lines.append(f"    to go on without this check: -e thor_preflight_skip={item['name']}")
     return lines
@@ -44,23 +48,25 @@ def smoke_lines(data: dict[str, Any]) -> list[str]:
     """One line per failed check of a smoke, with the text it judged."""
     return [
         f"  {generation['prompt_name']}: {failed['check']}: {failed['detail']}"
-        f" — the model said {generation['answer']!r}"
+        f" — the model said {shorten(generation['answer'])!r}"
         for generation in data.get("generations") or []
         for failed in generation.get("failed_checks") or []
-    ] + [
-        f"  {check['check']}: {check.get('detail') or ''}".rstrip(": ")
-        for check in data.get("checks") or []
-        if isinstance(check, dict) and check.get("passed") is False
     ]
 
 
 def generation_line(generation: dict[str, Any]) -> str:
     """One generation of a smoke: prompt, text, tokens and seconds."""
     mark = "FAILED" if generation.get("failed_checks") else "ok"
+    tokens = "? tokens" if generation["tokens"] is None else f"{generation['tokens']} tokens"
     return (
-        f"{mark} {generation['prompt_name']}: {generation['prompt']!r} → {generation['answer']!r}"
-        f" ({generation['tokens']} tokens, {generation['seconds']:.1f} s)"
+        f"{mark} {generation['prompt_name']}: {generation['prompt']!r} → {shorten(generation['answer'])!r}"
+        f" ({tokens}, {generation['seconds']:.1f} s)"
     )
+
+
+def shorten(text: str) -> str:
+    """Text short enough for one line."""
+    return text if len(text) <= TEXT_CHARACTERS else text[:TEXT_CHARACTERS] + "…"
 
 
 def standing(device: str, status: dict[str, Any], rollback: dict[str, Any]) -> str:
