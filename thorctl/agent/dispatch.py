@@ -29,6 +29,8 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
             return verb.load()(ctx, args)
         return _changing(ctx, args, verb)
     except AgentError as failed:
+        if failed.code == "busy" and verb.yields:
+            return Outcome({"did": "nothing", "busy_with": failed.details})
         return Outcome.of_error(failed)
     except Interrupted as signal:
         stopped = AgentError(

@@ -56,10 +56,14 @@ class DockerApi:
         found: dict[str, Any] | None = self.get(f"/images/{quote(reference, safe='/:@')}/json")
         return found
 
-    def images(self) -> list[dict[str, Any]]:
-        """All images: ``Id``, ``RepoDigests``, ``Size`` (bytes) …"""
-        found: list[dict[str, Any]] = self.get("/images/json", {"digests": "1"}) or []
-        return found
+    def delete_image(self, reference: str) -> bool:
+        """Delete an image by ``repository@sha256:…``; False if it is not there or a container uses it."""
+        path = f"/images/{quote(reference, safe='/:@')}"
+        status, body = self._call("DELETE", path, None)
+        if status in (http.client.NOT_FOUND, http.client.CONFLICT):
+            return False
+        self._checked(status, body, path)
+        return True
 
     def container(self, name: str) -> dict[str, Any] | None:
         """``docker inspect`` of a container; None if absent."""

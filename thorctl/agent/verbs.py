@@ -19,11 +19,15 @@ STAGE_LOCK = "stage.lock"  # bytes on disk: a rollback never waits for a downloa
 
 @dataclass(frozen=True)
 class Verb:
-    """``locks``: taken in this order, none for a reading verb. ``leased``: refused under another's lease."""
+    """``locks``: taken in this order, none for a reading verb. ``leased``: refused under another's lease.
+
+    ``yields``: if the lock is held there is nothing for it to do, as whoever holds it is at work.
+    """
 
     name: str
     locks: tuple[str, ...] = ()
     leased: bool = True
+    yields: bool = False
 
     @property
     def reads_only(self) -> bool:
@@ -46,7 +50,7 @@ _ALL = (
     Verb("smoke", (STATE_LOCK,)),
     Verb("commit", (STATE_LOCK,)),
     Verb("rollback", (STATE_LOCK,)),
-    Verb("recover", (STATE_LOCK,), leased=False),
+    Verb("recover", (STATE_LOCK,), leased=False, yields=True),
     Verb("gc", (STATE_LOCK, STAGE_LOCK)),
     Verb("lease", ("lease.lock",), leased=False),
     Verb("hold", ("hold.lock",), leased=False),

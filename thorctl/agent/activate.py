@@ -1,0 +1,153 @@
+"""``activate``: switch to a staged release and wait until it is ready; the device is then on trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent import checkpoint, deadline, hold, image, journal_file, ports, ready, release_store, switch
+from thorctl.agent.boot import this_boot
+from thorctl.agent.clock import as_text
+from thorctl.agent.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL, begin_activation, begin_trial
+from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.signals import Interrupted
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.journal import Journal
+    from thorctl.agent.release_document import Release
+
+# Stopping the old engine and starting the new one, on top of the release's own time to get ready.
+SWITCH_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class _Call:
+    ctx: Context
+    release: Release
+    trial_seconds: int
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Nothing changes unless the release is staged, the device does not hold and the port is free."""
+    if args.deadline <= 0:
+        raise AgentError("bad_call", f"--deadline {args.deadline}: must be positive.", "Give it in seconds.")
+    release = release_store.load(ctx.paths, args.id)
+    _check_staged(ctx, release)
+    call = _Call(ctx, release, args.deadline)
+    journal = journal_file.load(ctx.paths)
+    if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:
+        return _again(call, journal)
+    if journal.state == TRIAL:
+        raise AgentError(
+            "bad_state",
+            f"The device is on trial with {journal.target} until {journal.deadline}.",
+            "Commit it or roll it back first: `thor-agent commit`, `thor-agent rollback`.",
+        )
+    hold.check(ctx)
+    _check_port(ctx, release)
+    if journal.state == ROLLING_BACK or (journal.state == ACTIVATING and journal.target != release.id):
+        # Its process is dead, or it would hold the lock.
+        journal = switch.roll_back(ctx, journal, "interrupted")
+        if journal.current == release.id:
+            return _again(call, journal)
+    return _switch(call, journal)
+
+
+def _switch(call: _Call, before: Journal) -> Outcome:
+    ctx, release = call.ctx, call.release
+    journal = begin_activation(before, release.id, ctx.clock.now_text(), this_boot(ctx))
+    patience = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
+    deadline.arm(ctx, ACTIVATING, journal.activation, release.id, patience)
+    try:
+        journal_file.save(ctx, journal)
+        switch.run_release(ctx, release)
+        seconds = ready.wait(ctx, release)
+        deadline.arm(ctx, TRIAL, journal.activation, release.id, call.trial_seconds)
+        now = ctx.clock.now()
+        journal = begin_trial(journal, as_text(now), as_text(now + call.trial_seconds))
+        journal_file.save(ctx, journal)
+    except (Exception, Interrupted) as failed:
+        raise _undo(ctx, release, failed) from failed
+    deadline.disarm(ctx, ACTIVATING, journal.activation)
+    return Outcome(_data(journal, seconds), changed=True)
+
+
+def _again(call: _Call, journal: Journal) -> Outcome:
+    """The release already runs, or should: nothing to do if it is healthy, else it is started anew."""
+    ctx, release = call.ctx, call.release
+    if ready.healthy(ctx, release):
+        return Outcome(_data(journal, 0.0))
+    hold.check(ctx)
+    _check_port(ctx, release)
+    try:
+        switch.run_release(ctx, release)
+        return Outcome(_data(journal, ready.wait(ctx, release)), changed=True)
+    except (Exception, Interrupted) as failed:
+        if journal.state == TRIAL:
+            raise _undo(ctx, release, failed) from failed
+        raise
+
+
+def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
+    """Roll back by ourselves and say why the activation failed and where the device stands now."""
+    journal = journal_file.load(ctx.paths)
+    if journal.target == release.id:
+        try:
+            journal = switch.roll_back(ctx, journal, f"activation failed: {failed}")
+        except AgentError as stuck:
+            message = f"{failed} The way back failed too: {stuck.message}"
+            return AgentError("internal", message, "Then: `thor-agent recover`.", changed=True)
+    back, waited = f"The device is back on {journal.current or 'no release'}.", None
+    if not isinstance(failed, Interrupted):
+        try:
+            waited = switch.wait_for_current(ctx, journal)
+        except AgentError as not_ready:
+            back = f"The device went back to {journal.current}, which is not ready either: {not_ready}"
+    data = {"release": journal.current, "state": journal.state, "rolled_back_ready_seconds": waited}
+    if not isinstance(failed, AgentError):
+        failed = AgentError("internal", f"{type(failed).__name__}: {failed}", "See the traceback on stderr.")
+    return AgentError(
+        failed.code,
+        f"{failed.message} {back}",
+        failed.remedy,
+        details=failed.details,
+        data=data,
+        changed=True,
+    )
+
+
+def _data(journal: Journal, seconds: float) -> dict[str, Any]:
+    return {
+        "release": journal.running,
+        "state": journal.state,
+        "deadline": journal.deadline,
+        "ready_seconds": seconds,
+        "previous": journal.current if journal.state == TRIAL else journal.previous,
+    }
+
+
+def _check_staged(ctx: Context, release: Release) -> None:
+    faults = [bad.document() for bad in checkpoint.verified(ctx, release)]
+    lacking = [] if image.present(ctx, release) else [f"image {release.image}"]
+    if faults or lacking:
+        what = ", ".join([*lacking, *(f"{fault['path']} ({fault['code']})" for fault in faults[:3])])
+        raise AgentError(
+            "not_staged",
+            f"{release.id} is not whole on this device: {what}.",
+            "Stage it again; only what is missing or changed is fetched.",
+            details={"image_present": not lacking, "files": faults},
+        )
+
+
+def _check_port(ctx: Context, release: Release) -> None:
+    listener = ports.listener(ctx, release.port)
+    if listener and not listener.is_engine:
+        raise AgentError(
+            "port_in_use",
+            f"Port {release.port} is in use by {listener}.",
+            f"Stop it (`ss -ltnp 'sport = :{release.port}'` shows it), or set another serve.port.",
+            details={"port": release.port, "pid": listener.pid, "process": listener.name},
+        )

@@ -1,0 +1,51 @@
+"""The timer that ends a trial though nobody comes back: a transient unit of systemd on the device itself.
+
+It names the state and the activation it was set for, so one that fires late or was left over does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from thorctl.agent.holder import DEVICE
+from thorctl.agent.outcome import AgentError
+
+if TYPE_CHECKING:
+    from thorctl.agent.context import Context
+
+AGENT = "/usr/local/bin/thor-agent"
+
+
+def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int) -> None:
+    """Have the device roll ``release_id`` back in ``seconds``, if it is then still in ``state``.
+
+    Raises:
+        AgentError: ``internal``, if systemd refused: without its timer no trial begins.
+    """
+    disarm(ctx, state, activation)
+    root = [] if ctx.paths.root == ctx.paths.root.parent else ["--root", os.fspath(ctx.paths.root)]
+    argv = [
+        *("systemd-run", "--collect", "--unit", unit_name(state, activation)),
+        *("--description", f"End of the {state} state of {release_id}"),
+        *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
+        *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
+        *("rollback", release_id, "--reason", "deadline", "--only-in", f"{state}:{activation}"),
+    ]
+    done = ctx.runner.run(argv)
+    if not done.ok:
+        raise AgentError(
+            "internal",
+            f"systemd would not take the deadline's timer (exit {done.rc}): {done.stderr.strip()}",
+            "Look at `systemctl status` and `journalctl -b` on the device.",
+        )
+
+
+def disarm(ctx: Context, state: str, activation: int) -> None:
+    """Take the timer back; it is fine if there is none, and harmless if it stays."""
+    ctx.runner.run(["systemctl", "stop", f"{unit_name(state, activation)}.timer"])
+
+
+def unit_name(state: str, activation: int) -> str:
+    """Name of the transient units, such as ``thor-trial-7``."""
+    return f"thor-{state}-{activation}"

@@ -1,0 +1,100 @@
+"""The engine as systemd sees it: install its unit, stop, start, ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.paths import ENGINE_UNIT
+from thorctl.agent.release_document import UNIT_FILE
+
+if TYPE_CHECKING:
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+STOP_SECONDS = 240  # the unit's own limits end a stop after at most 200 s
+CALL_SECONDS = 60
+LOG_LINES = 40
+IDLE = ("inactive", "failed")
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """``active``, ``sub`` as systemd calls them; ``restarts`` since the last deliberate start.
+
+    ``queued``: a job of systemd (a start that waits for its turn) is pending.
+    """
+
+    active: str
+    sub: str
+    restarts: int
+    queued: bool
+
+
+def installed(ctx: Context, release: Release) -> bool:
+    """True if the installed unit is this release's, byte for byte."""
+    try:
+        return ctx.paths.engine_unit.read_bytes() == release.files()[UNIT_FILE][1]
+    except OSError:
+        return False
+
+
+def install(ctx: Context, release: Release) -> None:
+    """Put the release's unit in place and let it start at boot; starts and stops nothing."""
+    if not installed(ctx, release):
+        ctx.files.write(ctx.paths.engine_unit, release.files()[UNIT_FILE][1], 0o644)
+    _systemctl(ctx, "daemon-reload")
+    _systemctl(ctx, "enable", ENGINE_UNIT)
+
+
+def remove(ctx: Context) -> None:
+    """Take the unit away: this device serves nothing. The engine was stopped before."""
+    if ctx.paths.engine_unit.exists():
+        _systemctl(ctx, "disable", ENGINE_UNIT)
+        ctx.files.remove(ctx.paths.engine_unit)
+    _systemctl(ctx, "daemon-reload")
+
+
+def stop(ctx: Context) -> None:
+    """Stop the engine and wait for its end; not running is fine."""
+    if state(ctx).active not in IDLE:
+        _systemctl(ctx, "stop", ENGINE_UNIT, timeout=STOP_SECONDS)
+
+
+def start(ctx: Context) -> None:
+    """Ask for a start without waiting: the caller watches readiness (at boot, recover comes first)."""
+    # Also clears the count of restarts, and the limit that earlier failures may have reached.
+    ctx.runner.run(["systemctl", "reset-failed", ENGINE_UNIT], timeout=CALL_SECONDS)
+    _systemctl(ctx, "start", "--no-block", ENGINE_UNIT)
+
+
+def state(ctx: Context) -> UnitState:
+    """What systemd says of the engine; a unit that does not exist is inactive."""
+    properties = "ActiveState,SubState,NRestarts,Job"
+    shown = _systemctl(ctx, "show", "--property", properties, ENGINE_UNIT)
+    values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    restarts = values.get("NRestarts", "")
+    return UnitState(
+        values.get("ActiveState", "unknown"),
+        values.get("SubState", "unknown"),
+        int(restarts) if restarts.isdigit() else 0,
+        values.get("Job", "0") not in ("", "0"),
+    )
+
+
+def log_tail(ctx: Context) -> list[str]:
+    """The engine's last lines from the journal of systemd."""
+    argv = ["journalctl", "--unit", ENGINE_UNIT, "--lines", str(LOG_LINES), "--no-pager", "--output", "cat"]
+    return ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
+
+
+def _systemctl(ctx: Context, *words: str, timeout: float = CALL_SECONDS) -> str:
+    done = ctx.runner.run(["systemctl", *words], timeout=timeout)
+    if not done.ok:
+        raise AgentError(
+            "internal",
+            f"`systemctl {' '.join(words)}` failed (exit {done.rc}): {done.stderr.strip()}",
+            "Look at `systemctl status` and `journalctl -b` on the device; then `thor-agent recover`.",
+        )
+    return done.stdout

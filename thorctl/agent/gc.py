@@ -1,0 +1,102 @@
+"""``gc``: delete what no state needs. A release's directory goes last: a second gc finds its parts by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent import hub_download, journal_file, release_store
+from thorctl.agent.checkpoint import PARTIAL_PREFIX
+from thorctl.agent.files import TEMPORARY_PREFIX
+from thorctl.agent.outcome import AgentError, Outcome
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+STALE_SECONDS = 24 * 3600.0  # a download nobody went on with for a day
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Keep what the journal names and the ``--keep`` newest others; ``--dry-run`` only says what would go."""
+    if args.keep < 0:
+        raise AgentError("bad_call", f"--keep {args.keep}: must not be negative.", "Give how many to keep.")
+    needed = journal_file.load(ctx.paths).needed
+    known = {name: _document(ctx, name) for name in release_store.staged_ids(ctx.paths)}
+    if any(known.get(name) is None for name in needed):
+        raise AgentError(
+            "release_invalid",
+            "A release that is in use cannot be read, so what it needs is not known.",
+            "Stage it again, then run gc.",
+            details={"needed": sorted(needed)},
+        )
+    kept = needed | set(_newest(ctx, [name for name in known if name not in needed], args.keep))
+    doomed = {name: release for name, release in known.items() if name not in kept}
+    staying = [release for name, release in known.items() if release and name in kept]
+    removed = [
+        *_images(ctx, [release for release in doomed.values() if release], staying, dry=args.dry_run),
+        *_checkpoints(ctx, staying, dry=args.dry_run),
+        *_directories(ctx, "release", [ctx.paths.release_dir(name) for name in doomed], dry=args.dry_run),
+        *_directories(ctx, "partial", _rubbish(ctx), dry=args.dry_run),
+    ]
+    freed = sum(one["bytes"] for one in removed)
+    return Outcome({"removed": removed, "freed_bytes": freed}, changed=bool(removed) and not args.dry_run)
+
+
+def _document(ctx: Context, name: str) -> Release | None:
+    try:
+        return release_store.read_document(ctx.paths, name)
+    except AgentError:
+        return None
+
+
+def _newest(ctx: Context, names: list[str], count: int) -> list[str]:
+    by_age = sorted(names, key=lambda name: ctx.paths.release_dir(name).stat().st_mtime, reverse=True)
+    return by_age[:count]
+
+
+def _images(
+    ctx: Context, doomed: list[Release], staying: list[Release], *, dry: bool
+) -> list[dict[str, Any]]:
+    """Only images that releases brought here: others on this engine are not ours to delete."""
+    removed = []
+    for reference in sorted({one.image for one in doomed} - {one.image for one in staying}):
+        found = ctx.docker.image(reference)
+        if found is None:
+            continue
+        if dry or ctx.docker.delete_image(reference):
+            removed.append({"kind": "image", "name": reference, "bytes": int(found.get("Size") or 0)})
+    return removed
+
+
+def _checkpoints(ctx: Context, staying: list[Release], *, dry: bool) -> list[dict[str, Any]]:
+    used = {release.checkpoint_name for release in staying}
+    found = sorted(ctx.paths.checkpoints.iterdir()) if ctx.paths.checkpoints.is_dir() else []
+    doomed = [path for path in found if not path.name.startswith(".") and path.name not in used]
+    return _directories(ctx, "checkpoint", doomed, dry=dry)
+
+
+def _rubbish(ctx: Context) -> list[Path]:
+    found = []
+    for directory in (ctx.paths.checkpoints, ctx.paths.releases):
+        for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+            age = ctx.clock.now() - _last_change(path)
+            stale = path.name.startswith(PARTIAL_PREFIX) and age > STALE_SECONDS
+            if stale or path.name.startswith(TEMPORARY_PREFIX):
+                found.append(path)
+    return found
+
+
+def _last_change(path: Path) -> float:
+    return max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
+
+
+def _directories(ctx: Context, kind: str, paths: list[Path], *, dry: bool) -> list[dict[str, Any]]:
+    removed = []
+    for path in paths:
+        removed.append({"kind": kind, "name": path.name, "bytes": hub_download.bytes_in(path)})
+        if not dry:
+            ctx.files.remove_tree(path)
+    return removed

@@ -1,0 +1,84 @@
+"""The engine's image: there or not, pulled by digest with byte progress, and verified after the pull."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.pull_progress import PullProgress
+
+if TYPE_CHECKING:
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+# What Docker says when the registry has no such digest; anything else may pass and is worth another try.
+_ABSENT = re.compile(r"(manifest|name) unknown|manifest (for )?\S+ not found|: not found$", re.IGNORECASE)
+_NO_SPACE = re.compile(r"no space left on device", re.IGNORECASE)
+
+
+def present(ctx: Context, release: Release) -> bool:
+    """True if Docker has the very digest of the lock."""
+    found = ctx.docker.image(release.image)
+    return found is not None and release.image in (found.get("RepoDigests") or [])
+
+
+def ensure(ctx: Context, release: Release) -> int:
+    """Have the image on the device; returns the bytes downloaded, 0 if it was there.
+
+    Raises:
+        AgentError: ``image_not_found``, ``image_pull_failed``, ``image_digest_mismatch``,
+            ``disk_too_small``, ``docker_unavailable``.
+    """
+    if present(ctx, release):
+        return 0
+    image = release.document["lock"]["image"]
+    progress = PullProgress(image["compressed_bytes"])
+    ctx.log.info("pulling %s", release.image)
+    headers = registry_auth(ctx, image["repository"])
+    for message in ctx.docker.pull(image["repository"], image["digest"], headers):
+        if "error" in message:
+            raise _failure(release, message)
+        progress.feed(message)
+        ctx.progress.update(
+            "image",
+            release=release.id,
+            done_bytes=progress.done_bytes,
+            total_bytes=progress.total_bytes,
+            message=release.image,
+        )
+    if not present(ctx, release):
+        raise AgentError(
+            "image_digest_mismatch",
+            f"Docker pulled {release.image} but does not list it under that digest.",
+            "The registry served something else: check it (or its mirror), then `thorctl lock` anew.",
+        )
+    return progress.done_bytes
+
+
+def registry_auth(ctx: Context, repository: str) -> dict[str, str]:  # noqa: ARG001 - place for credentials
+    """Headers that authenticate a pull (``X-Registry-Auth``); none: registries are read without a login."""
+    return {}
+
+
+def _failure(release: Release, message: dict[str, Any]) -> AgentError:
+    why = str(message["error"])
+    details = {"image": release.image, "docker": why}
+    if _NO_SPACE.search(why):
+        remedy = "Free space (`thor-agent gc`), then stage again."
+        return AgentError(
+            "disk_too_small", f"The disk filled up during the pull: {why}", remedy, details=details
+        )
+    if _ABSENT.search(why):
+        return AgentError(
+            "image_not_found",
+            f"The registry has no {release.image}: {why}",
+            "Push the image, or lock the digest the registry has: `thorctl lock`.",
+            details=details,
+        )
+    return AgentError(
+        "image_pull_failed",
+        f"{release.image} could not be pulled: {why}",
+        "Check that the device reaches the registry, then stage again: layers already here are kept.",
+        details=details,
+    )

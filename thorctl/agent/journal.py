@@ -1,0 +1,173 @@
+"""The journal's content and its transitions: values in, values out. Which state may follow which stands here.
+
+A transition is written before the actions it announces (``activating``, ``rolling-back``) and after those
+it reports (``trial``, ``committed``, ``empty``). So at any instant the journal says at most what is true,
+and a crash finds in it everything needed to get back to ``current``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK = (
+    "empty",
+    "committed",
+    "activating",
+    "trial",
+    "rolling-back",
+)
+STATES = (EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK)
+SCHEMA = 1
+
+
+class IllegalTransition(Exception):  # noqa: N818 - reads as what it is
+    """This state does not allow that step."""
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What the device knows of itself.
+
+    Attributes:
+        state: one of ``STATES``.
+        current: the committed release, or what a rollback in progress returns to; None: none.
+        previous: the release committed before ``current``, retained for a rollback; None: none.
+        target: the release being activated, on trial, or being left; None in ``empty`` and ``committed``.
+        since: when this state began, RFC 3339.
+        deadline: when the trial ends by itself, RFC 3339; only in ``trial``.
+        activated_at: when the release that runs went on trial, RFC 3339; an older smoke proves nothing.
+        activation: counts activations; a timer set for one must not touch the next.
+        boot: the boot in which ``since`` lies; another one now means that the device restarted.
+        reason: why the last rollback began.
+        left: the release the last rollback left; None once another activation began.
+    """
+
+    state: str = EMPTY
+    current: str | None = None
+    previous: str | None = None
+    target: str | None = None
+    since: str | None = None
+    deadline: str | None = None
+    activated_at: str | None = None
+    activation: int = 0
+    boot: str | None = None
+    reason: str | None = None
+    left: str | None = None
+
+    @property
+    def running(self) -> str | None:
+        """The release the engine serves, or should: the target on trial, else ``current``."""
+        return self.target if self.state in (ACTIVATING, TRIAL) else self.current
+
+    @property
+    def needed(self) -> set[str]:
+        """Releases that no clean-up may touch."""
+        return {one for one in (self.current, self.previous, self.target) if one}
+
+    def document(self) -> dict[str, Any]:
+        """As stored."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def begin_activation(journal: Journal, target: str, now: str, boot: str) -> Journal:
+    """``empty``, ``committed`` → ``activating``; an interrupted activation of the same one begins anew."""
+    resumed = journal.state == ACTIVATING and journal.target == target
+    if journal.state not in (EMPTY, COMMITTED) and not resumed:
+        raise IllegalTransition(f"activate in state {journal.state}")
+    if target == journal.current:
+        raise IllegalTransition(f"{target} is committed already")
+    return replace(
+        journal,
+        state=ACTIVATING,
+        target=target,
+        since=now,
+        deadline=None,
+        activated_at=None,
+        activation=journal.activation + 1,
+        boot=boot,
+        reason=None,
+        left=None,
+    )
+
+
+def begin_trial(journal: Journal, now: str, deadline: str) -> Journal:
+    """``activating`` → ``trial``."""
+    _only(journal, "begin the trial", ACTIVATING)
+    return replace(journal, state=TRIAL, since=now, activated_at=now, deadline=deadline)
+
+
+def commit(journal: Journal, now: str) -> Journal:
+    """``trial`` → ``committed``: the target becomes current, current becomes previous."""
+    _only(journal, "commit", TRIAL)
+    return replace(
+        journal,
+        state=COMMITTED,
+        current=journal.target,
+        previous=journal.current,
+        target=None,
+        since=now,
+        deadline=None,
+    )
+
+
+def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
+    """``activating``, ``trial``, ``committed`` with a previous one → ``rolling-back``.
+
+    ``current`` becomes what it returns to, ``target`` what it leaves.
+    """
+    _only(journal, "roll back", ACTIVATING, TRIAL, COMMITTED)
+    announced = replace(
+        journal, state=ROLLING_BACK, since=now, deadline=None, activated_at=None, reason=reason
+    )
+    if journal.state != COMMITTED:
+        return announced
+    if journal.previous is None:
+        raise IllegalTransition("roll back with nothing before the committed release")
+    return replace(announced, current=journal.previous, previous=None, target=journal.current)
+
+
+def finish_rollback(journal: Journal, now: str) -> Journal:
+    """``rolling-back`` → ``committed``, or ``empty`` where nothing was committed before."""
+    _only(journal, "finish the rollback", ROLLING_BACK)
+    state = COMMITTED if journal.current else EMPTY
+    return replace(journal, state=state, since=now, target=None, left=journal.target)
+
+
+def from_document(document: Any) -> Journal:
+    """Read a stored journal.
+
+    Raises:
+        ValueError: not one, or it contradicts itself.
+    """
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ValueError("not a journal of schema 1")
+    values = {key: value for key, value in document.items() if key != "schema"}
+    try:
+        journal = Journal(**values)
+    except TypeError as unknown:
+        raise ValueError(str(unknown)) from None
+    fault = _fault(journal)
+    if fault:
+        raise ValueError(fault)
+    return journal
+
+
+def _fault(journal: Journal) -> str | None:
+    texts = {key: value for key, value in asdict(journal).items() if key != "activation"}
+    rules = (
+        (all(value is None or isinstance(value, str) for value in texts.values()), "a value is not text"),
+        (isinstance(journal.activation, int) and journal.activation >= 0, "activation is not a count"),
+        (journal.state in STATES, f"unknown state {journal.state!r}"),
+        (journal.state != EMPTY or not journal.needed, "empty, yet it names a release"),
+        (journal.state != COMMITTED or journal.current is not None, "committed to nothing"),
+        ((journal.target is None) == (journal.state in (EMPTY, COMMITTED)), "target does not fit the state"),
+        (journal.target is None or journal.target != journal.current, "target is current"),
+        ((journal.deadline is not None) == (journal.state == TRIAL), "deadline does not fit the state"),
+    )
+    return next((fault for holds, fault in rules if not holds), None)
+
+
+def _only(journal: Journal, step: str, *states: str) -> None:
+    if journal.state not in states:
+        raise IllegalTransition(f"{step} in state {journal.state}")

@@ -1,0 +1,88 @@
+"""Waiting until the engine serves: /health, then the release's model in /v1/models; or saying why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl.agent import engine_unit
+from thorctl.agent.engine_client import EngineClient
+from thorctl.agent.outcome import AgentError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.engine_unit import UnitState
+    from thorctl.agent.release_document import Release
+
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 5.0
+# One is forgiven: on a Thor the first start after another engine may find its memory not yet returned.
+RESTARTS_FORGIVEN = 1
+
+
+def wait(ctx: Context, release: Release) -> float:
+    """Return the seconds it took from now until the engine was ready.
+
+    Raises:
+        AgentError: ``engine_died`` (at once), or ``engine_not_ready`` when the release's time is up; with the
+            last lines of the engine's log in the details.
+    """
+    began = ctx.clock.monotonic()
+    limit = release.ready_seconds(first_start=not _mark(ctx, release).exists())
+    while True:
+        unit = engine_unit.state(ctx)
+        waited = ctx.clock.monotonic() - began
+        if _dead(unit, waited):
+            raise _error(
+                ctx, release, "engine_died", f"The engine of {release.id} died", unit=unit, waited=waited
+            )
+        if unit.active == "active" and serves(release):
+            _mark(ctx, release).touch()
+            return round(waited, 1)
+        if waited >= limit:
+            message = f"The engine of {release.id} was not ready after {limit:.0f} s"
+            raise _error(ctx, release, "engine_not_ready", message, unit=unit, waited=waited)
+        ctx.progress.update(
+            "start", release=release.id, message=f"{unit.active}, {waited:.0f} of {limit:.0f} s"
+        )
+        ctx.clock.sleep(POLL_SECONDS)
+
+
+def _dead(unit: UnitState, waited: float) -> bool:
+    # Inactive with nothing queued: the start itself was refused, say for want of a unit it requires.
+    never_began = unit.active == "inactive" and not unit.queued and waited > GRACE_SECONDS
+    return unit.active == "failed" or unit.restarts > RESTARTS_FORGIVEN or never_began
+
+
+def serves(release: Release) -> bool:
+    """True if the engine is healthy and lists the release's model."""
+    client = EngineClient(release.port)
+    return client.healthy() and release.model in (client.models() or [])
+
+
+def healthy(ctx: Context, release: Release) -> bool:
+    """True if the unit is the release's, is active, and the engine serves the release's model."""
+    runs = engine_unit.state(ctx).active == "active"
+    return runs and engine_unit.installed(ctx, release) and serves(release)
+
+
+def _mark(ctx: Context, release: Release) -> Path:
+    """Exists once this image became ready here: its compile caches are filled, a start is short."""
+    ctx.paths.cache.mkdir(parents=True, exist_ok=True)
+    return (
+        ctx.paths.cache / f".ready-{release.document['lock']['image']['digest'].removeprefix('sha256:')[:12]}"
+    )
+
+
+def _error(
+    ctx: Context, release: Release, code: str, message: str, *, unit: UnitState, waited: float
+) -> AgentError:
+    log = engine_unit.log_tail(ctx)
+    return AgentError(
+        code,
+        f"{message}: {log[-1] if log else 'its log is empty'}",
+        "Read the engine's last lines in the details, or `journalctl -u thor-engine` on the device.",
+        details={"release": release.id, "unit": vars(unit), "waited_seconds": round(waited, 1), "log": log},
+        changed=True,
+    )

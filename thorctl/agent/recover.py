@@ -1,0 +1,96 @@
+"""``recover``: finish what a crash or reboot interrupted. Runs at boot before the engine, and when asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent import engine_unit, journal_file, release_store, switch
+from thorctl.agent.boot import this_boot
+from thorctl.agent.clock import as_seconds
+from thorctl.agent.files import TEMPORARY_PREFIX
+from thorctl.agent.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL, Journal
+from thorctl.agent.outcome import AgentError, Outcome
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.context import Context
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Bring journal, unit and engine together again; what was not committed is rolled back."""
+    booted = not (ctx.paths.run_dir / "boot").exists()
+    boot = this_boot(ctx)
+    if args.committed:
+        return _tell(ctx, args.committed)
+    journal = journal_file.load(ctx.paths)
+    swept = _sweep(ctx, booted=booted)
+    if journal.state in (EMPTY, COMMITTED):
+        mended = _mend(ctx, journal)
+        return Outcome(_data("mended_unit" if mended else "nothing", journal), changed=mended or swept)
+    if journal.state == TRIAL and journal.boot == boot and not _overdue(ctx, journal):
+        return Outcome(_data("nothing", journal), changed=swept)
+    did = "finished_rollback" if journal.state == ROLLING_BACK else "rolled_back"
+    journal = switch.roll_back(ctx, journal, "reboot" if booted or journal.boot != boot else "interrupted")
+    return Outcome(_data(did, journal), changed=True)
+
+
+def _overdue(ctx: Context, journal: Journal) -> bool:
+    return journal.deadline is None or as_seconds(journal.deadline) <= ctx.clock.now()
+
+
+def _mend(ctx: Context, journal: Journal) -> bool:
+    """Make the installed unit the current release's; the engine restarts only if the unit was another."""
+    if not journal.current:
+        if not ctx.paths.engine_unit.exists():
+            return False
+        switch.run_nothing(ctx)
+        return True
+    release = release_store.restore(ctx, journal.current)
+    if engine_unit.installed(ctx, release):
+        return False
+    switch.run_release(ctx, release)
+    return True
+
+
+def _sweep(ctx: Context, *, booted: bool) -> bool:
+    """Remove what interrupted writes left; a stage that may be at work (not at boot) keeps its own."""
+    found = False
+    places = [ctx.paths.state_dir, ctx.paths.engine_unit.parent, *([ctx.paths.releases] if booted else [])]
+    for directory in places:
+        for rubbish in directory.glob(f"{TEMPORARY_PREFIX}*") if directory.is_dir() else ():
+            ctx.log.info("removing %s", rubbish)
+            if rubbish.is_dir():
+                ctx.files.remove_tree(rubbish)
+            else:
+                ctx.files.remove(rubbish)
+            found = True
+    return found
+
+
+def _tell(ctx: Context, committed: str) -> Outcome:
+    """The operator's word after ``journal_corrupt``; the broken journal is kept beside for the autopsy."""
+    try:
+        journal_file.load(ctx.paths)
+    except AgentError as corrupt:
+        ctx.log.warning("%s", corrupt)
+    else:
+        remedy = "Leave `--committed` out."
+        raise AgentError("bad_state", "The journal is sound; nothing needs to be told.", remedy)
+    now = ctx.clock.now_text()
+    journal = Journal(since=now)
+    if committed != "none":
+        release = release_store.load(ctx.paths, committed)
+        journal = Journal(state=COMMITTED, current=release.id, since=now, boot=this_boot(ctx))
+    if ctx.paths.journal.exists():
+        ctx.files.write(
+            ctx.paths.journal.with_name(f"state.json.corrupt-{int(ctx.clock.now())}"),
+            ctx.paths.journal.read_bytes(),
+        )
+    journal_file.save(ctx, journal)
+    _mend(ctx, journal)
+    return Outcome(_data("told", journal), changed=True)
+
+
+def _data(did: str, journal: Journal) -> dict[str, Any]:
+    return {"did": did, "state": journal.state, "release": journal.running}

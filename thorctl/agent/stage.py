@@ -1,0 +1,59 @@
+"""``stage``: put all bytes of a release on the device and verify them; nothing that runs changes.
+
+The release's own directory is written last: where it stands, everything it needs stood before it.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from thorctl.agent import checkpoint, image, needs, release_store
+from thorctl.agent.outcome import AgentError, Outcome
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Image, checkpoint, files; each is skipped where it is already right."""
+    release = release_store.read_argument(args.release)
+    try:
+        return _stage(ctx, release)
+    except OSError as failed:
+        if failed.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise AgentError(
+                "disk_too_small",
+                f"The disk filled up: {failed}.",
+                "Free space (`thor-agent gc`), then stage again; what came is kept.",
+                changed=True,
+            ) from failed
+        raise
+
+
+def _stage(ctx: Context, release: Release) -> Outcome:
+    began = ctx.clock.monotonic()
+    wanted = needs.assess(ctx, release)
+    needs.check_space(ctx, wanted)
+    for directory in (ctx.paths.releases, ctx.paths.checkpoints, ctx.paths.cache):
+        directory.mkdir(parents=True, exist_ok=True)
+    image_bytes = image.ensure(ctx, release)
+    checkpoint_bytes = checkpoint.ensure(ctx, release)
+    release_store.write(ctx, release)
+    return Outcome(
+        {
+            "release": release.id,
+            "downloaded_bytes": image_bytes + checkpoint_bytes,
+            "seconds": round(ctx.clock.monotonic() - began, 3),
+            "image": {"reference": release.image, "downloaded_bytes": image_bytes},
+            "checkpoint": {
+                "directory": str(checkpoint.final_dir(ctx, release)),
+                "files": len(release.checkpoint_files),
+                "downloaded_bytes": checkpoint_bytes,
+            },
+        },
+        changed=not wanted.nothing,
+    )

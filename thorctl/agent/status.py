@@ -1,0 +1,146 @@
+"""``status``: where this device stands. Reads only, takes no lock, never waits long; unknown is null."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import thorctl
+from thorctl.agent import commit, drift, engine_unit, facts, hold, journal_file, lease, release_store
+from thorctl.agent.engine_client import EngineClient
+from thorctl.agent.files import read_json
+from thorctl.agent.gather import gather
+from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.paths import ENGINE_CONTAINER
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.journal import Journal
+    from thorctl.agent.release_document import Release
+
+ENGINE_SECONDS = 2.0
+LONGEST_SECONDS = 6.0
+_NO_FACTS = (
+    "l4t",
+    "power_mode",
+    "memory_available_bytes",
+    "memory_total_bytes",
+    "disk_free_bytes",
+    "temperature_celsius",
+)
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
+    """Everything known; a corrupt journal is an error, with the rest still in the data."""
+    journal: Journal | None = None
+    fault: AgentError | None = None
+    try:
+        journal = journal_file.load(ctx.paths)
+    except AgentError as corrupt:
+        fault = corrupt
+    release = _release(ctx, journal)
+    found = gather(
+        {
+            "facts": partial(facts.light, ctx),
+            "unit": partial(engine_unit.state, ctx),
+            "container": partial(_container, ctx),
+            "models": partial(_models, ctx, release),
+            "drift": partial(drift.find, ctx, release),
+        },
+        seconds=LONGEST_SECONDS,
+        log=ctx.log,
+    )
+    data = {
+        **_device(ctx),
+        **_journal(journal),
+        "engine": _engine(found, release),
+        **(found["facts"] or dict.fromkeys(_NO_FACTS)),
+        "last_smoke": commit.last_smoke(ctx),
+        "lease": lease.current(ctx),
+        "hold": hold.current(ctx),
+        "progress": _progress(ctx),
+        "agent_version": thorctl.__version__,
+        "drift": found["drift"],
+    }
+    if fault:
+        fault.data = data
+    return Outcome(data, error=fault)
+
+
+def _release(ctx: Context, journal: Journal | None) -> Release | None:
+    if journal is None or journal.running is None:
+        return None
+    try:
+        return release_store.read_document(ctx.paths, journal.running)
+    except AgentError as broken:
+        ctx.log.warning("%s", broken)
+        return None
+
+
+def _device(ctx: Context) -> dict[str, Any]:
+    try:
+        device = read_json(ctx.paths.device_json) or {}
+        return {key: device.get(key) for key in ("name", "site", "device_class")}
+    except (ValueError, OSError, AttributeError):
+        return {"name": None, "site": None, "device_class": None}
+
+
+def _journal(journal: Journal | None) -> dict[str, Any]:
+    if journal is None:
+        return dict.fromkeys(("state", "release", "previous", "target", "deadline", "since"))
+    return {
+        "state": journal.state,
+        "release": journal.running,
+        # On trial, what a rollback returns to; else the release before the committed one.
+        "previous": journal.current if journal.target else journal.previous,
+        "target": journal.target,
+        "deadline": journal.deadline,
+        "since": journal.since,
+    }
+
+
+def _engine(found: dict[str, Any], release: Release | None) -> dict[str, Any]:
+    unit, models = found["unit"], found["models"]
+    ready = bool(release and models and release.model in models)
+    return {
+        "unit": unit.active if unit else None,
+        "ready": ready,
+        "model": release.model if ready and release else None,
+        "container": found["container"],
+        "restarts": unit.restarts if unit else None,
+    }
+
+
+def _models(ctx: Context, release: Release | None) -> list[str] | None:
+    if release is None:
+        return None
+    client = EngineClient(release.port)
+
+    def ask() -> list[str] | None:
+        return client.models() if client.healthy() else None
+
+    models: list[str] | None = gather({"engine": ask}, seconds=ENGINE_SECONDS, log=ctx.log)["engine"]
+    return models
+
+
+def _container(ctx: Context) -> dict[str, Any] | None:
+    container = ctx.docker.container(ENGINE_CONTAINER)
+    if container is None:
+        return None
+    digest = container["Config"]["Image"].partition("@")[2]
+    return {"image_digest": digest or None}
+
+
+def _progress(ctx: Context) -> dict[str, Any] | None:
+    try:
+        progress: dict[str, Any] | None = read_json(ctx.paths.progress_json)
+        if progress is not None:
+            os.kill(int(progress["pid"]), 0)
+    except PermissionError:
+        return progress  # alive, and another user's
+    except (ValueError, OSError, KeyError, TypeError):
+        return None  # unreadable, or left by a killed process
+    return progress
