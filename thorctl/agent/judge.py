@@ -163,12 +163,12 @@ def _usage(generation: Generation) -> str | None:
 # In the order in which failures are told: what went wrong first, then how the text looks.
 CHECKS: dict[str, Callable[[Generation], str | None]] = {
     "no_error": _no_error,
+    "stream_ended": _stream_ended,
     "printable": _printable,
     "not_repeated": _not_repeated,
     "thinking_closed": _thinking_closed,
     "not_empty": _not_empty,
     "known_answer": _known_answer,
     "finished": _finished,
-    "stream_ended": _stream_ended,
     "usage": _usage,
 }

@@ -74,7 +74,7 @@ def _smoke(ctx: Context, client: EngineClient, release: Release) -> Report:
     for number, prompt in enumerate(one_by_one, start=1):
         ctx.progress.update("smoke", release=release.id, message=f"generation {number} of {wanted}")
         sequential.append(generate(prompt))
-        if sequential[-1].error is not None:
+        if sequential[-1].error is not None or not sequential[-1].ended:
             # An engine that broke a stream is done for; nine more timeouts would tell nothing new.
             break
     else:
