@@ -2,33 +2,48 @@
 
 An image directory ``images/<kind>/`` may hold
 
-- ``Dockerfile``: built by the engine's own builder (no BuildKit); starts with ``ARG BASE`` and ``FROM ${BASE}``. It must not
-  reach the network: what has to be fetched is named in the files below.
-- ``packages.txt``: Debian packages, one per line, ``#`` comments; installed on the parent before the Dockerfile runs, with
-  the host's own apt settings and CA bundle, neither of which stays in the image.
-- ``layers/*.sh`` with ``requirements.lock``: steps run one after another on the parent, each committed as one layer, with the
-  host's pip settings (images/cpu-vllm).
+- ``packages.txt``: Debian packages, ``#`` comments; installed on the parent with the host's own apt settings and CA
+  bundle, neither of which stays in the image.
+- ``requirements.lock``: a Python environment, in the layers that ``prepare`` writes (thorctl/sim/image_python.py).
+- ``Dockerfile``: comes last, built by the engine's own builder (no BuildKit); starts with ``ARG BASE`` and
+  ``FROM ${BASE}``. It must not reach the network: what has to be fetched is named in the files above.
 
 ``base`` is the exception: a Debian 12 root file system made by mmdebstrap on the host.
 """
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from docker.errors import BuildError, ImageNotFound
+
+from thorctl.errors import ThorError
+from thorctl.sim import image_base, image_packages, image_python
+from thorctl.sim.build_container import step
+from thorctl.sim.image_inputs import KINDS, Kind, directory, packages_of, parent_of, tag_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from docker import DockerClient
 
-Kind = Literal["base", "cpu-vllm", "sim-origin", "sim-device"]
+__all__ = ["KINDS", "LABEL", "ImageTag", "Kind", "Report", "ensure", "tag_of"]
+
 LABEL = "dev.thorctl.image"  # value: the kind
+_DETAIL_WIDTH = 160
+_building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 class Report(Protocol):
-    """Told of each step: once with ``seconds=None`` when it begins, once with its duration when it is done."""
+    """Told of each step: ``seconds=None`` while it goes on, its duration once it is done."""
 
     def __call__(self, step: str, detail: str, seconds: float | None) -> None:
-        """Show one line of progress; ``step`` is short and stable, such as ``build cpu-vllm``."""
+        """Show one line of progress; ``step`` is short and stable, such as ``cpu-vllm packages``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +57,97 @@ class ImageTag:
     seconds: float
 
 
-def tag_of(kind: Kind) -> str:
-    """``thorctl/<kind>:<first 12 hex of the SHA-256 over its build inputs>``; reads the checkout only, asks no engine."""
-    raise NotImplementedError(kind)
-
-
 def ensure(client: DockerClient, kind: Kind, report: Report) -> ImageTag:
-    """The image of this kind, built now if the engine lacks it (its parents too).
+    """The image of this kind, built now if the engine lacks it (its parents too). Safe to call from several threads.
 
     Raises:
-        ThorError: ``image_build_failed`` with the end of the build's output, or ``tool_missing`` (mmdebstrap).
+        ThorError: ``image_build_failed`` with the end of the build's output, or ``tool_missing``.
     """
-    raise NotImplementedError(client, kind, report)
+    name = tag_of(kind)
+    started = time.monotonic()
+    with _building[name]:
+        found = _find(client, name)
+        built = found is None
+        if found is None:
+            _build(client, kind, name, report)
+            found = _find(client, name)
+        if found is None:
+            raise ThorError(
+                "image_build_failed", f"{name} is missing after its build", "look at the engine's log"
+            )
+        return ImageTag(kind, name, found, built, time.monotonic() - started)
+
+
+def _find(client: DockerClient, name: str) -> str | None:
+    try:
+        return client.images.get(name).id
+    except ImageNotFound:
+        return None
+
+
+def _build(client: DockerClient, kind: Kind, name: str, report: Report) -> None:
+    parent_kind = parent_of(kind)
+    labels: dict[str, str] = {LABEL: kind}
+    if parent_kind is None:
+        with _timed(report, f"{kind} root file system") as on_line:
+            image_base.build(client, name, packages_of(kind), labels, on_line)
+        return
+    parent = ensure(client, parent_kind, report).name
+    stem = f"thorctl/{kind}"
+    tag = name.rpartition(":")[2]
+    steps: list[str] = []  # intermediate images: their names go again, their layers stay under the last
+    if packages := packages_of(kind):
+        with _timed(report, f"{kind} packages") as on_line, step(client, parent, on_line) as container:
+            image_packages.install(container, packages)
+            container.commit(stem, f"{tag}-packages", labels)
+        parent = f"{stem}:{tag}-packages"
+        steps.append(parent)
+    if (directory(kind) / "requirements.lock").is_file():
+        with _timed(report, f"{kind} Python environment") as on_line:
+            layers = image_python.add_layers(client, parent, kind, f"{stem}:{tag}", labels, on_line)
+        parent = layers[-1]
+        steps += layers
+    with _timed(report, f"{kind} Dockerfile") as on_line:
+        _docker_build(client, kind, parent, name, labels, on_line)
+    for intermediate in steps:
+        client.images.remove(intermediate, noprune=True)
+
+
+def _docker_build(
+    client: DockerClient,
+    kind: Kind,
+    parent: str,
+    name: str,
+    labels: dict[str, str],
+    on_line: Callable[[str], None],
+) -> None:
+    try:
+        _, log = client.images.build(
+            path=str(directory(kind)),
+            tag=name,
+            buildargs={"BASE": parent},
+            labels=labels,
+            rm=True,
+            forcerm=True,
+            nocache=True,
+        )
+        for entry in log:
+            if isinstance(entry, dict) and str(entry.get("stream", "")).strip():
+                on_line(str(entry["stream"]).strip())
+    except BuildError as error:
+        tail = [
+            str(entry.get("stream", "")).rstrip() for entry in error.build_log if isinstance(entry, dict)
+        ][-40:]
+        raise ThorError(
+            "image_build_failed",
+            f"images/{kind}/Dockerfile: {error.msg}\n" + "\n".join(line for line in tail if line),
+            f"mend images/{kind}, then repeat the command",
+        ) from error
+
+
+@contextmanager
+def _timed(report: Report, what: str) -> Iterator[Callable[[str], None]]:
+    started = time.monotonic()
+    report(what, "", None)
+    yield lambda line: report(what, line.strip()[:_DETAIL_WIDTH], None)
+    report(what, "", time.monotonic() - started)

@@ -1,0 +1,70 @@
+"""The host's own apt settings, for fetching Debian 12 packages during a build; nothing of it stays in an image."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SUITE = "bookworm"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+DEFAULT_MIRROR = "http://deb.debian.org/debian"
+DEFAULT_SECURITY_MIRROR = "http://deb.debian.org/debian-security"
+MIRROR_VARIABLE = "THORCTL_DEBIAN_MIRROR"  # both are for hosts whose sources name no Debian mirror
+SECURITY_MIRROR_VARIABLE = "THORCTL_DEBIAN_SECURITY_MIRROR"
+
+# What decides how a file is reached and how old an index may be. Nothing that weakens signatures.
+_PASSED_ON = re.compile(
+    r"^Acquire::(?:(?:http|https)::(?:Proxy(?:::\S+)?|Verify-Peer|Verify-Host|Timeout|User-Agent|Pipeline-Depth)"
+    r"|Check-Valid-Until|Check-Date|Max-FutureTime|Retries|ForceIPv4|ForceIPv6) \"(?P<value>[^\"]*)\";$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrors:
+    """Base addresses of the Debian archive and of its security archive."""
+
+    main: str
+    security: str
+
+    def sources(self, keyring: str = KEYRING) -> list[str]:
+        """One-line apt sources for Debian 12."""
+        signed = f"[signed-by={keyring}]"
+        return [
+            f"deb {signed} {self.main} {SUITE} main",
+            f"deb {signed} {self.main} {SUITE}-updates main",
+            f"deb {signed} {self.security} {SUITE}-security main",
+        ]
+
+
+DEFAULT_MIRRORS = Mirrors(DEFAULT_MIRROR, DEFAULT_SECURITY_MIRROR)
+
+
+def mirrors(sources: str, environment: dict[str, str] | None = None) -> Mirrors:
+    """The Debian mirrors that apt sources (either format) name, else the default ones.
+
+    An Ubuntu host names none: its archive has another path.
+    """
+    chosen = dict(os.environ) if environment is None else environment
+    active = "\n".join(line for line in sources.splitlines() if not line.lstrip().startswith("#"))
+    main = re.search(r"\bhttps?://\S+?/debian/?(?=\s|$)", active, re.MULTILINE)
+    security = re.search(r"\bhttps?://\S+?/debian-security/?(?=\s|$)", active, re.MULTILINE)
+    return Mirrors(
+        chosen.get(MIRROR_VARIABLE) or (main[0].rstrip("/") if main else DEFAULT_MIRROR),
+        chosen.get(SECURITY_MIRROR_VARIABLE)
+        or (security[0].rstrip("/") if security else DEFAULT_SECURITY_MIRROR),
+    )
+
+
+def options(apt_config_dump: str) -> list[str]:
+    """Lines of ``apt-config dump`` that a build needs to reach the mirrors as the host does."""
+    found = (_PASSED_ON.match(line.strip()) for line in apt_config_dump.splitlines())
+    return [match[0] for match in found if match and match["value"]]
+
+
+def read_sources(etc: Path = Path("/etc/apt")) -> str:
+    """The text of all of the host's active apt source files; empty where apt is not there."""
+    files = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
+    files += sorted((etc / "sources.list.d").glob("*.sources"))
+    return "\n".join(file.read_text(errors="replace") for file in files if file.is_file())

@@ -1,0 +1,93 @@
+"""The base image: a Debian 12 root file system made by mmdebstrap on the host, whatever the host's own release is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thorctl.errors import ThorError
+from thorctl.sim import host_apt, host_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from docker import DockerClient
+
+TOOLS = ("mmdebstrap", "apt-config")
+INSTALL = "apt-get install mmdebstrap debian-archive-keyring"
+# Documentation but the licences, and translations: nobody reads them in a container.
+_LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/doc/*")
+
+
+def command(out: str, packages: list[str], sources: list[str], apt_options: list[str]) -> list[str]:
+    """The mmdebstrap call that writes ``out`` (a tar file); the host's apt settings do not stay in it."""
+    default_sources = "\\n".join(host_apt.DEFAULT_MIRRORS.sources())
+    return [
+        "mmdebstrap",
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        *(f"--aptopt={line}" for line in ['APT::Install-Recommends "false";', *apt_options]),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap',
+        f'--customize-hook=printf "{default_sources}\\n" > "$1"/etc/apt/sources.list',
+        '--customize-hook=rm -rf "$1"/etc/apt/sources.list.d/* "$1"/var/log/* "$1"/var/cache/*',
+        '--customize-hook=rm -f "$1"/etc/machine-id "$1"/etc/hostname "$1"/etc/resolv.conf',
+        host_apt.SUITE,
+        out,
+        *sources,
+    ]
+
+
+def build(
+    client: DockerClient,
+    name: str,
+    packages: list[str],
+    labels: dict[str, str],
+    on_line: Callable[[str], None],
+) -> None:
+    """Make the root file system and import it as the image ``name`` (``repository:tag``).
+
+    Raises:
+        ThorError: ``tool_missing`` or ``image_build_failed``.
+    """
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if not Path(host_apt.KEYRING).is_file():
+        missing.append("debian-archive-keyring")
+    if missing:
+        raise ThorError("tool_missing", f"not on this machine: {', '.join(missing)}", f"as root: {INSTALL}")
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
+    sources = host_apt.mirrors(host_apt.read_sources()).sources()
+    with tempfile.TemporaryDirectory(prefix="thorctl-base-") as folder:
+        tar = str(Path(folder) / "base.tar")
+        _run([*_as_root(), *command(tar, packages, sources, host_apt.options(dump))], on_line)
+        repository, _, tag = name.rpartition(":")
+        changes = ['CMD ["/bin/sh"]', *(f"LABEL {key}={value}" for key, value in labels.items())]
+        client.api.import_image_from_file(tar, repository=repository, tag=tag, changes=changes)
+
+
+def _as_root() -> list[str]:
+    if os.geteuid() == 0 or shutil.which("sudo") is None:
+        return []  # without either, mmdebstrap tries a user namespace of its own
+    kept = ",".join(host_network.PROXY_VARIABLES)
+    return ["sudo", f"--preserve-env={kept}"]
+
+
+def _run(command_line: list[str], on_line: Callable[[str], None]) -> None:
+    tail: list[str] = []
+    with subprocess.Popen(
+        command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        for line in process.stderr or ():
+            tail = [*tail[-20:], line.rstrip()]
+            on_line(line.rstrip())
+    if process.returncode != 0:
+        raise ThorError(
+            "image_build_failed",
+            f"mmdebstrap exited with {process.returncode}:\n" + "\n".join(tail),
+            "mend what its last lines name (often: no route to the Debian mirror), then repeat the command",
+        )

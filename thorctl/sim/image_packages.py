@@ -1,0 +1,58 @@
+"""Debian packages on top of an image, fetched as the host fetches them, committed without the host's settings."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+from thorctl.sim import host_apt, host_network
+from thorctl.sim.build_container import SCRATCH
+
+if TYPE_CHECKING:
+    from thorctl.sim.build_container import Step
+
+# A package's start script must not run: nothing is booted here.
+_POLICY = b"#!/bin/sh\nexit 101\n"
+
+
+def host_files() -> dict[str, bytes]:
+    """apt's settings, sources and the CA bundle of the host, as files for the scratch folder."""
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
+    lines = [
+        *host_apt.options(dump),
+        'APT::Install-Recommends "false";',
+        f'Dir::Etc::sourcelist "{SCRATCH}/sources.list";',
+        'Dir::Etc::sourceparts "/dev/null";',
+    ]
+    bundle = host_network.ca_bundle()
+    if bundle is not None:
+        lines.append(f'Acquire::https::CaInfo "{SCRATCH}/ca.crt";')
+    sources = host_apt.mirrors(host_apt.read_sources()).sources()
+    files = {
+        "apt.conf": "\n".join(lines).encode() + b"\n",
+        "sources.list": "\n".join(sources).encode() + b"\n",
+    }
+    return files | ({"ca.crt": bundle} if bundle is not None else {})
+
+
+def install(step: Step, packages: list[str]) -> None:
+    """Install packages with their dependencies, no recommendations, and leave no lists or archives behind."""
+    step.put(host_files())
+    step.put({"policy-rc.d": _POLICY}, "/usr/sbin")
+    environment = {
+        "DEBIAN_FRONTEND": "noninteractive",
+        "APT_CONFIG": f"{SCRATCH}/apt.conf",
+        **host_network.proxies(),
+    }
+    names = " ".join(shlex.quote(name) for name in packages)
+    step.run(["apt-get", "-q", "update"], environment)
+    # unsafe-io: an interrupted build is thrown away whole, so nothing is gained by a sync per package
+    step.run(["sh", "-c", f"apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install {names}"], environment)
+    step.run(
+        [
+            "sh",
+            "-c",
+            "rm -rf /usr/sbin/policy-rc.d /var/lib/apt/lists/* /var/cache/apt/* /var/log/*.log /var/log/apt/*",
+        ]
+    )
