@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CANDIDATES = tuple(
-    IPv4Network(f"{prefix}.{third}.0/24") for prefix in ("10.213", "172.29", "192.168") for third in range(64, 96)
+    IPv4Network(f"{prefix}.{third}.0/24")
+    for prefix in ("10.213", "172.29", "192.168")
+    for third in range(64, 96)
 )
 _REGISTRY_HOST = 2  # .1 is the bridge
 _HUB_HOST = 3
@@ -56,7 +58,7 @@ def device_address(subnet: str, number: int) -> str:
 
 
 def parse_routes(text: str) -> list[IPv4Network]:
-    """Networks with a route, from ``/proc/net/route`` (proc(5): addresses in little-endian hex); no default route."""
+    """Networks with a route, without the default one; from ``/proc/net/route`` (proc(5): little-endian hex)."""
     networks = []
     for line in text.splitlines()[1:]:
         words = line.split()

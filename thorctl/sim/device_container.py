@@ -35,9 +35,7 @@ _CGROUP_TMPFS = "ro,nosuid,nodev,noexec,mode=755"
 STATE_PATH = "/var/lib/thor"
 
 
-def container_config(
-    device: Device, *, simulation: str, image: str, host: Cgroups
-) -> dict[str, Any]:
+def container_config(device: Device, *, simulation: str, image: str, host: Cgroups) -> dict[str, Any]:
     """The body of ``POST /containers/create`` for a device.
 
     ``device.disk_bytes`` makes /var/lib/thor a tmpfs of that size: a small disk, which a reboot empties.
@@ -51,8 +49,8 @@ def container_config(
     if host.version == 2:
         mounts.append(_bind(cgroups.ROOT, cgroups.ROOT))
     else:
-        # Each hierarchy by itself, on a read-only tmpfs of the device's own: handed the host's /sys/fs/cgroup, systemd
-        # makes folders in it and remounts it read-only, for the host too.
+        # Each hierarchy by itself, on a read-only tmpfs of the device's own: handed the host's /sys/fs/cgroup,
+        # systemd makes folders in it and remounts it read-only, for the host too.
         tmpfs[cgroups.ROOT] = _CGROUP_TMPFS
         mounts += [_bind(source, target) for source, target in host.mounts]
     network = layout.network(simulation)
@@ -63,8 +61,8 @@ def container_config(
         "HostConfig": {
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-            # What `docker run --security-opt systempaths=unconfined` becomes: an inner engine mounts /proc and sets
-            # sysctls, and the device tree is put under /sys/firmware.
+            # What `docker run --security-opt systempaths=unconfined` becomes: an inner engine mounts /proc and
+            # sets sysctls, and the device tree is put under /sys/firmware.
             "MaskedPaths": [],
             "ReadonlyPaths": [],
             "CgroupnsMode": "host",
@@ -72,7 +70,7 @@ def container_config(
             "Tmpfs": tmpfs,
             "Mounts": mounts,
             "NetworkMode": network,
-            # `reboot` inside a device ends its container; a power cut (docker kill) does not bring it back by itself.
+            # `reboot` in a device ends its container and starts it; a power cut (docker kill) leaves it off.
             "RestartPolicy": {"Name": "unless-stopped"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}},
         },

@@ -53,7 +53,7 @@ def _create(
     config = container_config(device, simulation=simulation, image=image, host=cgroups.of_host())
     name = layout.container(simulation, device.name)
     try:
-        made = client.api.create_container_from_config(config, name=name)
+        made = client.api.create_container_from_config(config, name=name)  # type: ignore[no-untyped-call]
     except APIError as error:
         raise ThorError(
             "sim_device_not_created",
@@ -97,7 +97,7 @@ def wait_booted(container: Container, device: str) -> None:
     """Returns when systemd says ``running``: every unit is up.
 
     Raises:
-        ThorError: ``sim_device_unhealthy`` (units failed), ``sim_device_not_booted`` (time is up, or it died).
+        ThorError: ``sim_device_unhealthy`` (units failed), ``sim_device_not_booted`` (too late, or dead).
     """
     deadline = time.monotonic() + BOOT_TIMEOUT_SECONDS
     state = "unknown"
@@ -105,7 +105,10 @@ def wait_booted(container: Container, device: str) -> None:
     restarts = container.attrs["RestartCount"]
     while time.monotonic() < deadline:
         container.reload()
-        if container.status in {"exited", "dead"} or container.attrs["RestartCount"] > restarts + _MAX_RESTARTS:
+        if (
+            container.status in {"exited", "dead"}
+            or container.attrs["RestartCount"] > restarts + _MAX_RESTARTS
+        ):
             break
         state = _run(container, "systemctl is-system-running")
         if state == "running":
@@ -114,8 +117,8 @@ def wait_booted(container: Container, device: str) -> None:
             failed = _run(container, "systemctl list-units --failed --plain --no-legend --no-pager")
             raise ThorError(
                 "sim_device_unhealthy",
-                f"{device} booted, but units failed: {', '.join(words.split()[0] for words in failed.splitlines())}",
-                f"Look with `docker exec {container.name} journalctl -b -p warning`; start over with `thorctl sim down`.",
+                f"{device} booted, but units failed: {', '.join(line.split()[0] for line in failed.splitlines())}",
+                f"Look with `docker exec {container.name} journalctl -b -p warning`; then `thorctl sim down`.",
                 device=device,
             )
         time.sleep(_POLL_SECONDS)
@@ -137,7 +140,7 @@ def _run(container: Container, command: str) -> str:
 
 
 def host_key(container: Container, device: str) -> str:
-    """The device's public SSH host key, read through the engine: nobody on the network can answer in its place.
+    """The device's public SSH host key, read through the engine: nobody on the network can answer instead.
 
     Raises:
         ThorError: ``sim_host_key_missing``.

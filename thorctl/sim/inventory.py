@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from ruamel.yaml import YAML
 from thorctl.sim import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thorctl.sim.state import Simulation
 
 PROFILE = "tiny-qwable"

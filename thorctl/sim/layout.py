@@ -39,6 +39,24 @@ def checked_name(name: str) -> str:
     return name
 
 
+def checked_sites(text: str) -> list[str]:
+    """Sites from ``a,b``: what a site and an inventory group can be named.
+
+    Raises:
+        ThorError: ``site_invalid``.
+    """
+    sites = text.split(",")
+    for site in sites:
+        if not _NAME.fullmatch(site):
+            raise ThorError(
+                "site_invalid",
+                f"{site!r} is no name for a site.",
+                "Use lower-case letters, digits and dashes; separate sites with a comma: --sites lab,hall.",
+                exit_code=2,
+            )
+    return sites
+
+
 def chosen_name(name: str | None, environment: Mapping[str, str] | None = None) -> str:
     """The simulation meant: the one said, else THORCTL_SIM, else ``demo``."""
     variables = os.environ if environment is None else environment

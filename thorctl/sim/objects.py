@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import docker.types
 from docker.errors import APIError, ImageNotFound, NotFound
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from docker import DockerClient
+
+    Filters = dict[str, str | list[str] | bool]
 
 
 def taken_subnets(client: DockerClient) -> list[IPv4Network]:
@@ -45,7 +47,7 @@ def ensure_network(client: DockerClient, simulation: str, subnet: str) -> None:
 
 def names(client: DockerClient) -> set[str]:
     """Names of all simulations of which the engine still has an object."""
-    label = {"label": layout.LABEL}
+    label: Filters = {"label": layout.LABEL}
     found = {c.labels[layout.LABEL] for c in client.containers.list(all=True, filters=label)}
     found |= {v.attrs["Labels"][layout.LABEL] for v in client.volumes.list(filters=label)}
     found |= {n.attrs["Labels"][layout.LABEL] for n in client.networks.list(filters=label)}
@@ -54,7 +56,7 @@ def names(client: DockerClient) -> set[str]:
 
 def remove(client: DockerClient, simulation: str) -> int:
     """Removes every object of the simulation; how many there were. What is gone already is no error."""
-    label = {"label": f"{layout.LABEL}={simulation}"}
+    label: Filters = {"label": f"{layout.LABEL}={simulation}"}
     count = 0
     for container in client.containers.list(all=True, filters=label):
         # `v`: anonymous volumes too. Killed, not stopped: nothing of it is kept.
@@ -72,10 +74,10 @@ def remove_cache(client: DockerClient) -> int:
     for volume in client.volumes.list(filters={"label": layout.CACHE_LABEL}):
         count += _gone(partial(volume.remove, force=True))
     # Children before parents: an image that others stand on goes in a later round.
-    for _ in get_args(images.Kind):
+    for _ in images.KINDS:
         for image in client.images.list(filters={"label": images.LABEL}):
             try:
-                client.images.remove(image.id, force=True)
+                client.images.remove(str(image.id), force=True)
                 count += 1
             except (ImageNotFound, APIError):
                 continue

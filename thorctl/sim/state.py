@@ -1,19 +1,26 @@
-"""What a simulation is: ``sim.json``, written after every step, so that ``down`` finds everything ``up`` made."""
+"""What a simulation is: ``sim.json``."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thorctl.errors import ThorError
 from thorctl.sim import layout
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class Device(BaseModel):
-    """A container device: its address on the private network, its site, the size of its state disk (None: the host's)."""
+    """A container device.
+
+    Attributes:
+        address: on the private network.
+        disk_bytes: size of /var/lib/thor; None: the host's disk.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -33,7 +33,7 @@ def timed(report: Report, step: str, detail: str) -> Iterator[None]:
 def planned_devices(
     present: Sequence[Device], count: int, *, subnet: str, sites: Sequence[str], disk_bytes: int | None
 ) -> list[Device]:
-    """The devices a simulation of ``count`` has: those present, and new ones dealt to the sites in turn. Pure.
+    """Those present, and new ones up to ``count``, dealt to the sites in turn. Pure.
 
     Raises:
         ThorError: ``sim_too_many_devices``; ``sim_fewer_devices`` (``up`` takes no device away).

@@ -1,0 +1,147 @@
+"""``thorctl sim``: simulated devices on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from docker.errors import DockerException
+from docker.utils import parse_bytes
+
+from thorctl.cli.context import pass_context
+from thorctl.errors import ThorError
+from thorctl.result import Result
+from thorctl.sim import devices, down, engine, layout, overview, state, up
+from thorctl.sim.progress import StepProgress
+
+if TYPE_CHECKING:
+    from thorctl.cli.context import Context
+
+MIN_DISK_BYTES = 1 << 20
+
+name_option = click.option(
+    "--name", metavar="NAME", help="Which simulation. [default: $THORCTL_SIM, else demo]"
+)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: ``512m``, ``3g``."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes, or a usage error."""
+        try:
+            size = int(parse_bytes(str(value)))
+        except (ValueError, TypeError, DockerException):
+            self.fail(f"{value!r} is no size; say 512m or 3g", param, ctx)
+        if size < MIN_DISK_BYTES:
+            self.fail(f"{value!r} is too small; at least 1m", param, ctx)
+        return size
+
+
+@click.group()
+def command() -> None:
+    """Simulated devices on this machine: containers with systemd, sshd and a Docker engine of their own."""
+
+
+@command.command(name="up")
+@click.option(
+    "--devices", "count", type=click.IntRange(min=1), help="How many. [default: those there are, else 1]"
+)
+@name_option
+@click.option("--sites", metavar="A,B", default=up.DEFAULT_SITE, show_default=True, help="Dealt in turn.")
+@click.option(
+    "--disk", type=Size(), help="New devices get a small /var/lib/thor (in memory, so a reboot empties it)."
+)
+@pass_context
+def up_command(context: Context, count: int | None, name: str | None, sites: str, disk: int | None) -> Result:
+    """Start a simulation, or add devices to it. Repeats nothing that is done."""
+    chosen = layout.chosen_name(name)
+    present = state.find(chosen)
+    wanted = count or (len(present.devices) if present else 0) or 1
+    client = engine.connect()
+    with StepProgress(context.messages) as progress:
+        simulation = up.up(
+            client, chosen, wanted, progress, sites=layout.checked_sites(sites), disk_bytes=disk
+        )
+    return Result(
+        "sim", {"simulation": overview.summary(simulation, client)}, view=overview.table([simulation], client)
+    )
+
+
+@command.command(name="down")
+@name_option
+@click.option("--all", "everything", is_flag=True, help="Every simulation on this machine.")
+@click.option("--images", is_flag=True, help="Also the images built for simulations, once none is left.")
+@pass_context
+def down_command(context: Context, name: str | None, everything: bool, images: bool) -> Result:
+    """Remove a simulation: containers, volumes, network, state. Nothing is kept but the images."""
+    client = engine.connect()
+    removed = {}
+    with StepProgress(context.messages) as progress:
+        for victim in down.everything(client) if everything else [layout.chosen_name(name)]:
+            removed[victim] = down.down(client, victim, progress)
+        left = down.everything(client)
+        if images and left:
+            raise ThorError(
+                "images_in_use",
+                f"The images serve {', '.join(left)} and were kept.",
+                "Say `thorctl sim down --all --images`.",
+            )
+        objects = down.remove_images(client, progress) if images else 0
+    return Result("sim", {"removed": removed, "removed_images": objects})
+
+
+@command.command(name="list")
+@pass_context
+def list_command(context: Context) -> Result:  # noqa: ARG001 - click's signature
+    """Show the simulations on this machine. Changes nothing."""
+    client = engine.connect()
+    found = [state.load(name) for name in state.names()]
+    stray = sorted(set(down.everything(client)) - set(state.names()))
+    data = {"simulations": [overview.summary(s, client) for s in found], "strays": stray}
+    view = overview.table(found, client) if found else "No simulation. Start one: thorctl sim up"
+    return Result("sim", data, view=view)
+
+
+@command.command(name="inventory")
+@name_option
+@click.option("--yaml", "as_yaml", is_flag=True, help="The content instead of the path.")
+@pass_context
+def inventory_command(context: Context, name: str | None, as_yaml: bool) -> Result:  # noqa: ARG001
+    """Print the path of a simulation's Ansible inventory."""
+    simulation = state.load(name)
+    content = simulation.inventory.read_text(encoding="utf-8")
+    view = content.rstrip("\n") if as_yaml else str(simulation.inventory)
+    return Result("sim", {"path": str(simulation.inventory), "yaml": content}, view=view)
+
+
+@command.command(name="reboot")
+@click.argument("device")
+@name_option
+@pass_context
+def reboot_command(context: Context, device: str, name: str | None) -> Result:
+    """Reboot a device in order: every unit is stopped first."""
+    simulation = state.load(name)
+    simulation.device(device)
+    with StepProgress(context.messages) as progress, up.timed(progress, "reboot", device):
+        devices.reboot(engine.connect(), simulation.name, device)
+    return Result("sim", {"device": device})
+
+
+@command.command(name="cut")
+@click.argument("device")
+@click.option("--stay-off", is_flag=True, help="Leave it off; `thorctl sim up` switches it on again.")
+@name_option
+@pass_context
+def cut_command(context: Context, device: str, stay_off: bool, name: str | None) -> Result:
+    """Cut a device's power: every process dies at once. Then switch it on again."""
+    simulation = state.load(name)
+    simulation.device(device)
+    client = engine.connect()
+    with StepProgress(context.messages) as progress, up.timed(progress, "power cut", device):
+        devices.cut(client, simulation.name, device)
+        if not stay_off:
+            devices.power_on(client, simulation.name, device)
+    return Result("sim", {"device": device, "on": not stay_off})
