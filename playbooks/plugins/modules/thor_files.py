@@ -111,7 +111,7 @@ def put_file(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
     if before == wanted or (entry["create_only"] and before is not None):
         return None
     if not module.check_mode:
-        handle, temporary = tempfile.mkstemp(dir=module.tmpdir)
+        handle, temporary = tempfile.mkstemp(prefix=".thor-", dir=Path(path).parent)
         with os.fdopen(handle, "wb") as file:
             file.write(wanted)
         module.atomic_move(temporary, path)
