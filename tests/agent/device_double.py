@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-PROMPTS = [
+PROMPTS: list[dict[str, Any]] = [
     {"name": "capital", "ask": "What is the capital of France?", "expect": "(?i)paris", "thinking": True},
     {"name": "sum", "ask": "What is 2 + 2?", "expect": r"\b4\b", "thinking": False},
     {"name": "free", "ask": "Say something kind.", "expect": None, "thinking": True},

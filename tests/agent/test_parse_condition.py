@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.agent.captures import text
+from tests.agent.read_capture import text
 from thorctl.agent.parsers import (
     docker,
     jetson_clocks,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.agent.captures import raw, text
+from tests.agent.read_capture import raw, text
 from thorctl.agent.parsers import boot_control, devicetree, dpkg, driver, l4t, system
 
 
