@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.read_capture import raw, text
 from tests.agent.device_double import make_context
+from tests.agent.read_capture import raw, text
 from thorctl.agent import device, facts
 from thorctl.agent.gather import gather
 from thorctl.agent.runner import Runner
@@ -24,9 +24,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEYS = set(
-    "architecture hostname kernel os_release soc_compatible model_name module l4t l4t_core_package jetpack_package"
-    " jetpack gpu power_mode memory disk temperature_celsius power_milliwatts docker boot_id uptime_seconds"
-    " clock_synchronized".split()
+    [
+        "architecture",
+        "hostname",
+        "kernel",
+        "os_release",
+        "soc_compatible",
+        "model_name",
+        "module",
+        "l4t",
+        "l4t_core_package",
+        "jetpack_package",
+        "jetpack",
+        "gpu",
+        "power_mode",
+        "memory",
+        "disk",
+        "temperature_celsius",
+        "power_milliwatts",
+        "docker",
+        "boot_id",
+        "uptime_seconds",
+        "clock_synchronized",
+    ]
 )
 
 
