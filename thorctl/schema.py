@@ -29,6 +29,14 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 
+class WrongKeyError(ValueError):
+    """Raised by validators of free maps: the error is shown at the line of ``key``, not of the map."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that ``word`` was most likely meant to be."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
@@ -54,7 +62,9 @@ def explain(error: ValidationError, model: type[BaseModel], file: yamlfile.YamlF
     """All problems of one file, each with its line, in one error."""
     sentences, remedies = [], []
     for detail in error.errors(include_url=False):
-        where = file.place([part for part in detail["loc"] if part != "[key]"])
+        wrong = detail.get("ctx", {}).get("error")
+        deeper = (wrong.key,) if isinstance(wrong, WrongKeyError) else ()
+        where = file.place([part for part in (*detail["loc"], *deeper) if part != "[key]"])
         sentence, remedy = explain_one(detail["type"], detail["loc"], detail["msg"], model)
         sentences.append(f"{where}: {sentence}")
         if remedy not in remedies:

@@ -11,6 +11,8 @@ import math
 import re
 from typing import Any
 
+from thorctl.schema import WrongKeyError
+
 _OPTION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w./-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -38,36 +40,44 @@ RESERVED_ENVIRONMENT = frozenset(
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Raises ValueError with a remedy where vLLM would not understand an option as meant."""
+    """Raises WrongKeyError with a remedy where vLLM would not understand an option as meant."""
     for option, value in options.items():
         if option in REFUSED or option.replace("_", "-") in REFUSED:
-            raise ValueError(f"{option!r} cannot be set here: {REFUSED[option.replace('_', '-')]}; remove it")
+            raise WrongKeyError(
+                option, f"{option!r} cannot be set here: {REFUSED[option.replace('_', '-')]}; remove it"
+            )
         if not _OPTION.fullmatch(option):
-            raise ValueError(f"{option!r} is not a long option name; write it in lower case with dashes")
+            raise WrongKeyError(
+                option, f"{option!r} is not a long option name; write it in lower case with dashes"
+            )
         _check_value(option, value)
     port = options.get("port")
     if isinstance(port, bool) or not isinstance(port, int) or not 1024 <= port <= 65535:
-        raise ValueError("'port' is required: a number from 1024 to 65535")
+        raise WrongKeyError("port", "'port' is required: a number from 1024 to 65535")
     served = options.get("served-model-name")
     if not isinstance(served, list) or not served:
-        raise ValueError("'served-model-name' is required: a list such as [my-model]")
+        raise WrongKeyError("served-model-name", "'served-model-name' is required: a list such as [my-model]")
     for name in served:
         if not isinstance(name, str) or not _MODEL_NAME.fullmatch(name):
-            raise ValueError(f"'served-model-name' {name!r}: letters, digits and . _ / - only")
+            raise WrongKeyError(
+                "served-model-name", f"'served-model-name' {name!r}: letters, digits and . _ / - only"
+            )
 
 
 def _check_value(option: str, value: object) -> None:
     if value is False:
         positive = option.removeprefix("no-")
         other = positive if option.startswith("no-") else f"no-{option}"
-        raise ValueError(f"'{option}: false' is dropped by vLLM; write '{other}: true'")
+        raise WrongKeyError(option, f"'{option}: false' is dropped by vLLM; write '{other}: true'")
     if value is None or value in ("", [], {}):
-        raise ValueError(f"{option!r} has no value; give one or remove the key")
+        raise WrongKeyError(option, f"{option!r} has no value; give one or remove the key")
     if isinstance(value, list):
         if any(isinstance(item, (bool, list, dict)) or item is None for item in value):
-            raise ValueError(f"{option!r}: a list holds words and numbers only")
+            raise WrongKeyError(option, f"{option!r}: a list holds words and numbers only")
         if any(isinstance(item, str) and item.startswith("-") for item in value):
-            raise ValueError(f"{option!r}: an item that begins with a dash would be read as an option")
+            raise WrongKeyError(
+                option, f"{option!r}: an item that begins with a dash would be read as an option"
+            )
     _check_text(option, value)
 
 
@@ -76,10 +86,10 @@ def _check_text(option: str, value: object) -> None:
     match value:
         case str():
             if not all(character.isprintable() or character == "\n" for character in value):
-                raise ValueError(f"{option!r} holds an unprintable character")
+                raise WrongKeyError(option, f"{option!r} holds an unprintable character")
         case float():
             if not math.isfinite(value):
-                raise ValueError(f"{option!r}: {value} is not a number vLLM can be given")
+                raise WrongKeyError(option, f"{option!r}: {value} is not a number vLLM can be given")
         case bool() | int() | None:
             pass
         case list():
@@ -89,22 +99,24 @@ def _check_text(option: str, value: object) -> None:
             for key, item in value.items():
                 _check_text(option, item)
                 if not isinstance(key, str):
-                    raise ValueError(f"{option!r}: the key {key!r} must be text; put it in quotes")  # noqa: TRY004
+                    raise WrongKeyError(option, f"{option!r}: the key {key!r} must be text; put it in quotes")
         case _:
-            raise ValueError(f"{option!r}: {value!r} must be text; put it in quotes")
+            raise WrongKeyError(option, f"{option!r}: {value!r} must be text; put it in quotes")
 
 
 def check_environment(variables: dict[str, str]) -> None:
-    """Raises ValueError for names that are reserved, secret or no variables, and for values of many lines."""
+    """Raises WrongKeyError for names that are reserved, secret or no variables, and for values of many lines."""
     for name, value in variables.items():
         if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} is not a variable name; use capitals, digits and _")
+            raise WrongKeyError(name, f"{name!r} is not a variable name; use capitals, digits and _")
         if _SECRET.search(name):
-            raise ValueError(
-                f"{name!r} looks like a secret; secrets live in the device's /etc/thor/secrets.env"
+            raise WrongKeyError(
+                name, f"{name!r} looks like a secret; secrets live in the device's /etc/thor/secrets.env"
             )
         if name in RESERVED_ENVIRONMENT:
-            raise ValueError(f"{name!r} is set by thorctl for every engine; remove it")
+            raise WrongKeyError(name, f"{name!r} is set by thorctl for every engine; remove it")
         # docker --env-file takes the line as it stands: no quotes, no escapes, no second line.
         if not value.isprintable() or value != value.strip():
-            raise ValueError(f"{name!r}: the value must be one printable line without blanks around it")
+            raise WrongKeyError(
+                name, f"{name!r}: the value must be one printable line without blanks around it"
+            )

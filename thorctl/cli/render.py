@@ -88,7 +88,7 @@ def write(release: Release, out: Path, force: bool) -> None:
 
 
 def clear(out: Path) -> None:
-    """Removes what an earlier render wrote, and refuses where there is more: a mistyped --out costs nothing."""
+    """Removes what an earlier render wrote; refuses where there is more, as in a mistyped --out."""
     foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in {*FILES, "release.json"})
     if foreign:
         raise ThorError(

@@ -1,0 +1,113 @@
+"""A project to change, a real container registry and a hub of static files behind a real nginx."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.unit.hub_files import NGINX, HubFiles
+from tests.unit.images import RegistryProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of deploy/ in a project of its own, without locks."""
+    root = tmp_path / "project"
+    shutil.copytree(CHECKOUT / "deploy", root / "deploy")
+    shutil.rmtree(root / "deploy" / "locks", ignore_errors=True)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No simulation, no login and no inventory of the person who runs the tests."""
+    for name in ("THORCTL_INVENTORY", "THORCTL_PROJECT", "THORCTL_SIM", "HF_TOKEN", "ANSIBLE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("THORCTL_SIM_DIR", str(tmp_path / "no-simulation"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker-login"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no-hub-login"))
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns once ``url`` answers anything; fails with the log if the process ends first."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            httpx.get(url, trust_env=False)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    process.kill()
+    raise AssertionError(f"{process.args!r} does not answer: {log.read_text()}")
+
+
+@pytest.fixture
+def start_registry(tmp_path: Path) -> Iterator[Callable[..., RegistryProcess]]:
+    """Starts docker-registry (distribution) with its storage in a folder of its own."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(auth: str = "") -> RegistryProcess:
+        port = free_port()
+        folder = tmp_path / f"registry-{port}"
+        folder.mkdir()
+        config = folder / "config.yml"
+        config.write_text(
+            f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+            f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
+        )
+        log = folder / "log"
+        with log.open("wb") as out:
+            running.append(
+                subprocess.Popen(["docker-registry", "serve", str(config)], stdout=out, stderr=out)
+            )
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/v2/", running[-1], log)
+        return RegistryProcess(url, folder / "data")
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def registry(start_registry: Callable[..., RegistryProcess]) -> RegistryProcess:
+    """An empty registry that anybody may read."""
+    return start_registry()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubFiles]:
+    """An empty hub in the layout that huggingface_hub expects."""
+    port = free_port()
+    files = HubFiles(f"http://127.0.0.1:{port}", tmp_path / "hub")
+    config, log = tmp_path / "nginx.conf", tmp_path / "nginx.log"
+    config.write_text(NGINX.format(folder=tmp_path, port=port))
+    command = ["nginx", "-p", str(tmp_path), "-c", str(config), "-e", str(log)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(files.url, process, log)
+    yield files
+    process.terminate()
+    process.wait(20)

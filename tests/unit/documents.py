@@ -1,0 +1,56 @@
+"""A profile's lock and release to test with, made from the files in deploy/."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl import device_class, profile
+from thorctl.lock import Lock, LockedFile
+from thorctl.render import render_release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.profile import Profile
+    from thorctl.release import Release
+
+FILES = (
+    LockedFile(path="config.json", size=3, sha256="c" * 64),
+    LockedFile(path="model.safetensors", size=5_000_000_000, sha256="d" * 64),
+)
+
+
+def lock_document(of: Profile, platform: str = "linux/amd64") -> dict[str, Any]:
+    """A lock that matches ``of``, as JSON data."""
+    return {
+        "schema": 1,
+        "profile": of.name,
+        "image": {
+            "reference": of.image.reference,
+            "repository": of.image.reference.rpartition(":")[0],
+            "digest": "sha256:" + "a" * 64,
+            "platform": platform,
+            "compressed_bytes": 1_200_000_000,
+        },
+        "checkpoint": {
+            **of.checkpoint.model_dump(),
+            "commit": "b" * 40,
+            "files": [file.model_dump() for file in FILES],
+            "total_bytes": sum(file.size for file in FILES),
+        },
+    }
+
+
+def lock_for(of: Profile, platform: str = "linux/amd64") -> Lock:
+    return Lock.model_validate(lock_document(of, platform))
+
+
+def changed(of: Profile, **keys: Any) -> Profile:
+    """The profile with other values, validated again."""
+    return type(of).model_validate({**of.model_dump(mode="json"), **keys})
+
+
+def release_of(deploy: Path, name: str = "tiny-qwable", class_name: str = "simulated-container") -> Release:
+    made_for = device_class.load(deploy, class_name)
+    of = profile.load(deploy, name)
+    return render_release(of, lock_for(of, made_for.platforms[0]), made_for)

@@ -1,0 +1,62 @@
+"""Device classes: the ones in deploy/ are valid; mistakes are named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from thorctl import device_class
+from thorctl.errors import ThorError
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+@pytest.mark.parametrize("name", device_class.names(DEPLOY))
+def test_every_class_loads(name: str) -> None:
+    loaded = device_class.load(DEPLOY, name)
+    assert loaded.soc == "tegra264"
+    assert (
+        device_class.version_key(loaded.l4t.minimum) <= (38, 4) < device_class.version_key(loaded.l4t.below)
+    )
+
+
+def test_a_real_thor_gets_its_gpu() -> None:
+    thor = device_class.load(DEPLOY, "jetson-agx-thor")
+    assert (thor.container.runtime, thor.container.gpus, thor.container.ipc) == ("nvidia", "all", "host")
+    assert thor.free_page_cache
+    assert thor.platforms == ("linux/arm64",)
+
+
+def test_an_unknown_class_lists_those_there_are() -> None:
+    with pytest.raises(ThorError, match="no device class 'orin'") as caught:
+        device_class.load(DEPLOY, "orin")
+    assert caught.value.code == "device_class_unknown"
+    assert "jetson-agx-thor" in caught.value.remedy
+
+
+MISTAKES = {
+    "unknown key": ("soc:", "sock:", "unknown key 'sock'. Did you mean 'soc'?"),
+    "nested unknown key": ("shm_size:", "shmsize:", "Did you mean 'shm_size'?"),
+    "architecture": ("[x86_64, aarch64]", "[arm64]", "architectures.0"),
+    "range": ('minimum: "38.2"', 'minimum: "41.0"', "is not below 40.0"),
+    "number": ('minimum: "38.2"', "minimum: 38.2", "l4t.minimum: Input should be a valid string"),
+    "shared memory": ("ipc: private", "ipc: host", "shm_size is null with ipc: host"),
+    "no shared memory": ("shm_size: 1g", "shm_size: null", "a size with ipc: private"),
+    "mode": ("power_mode_default: 120W", "power_mode_default: 15W", "is none of power_modes"),
+    "ulimit": ("ulimits: {}", 'ulimits: {memlock: "-1 --privileged"}', "ulimit memlock"),
+    "gpus": ("gpus: null", "gpus: 'all --privileged'", "container.gpus"),
+    "name": ("name: simulated-container", "name: other", "says name: other"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes(project: Path, old: str, new: str, sentence: str) -> None:
+    path = project / "deploy" / "device_classes" / "simulated-container.yml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ThorError, match=re.escape(sentence)) as caught:
+        device_class.load(project / "deploy", "simulated-container")
+    assert caught.value.code == "device_class_invalid"
+    assert str(path) in caught.value.message
