@@ -58,7 +58,7 @@ def device_address(subnet: str, number: int) -> str:
 
 
 def parse_routes(text: str) -> list[IPv4Network]:
-    """Networks with a route, without the default one; from ``/proc/net/route`` (proc(5): little-endian hex)."""
+    """Networks with a route, without the default one; from ``/proc/net/route`` (proc(5))."""
     networks = []
     for line in text.splitlines()[1:]:
         words = line.split()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = "/sys/fs/cgroup"
-# What systemd and a container engine use. The others (blkio, hugetlb, net_cls, …) are withheld on purpose: systemd
-# in a device would otherwise put groups into their root, where they outlive it.
+# What systemd and a container engine use. The others (blkio, hugetlb, net_cls, …) are withheld on purpose:
+# systemd in a device would otherwise put groups into their root, where they outlive it.
 CONTROLLERS = ("memory", "pids", "cpu", "cpuacct", "cpuset", "devices", "freezer")
 
 

@@ -49,8 +49,8 @@ def container_config(device: Device, *, simulation: str, image: str, host: Cgrou
     if host.version == 2:
         mounts.append(_bind(cgroups.ROOT, cgroups.ROOT))
     else:
-        # Each hierarchy by itself, on a read-only tmpfs of the device's own: handed the host's /sys/fs/cgroup,
-        # systemd makes folders in it and remounts it read-only, for the host too.
+        # Each hierarchy by itself, on a read-only tmpfs of the device's own: given the whole /sys/fs/cgroup,
+        # systemd would make folders in it and remount it read-only, for the host too.
         tmpfs[cgroups.ROOT] = _CGROUP_TMPFS
         mounts += [_bind(source, target) for source, target in host.mounts]
     network = layout.network(simulation)
@@ -61,8 +61,8 @@ def container_config(device: Device, *, simulation: str, image: str, host: Cgrou
         "HostConfig": {
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-            # What `docker run --security-opt systempaths=unconfined` becomes: an inner engine mounts /proc and
-            # sets sysctls, and the device tree is put under /sys/firmware.
+            # What `docker run --security-opt systempaths=unconfined` becomes: an inner engine mounts /proc
+            # and sets sysctls, and the device tree is put under /sys/firmware.
             "MaskedPaths": [],
             "ReadonlyPaths": [],
             "CgroupnsMode": "host",

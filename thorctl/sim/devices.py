@@ -115,10 +115,11 @@ def wait_booted(container: Container, device: str) -> None:
             return
         if state in {"degraded", "maintenance"}:
             failed = _run(container, "systemctl list-units --failed --plain --no-legend --no-pager")
+            units = ", ".join(line.split()[0] for line in failed.splitlines())
             raise ThorError(
                 "sim_device_unhealthy",
-                f"{device} booted, but units failed: {', '.join(line.split()[0] for line in failed.splitlines())}",
-                f"Look with `docker exec {container.name} journalctl -b -p warning`; then `thorctl sim down`.",
+                f"{device} booted, but units failed: {units}",
+                f"Look with `docker exec {container.name} journalctl -b`; start over: `thorctl sim down`.",
                 device=device,
             )
         time.sleep(_POLL_SECONDS)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class StepProgress:
     """An ``images.Report``. Steps may run side by side, from several threads.
 
-    A step is announced once, with its detail; on a terminal further details replace the first. A finished step
-    stays as one line with its seconds.
+    A step is announced once, with its detail; on a terminal further details replace the first. A finished
+    step stays as one line with its seconds.
     """
 
     def __init__(self, console: Console) -> None:
