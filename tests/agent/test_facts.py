@@ -23,31 +23,29 @@ from thorctl.agent.runner import Runner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KEYS = set(
-    [
-        "architecture",
-        "hostname",
-        "kernel",
-        "os_release",
-        "soc_compatible",
-        "model_name",
-        "module",
-        "l4t",
-        "l4t_core_package",
-        "jetpack_package",
-        "jetpack",
-        "gpu",
-        "power_mode",
-        "memory",
-        "disk",
-        "temperature_celsius",
-        "power_milliwatts",
-        "docker",
-        "boot_id",
-        "uptime_seconds",
-        "clock_synchronized",
-    ]
-)
+KEYS = {
+    "architecture",
+    "hostname",
+    "kernel",
+    "os_release",
+    "soc_compatible",
+    "model_name",
+    "module",
+    "l4t",
+    "l4t_core_package",
+    "jetpack_package",
+    "jetpack",
+    "gpu",
+    "power_mode",
+    "memory",
+    "disk",
+    "temperature_celsius",
+    "power_milliwatts",
+    "docker",
+    "boot_id",
+    "uptime_seconds",
+    "clock_synchronized",
+}
 
 
 @pytest.fixture

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import device, journal_file, release_store
+from thorctl.agent import journal_file, ready, release_store
+from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.journal import COMMITTED, TRIAL
 from thorctl.agent.judge import Generation, judge, split_thinking
 from thorctl.agent.outcome import AgentError, Outcome
-from thorctl.agent.readiness import wait_until_ready
 from thorctl.agent.smoke_report import Report, shorten
 
 if TYPE_CHECKING:
@@ -39,16 +38,10 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     release = release_store.load(ctx.paths, _running(ctx, args.id))
     client = EngineClient(release.port, api_key(ctx))
     ctx.progress.update("smoke", release=release.id, message="waiting for the engine")
-    wait_until_ready(ctx, client, release.model, seconds=release.ready_seconds(first_start=False))
+    _wait_until_ready(ctx, client, release)
     report = _smoke(ctx, client, release)
     ctx.files.write_json(ctx.paths.smoke_json, report.record(ctx.clock.now_text()))
     return Outcome(data=report.data(), error=report.error())
-
-
-def api_key(ctx: Context) -> str | None:
-    """Return VLLM_API_KEY of /etc/thor/secrets.env, where the device has one."""
-    found = re.search(r"^VLLM_API_KEY=(.+)$", device.text(ctx, "/etc/thor/secrets.env") or "", re.MULTILINE)
-    return found.group(1).strip().strip("\"'") if found else None
 
 
 def _running(ctx: Context, wanted: str | None) -> str:
@@ -63,6 +56,21 @@ def _running(ctx: Context, wanted: str | None) -> str:
         message = f"{wanted} does not run here; {journal.running} does."
         raise AgentError("bad_state", message, f"Activate it first: `thor-agent activate {wanted}`.")
     return journal.running
+
+
+def _wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> None:
+    served = client.models() if client.healthy() else None
+    if served is None:
+        try:
+            ready.wait(ctx, release)
+        except AgentError as error:
+            error.changed = False  # looking changes nothing, whatever the engine did
+            raise
+    elif release.model not in served:
+        # Waiting would not help: what answers here is another engine, or has another configuration.
+        message = f"The engine serves {', '.join(served) or 'nothing'}, not {release.model}."
+        remedy = "Look at `docker ps` and `ss -ltnp`: another engine may hold the port."
+        raise AgentError("engine_not_ready", message, remedy)
 
 
 def _smoke(ctx: Context, client: EngineClient, release: Release) -> Report:
