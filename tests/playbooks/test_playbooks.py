@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from tests.playbooks.playbook_run import PLAYBOOKS, playbook, read_recap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 BOOKS = ["site", "preflight", "stage", "activate", "smoke", "rollback"]
-TOOL = Path(sys.executable).parent / "ansible-playbook"
-
-
-def ansible(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")}
-    return subprocess.run(
-        [str(TOOL), *words],
-        cwd=PLAYBOOKS,
-        env=environment | {"LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_there_is_one_playbook_per_verb() -> None:
@@ -32,25 +20,31 @@ def test_there_is_one_playbook_per_verb() -> None:
 
 @pytest.mark.parametrize("book", BOOKS)
 def test_it_parses(book: str) -> None:
-    done = ansible("-i", "inventory/example/hosts.yml", "--syntax-check", f"{book}.yml")
-    assert done.returncode == 0, done.stderr
+    done = playbook("-i", "inventory/example/hosts.yml", "--syntax-check", f"{book}.yml")
+    assert done.exit_code == 0, done.text
 
 
 def test_a_missing_inventory_is_an_error() -> None:
-    done = ansible("-i", "no/such/hosts.yml", "site.yml")
-    assert done.returncode != 0
-    assert "no/such/hosts.yml" in done.stderr
+    done = playbook("-i", "no/such/hosts.yml", "site.yml")
+    assert done.exit_code != 0
+    assert "no/such/hosts.yml" in done.text
 
 
 def test_an_inventory_without_our_group_is_an_error(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("all: {children: {web: {hosts: {www: {}}}}}\n")
-    done = ansible("-i", str(inventory), "site.yml")
-    assert done.returncode != 0
-    assert "thor" in done.stderr
+    done = playbook("-i", str(inventory), "site.yml")
+    assert done.exit_code != 0
+    assert "thor" in done.text
 
 
 def test_host_keys_are_verified() -> None:
     text = (PLAYBOOKS / "ansible.cfg").read_text()
     assert "host_key_checking = True" in text
     assert "StrictHostKeyChecking=no" not in text + (PLAYBOOKS / "inventory/example/hosts.yml").read_text()
+
+
+def test_the_recap_is_read() -> None:
+    text = "x : ok=9\nPLAY RECAP ***\nthor-01   : ok=4    changed=1    unreachable=0    failed=0\n"
+    assert read_recap(text) == {"thor-01": {"ok": 4, "changed": 1, "unreachable": 0, "failed": 0}}
+    assert read_recap("no recap") == {}
