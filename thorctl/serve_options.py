@@ -105,7 +105,7 @@ def _check_text(option: str, value: object) -> None:
 
 
 def check_environment(variables: dict[str, str]) -> None:
-    """Raises WrongKeyError for names that are reserved, secret or no variables, and for values of many lines."""
+    """Raises WrongKeyError for names that are reserved, secret or no variables, and for odd values."""
     for name, value in variables.items():
         if not _VARIABLE.fullmatch(name):
             raise WrongKeyError(name, f"{name!r} is not a variable name; use capitals, digits and _")

@@ -1,0 +1,209 @@
+"""Locks: models, comparison with the profile, and `thorctl lock` from tag and branch to the file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.unit.documents import changed, lock_document, lock_for
+from thorctl import lock as locks
+from thorctl import locking, profile
+from thorctl.cli.main import run
+from thorctl.errors import ThorError
+from thorctl.lock import Lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.hub_files import HubFiles
+    from tests.unit.images import RegistryProcess
+    from thorctl.result import Result
+
+REGISTRY = "registry.thorctl.test:5000"
+HUB = "hub.thorctl.test"
+
+
+def thorctl(project: Path, *words: str) -> Result:
+    result = run(["--project", str(project), "--json", "--quiet", *words])
+    assert result is not None
+    return result
+
+
+@pytest.fixture
+def upstream(registry: RegistryProcess, hub: HubFiles) -> list[str]:
+    """Image and checkpoint of the demo, and the words that lead there."""
+    registry.image("thorctl/cpu-vllm", "0.32.0", "amd64")
+    files = {"config.json": b"{}", "model.safetensors": b"\x01" * 999}
+    hub.add("thorctl/tiny-qwable", "main", files, large=("model.safetensors",))
+    return ["--platform", "linux/amd64", "--via", f"{REGISTRY}={registry.url}", "--via", f"{HUB}={hub.url}"]
+
+
+def test_lock_writes_the_file_and_says_what_changed(project: Path, upstream: list[str]) -> None:
+    result = thorctl(project, "lock", "tiny-qwable", *upstream)
+    assert (result.exit_code, result.data["written"]) == (0, True)
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    written = locks.load(project / "deploy", "tiny-qwable")
+    assert json.loads(path.read_text()) == result.data["lock"] == written.model_dump(mode="json")
+    locks.require_match(profile.load(project / "deploy", "tiny-qwable"), written)
+    assert written.checkpoint.total_bytes == 1001
+    assert [entry for entry in path.parent.iterdir() if entry != path] == []
+
+
+def test_the_same_bytes_give_the_same_lock(project: Path, upstream: list[str]) -> None:
+    thorctl(project, "lock", "tiny-qwable", *upstream)
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    first = path.read_bytes(), path.stat().st_mtime_ns
+    again = thorctl(project, "lock", "tiny-qwable", *upstream)
+    assert (again.data["changes"], again.data["written"]) == ([], False)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == first
+
+
+def test_check_and_dry_run_write_nothing(
+    project: Path, upstream: list[str], registry: RegistryProcess
+) -> None:
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    absent = thorctl(project, "lock", "tiny-qwable", "--check", *upstream)
+    assert (absent.exit_code, absent.errors[0].code) == (1, "lock_stale")
+    assert thorctl(project, "lock", "tiny-qwable", "--dry-run", *upstream).exit_code == 0
+    assert not path.exists()
+
+    thorctl(project, "lock", "tiny-qwable", *upstream)
+    assert thorctl(project, "lock", "tiny-qwable", "--check", *upstream).exit_code == 0
+    before = path.read_bytes()
+    moved = registry.image("thorctl/cpu-vllm", "0.32.0", "amd64", b"another layer")
+    stale = thorctl(project, "lock", "tiny-qwable", "--check", *upstream)
+    assert (stale.exit_code, stale.errors[0].code) == (1, "lock_stale")
+    assert {"image.digest", "image.compressed_bytes"} == {one["key"] for one in stale.data["changes"]}
+    assert stale.data["lock"]["image"]["digest"] == moved.digest
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "code"), [(REGISTRY, "registry_unreachable"), (HUB, "hub_unreachable")])
+def test_without_network_nothing_is_made_up(project: Path, upstream: list[str], name: str, code: str) -> None:
+    result = thorctl(project, "lock", "tiny-qwable", *upstream, "--via", f"{name}=http://127.0.0.1:9")
+    assert (result.exit_code, result.errors[0].code) == (1, code)
+    assert not (project / "deploy" / "locks" / "tiny-qwable.lock.json").exists()
+
+
+def test_an_absent_image_leaves_the_lock_alone(
+    project: Path, upstream: list[str], registry: RegistryProcess
+) -> None:
+    thorctl(project, "lock", "tiny-qwable", *upstream)
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    before = path.read_bytes()
+    source = project / "deploy" / "profiles" / "tiny-qwable.yml"
+    source.write_text(source.read_text().replace("cpu-vllm:0.32.0", "cpu-vllm:0.33.0"))
+    result = thorctl(project, "lock", "tiny-qwable", *upstream)
+    assert result.errors[0].code == "image_not_found"
+    assert path.read_bytes() == before
+
+
+def test_a_broken_lock_is_replaced(project: Path, upstream: list[str]) -> None:
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    assert thorctl(project, "lock", "tiny-qwable", *upstream).exit_code == 0
+    locks.load(project / "deploy", "tiny-qwable")
+
+
+@pytest.mark.parametrize("pair", ["registry", "=http://x", "a=ftp://x", "a=http://"])
+def test_a_wrong_via_is_a_usage_error(project: Path, pair: str) -> None:
+    result = thorctl(project, "lock", "tiny-qwable", "--platform", "linux/amd64", "--via", pair)
+    assert (result.exit_code, result.errors[0].code) == (2, "usage")
+
+
+def test_the_platform_is_the_classes_or_this_machines(project: Path) -> None:
+    deploy = project / "deploy"
+    both = profile.load(deploy, "tiny-qwable")
+    thor = profile.load(deploy, "qwable-v1-nvfp4a16")
+    assert locking.platform_of(thor, deploy, None, "x86_64") == "linux/arm64"
+    assert locking.platform_of(both, deploy, None, "x86_64") == "linux/amd64"
+    assert locking.platform_of(both, deploy, None, "aarch64") == "linux/arm64"
+    assert locking.platform_of(both, deploy, "linux/arm64", "x86_64") == "linux/arm64"
+    for chosen, here in (("linux/amd64", "x86_64"), ("linux/amd64", "aarch64")):
+        with pytest.raises(ThorError, match=r"run linux/arm64, not linux/amd64"):
+            locking.platform_of(thor, deploy, chosen, here)
+    with pytest.raises(ThorError) as caught:
+        locking.platform_of(both, deploy, None, "riscv64")
+    assert caught.value.code == "platform_mismatch"
+
+
+def test_a_missing_lock_names_the_command(project: Path) -> None:
+    with pytest.raises(ThorError) as caught:
+        locks.load(project / "deploy", "tiny-qwable")
+    assert caught.value.code == "lock_missing"
+    assert "thorctl lock tiny-qwable" in caught.value.remedy
+
+
+@pytest.mark.parametrize("part", ["reference", "repository", "revision", "endpoint"])
+def test_a_lock_of_another_profile_is_refused(project: Path, part: str) -> None:
+    of = profile.load(project / "deploy", "tiny-qwable")
+    lock = lock_for(of)
+    locks.require_match(of, lock)
+    others = {
+        "reference": {"image": {**of.image.model_dump(), "reference": f"{REGISTRY}/thorctl/cpu-vllm:0.33.0"}},
+        "repository": {"checkpoint": {**of.checkpoint.model_dump(), "repository": "thorctl/other"}},
+        "revision": {"checkpoint": {**of.checkpoint.model_dump(), "revision": "v2"}},
+        "endpoint": {"checkpoint": {**of.checkpoint.model_dump(), "endpoint": "https://huggingface.co"}},
+    }
+    with pytest.raises(ThorError, match=rf"\.{part} is .* in the profile but .* in the lock") as caught:
+        locks.require_match(changed(of, **others[part]), lock)
+    assert caught.value.code == "lock_mismatch"
+    assert "thorctl lock tiny-qwable" in caught.value.remedy
+
+
+def _set(path: str, value: object) -> dict[str, object]:
+    return {"path": path, "value": value}
+
+
+DAMAGE = [
+    _set("image.digest", "sha256:abc"),
+    _set("image.digest", "latest"),
+    _set("image.platform", "linux/riscv64"),
+    _set("image.compressed_bytes", 0),
+    _set("image.repository", "x y"),
+    _set("checkpoint.commit", "main"),
+    _set("checkpoint.total_bytes", 1),
+    _set("checkpoint.files", []),
+    _set("checkpoint.files.0.path", "../evil"),
+    _set("checkpoint.files.0.path", "/etc/passwd"),
+    _set("checkpoint.files.0.path", "a//b"),
+    _set("checkpoint.files.0.path", "z"),
+    _set("checkpoint.files.0.size", -1),
+    _set("checkpoint.files.0.sha256", "C" * 64),
+    _set("extra", 1),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda one: f"{one['path']}={str(one['value'])[:12]}")
+def test_what_is_no_lock(project: Path, damage: dict[str, Any]) -> None:
+    document = lock_document(profile.load(project / "deploy", "tiny-qwable"))
+    Lock.model_validate(document)
+    target: Any = document
+    *way, last = damage["path"].split(".")
+    for key in way:
+        target = target[int(key)] if key.isdecimal() else target[key]
+    target[last] = damage["value"]
+    with pytest.raises(ValidationError):
+        Lock.model_validate(document)
+    path = locks.path_of(project / "deploy", "tiny-qwable")
+    path.parent.mkdir()
+    path.write_text(json.dumps(document))
+    with pytest.raises(ThorError) as caught:
+        locks.load(project / "deploy", "tiny-qwable")
+    assert caught.value.code == "lock_invalid"
+    assert "thorctl lock tiny-qwable" in caught.value.remedy
+
+
+def test_changes_are_named_by_file(project: Path) -> None:
+    of = profile.load(project / "deploy", "tiny-qwable")
+    before = lock_for(of)
+    document = lock_document(of)
+    document["checkpoint"]["files"][0]["sha256"] = "e" * 64
+    document["checkpoint"]["files"][1]["path"] = "other.safetensors"
+    keys = [key for key, _, _ in locks.changes(before, Lock.model_validate(document))]
+    assert keys == ["file config.json", "file model.safetensors", "file other.safetensors"]
+    assert locks.changes(before, before) == []
