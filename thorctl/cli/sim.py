@@ -13,6 +13,7 @@ from thorctl.errors import ThorError
 from thorctl.result import Result
 from thorctl.sim import devices, down, engine, layout, overview, state, up
 from thorctl.sim.progress import StepProgress
+from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
     from thorctl.cli.context import Context
@@ -125,7 +126,7 @@ def reboot_command(context: Context, device: str, name: str | None) -> Result:
     """Reboot a device in order: every unit is stopped first."""
     simulation = state.load(name)
     simulation.device(device)
-    with StepProgress(context.messages) as progress, up.timed(progress, "reboot", device):
+    with StepProgress(context.messages) as progress, timed(progress, "reboot", device):
         devices.reboot(engine.connect(), simulation.name, device)
     return Result("sim", {"device": device})
 
@@ -140,7 +141,7 @@ def cut_command(context: Context, device: str, stay_off: bool, name: str | None)
     simulation = state.load(name)
     simulation.device(device)
     client = engine.connect()
-    with StepProgress(context.messages) as progress, up.timed(progress, "power cut", device):
+    with StepProgress(context.messages) as progress, timed(progress, "power cut", device):
         devices.cut(client, simulation.name, device)
         if not stay_off:
             devices.power_on(client, simulation.name, device)

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from thorctl.sim import layout, objects, state
-from thorctl.sim.up import timed
+from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
 from thorctl.sim import addresses, devices, images, inventory, layout, objects, services, ssh_key, state
+from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from docker import DockerClient
 
@@ -19,15 +18,6 @@ if TYPE_CHECKING:
     from thorctl.sim.state import Device, Simulation
 
 DEFAULT_SITE = "lab"
-
-
-@contextmanager
-def timed(report: Report, step: str, detail: str) -> Iterator[None]:
-    """Reports a step's begin, and its seconds when it is done."""
-    report(step, detail, None)
-    began = time.monotonic()
-    yield
-    report(step, detail, time.monotonic() - began)
 
 
 def planned_devices(

@@ -1,0 +1,81 @@
+"""Puts the engine's image into a simulation's registry, once per content.
+
+Pushed by way of 127.0.0.1, which every Docker engine trusts without TLS: the host engine's settings stay
+untouched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from docker import DockerClient
+
+ENGINE_REPOSITORY = "thorctl/cpu-vllm"
+ENGINE_TAG = "0.32.0"  # as deploy/profiles/tiny-qwable.yml asks for it
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+_TIMEOUT_SECONDS = 30
+
+
+def holds(url: str, repository: str, tag: str, image_id: str) -> bool:
+    """Whether the tag is that image: by its configuration's digest or (containerd store) the manifest's."""
+    answer = httpx.get(
+        f"{url}/v2/{repository}/manifests/{tag}",
+        headers={"Accept": _MANIFEST},
+        timeout=_TIMEOUT_SECONDS,
+        trust_env=False,
+    )
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return False
+    answer.raise_for_status()
+    config = answer.json().get("config", {}).get("digest")
+    return image_id in {config, answer.headers.get("Docker-Content-Digest")}
+
+
+def push(
+    client: DockerClient,
+    image_id: str,
+    repository: str,
+    tag: str,
+    *,
+    port: int,
+    on_progress: Callable[[str], None],
+) -> None:
+    """Pushes an image to the registry on this loopback port; leaves no extra tag behind.
+
+    Raises:
+        ThorError: ``image_push_failed``.
+    """
+    name = f"127.0.0.1:{port}/{repository}"
+    client.images.get(image_id).tag(name, tag)
+    try:
+        follow(client.api.push(name, tag, stream=True, decode=True), on_progress)
+    finally:
+        client.images.remove(f"{name}:{tag}", noprune=True)
+
+
+def follow(events: Iterable[Mapping[str, Any]], on_progress: Callable[[str], None]) -> None:
+    """Reads the engine's push events to their end.
+
+    Raises:
+        ThorError: ``image_push_failed``; the engine reports a failure inside a stream that began well.
+    """
+    layers: dict[str, tuple[int, int]] = {}
+    for event in events:
+        if "error" in event:
+            raise ThorError(
+                "image_push_failed",
+                f"The image could not be pushed into the simulation's registry: {event['error']}",
+                "Say `thorctl sim up` again: what is pushed already is kept. Is the disk full?",
+            )
+        detail = event.get("progressDetail") or {}
+        if "id" in event and detail.get("total"):
+            layers[event["id"]] = (detail.get("current", 0), detail["total"])
+            done, total = (sum(column) for column in zip(*layers.values(), strict=True))
+            on_progress(f"{done / 1e6:.0f} of {max(done, total) / 1e6:.0f} MB")
