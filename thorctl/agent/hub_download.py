@@ -59,6 +59,8 @@ def arguments(release: Release, partial: Path, files: Sequence[CheckpointFile], 
         "HF_HOME": "/tmp/hf",  # noqa: S108 - inside the container, which is removed
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_OFFLINE": "0",  # engine images say 1, rightly: nothing is fetched when they serve
+        "NO_COLOR": "1",
     }
     options = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
     return [
@@ -136,7 +138,8 @@ def _tail(output: IO[bytes]) -> str:
 
 
 def _give_up_if_hopeless(release: Release, rc: int, tail: str) -> None:
-    last = tail.splitlines()[-1] if tail else f"exit {rc}"
+    lines = tail.splitlines() or [f"exit {rc}"]
+    last = next((line for line in reversed(lines) if line.startswith("Error")), lines[-1])  # hints come after
     details = {"exit": rc, "output": tail}
     if rc == _DOCKER_FAILED:
         remedy = "Look at `journalctl -u docker` on the device."
