@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorctl import fleet
 from thorctl.errors import ThorError
+from thorctl.sim import layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from thorctl.cli.context import Context
     from thorctl.fleet import Device
-
-DEFAULT_SIMULATION = "demo"
 
 
 def inventory_path(context: Context) -> Path:
@@ -24,15 +22,8 @@ def inventory_path(context: Context) -> Path:
     Raises:
         ThorError: ``inventory_missing``.
     """
-    return fleet.find_inventory(context.inventory, context.project, simulated_inventory(context.project))
-
-
-def simulated_inventory(project: Path) -> Path | None:
-    """The inventory of the simulation named demo, else of the only one; None if it cannot be told which."""
-    folder = Path(os.environ.get("THORCTL_SIM_DIR") or project / ".thorctl" / "sim")
-    found = sorted(folder.glob("*/inventory/hosts.yml"))
-    named = [path for path in found if path.parts[-3] == DEFAULT_SIMULATION]
-    return (named or found or [None])[0] if len(found) == 1 or named else None
+    simulation = layout.folder(layout.chosen_name(None)) / "inventory" / "hosts.yml"
+    return fleet.find_inventory(context.inventory, context.project, simulation)
 
 
 def chosen_devices(context: Context, patterns: Sequence[str]) -> list[Device]:

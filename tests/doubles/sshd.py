@@ -1,0 +1,119 @@
+"""A real sshd on a loopback port, with its own host key, for one test session.
+
+Real: protocol, keys, forwarding, exit codes. Chosen by the test: what runs instead of the agent
+(ForceCommand), since misbehaviour is needed on demand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    """A running sshd.
+
+    Attributes:
+        port: on 127.0.0.1.
+        user: who may log in.
+        key: the private key that lets them in.
+        known_hosts: the file that names this sshd's host key.
+        command: the file whose content (Python) answers every command; write it before connecting.
+        asked: the last command line it was given.
+    """
+
+    port: int
+    user: str
+    key: Path
+    known_hosts: Path
+    command: Path
+    asked: Path
+    log: Path
+
+    def behave(self, python: str) -> None:
+        """From now on every command runs ``python`` instead."""
+        self.command.write_text(python)
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def make_key(path: Path, kind: str = "ed25519") -> str:
+    """A new key pair; the public line."""
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "test", "-f", str(path)], check=True)
+    return path.with_name(path.name + ".pub").read_text().strip()
+
+
+@contextlib.contextmanager
+def running_sshd(folder: Path, *, extra: str = "") -> Iterator[Sshd]:
+    """Starts sshd with everything it needs in ``folder``; ends it on leaving."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise RuntimeError("These tests need sshd: apt-get install openssh-server")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's privilege separation directory
+    port = free_port()
+    host_line = make_key(folder / "host_key")
+    (folder / "authorized_keys").write_text(make_key(folder / "id") + "\n")
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_line}\n")
+    command, asked, log = folder / "command.py", folder / "asked", folder / "sshd.log"
+    command.write_text("raise SystemExit('no behaviour was set')")
+    force = folder / "force"
+    force.write_text(
+        f'#!/bin/sh\nprintf "%s" "$SSH_ORIGINAL_COMMAND" > {asked}\nexec {sys.executable} {command}\n'
+    )
+    force.chmod(0o755)
+    config = folder / "sshd_config"
+    config.write_text(
+        f"""ListenAddress 127.0.0.1:{port}
+HostKey {folder / "host_key"}
+AuthorizedKeysFile {folder / "authorized_keys"}
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+MaxStartups 100
+{extra}
+ForceCommand {force}
+"""
+    )
+    with log.open("w") as stderr:
+        process = subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=stderr)
+        try:
+            _wait_for(port, process, log)
+            yield Sshd(port, getpass.getuser(), folder / "id", folder / "known_hosts", command, asked, log)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"sshd ended at once: {log.read_text()}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"sshd does not listen: {log.read_text()}")

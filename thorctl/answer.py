@@ -1,0 +1,163 @@
+"""What came back from one device: the agent's object, or the reason there is none.
+
+Pure: exit code, stdout and stderr in, an Answer out. Whatever is not exactly one well-formed object of the
+right verb is a failure; nothing is guessed from text that could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.result import Exit, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AGENT = "/usr/local/bin/thor-agent"
+AGENT_SCHEMA = 1
+QUOTED_CHARACTERS = 160  # how much of an unreadable answer an error quotes
+
+_SUDO_PASSWORD = re.compile(r"sudo: .*(password is required|terminal is required|askpass)", re.IGNORECASE)
+_SUDO_REFUSED = re.compile(r"sudo: |is not in the sudoers|not allowed to execute", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"not found|No such file or directory|can't open file", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One device's answer to one verb.
+
+    Attributes:
+        device: its name in the inventory.
+        object: the agent's JSON object, or None if the device could not be asked or its answer not be read.
+        error: None exactly when the agent said it did what it was asked.
+        reached: whether we were logged in on the device.
+        seconds: from the first packet to the last, on the controller's clock.
+    """
+
+    device: str
+    object: dict[str, Any] | None = None
+    error: Problem | None = None
+    reached: bool = True
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the agent did what it was asked."""
+        return self.error is None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The agent's data; empty when there is none."""
+        data = (self.object or {}).get("data")
+        return data if isinstance(data, dict) else {}
+
+
+def exit_code_for_answers(answers: Sequence[Answer]) -> int:
+    """0 all did it, 3 some, 4 none and each because another holder has the device, else 1."""
+    failed = [answer.error.code for answer in answers if answer.error]
+    if not failed:
+        return Exit.SUCCESS
+    if len(failed) < len(answers):
+        return Exit.PARTIAL
+    return Exit.LEASED if all(code in {"leased", "busy"} for code in failed) else Exit.ERROR
+
+
+def read_answer(device: str, verb: str, exit_code: int | None, stdout: str, stderr: str) -> Answer:
+    """Reads what ``thor-agent VERB`` printed. ``exit_code`` is None when a signal ended it."""
+    try:
+        parsed = json.loads(stdout)
+    except ValueError:
+        return Answer(device, error=_no_object(device, exit_code, stdout, stderr))
+    fault = _fault(parsed, verb, exit_code)
+    if fault:
+        return Answer(device, error=_garbage(device, fault))
+    if parsed["ok"]:
+        return Answer(device, object=parsed)
+    return Answer(device, object=parsed, error=_agent_problem(device, verb, parsed["error"]))
+
+
+def _fault(parsed: object, verb: str, exit_code: int | None) -> str | None:
+    """What is wrong with an object's shape, or None."""
+    if not isinstance(parsed, dict):
+        return f"it printed {quoted(json.dumps(parsed))}, not an object"
+    ok, data, error = parsed.get("ok"), parsed.get("data"), parsed.get("error")
+    tells_how = isinstance(error, dict) and isinstance(error.get("code"), str)
+    # A bad call is refused before it has a verb.
+    other_verb = parsed.get("verb") != verb and ok is not False
+    faults = {
+        f"it speaks schema {parsed.get('schema')!r}, this thorctl schema {AGENT_SCHEMA}": (
+            parsed.get("schema") != AGENT_SCHEMA
+        ),
+        f"it answered {parsed.get('verb')!r}, asked for {verb!r}": other_verb,
+        "its object has no valid `ok`": not isinstance(ok, bool),
+        f"it said ok but exited with {exit_code}": ok is True and exit_code != 0,
+        "it said ok but sent no data": ok is True and not isinstance(data, dict),
+        "it said it failed but exited with 0": ok is False and exit_code == 0,
+        "it said it failed but not how": ok is False and not tells_how,
+    }
+    return next((fault for fault, found in faults.items() if found), None)
+
+
+def _agent_problem(device: str, verb: str, error: dict[str, Any]) -> Problem:
+    message = str(error.get("message") or f"{verb} failed.")
+    remedy = str(error.get("remedy") or f"See `thorctl logs {device} --agent`.")
+    return Problem(error["code"], message, remedy, device)
+
+
+def _garbage(device: str, fault: str) -> Problem:
+    return Problem(
+        "agent_garbage",
+        f"The agent's answer cannot be used: {fault}.",
+        f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        device,
+    )
+
+
+def _no_object(device: str, exit_code: int | None, stdout: str, stderr: str) -> Problem:
+    if _SUDO_PASSWORD.search(stderr):
+        return Problem(
+            "sudo_password",
+            "The agent needs root, and sudo on the device asks for a password.",
+            f"Give the login user NOPASSWD for {AGENT} in /etc/sudoers.d, or set ansible_user=root.",
+            device,
+        )
+    if not stdout.strip() and _NOT_FOUND.search(stderr):
+        return Problem(
+            "agent_missing",
+            f"There is no working {AGENT} on the device.",
+            f"Install it: cd playbooks && ansible-playbook site.yml --limit {device}.",
+            device,
+        )
+    if _SUDO_REFUSED.search(stderr):
+        return Problem(
+            "sudo_refused",
+            f"sudo refused to run the agent: {quoted(stderr)}",
+            f"Allow the login user to run {AGENT} in /etc/sudoers.d, or set ansible_user=root.",
+            device,
+        )
+    said = quoted(stdout) if stdout.strip() else "nothing"
+    ended = "was killed" if exit_code is None else f"exited with {exit_code}"
+    tail = f", and on stderr {quoted(last_line(stderr))}" if stderr.strip() else ""
+    return Problem(
+        "agent_garbage",
+        f"The agent's answer cannot be read: it {ended} and printed {said}{tail}.",
+        f"If a shell start file on the device prints text, silence it; else run site.yml --limit {device}.",
+        device,
+    )
+
+
+def last_line(text: str) -> str:
+    """The last line that says something."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def quoted(text: str) -> str:
+    """``text`` as one printable line, cut short, in quotation marks."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    if len(line) > QUOTED_CHARACTERS:
+        line = line[:QUOTED_CHARACTERS] + "…"
+    return f'"{line}"'

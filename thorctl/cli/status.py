@@ -1,0 +1,161 @@
+"""``thorctl status``: what every device is doing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import chosen_devices
+from thorctl.result import Exit, Result, exit_code_for
+from thorctl.status import rows, verdict
+from thorctl.status_view import StatusView
+from thorctl.transport import run_verb
+from thorctl.wanted import wanted_releases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from thorctl.fleet import Device
+    from thorctl.result import Problem
+
+WATCH_SECONDS = 5.0
+STATUS_TIMEOUT = 30.0  # seconds; a device that needs longer for its own status is in trouble
+UNLIMITED = 1000  # columns: nothing is dropped where no terminal sets a width
+
+
+class Seconds(click.ParamType[float]):
+    """A pause; says what went wrong when a device's name stands where the seconds would."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, more than 0."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if seconds <= 0:
+            self.fail(f"{value!r} is no number of seconds; devices stand before --watch.", param, ctx)
+        return seconds
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  thorctl status                      every device of the inventory
+  thorctl status lab 'thor-0*'        groups, names, patterns, as in ansible --limit
+  thorctl status --watch 2            again every 2 seconds, until Ctrl-C
+  thorctl status --json | jq '.data.devices[] | {name, release, engine}'
+"""
+)
+@click.argument("devices", nargs=-1)
+@click.option(
+    "-w",
+    "--watch",
+    type=Seconds(),
+    is_flag=False,
+    flag_value=WATCH_SECONDS,
+    metavar="[SECONDS]",
+    help=f"Show it again and again. [default pause: {WATCH_SECONDS:g} s]",
+)
+@click.option(
+    "--parallel",
+    "limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Devices asked at once.",
+)
+@click.option(
+    "--connect-timeout",
+    type=click.FloatRange(0.1),
+    default=10.0,
+    show_default=True,
+    help="Seconds until logged in.",
+)
+@pass_context
+def command(
+    context: Context, devices: tuple[str, ...], watch: float | None, limit: int, connect_timeout: float
+) -> Result:
+    """Show every device: release, state, engine, model, health. Changes nothing.
+
+    Ends with how many devices serve the release that their profile, lock and class make here. Exit code 3
+    when some devices could not be asked, 1 when none could.
+    """
+    fleet = chosen_devices(context, devices)
+    wanted, problems = wanted_releases(context.deploy, fleet)
+    for problem in problems:
+        context.messages.print(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
+
+    def once() -> Result:
+        return _status(fleet, wanted, problems, limit, connect_timeout)
+
+    if watch is None:
+        with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …"):
+            return once()
+    return _watch(context, once, watch)
+
+
+def _status(
+    fleet: Sequence[Device],
+    wanted: Mapping[str, str | None],
+    problems: Sequence[Problem],
+    limit: int,
+    connect_timeout: float,
+) -> Result:
+    answers = run_verb(fleet, "status", limit=limit, connect_timeout=connect_timeout, timeout=STATUS_TIMEOUT)
+    table = rows(fleet, answers, wanted)
+    errors = tuple(row.error for row in table if row.error)
+    now = datetime.now(UTC)
+    return Result(
+        "status",
+        data={
+            "at": now.isoformat(timespec="seconds"),
+            "devices": [row.as_json() for row in table],
+            "verdict": verdict(table),
+            "wanted_unknown": [problem.message for problem in problems],
+        },
+        errors=errors,
+        exit_code=exit_code_for(len(table) - len(errors), len(errors)),
+        view=_view(StatusView(table, now)),
+    )
+
+
+def _view(view: StatusView) -> StatusView | str:
+    """On a terminal the view fits itself; for a file or a pipe all columns are written out, plain."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return view
+    console = Console(file=StringIO(), width=UNLIMITED, color_system=None)
+    console.print(view)
+    assert isinstance(console.file, StringIO)  # noqa: S101 - made two lines above
+    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip("\n").split("\n"))
+
+
+def _watch(context: Context, once: Any, pause: float) -> Result:
+    """Shows results until Ctrl-C; that is the way to end it, so it is a success."""
+    try:
+        if context.json or not sys.stdout.isatty():
+            while True:
+                _print(once(), as_json=context.json)
+                time.sleep(pause)
+        with Live(console=Console(), auto_refresh=False, screen=False) as live:
+            while True:
+                live.update(once().view, refresh=True)
+                time.sleep(pause)
+    except KeyboardInterrupt:
+        return Result("status", exit_code=Exit.SUCCESS)
+
+
+def _print(result: Result, *, as_json: bool) -> None:
+    """One round of a watch without a terminal: one line of JSON, or the table and an empty line."""
+    click.echo(json.dumps(result.envelope(), ensure_ascii=False) if as_json else f"{result.view}\n")

@@ -1,0 +1,36 @@
+"""Numbers and times as people read them. None is shown as a dash, never as zero."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+NOTHING = "–"
+GIB = 1024**3
+_AGES = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def gib(size: int | None) -> str:
+    """Bytes as GiB: ``98.1 GiB``."""
+    if size is None:
+        return NOTHING
+    return f"{size / GIB:.1f} GiB" if size < 100 * GIB else f"{size / GIB:.0f} GiB"
+
+
+def celsius(degrees: float | None) -> str:
+    """``39 °C``."""
+    return NOTHING if degrees is None else f"{degrees:.0f} °C"
+
+
+def age(time: str | None, now: datetime) -> str:
+    """How long ago an RFC 3339 time was: ``just now``, ``4 min ago``; the text itself if it is no time."""
+    if not time:
+        return NOTHING
+    try:
+        then = datetime.fromisoformat(time)
+    except ValueError:
+        return time
+    seconds = (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+    for size, unit in _AGES:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"

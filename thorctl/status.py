@@ -1,0 +1,231 @@
+"""What a fleet is doing: one row a device, and the verdict over all of them. Pure; unknown is None.
+
+``attention`` of a row says in words why somebody should look; empty means all is well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from thorctl.result import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from thorctl.answer import Answer
+    from thorctl.fleet import Device
+
+
+# What a device that cannot be asked is called in the table; the error says the rest.
+_NO_STATUS = {
+    "agent_missing": "no agent",
+    "journal_corrupt": "journal corrupt",
+    "host_key_mismatch": "wrong host key",
+    "host_key_unknown": "unknown host key",
+}
+
+
+class _Reported(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class EngineReport(_Reported):
+    """``engine`` of the agent's status."""
+
+    unit: str | None = None
+    ready: bool | None = None
+    model: str | None = None
+    restarts: int | None = None
+    port: int | None = None
+
+    @property
+    def word(self) -> str | None:
+        """ready, starting, stopped or failed; None if systemd could not be asked."""
+        if self.ready and self.unit == "active":
+            return "ready"
+        words = {"active": "starting", "activating": "starting", "deactivating": "stopping"}
+        words |= {"inactive": "stopped", "failed": "failed"}
+        return words.get(self.unit or "")
+
+
+class SmokeReport(_Reported):
+    """``last_smoke`` of the agent's status."""
+
+    release: str | None = None
+    passed: bool | None = None
+    at: str | None = None
+    tokens_per_second: float | None = None
+
+
+class Drift(_Reported):
+    """One thing on the device that differs from what its release says."""
+
+    what: str
+    wanted: Any = None
+    found: Any = None
+
+
+class Report(_Reported):
+    """``data`` of the agent's status verb (docs/interfaces.md). Sizes in bytes, temperature in °C."""
+
+    state: str | None = None
+    release: str | None = None
+    previous: str | None = None
+    target: str | None = None
+    deadline: str | None = None
+    since: str | None = None
+    engine: EngineReport = EngineReport()
+    l4t: str | None = None
+    power_mode: str | None = None
+    memory_available_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    temperature_celsius: float | None = None
+    last_smoke: SmokeReport | None = None
+    lease: dict[str, Any] | None = None
+    hold: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = None
+    agent_version: str | None = None
+    drift: list[Drift] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One device.
+
+    Attributes:
+        reachable: whether we could log in, whatever its agent then said.
+        wanted: the release its profile, lock and class make; None if that cannot be told here.
+    """
+
+    name: str
+    site: str | None
+    reachable: bool
+    report: Report
+    wanted: str | None = None
+    error: Problem | None = None
+
+    @property
+    def serves_wanted(self) -> bool | None:
+        """Whether the engine is ready with the wanted release; None when the wanted one is unknown."""
+        if self.wanted is None:
+            return None
+        return self.report.engine.word == "ready" and self.report.release == self.wanted
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``status --json`` says of the device."""
+        report = self.report.model_dump(exclude={"engine"})
+        engine = self.report.engine
+        return {
+            "name": self.name,
+            "site": self.site,
+            "reachable": self.reachable,
+            "wanted_release": self.wanted,
+            **report,
+            "engine": engine.word,
+            "engine_unit": engine.unit,
+            "engine_restarts": engine.restarts,
+            "model": engine.model,
+            "attention": list(attention(self)),
+            "error": asdict(self.error) if self.error else None,
+        }
+
+
+def row(device: Device, answer: Answer, wanted: str | None) -> Row:
+    """The row of one device. A report of the wrong shape is an error, and nothing of it is believed."""
+    error = answer.error
+    try:
+        report = Report.model_validate(answer.data)
+    except ValidationError as invalid:
+        report, error = Report(), error or _strange(device.name, invalid)
+    return Row(device.name, device.site, answer.reached, report, wanted, error)
+
+
+def _strange(device: str, invalid: ValidationError) -> Problem:
+    first = invalid.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return Problem(
+        "agent_garbage",
+        f"The agent's status cannot be used: {where}: {first['msg']}.",
+        f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        device,
+    )
+
+
+def rows(devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, str | None]) -> list[Row]:
+    """The rows of a fleet, in the order of ``devices``."""
+    return [row(d, a, wanted.get(d.name)) for d, a in zip(devices, answers, strict=True)]
+
+
+def attention(row: Row) -> tuple[str, ...]:
+    """Why somebody should look at this device, most important first."""
+    if row.error:
+        return (_NO_STATUS.get(row.error.code, "no status" if row.reachable else "unreachable"),)
+    report, found = row.report, []
+    if report.state == "empty":
+        found.append("no release yet")
+    elif report.state == "trial":
+        found.append(f"on trial until {clock(report.deadline)}" if report.deadline else "on trial")
+    elif report.state != "committed":
+        found.append(report.state or "state unknown")
+    if report.state != "empty" and report.engine.word != "ready":
+        found.append(f"engine {report.engine.word or 'unknown'}")
+    if row.wanted and report.release and report.release != row.wanted:
+        found.append(f"serves {report.release}, wanted is {row.wanted}")
+    found += _smoke(report)
+    found += [f"{drift.what} is {drift.found}, not {drift.wanted}" for drift in report.drift or ()]
+    return tuple(found)
+
+
+def _smoke(report: Report) -> list[str]:
+    smoke = report.last_smoke
+    if report.state == "empty":
+        return []
+    if smoke is None or (report.release and smoke.release != report.release):
+        return ["this release has no smoke test yet"]
+    return [] if smoke.passed else ["last smoke test failed"]
+
+
+def remarks(row: Row) -> tuple[str, ...]:
+    """What is going on without being wrong: work in progress, a lease, a hold."""
+    report, found = row.report, []
+    if report.progress:
+        found.append(progress_words(report.progress))
+    if report.lease:
+        reason = report.lease.get("reason")
+        found.append(f"leased by {report.lease.get('holder')}" + (f" ({reason})" if reason else ""))
+    if report.hold:
+        found.append(f"on hold: {report.hold.get('reason')}")
+    return tuple(found)
+
+
+def progress_words(progress: Mapping[str, Any]) -> str:
+    """``stage: checkpoint 45 %``."""
+    words = f"{progress.get('verb') or 'work'}: {progress.get('phase') or 'under way'}"
+    done, total = progress.get("done_bytes"), progress.get("total_bytes")
+    if isinstance(done, int) and isinstance(total, int) and total > 0:
+        words += f" {100 * done // total} %"
+    return words
+
+
+def clock(time: str) -> str:
+    """``2026-01-02T03:04:05Z`` as ``03:04:05Z``; anything else unchanged."""
+    return time.partition("T")[2] or time
+
+
+def verdict(fleet: Sequence[Row]) -> str:
+    """One sentence over all: how many serve what they should."""
+    total = len(fleet)
+    noun = "device" if total == 1 else "devices"
+    known = [r for r in fleet if r.wanted is not None]
+    needy = sum(1 for r in fleet if attention(r))
+    tail = "." if not needy else f"; {needy} {'needs' if needy == 1 else 'need'} attention."
+    if not known:
+        ready = sum(1 for r in fleet if r.report.engine.word == "ready")
+        return f"{ready} of {total} {noun} serve (the wanted release is not known here){tail}"
+    good = sum(1 for r in known if r.serves_wanted)
+    unknown = f" (not known for {total - len(known)})" if len(known) < total else ""
+    return f"{good} of {total} {noun} serve the wanted release{unknown}{tail}"

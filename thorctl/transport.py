@@ -1,0 +1,177 @@
+"""One verb of the agent on many devices over SSH: one connection a device, a bounded number at once.
+
+A device that fails in any way gives an Answer with a Problem; only programming errors are raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from thorctl.answer import AGENT, Answer, read_answer
+from thorctl.errors import ThorError
+from thorctl.result import Problem
+from thorctl.ssh import CONNECT_TIMEOUT, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thorctl.fleet import Device
+
+VERB_TIMEOUT = 60.0  # seconds; callers of slow verbs (stage, activate, smoke) say more
+STDOUT_LIMIT = 16 * 1024 * 1024  # bytes; the largest honest answer is a smoke report of some 100 KB
+STDERR_LIMIT = 64 * 1024  # bytes kept of the log, for error messages
+
+
+def run_verb(
+    devices: Sequence[Device],
+    verb: str,
+    args: Sequence[str] = (),
+    *,
+    stdin: str | None = None,
+    holder: str | None = None,
+    limit: int = 50,
+    connect_timeout: float = CONNECT_TIMEOUT,
+    timeout: float = VERB_TIMEOUT,
+    on_answer: Callable[[Answer], None] | None = None,
+) -> list[Answer]:
+    """Runs ``thor-agent VERB ARGS`` on every device; answers in the order of ``devices``.
+
+    Args:
+        stdin: text for the verb's standard input, such as a release document.
+        holder: who takes or holds the lease; None leaves it to the agent (the SSH login).
+        limit: devices asked at once.
+        connect_timeout: seconds until logged in.
+        timeout: seconds for the verb itself.
+        on_answer: called with each answer as it comes.
+    """
+    return asyncio.run(
+        run_verb_async(
+            devices,
+            verb,
+            args,
+            stdin=stdin,
+            holder=holder,
+            limit=limit,
+            connect_timeout=connect_timeout,
+            timeout=timeout,
+            on_answer=on_answer,
+        )
+    )
+
+
+async def run_verb_async(
+    devices: Sequence[Device],
+    verb: str,
+    args: Sequence[str] = (),
+    *,
+    stdin: str | None = None,
+    holder: str | None = None,
+    limit: int = 50,
+    connect_timeout: float = CONNECT_TIMEOUT,
+    timeout: float = VERB_TIMEOUT,  # noqa: ASYNC109 - part of the answer's contract, not of the caller's scope
+    on_answer: Callable[[Answer], None] | None = None,
+) -> list[Answer]:
+    """As ``run_verb``, inside a running event loop."""
+    gate = asyncio.Semaphore(limit)
+
+    async def one(device: Device) -> Answer:
+        async with gate:
+            started = time.monotonic()
+            try:
+                async with connect(device, connect_timeout) as connection:
+                    user = connection.get_extra_info("username")
+                    command = agent_command(user, verb, args, holder)
+                    answer = await ask(connection, device.name, verb, command, stdin=stdin, timeout=timeout)
+            except ThorError as error:
+                answer = Answer(device.name, error=Problem.of(error), reached=False)
+            answer = replace(answer, seconds=time.monotonic() - started)
+        if on_answer:
+            on_answer(answer)
+        return answer
+
+    return await asyncio.gather(*(one(device) for device in devices))
+
+
+def as_root(user: str, words: Sequence[str]) -> str:
+    """A shell command that runs ``words`` as root, and fails rather than asks for a password."""
+    sudo = () if user == "root" else ("sudo", "-n", "--")
+    return shlex.join(("env", "LC_ALL=C", *sudo, *words))
+
+
+def agent_command(user: str, verb: str, args: Sequence[str], holder: str | None = None) -> str:
+    """The shell command for one verb."""
+    who = ("--holder", holder) if holder else ()
+    return as_root(user, (AGENT, *who, verb, *args))
+
+
+async def ask(
+    connection: asyncssh.SSHClientConnection,
+    device: str,
+    verb: str,
+    command: str,
+    *,
+    stdin: str | None = None,
+    timeout: float = VERB_TIMEOUT,  # noqa: ASYNC109 - becomes an Answer, not an exception
+) -> Answer:
+    """Runs one command on an open connection and reads its answer."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await _ask(connection, device, verb, command, stdin)
+    except TimeoutError:
+        return Answer(device, error=_late(device, verb, timeout))
+    except (asyncssh.Error, OSError) as error:
+        problem = Problem(
+            "device_unreachable",
+            f"The connection broke during {verb}: {error}.",
+            f"Ask what became of it: thorctl status {device}. {verb} can be repeated.",
+            device,
+        )
+        return Answer(device, error=problem, reached=False)
+
+
+async def _ask(
+    connection: asyncssh.SSHClientConnection, device: str, verb: str, command: str, stdin: str | None
+) -> Answer:
+    process = await connection.create_process(command, errors="replace")
+    errors = asyncio.create_task(_read(process.stderr, STDERR_LIMIT, keep_reading=True))
+    try:
+        if stdin is not None:
+            process.stdin.write(stdin)
+        process.stdin.write_eof()
+        stdout, whole = await _read(process.stdout, STDOUT_LIMIT, keep_reading=False)
+        if not whole:
+            return read_answer(device, verb, None, stdout[:200], "")
+        stderr, _ = await errors
+        await process.wait_closed()
+        return read_answer(device, verb, process.exit_status, stdout, stderr)
+    finally:
+        process.close()  # without waiting: a hanging agent would hang us
+        errors.cancel()
+        await asyncio.gather(errors, return_exceptions=True)
+
+
+async def _read(reader: asyncssh.SSHReader[str], limit: int, *, keep_reading: bool) -> tuple[str, bool]:
+    """Up to ``limit`` characters, and whether that was all. ``keep_reading`` keeps the newest instead."""
+    text = ""
+    while piece := await reader.read(65536):
+        text += piece
+        if len(text) > limit:
+            if not keep_reading:
+                return text, False
+            text = text[-limit:]
+    return text, True
+
+
+def _late(device: str, verb: str, timeout: float) -> Problem:
+    return Problem(
+        "agent_timeout",
+        f"The agent has not answered {verb} within {timeout:g} s.",
+        f"It may still be at work: thorctl status {device}, thorctl logs {device} --agent.",
+        device,
+    )

@@ -1,0 +1,42 @@
+"""Which release each device should serve: what its profile, lock and class render to, here and now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl import device_class, lock, profile
+from thorctl.errors import ThorError
+from thorctl.render import render_release
+from thorctl.result import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from thorctl.fleet import Device
+
+
+def wanted_releases(
+    deploy: Path, devices: Sequence[Device]
+) -> tuple[dict[str, str | None], tuple[Problem, ...]]:
+    """Device name -> release id, None where it cannot be told; and why not, each reason once."""
+    made: dict[tuple[str, str], str | None] = {}
+    problems: list[Problem] = []
+    for name, kind in {(d.profile, d.device_class): None for d in devices}:
+        if name is None or kind is None:
+            continue
+        try:
+            made[name, kind] = _release_id(deploy, name, kind)
+        except ThorError as error:
+            made[name, kind] = None
+            problems.append(Problem.of(error))
+    wanted = {d.name: made.get((d.profile or "", d.device_class or "")) for d in devices}
+    return wanted, tuple(dict.fromkeys(problems))
+
+
+def _release_id(deploy: Path, profile_name: str, class_name: str) -> str:
+    chosen = profile.load(deploy, profile_name)
+    release = render_release(
+        chosen, lock.load(deploy, profile_name), device_class.load(deploy, class_name), deploy / "templates"
+    )
+    return release.id
