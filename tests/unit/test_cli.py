@@ -1,0 +1,110 @@
+"""The command line as a whole: JSON wherever it is asked for, one error shape, help for every verb."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from thorctl import __version__
+from thorctl.cli.main import VERBS, cli, run
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def thorctl(*words: str, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    """The installed console script, as a person runs it."""
+    script = Path(sys.executable).with_name("thorctl")
+    return subprocess.run([str(script), *words], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_without_words_the_help_is_shown() -> None:
+    done = thorctl()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(
+        verb in done.stdout and promise.split(":")[0] in done.stdout for verb, promise in VERBS.items()
+    )
+
+
+def test_version() -> None:
+    assert thorctl("--version").stdout == f"thorctl, version {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_has_help(verb: str) -> None:
+    done = CliRunner().invoke(cli, [verb, "--help"])
+    assert done.exit_code == 0, done.output
+    assert "Usage:" in done.output
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_json_may_stand_anywhere(project: Path, place: int) -> None:
+    words = ["lock", "nobody", "--check"]
+    words.insert(place, "--json")
+    done = thorctl("--project", str(project), *words)
+    envelope = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (envelope["command"], envelope["status"], envelope["exit_code"]) == ("lock", "error", 1)
+    assert envelope["errors"][0]["code"] == "profile_unknown"
+
+
+def test_an_error_for_people_goes_to_stderr_with_its_remedy(project: Path) -> None:
+    done = thorctl("--project", str(project), "render", "nobody", "--out", str(project / "out"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "profile_unknown" in done.stderr
+    assert "what to do: Profiles: " in done.stderr
+
+
+EARLY = {
+    "unknown verb": (["frobnicate"], "No such command 'frobnicate'. Commands: chat, doctor,"),
+    "unknown option": (["lock", "x", "--chekc"], "--check"),
+    "missing argument": (["lock"], "PROFILE"),
+    "missing option": (["render", "x"], "--out"),
+    "no project": (["--project", "/nowhere", "lock", "x"], "/nowhere"),
+}
+
+
+@pytest.mark.parametrize(("words", "sentence"), EARLY.values(), ids=EARLY.keys())
+def test_even_an_early_failure_speaks_json(words: list[str], sentence: str) -> None:
+    done = thorctl(*words, "--json")
+    envelope = json.loads(done.stdout)
+    assert (done.returncode, envelope["exit_code"], envelope["status"]) == (2, 2, "error")
+    assert envelope["errors"][0]["code"] == "usage"
+    assert sentence in envelope["errors"][0]["message"]
+
+
+def test_a_malformed_profile_is_named_with_file_and_line(project: Path) -> None:
+    path = project / "deploy" / "profiles" / "tiny-qwable.yml"
+    path.write_text(path.read_text().replace("port: 8000", "port: 8000: 1"))
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "port:" in text)
+    result = run(["--project", str(project), "lock", "tiny-qwable"])
+    assert result is not None
+    assert result.errors[0].code == "yaml_malformed"
+    assert result.errors[0].message.startswith(f"{path}:{line}:")
+
+
+def test_help_does_not_wait_for_heavy_imports() -> None:
+    heavy = "{'asyncssh', 'docker', 'huggingface_hub'}"
+    code = f"import sys; from thorctl.cli import main; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_reader_that_goes_away_is_no_crash(project: Path) -> None:
+    script = Path(sys.executable).with_name("thorctl")
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        done = subprocess.run(
+            [str(script), "--project", str(project), "lock", "nobody", "--json"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "")

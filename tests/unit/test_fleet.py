@@ -1,0 +1,202 @@
+"""The fleet is what Ansible says it is: patterns are compared with ansible-inventory itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+
+from thorctl import fleet
+from thorctl.errors import ThorError
+from thorctl.fleet_pattern import matching
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INVENTORY = """
+all:
+  vars: {thor_profile: tiny-qwable}
+  children:
+    thor:
+      vars:
+        ansible_user: thor
+        ansible_ssh_private_key_file: "{{ inventory_dir }}/../ssh/id_ed25519"
+        thor_known_hosts_file: "{{ inventory_dir }}/../ssh/known_hosts"
+        ansible_ssh_common_args: >-
+          -o UserKnownHostsFile={{ thor_known_hosts_file }} -o StrictHostKeyChecking=yes
+        thor_device_class: simulated-container
+      children:
+        lab:
+          vars: {thor_site: lab}
+          hosts: {thor-01: {ansible_host: 10.0.0.1}, thor-02: {}, thor-10: {}}
+        yard:
+          vars: {thor_site: yard}
+          hosts: {thor-03: {ansible_port: 2222}, robot: {}}
+    seeds: {hosts: {seed-1: {}, thor-01: {}}}
+"""
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    (folder / "hosts.yml").write_text(INVENTORY)
+    return folder
+
+
+def test_a_device_and_all_its_variables(inventory: Path) -> None:
+    device = fleet.load(inventory)[0]
+    ssh = inventory / ".." / "ssh"
+    assert device == fleet.Device(
+        name="thor-01",
+        host="10.0.0.1",
+        port=22,
+        user="thor",
+        key=ssh / "id_ed25519",
+        known_hosts=ssh / "known_hosts",
+        ssh_args=f"-o UserKnownHostsFile={ssh}/known_hosts -o StrictHostKeyChecking=yes",
+        site="lab",
+        device_class="simulated-container",
+        profile="tiny-qwable",
+        groups=("lab", "seeds", "thor"),
+    )
+
+
+def test_only_devices_in_the_inventorys_order(inventory: Path) -> None:
+    found = fleet.load(inventory)
+    assert [device.name for device in found] == ["thor-01", "thor-02", "thor-10", "thor-03", "robot"]
+    assert [device.host for device in found[1:]] == ["thor-02", "thor-10", "thor-03", "robot"]
+    assert found[3].port == 2222
+
+
+PATTERNS = [
+    "thor-01",
+    "thor-0*",
+    "lab",
+    "all",
+    "*",
+    "thor-01,thor-03",
+    "thor-01:thor-03",
+    "lab,!thor-01",
+    "!lab",
+    "thor,&lab",
+    "thor:&lab:!thor-02",
+    "thor-?0",
+    "thor-0[13]*",
+    "lab[0]",
+    "lab[1:2]",
+    "lab[1:]",
+    "lab[-1]",
+    "~thor-0[13]",
+    "~.*1$",
+    "ya*",
+    " thor-01 , thor-02 ",
+]
+
+
+@pytest.fixture(scope="module")
+def listing(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[str]], InventoryManager]:
+    """The same inventory, as fleet and as Ansible read it."""
+    path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
+    path.write_text(INVENTORY)
+    init_plugin_loader()
+    return fleet.members(fleet.read(path)), InventoryManager(loader=DataLoader(), sources=[str(path)])
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_means_what_it_means_to_ansible(
+    listing: tuple[dict[str, list[str]], InventoryManager], pattern: str
+) -> None:
+    groups, ansible = listing
+    ansible.subset(pattern)
+    expected = {host.name for host in ansible.get_hosts("thor")}
+    assert expected
+    assert set(matching(pattern, groups, "thor")) == expected
+
+
+def test_a_pattern_narrows_the_devices(inventory: Path) -> None:
+    assert [device.name for device in fleet.load(inventory, "lab,!thor-01")] == ["thor-02", "thor-10"]
+
+
+GROUPS = {
+    "thor": ["thor-01", "thor-02"],
+    "lab": ["thor-01"],
+    "seeds": ["seed-1"],
+    "all": ["thor-01", "thor-02", "seed-1"],
+}
+REFUSED = {
+    "thr-01": "Did you mean 'thor-01'",
+    "lbb": "Did you mean 'lab'",
+    "thor-01,thor-99": "called 'thor-99'",
+    "seed-1": "called 'seed-1'",
+    "thor-01,!lab": "selects no device",
+    "nothing*": r"called 'nothing\*'",
+}
+
+
+@pytest.mark.parametrize(("pattern", "sentence"), REFUSED.items())
+def test_what_selects_nothing(pattern: str, sentence: str) -> None:
+    with pytest.raises(ThorError, match=sentence) as caught:
+        matching(pattern, GROUPS, "thor")
+    assert (caught.value.code, caught.value.exit_code) == ("device_unknown", 2)
+    assert "thor-01, thor-02" in caught.value.remedy
+
+
+def test_a_broken_expression() -> None:
+    with pytest.raises(ThorError) as caught:
+        matching("~(", GROUPS, "thor")
+    assert caught.value.code == "pattern_invalid"
+
+
+BROKEN = {
+    "yaml": ("all: [", "inventory_invalid"),
+    "no device": ("all: {hosts: {a: {}}}", "inventory_empty"),
+    "empty group": ("thor: {hosts: {}}", "inventory_empty"),
+    "port": ("thor: {hosts: {a: {ansible_port: many}}}", "inventory_invalid"),
+    "unknown template": ("thor: {hosts: {a: {ansible_host: '{{ nobody }}'}}}", "inventory_invalid"),
+    "circle": ("thor: {hosts: {a: {ansible_host: '{{ ansible_host }}'}}}", "inventory_invalid"),
+    "list": ("thor: {hosts: {a: {ansible_host: [1]}}}", "inventory_invalid"),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), BROKEN.values(), ids=BROKEN.keys())
+def test_broken_inventories(tmp_path: Path, text: str, code: str) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(text)
+    with pytest.raises(ThorError) as caught:
+        fleet.load(path)
+    assert caught.value.code == code
+    assert caught.value.remedy
+
+
+def test_templates_cannot_reach_python(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text("thor: {hosts: {a: {ansible_host: \"{{ ''.__class__.__mro__ }}\"}}}")
+    with pytest.raises(ThorError) as caught:
+        fleet.load(path)
+    assert caught.value.code == "inventory_invalid"
+
+
+def test_which_inventory(tmp_path: Path) -> None:
+    project, simulation = tmp_path / "project", tmp_path / "hosts.yml"
+    with pytest.raises(ThorError, match="no simulation is running") as caught:
+        fleet.find_inventory(None, project, simulation)
+    assert (caught.value.code, caught.value.exit_code) == ("inventory_missing", 2)
+    assert "thorctl sim up" in caught.value.remedy
+
+    simulation.write_text("thor: {}")
+    assert fleet.find_inventory(None, project, simulation) == simulation
+    example = project / "playbooks" / "inventory" / "example"
+    example.mkdir(parents=True)
+    (example / "hosts.yml").write_text("thor: {}")
+    assert fleet.find_inventory(None, project, simulation) == simulation  # an example is nobody's fleet
+    for folder in (project / "playbooks" / "inventory", project / "inventory"):
+        folder.mkdir(exist_ok=True)
+        (folder / "hosts.yml").write_text("thor: {}")
+        assert fleet.find_inventory(None, project, simulation) == folder
+    assert fleet.find_inventory(example, project, simulation) == example
+    with pytest.raises(ThorError, match="no inventory"):
+        fleet.find_inventory(tmp_path / "absent", project, simulation)
