@@ -30,7 +30,7 @@ def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int
         *("--description", f"End of the {state} state of {release_id}"),
         *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
         *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
-        *("rollback", release_id, "--reason", "deadline", "--only-in", f"{state}:{activation}"),
+        *("rollback", "--reason", "deadline", "--only-in", f"{state}:{activation}"),
     ]
     done = ctx.runner.run(argv)
     if not done.ok:

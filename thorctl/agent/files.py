@@ -28,7 +28,7 @@ class Files:
             file.write(content)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            self.flush(file.fileno())
         self.rename(temporary, path)
 
     def write_json(self, path: Path, document: Any, mode: int = 0o644) -> None:
@@ -47,9 +47,13 @@ class Files:
         """fsync a file or a directory."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            self.flush(descriptor)
         finally:
             os.close(descriptor)
+
+    def flush(self, descriptor: int) -> None:
+        """Wait until the disk has what was written: the only place that waits for it."""
+        os.fsync(descriptor)
 
     def remove(self, path: Path) -> None:
         """Delete a file durably; absent is fine."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent import engine_unit
+from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.outcome import AgentError
 
@@ -37,7 +38,7 @@ def wait(ctx: Context, release: Release) -> float:
             raise _error(
                 ctx, release, "engine_died", f"The engine of {release.id} died", unit=unit, waited=waited
             )
-        if unit.active == "active" and serves(release):
+        if unit.active == "active" and serves(ctx, release):
             _mark(ctx, release).touch()
             return round(waited, 1)
         if waited >= limit:
@@ -55,16 +56,16 @@ def _dead(unit: UnitState, waited: float) -> bool:
     return unit.active == "failed" or unit.restarts > RESTARTS_FORGIVEN or never_began
 
 
-def serves(release: Release) -> bool:
+def serves(ctx: Context, release: Release) -> bool:
     """True if the engine is healthy and lists the release's model."""
-    client = EngineClient(release.port)
+    client = EngineClient(release.port, api_key(ctx))
     return client.healthy() and release.model in (client.models() or [])
 
 
 def healthy(ctx: Context, release: Release) -> bool:
     """True if the unit is the release's, is active, and the engine serves the release's model."""
     runs = engine_unit.state(ctx).active == "active"
-    return runs and engine_unit.installed(ctx, release) and serves(release)
+    return runs and engine_unit.installed(ctx, release) and serves(ctx, release)
 
 
 def _mark(ctx: Context, release: Release) -> Path:

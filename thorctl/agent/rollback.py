@@ -21,7 +21,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     Without ID a rollback right after a rollback does nothing either; to go further back, name the release.
     """
     journal = journal_file.load(ctx.paths)
-    if args.only_in and args.only_in != f"{journal.state}:{journal.activation}":
+    if args.only_in and not _still_meant(journal, args.only_in):
         return Outcome(_data(journal, left=None))
     if journal.state not in (ACTIVATING, TRIAL, ROLLING_BACK):
         if journal.left is not None and args.id in (None, journal.left):
@@ -32,6 +32,12 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     journal = switch.roll_back(ctx, journal, args.reason or "asked")
     seconds = switch.wait_for_current(ctx, journal)
     return Outcome({**_data(journal, left=journal.left), "ready_seconds": seconds}, changed=True)
+
+
+def _still_meant(journal: Journal, only_in: str) -> bool:
+    """True if the timer's activation is in the timer's state still, or died on its way back from there."""
+    state, _, activation = only_in.partition(":")
+    return activation == str(journal.activation) and journal.state in (state, ROLLING_BACK)
 
 
 def _data(journal: Journal, left: str | None) -> dict[str, Any]:

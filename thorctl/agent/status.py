@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import thorctl
 from thorctl.agent import commit, drift, engine_unit, facts, hold, journal_file, lease, release_store
+from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
@@ -117,7 +118,7 @@ def _engine(found: dict[str, Any], release: Release | None) -> dict[str, Any]:
 def _models(ctx: Context, release: Release | None) -> list[str] | None:
     if release is None:
         return None
-    client = EngineClient(release.port)
+    client = EngineClient(release.port, api_key(ctx))
 
     def ask() -> list[str] | None:
         return client.models() if client.healthy() else None

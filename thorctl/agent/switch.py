@@ -10,13 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent import deadline, engine_unit, journal_file, ready, release_store
-from thorctl.agent.journal import ACTIVATING, ROLLING_BACK, TRIAL, begin_rollback, finish_rollback
+from thorctl.agent.journal import (
+    ACTIVATING,
+    COMMITTED,
+    ROLLING_BACK,
+    TRIAL,
+    begin_rollback,
+    finish_rollback,
+)
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
     from thorctl.agent.journal import Journal
     from thorctl.agent.release_document import Release
+
+FINISH_SECONDS = 900  # longer than stopping one engine and asking for the start of another ever takes
 
 
 def run_release(ctx: Context, release: Release) -> None:
@@ -37,6 +46,9 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
 
     Needs no network and does not wait until the engine is ready. Returns the final journal.
     """
+    if journal.state == COMMITTED and journal.previous:
+        # A trial has its timer already; here one finishes the way back if this process dies on it.
+        deadline.arm(ctx, ROLLING_BACK, journal.activation, journal.previous, FINISH_SECONDS)
     if journal.state != ROLLING_BACK:
         journal = begin_rollback(journal, ctx.clock.now_text(), reason)
         journal_file.save(ctx, journal)
@@ -47,7 +59,7 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
     journal = finish_rollback(journal, ctx.clock.now_text())
     journal_file.save(ctx, journal)
     # Last: a timer that outlives its trial finds another state and does nothing.
-    for state in (ACTIVATING, TRIAL):
+    for state in (ACTIVATING, TRIAL, ROLLING_BACK):
         deadline.disarm(ctx, state, journal.activation)
     return journal
 

@@ -1,0 +1,247 @@
+"""A device whose systemd, engine and power supply are simulated, to cut its power between any two steps.
+
+The engine really answers HTTP (so readiness is really polled); systemd is modelled as far as the agent uses
+it: units are loaded at daemon-reload, timers are transient, and all but the disk is lost at a power cut.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from tests.agent.device_double import FastClock, make_release
+from thorctl.agent import checkpoint, image, release_store
+from thorctl.agent.arguments import parser
+from thorctl.agent.checkpoint import final_dir
+from thorctl.agent.checkpoint_check import sha256_of
+from thorctl.agent.context import Context
+from thorctl.agent.dispatch import dispatch
+from thorctl.agent.docker_api import DockerApi
+from thorctl.agent.files import Files
+from thorctl.agent.holder import Holder
+from thorctl.agent.journal_file import load
+from thorctl.agent.paths import ENGINE_UNIT, Paths
+from thorctl.agent.progress import Progress
+from thorctl.agent.release_document import Release, canonical, parse, true_id
+from thorctl.agent.runner import Completed, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from thorctl.agent.journal import Journal
+    from thorctl.agent.outcome import Outcome
+
+SMALL = b"weights"
+
+
+class PowerCut(BaseException):
+    """The process ends here, without any clean-up of its own."""
+
+
+class Fuse:
+    """Counts steps; blows at the given one. Once blown, nothing goes any more: the process is dead."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at, self.steps = at, 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.at is not None and self.steps >= self.at:
+            raise PowerCut
+
+
+class FusedFiles(Files):
+    """Durable file operations with a fuse before and after each."""
+
+    def __init__(self, fuse: Fuse) -> None:
+        self.fuse = fuse
+
+    def write(self, path: Path, content: bytes, mode: int = 0o644) -> None:
+        self.fuse.step()
+        super().write(path, content, mode)  # its rename is a step of its own
+        self.fuse.step()
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.fuse.step()
+        super().rename(source, target)
+        self.fuse.step()
+
+    def flush(self, descriptor: int) -> None:
+        """Nothing: these disks lose power in word only, and test_files.py looks at the syncs."""
+
+    def remove(self, path: Path) -> None:
+        self.fuse.step()
+        super().remove(path)
+        self.fuse.step()
+
+
+class Systemd(Runner):
+    """systemctl, systemd-run and journalctl of one device. ``broken``: releases whose engine dies."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.fuse = Fuse()
+        self.loaded: bytes | None = None
+        self.running: bytes | None = None
+        self.failed = False
+        self.timers: dict[str, list[str]] = {}
+        self.broken: set[str] = set()
+
+    def run(self, argv: Sequence[str], **_: Any) -> Completed:
+        self.fuse.step()
+        out = self._answer(list(argv))
+        self.fuse.step()
+        return Completed(tuple(argv), 0, out, "")
+
+    def power_cut(self) -> None:
+        self.running, self.loaded, self.failed, self.timers = None, None, False, {}
+        self.fuse = Fuse()
+        shutil.rmtree(self.paths.run_dir, ignore_errors=True)
+
+    def boot(self) -> None:
+        """What happens after recover: the enabled unit starts."""
+        self.loaded = self._unit()
+        if self.loaded and self.running is None:
+            self._start()
+
+    def running_release(self) -> str | None:
+        return self.running.decode().removeprefix("# release ").strip() if self.running else None
+
+    def _unit(self) -> bytes | None:
+        return self.paths.engine_unit.read_bytes() if self.paths.engine_unit.exists() else None
+
+    def _start(self) -> None:
+        assert self.loaded is not None, "start of a unit that systemd does not know"
+        self.running, self.failed = self.loaded, False
+        if self.running_release() in self.broken:
+            self.running, self.failed = None, True
+
+    def _answer(self, argv: list[str]) -> str:
+        if argv[0] == "systemd-run":
+            self.timers[argv[argv.index("--unit") + 1]] = argv[argv.index("--holder") :]
+        elif argv[0] == "journalctl":
+            return "ValueError: no weights\n"
+        elif argv[1] == "daemon-reload":
+            self.loaded = self._unit()
+        elif argv[1] == "stop":
+            self.running = self.running if argv[2] != ENGINE_UNIT else None
+            self.timers.pop(argv[2].removesuffix(".timer"), None)
+        elif argv[1] == "start":
+            assert "--no-block" in argv
+            self._start()
+        elif argv[1] == "show":
+            state = "failed" if self.failed else "active" if self.running else "inactive"
+            return f"ActiveState={state}\nSubState=x\nNRestarts=0\n"
+        return ""
+
+
+class Images(DockerApi):
+    """A Docker engine that has every image it is asked for, and no container."""
+
+    def image(self, reference: str) -> dict[str, Any]:
+        return {"RepoDigests": [reference], "Size": 1}
+
+    def container(self, name: str) -> None:  # noqa: ARG002 - the API's signature
+        return None
+
+
+class Device:
+    """The device as a whole: say verbs to it, cut its power, look what it serves."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = Paths(root)
+        self.systemd = Systemd(self.paths)
+        self.clock = FastClock()
+        self.server = _engine_server(self.systemd)
+        self.port = self.server.server_address[1]
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def context(self, verb: str, fuse: Fuse | None = None, holder: str = "tester@here") -> Context:
+        self.systemd.fuse = fuse or Fuse()
+        self.paths.run_dir.mkdir(parents=True, exist_ok=True)
+        return Context(
+            paths=self.paths,
+            runner=self.systemd,
+            clock=self.clock,
+            files=FusedFiles(self.systemd.fuse),
+            docker=Images("/nowhere"),
+            holder=Holder(holder, "here"),
+            log=logging.getLogger("thor-agent-test"),
+            progress=Progress(self.paths, self.clock, verb),
+        )
+
+    def say(self, *words: str, fuse: Fuse | None = None) -> Outcome:
+        """Run a verb through the dispatcher, as the command line would."""
+        args = parser().parse_args(list(words))
+        return dispatch(self.context(args.verb, fuse, args.holder or "tester@here"), args)
+
+    def done(self, *words: str) -> dict[str, Any]:
+        """Run a verb that must succeed; its data."""
+        outcome = self.say(*words)
+        assert outcome.error is None, f"{words}: {outcome.error}"
+        return outcome.data
+
+    def release(self, number: int) -> Release:
+        """Make a release and put all of it on the device."""
+        document = make_release().document
+        lock = document["lock"]
+        lock["checkpoint"]["commit"] = f"{number:040x}"
+        lock["checkpoint"]["files"] = [{"path": "model.safetensors", "size": len(SMALL), "sha256": ""}]
+        document["profile"]["serve"]["port"] = self.port
+        unit = {"mode": "0444", "content": "# release @RELEASE_ID@\n"}
+        document["files"] = {"thor-engine.service": unit, "serve.yaml": {"mode": "0444", "content": "a: 1\n"}}
+        weights = self.paths.at("/weights")
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        weights.write_bytes(SMALL)
+        lock["checkpoint"]["files"][0]["sha256"] = sha256_of(weights, lambda _: None)
+        release = parse(canonical({**document, "id": true_id(document)}))
+        ctx = self.context("stage")
+        directory = final_dir(ctx, release)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "model.safetensors").write_bytes(SMALL)
+        assert checkpoint.ensure(ctx, release) == 0
+        assert image.present(ctx, release)
+        release_store.write(ctx, release)
+        return release
+
+    def smoke_passed(self, release: Release) -> None:
+        smoke = {"release": release.id, "passed": True, "at": self.clock.now_text(), "tokens_per_second": 1.0}
+        self.context("smoke").files.write_json(self.paths.smoke_json, smoke)
+
+    def journal(self) -> Journal:
+        return load(self.paths)
+
+    def fire_timers(self) -> None:
+        """Let every deadline pass."""
+        for words in list(self.systemd.timers.values()):
+            outcome = self.say(*words)
+            assert outcome.error is None, outcome.error
+        self.systemd.timers.clear()
+
+
+def _engine_server(systemd: Systemd) -> ThreadingHTTPServer:
+    class Engine(BaseHTTPRequestHandler):
+        wbufsize = 65536  # one packet for an answer: two would wait 40 ms for each other
+
+        def do_GET(self) -> None:
+            up = systemd.running is not None
+            body = json.dumps({"data": [{"id": "tiny"}]}).encode()
+            self.send_response(200 if up else 503)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Engine)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server

@@ -1,0 +1,153 @@
+"""Power cut or killed at every single step of activate, commit and rollback: one whole release comes back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.agent.stateful_device import Device, Fuse, PowerCut
+from thorctl.agent import release_store
+from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from thorctl.agent.release_document import Release
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Device]:
+    one = Device(tmp_path)
+    yield one
+    one.close()
+
+
+class Scene:
+    """A device with ``old`` committed (or nothing), ``new`` staged, and the verb that is to be cut."""
+
+    def __init__(self, root: Path, verb: str, *, first: bool) -> None:
+        self.device = Device(root)
+        self.old: Release | None = None
+        if not first:
+            self.old = self.device.release(1)
+            self._commit(self.old)
+        self.new = self.device.release(2)
+        self.words = [verb, self.new.id] if verb != "rollback committed" else ["rollback"]
+        if verb in ("commit", "rollback", "rollback committed"):
+            self.device.done("activate", self.new.id)
+            self.device.smoke_passed(self.new)
+        if verb == "rollback committed":
+            self.device.done("commit")
+
+    def _commit(self, release: Release) -> None:
+        self.device.done("activate", release.id)
+        self.device.smoke_passed(release)
+        self.device.done("commit")
+
+    def assert_whole(self, *, may_be_new: bool) -> None:
+        """Exactly one whole release runs, and it is the one the journal calls committed."""
+        journal = self.device.journal()
+        assert journal.state in (COMMITTED, EMPTY)
+        assert self.device.systemd.running_release() == journal.current
+        allowed = {self.old.id if self.old else None} | ({self.new.id} if may_be_new else set())
+        assert journal.current in allowed
+        if journal.current:
+            release = release_store.load(self.device.paths, journal.current)
+            assert self.device.paths.engine_unit.read_bytes() == release.files()["thor-engine.service"][1]
+        else:
+            assert not self.device.paths.engine_unit.exists()
+
+
+VERBS = ["activate", "commit", "rollback", "rollback committed"]
+SCENES = [(verb, first) for verb in VERBS for first in (False, True) if (verb, first) != (VERBS[3], True)]
+
+
+def _steps(root: Path, verb: str, *, first: bool) -> int:
+    scene = Scene(root, verb, first=first)
+    fuse = Fuse()
+    outcome = scene.device.say(*scene.words, fuse=fuse)
+    scene.device.close()
+    assert outcome.error is None
+    return fuse.steps
+
+
+def _cut(scene: Scene, at: int) -> None:
+    with suppress(PowerCut):
+        scene.device.say(*scene.words, fuse=Fuse(at))
+
+
+@pytest.mark.parametrize(("verb", "first"), SCENES)
+def test_power_cut_at_every_step(tmp_path: Path, verb: str, *, first: bool) -> None:
+    steps = _steps(tmp_path / "whole", verb, first=first)
+    assert steps > 5
+    for at in range(1, steps + 2):
+        scene = Scene(tmp_path / str(at), verb, first=first)
+        _cut(scene, at)
+        decided = scene.device.journal()
+        scene.device.systemd.power_cut()
+        scene.device.done("--holder", "device", "recover")
+        scene.device.systemd.boot()
+        scene.assert_whole(may_be_new=verb in ("commit", "rollback committed"))
+        if decided.state == COMMITTED:
+            assert scene.device.journal().current == decided.current
+        again = scene.device.say("recover")
+        assert (again.data["did"], again.changed) == ("nothing", False)
+        scene.device.close()
+
+
+@pytest.mark.parametrize(("verb", "first"), SCENES)
+def test_power_cut_at_every_step_and_again_at_every_step_of_recover(
+    tmp_path: Path, verb: str, *, first: bool
+) -> None:
+    steps = _steps(tmp_path / "whole", verb, first=first)
+    for at in range(2, steps + 2, 3):
+        for at_recover in range(1, 40, 2):
+            scene = Scene(tmp_path / f"{at}-{at_recover}", verb, first=first)
+            _cut(scene, at)
+            scene.device.systemd.power_cut()
+            finished = False
+            with suppress(PowerCut):
+                scene.device.say("--holder", "device", "recover", fuse=Fuse(at_recover))
+                finished = True
+            scene.device.systemd.power_cut()
+            scene.device.done("--holder", "device", "recover")
+            scene.device.systemd.boot()
+            scene.assert_whole(may_be_new=verb in ("commit", "rollback committed"))
+            scene.device.close()
+            if finished:
+                break
+
+
+@pytest.mark.parametrize(("verb", "first"), SCENES)
+def test_killed_at_every_step_timers_alone_settle_it(tmp_path: Path, verb: str, *, first: bool) -> None:
+    """The machine stays up and nobody comes back: what the agent armed before it died must suffice."""
+    steps = _steps(tmp_path / "whole", verb, first=first)
+    for at in range(1, steps + 2):
+        scene = Scene(tmp_path / str(at), verb, first=first)
+        _cut(scene, at)
+        scene.device.fire_timers()
+        scene.assert_whole(may_be_new=verb in ("commit", "rollback committed"))
+        scene.device.close()
+
+
+@pytest.mark.parametrize(("verb", "first"), SCENES)
+def test_killed_at_every_step_saying_it_again_completes_it(tmp_path: Path, verb: str, *, first: bool) -> None:
+    steps = _steps(tmp_path / "count", verb, first=first)
+    for at in range(1, steps + 2):
+        scene = Scene(tmp_path / str(at), verb, first=first)
+        _cut(scene, at)
+        scene.device.done(*scene.words)
+        old, new = scene.old and scene.old.id, scene.new.id
+        wanted = {
+            "activate": (TRIAL, old, None, new),
+            "commit": (COMMITTED, new, old, None),
+            "rollback": (COMMITTED if old else EMPTY, old, None, None),
+            "rollback committed": (COMMITTED, old, None, None),
+        }
+        journal = scene.device.journal()
+        assert (journal.state, journal.current, journal.previous, journal.target) == wanted[verb]
+        assert scene.device.systemd.running_release() == journal.running
+        scene.device.close()
