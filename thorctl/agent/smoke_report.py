@@ -89,7 +89,7 @@ class Report:
         text = "" if generation is None else f" Text: {shorten(generation.answer or generation.reasoning)!r}."
         return AgentError(
             "smoke_failed",
-            f"The smoke of {self.release} failed: {failed.check}{where}: {failed.detail}.{text}",
+            f"The smoke of {self.release} failed: {failed.check}{where}: {failed.detail.rstrip('.')}.{text}",
             "Return to the last committed release with `thor-agent rollback`. Every prompt and its text is in"
             " data.generations, the engine's log in `journalctl -u thor-engine`.",
             details={
