@@ -80,6 +80,18 @@ class FusedFiles(Files):
         self.fuse.step()
 
 
+class SkippingClock(FastClock):
+    """A clock whose wall time can be moved on."""
+
+    skipped = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.skipped
+
+    def skip(self, seconds: float) -> None:
+        self.skipped += seconds
+
+
 class Systemd(Runner):
     """systemctl, systemd-run and journalctl of one device. ``broken``: releases whose engine dies."""
 
@@ -156,8 +168,9 @@ class Device:
     def __init__(self, root: Path) -> None:
         self.paths = Paths(root)
         self.systemd = Systemd(self.paths)
-        self.clock = FastClock()
-        self.server = _engine_server(self.systemd)
+        self.clock = SkippingClock()
+        self.unready: set[str] = set()
+        self.server = _engine_server(self)
         self.port = self.server.server_address[1]
 
     def close(self) -> None:
@@ -227,12 +240,13 @@ class Device:
         self.systemd.timers.clear()
 
 
-def _engine_server(systemd: Systemd) -> ThreadingHTTPServer:
+def _engine_server(device: Device) -> ThreadingHTTPServer:
     class Engine(BaseHTTPRequestHandler):
         wbufsize = 65536  # one packet for an answer: two would wait 40 ms for each other
 
         def do_GET(self) -> None:
-            up = systemd.running is not None
+            running = device.systemd.running_release()
+            up = running is not None and running not in device.unready
             body = json.dumps({"data": [{"id": "tiny"}]}).encode()
             self.send_response(200 if up else 503)
             self.send_header("Content-Length", str(len(body)))
