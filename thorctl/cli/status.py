@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from datetime import UTC, datetime
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +14,7 @@ from rich.live import Live
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
+from thorctl.cli.output import fit
 from thorctl.result import Exit, Result, exit_code_for
 from thorctl.status import rows, verdict
 from thorctl.status_view import StatusView
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 5.0
 STATUS_TIMEOUT = 30.0  # seconds; a device that needs longer for its own status is in trouble
-UNLIMITED = 1000  # columns: nothing is dropped where no terminal sets a width
 
 
 class Seconds(click.ParamType[float]):
@@ -127,18 +125,8 @@ def _status(
         },
         errors=errors,
         exit_code=exit_code_for(len(table) - len(errors), len(errors)),
-        view=_view(StatusView(table, now)),
+        view=fit(StatusView(table, now)),
     )
-
-
-def _view(view: StatusView) -> StatusView | str:
-    """On a terminal the view fits itself; for a file or a pipe all columns are written out, plain."""
-    if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        return view
-    console = Console(file=StringIO(), width=UNLIMITED, color_system=None)
-    console.print(view)
-    assert isinstance(console.file, StringIO)  # noqa: S101 - made two lines above
-    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip("\n").split("\n"))
 
 
 def _watch(context: Context, once: Any, pause: float) -> Result:
@@ -146,7 +134,7 @@ def _watch(context: Context, once: Any, pause: float) -> Result:
     try:
         if context.json or not sys.stdout.isatty():
             while True:
-                _print(once(), as_json=context.json)
+                _print(once(), context)
                 time.sleep(pause)
         with Live(console=Console(), auto_refresh=False, screen=False) as live:
             while True:
@@ -156,6 +144,10 @@ def _watch(context: Context, once: Any, pause: float) -> Result:
         return Result("status", exit_code=Exit.SUCCESS)
 
 
-def _print(result: Result, *, as_json: bool) -> None:
+def _print(result: Result, context: Context) -> None:
     """One round of a watch without a terminal: one line of JSON, or the table and an empty line."""
-    click.echo(json.dumps(result.envelope(), ensure_ascii=False) if as_json else f"{result.view}\n")
+    if context.json:
+        click.echo(json.dumps(result.envelope(), ensure_ascii=False))
+    else:
+        Console().print(result.view, markup=False)
+        click.echo()

@@ -1,0 +1,78 @@
+"""The conversation of ``thorctl chat`` on a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import readline  # noqa: F401 - gives input() its line editing and, in memory only, its history
+from typing import TYPE_CHECKING
+
+import click
+
+from thorctl.chat import Conversation, generate
+from thorctl.chat_screen import Screen, summary
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+    from thorctl.cli.context import Context
+    from thorctl.engine_tunnel import Engine
+
+HELP = """\
+/reset          forget what was said
+/think on|off   let the model think first, or answer at once
+/quit           leave (so does Ctrl-D); Ctrl-C stops an answer"""
+
+
+def converse(context: Context, portal: BlockingPortal, engine: Engine, conversation: Conversation) -> None:
+    """Asks and answers until the person leaves."""
+    remark = context.messages
+    remark.print(f"{engine.device} serves {engine.model} ({engine.release}). /help lists the commands.")
+    while True:
+        try:
+            line = input("> ").strip()
+        except EOFError:
+            remark.print()
+            return
+        except KeyboardInterrupt:
+            remark.print("\n/quit or Ctrl-D leaves.", style="dim")
+            continue
+        if line in {"/quit", "/exit"}:
+            return
+        if line.startswith("/"):
+            remark.print(obey(line, conversation), style="dim", markup=False)
+        elif line:
+            _answer(context, portal, engine, conversation, line)
+
+
+def obey(line: str, conversation: Conversation) -> str:
+    """Does what a slash command says; what to tell the person."""
+    words = line.split()
+    if words == ["/reset"]:
+        conversation.messages.clear()
+        return "Forgotten."
+    if words in (["/think", "on"], ["/think", "off"]):
+        on = words[1] == "on"
+        conversation.settings = dataclasses.replace(conversation.settings, thinking=on)
+        return f"Thinking is {words[1]}."
+    return HELP if words == ["/help"] else f"No such command: {line}.\n{HELP}"
+
+
+def _answer(
+    context: Context, portal: BlockingPortal, engine: Engine, conversation: Conversation, prompt: str
+) -> None:
+    screen = Screen(lambda text: click.echo(text, nl=False), context.messages)
+    future = portal.start_task_soon(generate, engine, conversation, prompt, screen.show)
+    try:
+        generation = future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        screen.close()
+        context.messages.print("Stopped.", style="yellow")
+    except ThorError as error:
+        screen.close()
+        context.messages.print(f"error {error.code}  {error.message}", style="red", markup=False)
+        context.messages.print(f"  what to do: {error.remedy}", markup=False)
+    else:
+        screen.close()
+        context.messages.print(summary(generation), style="dim", highlight=False)

@@ -1,0 +1,94 @@
+"""``thorctl doctor``: what stands in the way on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from thorctl import fleet
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import inventory_path
+from thorctl.cli.output import fit
+from thorctl.doctor import devices as device_checks
+from thorctl.doctor import inventory, machine, project
+from thorctl.doctor.check import Check, Status
+from thorctl.errors import ThorError
+from thorctl.result import Exit, Problem, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+_STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  thorctl doctor               this machine, the project, the inventory
+  thorctl doctor --devices     and whether each device answers
+  thorctl doctor --json | jq '.data.checks[] | select(.status != "pass")'
+"""
+)
+@click.option("--devices", is_flag=True, help="Also ask every device of the inventory.")
+@pass_context
+def command(context: Context, *, devices: bool) -> Result:
+    """Check this machine: tools, keys, inventory, engine. Changes nothing.
+
+    Exit code 1 when a check fails. A warning stands for what only some verbs need.
+    """
+    with context.messages.status("Looking …"):
+        checks = machine.checks() + project.checks(context.deploy) + _inventory(context, ask=devices)
+    return Result(
+        "doctor",
+        data={
+            "checks": [asdict(check) for check in checks],
+            "counts": {status: _count(checks, status) for status in _STYLES},
+        },
+        errors=tuple(
+            Problem("doctor_failed", f"{c.name}: {c.found}", c.remedy) for c in checks if c.status == "fail"
+        )
+        if context.json
+        else (),  # the table has said it
+        exit_code=Exit.ERROR if _count(checks, "fail") else Exit.SUCCESS,
+        view=fit(_view(checks)),
+    )
+
+
+def _inventory(context: Context, *, ask: bool) -> list[Check]:
+    try:
+        source = inventory_path(context)
+        found = fleet.load(source, None, context.project / "playbooks" / "ansible.cfg")
+    except ThorError as error:
+        status: Status = "warn" if error.code == "inventory_missing" and context.inventory is None else "fail"
+        return [Check("inventory", "inventory", status, error.message, error.remedy)]
+    return inventory.checks(source, found) + (device_checks.checks(found) if ask else [])
+
+
+def _count(checks: Sequence[Check], status: str) -> int:
+    return sum(check.status == status for check in checks)
+
+
+def _view(checks: Sequence[Check]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(ratio=1)
+    area = ""
+    for check in checks:
+        if check.area != area:
+            area = check.area
+            table.add_row("", Text(area, style="bold"), "")
+        table.add_row(Text(check.status, style=_STYLES[check.status]), Text(check.name), Text(check.found))
+        if check.remedy:
+            table.add_row("", "", Text(f"→ {check.remedy}", style="bold"))
+    counts = ", ".join(f"{_count(checks, status)} {status}" for status in _STYLES)
+    failed = _count(checks, "fail")
+    verdict = "Something must be mended." if failed else "This machine is ready."
+    return Group(table, Text(), Text(f"{counts}. {verdict}", style="bold red" if failed else "bold green"))

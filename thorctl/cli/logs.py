@@ -1,0 +1,75 @@
+"""``thorctl logs``: the engine's journal, the agent's, or the device's list of events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from thorctl.chat_screen import printable
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import one_device
+from thorctl.journal_command import log_command
+from thorctl.remote_lines import stream_lines
+from thorctl.result import Result
+
+if TYPE_CHECKING:
+    from thorctl.journal_command import Log
+
+DEFAULT_LINES = 100
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  thorctl logs thor-01                       the engine's last 100 lines
+  thorctl logs thor-01 -f                    and on, until Ctrl-C
+  thorctl logs thor-01 --since "10 min ago" -n 1000
+  thorctl logs thor-01 --events              who did what when
+  thorctl logs thor-01 --events --json | jq '.data.lines[] | select(.verb == "activate")'
+"""
+)
+@click.argument("device")
+@click.option("--engine", "log", flag_value="engine", default="engine", help="The vLLM server.  [default]")
+@click.option("--agent", "log", flag_value="agent", help="What the device did by itself.")
+@click.option("--events", "log", flag_value="events", help="Each change of the device: who, what, when.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as new lines come, until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(0), help="Last lines. [default: 100; all with --since]")
+@click.option("--since", metavar="TIME", help='As journalctl: "10 min ago", "2026-01-31 12:00".')
+@pass_context
+def command(
+    context: Context, device: str, *, log: Log, follow: bool, lines: int | None, since: str | None
+) -> Result | None:
+    """Show the engine's or the agent's log of a device."""
+    if since and log == "events":
+        raise click.UsageError("--since is for the journal; with --events say how many: -n 1000.")
+    if follow and context.json:
+        raise click.UsageError("--follow never ends, --json is one object; leave one of them out.")
+    if lines is None and not since:
+        lines = DEFAULT_LINES
+    target = one_device(context, device)
+    words = log_command(log, lines=lines, follow=follow, since=since, as_json=context.json)
+    if context.json:
+        found: list[str] = []
+        asyncio.run(stream_lines(target, words, found.append))
+        return Result("logs", data={"device": target.name, "log": log, "lines": list(map(_parsed, found))})
+    try:
+        asyncio.run(stream_lines(target, words, lambda line: click.echo(printable(line))))
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    except BrokenPipeError:  # `thorctl logs … | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return None
+
+
+def _parsed(line: str) -> Any:
+    """A line of JSON as its value; a line that is none, as text."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line

@@ -1,0 +1,65 @@
+"""``thorctl smoke``: known questions to the running models."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+
+import click
+
+from thorctl.answer import Answer, exit_code_for_answers
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import chosen_devices
+from thorctl.cli.output import fit
+from thorctl.result import Result
+from thorctl.smoke_report import as_json, view
+from thorctl.transport import run_verb
+
+SMOKE_TIMEOUT = 1800.0  # seconds; ten generations, and a first start that is still compiling before them
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  thorctl smoke                  every device of the inventory
+  thorctl smoke thor-01          one device, each prompt with its text
+  thorctl smoke lab --json | jq '.data.devices[] | {name, passed, tokens_per_second}'
+"""
+)
+@click.argument("devices", nargs=-1)
+@click.option("--parallel", type=click.IntRange(1), default=50, show_default=True, help="Asked at once.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=SMOKE_TIMEOUT,
+    show_default=True,
+    help="Seconds a device may take.",
+)
+@pass_context
+def command(context: Context, devices: tuple[str, ...], parallel: int, timeout: float) -> Result:
+    """Ask the running models the known questions and judge the answers.
+
+    The device asks its own engine, so nothing but text crosses the network. Exit code 0 when every device
+    passed, 3 when some did, 1 when none did, 4 when all are leased by someone else.
+    """
+    fleet = chosen_devices(context, devices)
+    left = {device.name for device in fleet}
+    with context.messages.status(f"Smoke test on {', '.join(sorted(left))} …") as shown:
+
+        def note(answer: Answer) -> None:
+            left.discard(answer.device)
+            shown.update(f"Smoke test on {', '.join(sorted(left))} …")
+
+        answers = run_verb(fleet, "smoke", holder=me(), limit=parallel, timeout=timeout, on_answer=note)
+    return Result(
+        "smoke",
+        data={"devices": [as_json(answer) for answer in answers]},
+        errors=tuple(answer.error for answer in answers if answer.error),
+        exit_code=exit_code_for_answers(answers),
+        view=fit(view(answers)),
+    )
+
+
+def me() -> str:
+    """Who asks, as leases name it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,31 @@
+"""Does every device answer? One check a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl.doctor.check import Check, Status
+from thorctl.transport import run_verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.answer import Answer
+    from thorctl.fleet import Device
+
+AREA = "devices"
+DEVICE_TIMEOUT = 30.0  # seconds for the agent's status
+
+
+def checks(devices: Sequence[Device]) -> list[Check]:
+    """Asks all of them at once."""
+    return [check(answer) for answer in run_verb(devices, "status", timeout=DEVICE_TIMEOUT)]
+
+
+def check(answer: Answer) -> Check:
+    """A device without an agent can still be set up: that is a warning."""
+    if answer.error is None:
+        state = answer.data.get("state") or "unknown"
+        return Check(AREA, answer.device, "pass", f"answers in {answer.seconds:.1f} s, state {state}")
+    status: Status = "warn" if answer.error.code == "agent_missing" else "fail"
+    return Check(AREA, answer.device, status, answer.error.message, answer.error.remedy)

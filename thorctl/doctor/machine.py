@@ -1,0 +1,88 @@
+"""Is what thorctl stands on here? Python, ssh, Ansible with its collections, Docker."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docker.errors import DockerException
+
+from thorctl.doctor.check import Check
+from thorctl.errors import ThorError
+from thorctl.sim.engine import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AREA = "machine"
+PYTHON = (3, 11)
+COLLECTIONS = ("community.docker", "ansible.posix")
+SET_UP = "Set the environment up again: make bootstrap."
+
+
+def python(running: tuple[int, int, int] = sys.version_info[:3]) -> Check:
+    """The interpreter's version."""
+    found = ".".join(map(str, running))
+    if running >= PYTHON:
+        return Check(AREA, "Python", "pass", found)
+    return Check(AREA, "Python", "fail", found, "Install Python 3.11 or later, then: make bootstrap.")
+
+
+def ssh_client(path: str | None = None) -> Check:
+    """OpenSSH's client: Ansible needs it (the verbs here bring their own)."""
+    program = shutil.which("ssh", path=path)
+    if program is None:
+        return Check(AREA, "ssh", "fail", "not found", "Install it: apt-get install openssh-client.")
+    said = subprocess.run([program, "-V"], capture_output=True, text=True, check=False).stderr.strip()
+    return Check(AREA, "ssh", "pass", said.partition(",")[0] or program)
+
+
+def ansible(scripts: Path = Path(sys.executable).parent) -> Check:
+    """Ansible in the environment that thorctl runs in."""
+    try:
+        found = f"ansible-core {version('ansible-core')}"
+    except PackageNotFoundError:
+        return Check(AREA, "Ansible", "fail", "not installed", SET_UP)
+    missing = [name for name in ("ansible-playbook", "ansible-inventory") if not (scripts / name).exists()]
+    if missing:
+        return Check(AREA, "Ansible", "fail", f"{found}, but no {', '.join(missing)} in {scripts}", SET_UP)
+    return Check(AREA, "Ansible", "pass", found)
+
+
+def collections() -> Check:
+    """The Ansible collections that the playbooks use."""
+    missing = [name for name in COLLECTIONS if not _has_collection(name)]
+    if missing:
+        return Check(AREA, "collections", "fail", f"missing: {', '.join(missing)}", SET_UP)
+    return Check(AREA, "collections", "pass", ", ".join(COLLECTIONS))
+
+
+def _has_collection(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"ansible_collections.{name}") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def docker(environment: Mapping[str, str] | None = None) -> Check:
+    """A Docker engine: only simulated devices need one here."""
+    try:
+        with contextlib.closing(connect(environment)) as client:
+            found = str(client.version()["Version"])
+    except ThorError as error:
+        remedy = f"Only for simulated devices: {error.remedy}"
+        return Check(AREA, "Docker engine", "warn", error.message, remedy)
+    except (DockerException, OSError) as error:
+        return Check(AREA, "Docker engine", "warn", str(error), "Only for simulated devices: docker info.")
+    return Check(AREA, "Docker engine", "pass", found)
+
+
+def checks() -> list[Check]:
+    """All of them."""
+    return [python(), ssh_client(), ansible(), collections(), docker()]

@@ -1,0 +1,63 @@
+"""Are profiles, device classes and locks valid, and do they fit each other?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl import device_class, lock, profile
+from thorctl.doctor.check import Check
+from thorctl.errors import ThorError
+from thorctl.render import render_release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AREA = "project"
+
+
+def checks(deploy: Path) -> list[Check]:
+    """One check a device class, one a profile."""
+    classes, profiles = device_class.names(deploy), profile.names(deploy)
+    found = [_device_class(deploy, name) for name in classes] + [_profile(deploy, name) for name in profiles]
+    if not profiles:
+        remedy = f"Write one: {deploy}/profiles/NAME.yml, or name the project with --project."
+        found.append(Check(AREA, "profiles", "fail", f"{deploy} has none", remedy))
+    return found
+
+
+def _device_class(deploy: Path, name: str) -> Check:
+    try:
+        device_class.load(deploy, name)
+    except ThorError as error:
+        return Check(AREA, f"device class {name}", "fail", error.message, error.remedy)
+    return Check(AREA, f"device class {name}", "pass", "valid")
+
+
+def _profile(deploy: Path, name: str) -> Check:
+    title = f"profile {name}"
+    try:
+        loaded = profile.load(deploy, name)
+    except ThorError as error:
+        return Check(AREA, title, "fail", error.message, error.remedy)
+    if not lock.path_of(deploy, name).exists():
+        return Check(AREA, title, "warn", "valid, not locked", f"Resolve it to bytes: thorctl lock {name}.")
+    try:
+        locked = lock.load(deploy, name)
+        lock.require_match(loaded, locked)
+    except ThorError as error:
+        return Check(AREA, title, "fail", error.message, error.remedy)
+    return _renders(deploy, title, loaded, locked)
+
+
+def _renders(deploy: Path, title: str, loaded: profile.Profile, locked: lock.Lock) -> Check:
+    releases, refusals = [], []
+    for kind in loaded.device_classes:
+        try:
+            release = render_release(loaded, locked, device_class.load(deploy, kind), deploy / "templates")
+            releases.append(release.id)
+        except ThorError as error:
+            refusals.append(error)
+    if not releases and refusals:
+        return Check(AREA, title, "fail", refusals[0].message, refusals[0].remedy)
+    # A lock is for one platform: a class of another one is no fault.
+    return Check(AREA, title, "pass", f"valid, locked; makes {', '.join(dict.fromkeys(releases))}")

@@ -1,0 +1,34 @@
+"""The command on the device that shows a log. Pure: what is wanted in, words of a command line out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Log = Literal["engine", "agent", "events"]
+
+EVENTS = "/var/lib/thor/events.jsonl"
+# The agent writes to its caller's stderr; in the journal is what the device did by itself: recovery at boot,
+# the ends of trials.
+UNITS: dict[Log, tuple[str, ...]] = {
+    "engine": ("thor-engine.service",),
+    "agent": ("thor-recover.service", "thor-trial-*.service", "thor-activating-*.service"),
+}
+
+
+def log_command(
+    log: Log, *, lines: int | None, follow: bool, since: str | None, as_json: bool
+) -> tuple[str, ...]:
+    """The words of the command that prints ``log``; ``since`` as journalctl takes it, not for events."""
+    if log == "events":
+        # -F: the file is replaced when it reaches its size cap.
+        return ("tail", "-n", str(lines or 0), *(("-F",) if follow else ()), EVENTS)
+    units = tuple(f"--unit={unit}" for unit in UNITS[log])
+    return (
+        "journalctl",
+        *units,
+        "--no-pager",
+        f"--output={'json' if as_json else 'short-iso'}",
+        *((f"--lines={lines}",) if lines is not None else ("--lines=all",) if follow else ()),
+        *((f"--since={since}",) if since else ()),
+        *(("--follow",) if follow else ()),
+    )

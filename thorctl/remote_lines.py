@@ -1,0 +1,75 @@
+"""A command on a device whose output is shown line by line as it comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from thorctl.answer import last_line, quoted
+from thorctl.errors import ThorError
+from thorctl.ssh import CONNECT_TIMEOUT, connect
+from thorctl.transport import as_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thorctl.fleet import Device
+
+STDERR_CHARACTERS = 4096  # enough for what a failing command says
+
+
+async def stream_lines(
+    device: Device,
+    words: Sequence[str],
+    show: Callable[[str], None],
+    *,
+    connect_timeout: float = CONNECT_TIMEOUT,
+) -> None:
+    """Runs ``words`` as root on ``device``; each line of stdout, without its end, goes to ``show``.
+
+    Raises:
+        ThorError: as ``ssh.connect``; ``command_failed``, ``sudo_password``, ``device_unreachable``.
+    """
+    async with connect(device, connect_timeout) as connection:
+        command = as_root(connection.get_extra_info("username"), words)
+        process = await connection.create_process(command, errors="replace", stdin=asyncssh.DEVNULL)
+        try:
+            async for line in process.stdout:
+                show(line.rstrip("\n"))
+            stderr = await process.stderr.read(STDERR_CHARACTERS)
+            await process.wait_closed()
+        except (asyncssh.Error, OSError) as error:
+            raise ThorError(
+                "device_unreachable",
+                f"The connection broke: {error}.",
+                f"Try again; thorctl status {device.name} says whether the device is there.",
+                device=device.name,
+            ) from None
+        finally:
+            process.close()
+        if process.exit_status != 0:
+            raise _failed(device.name, words[0], stderr)
+
+
+def _failed(device: str, program: str, stderr: str) -> ThorError:
+    if "password is required" in stderr or "terminal is required" in stderr:
+        return ThorError(
+            "sudo_password",
+            "Reading the log needs root, and sudo on the device asks for a password.",
+            "Give the login user NOPASSWD in /etc/sudoers.d, or set ansible_user=root.",
+            device=device,
+        )
+    if program == "tail":
+        return ThorError(
+            "log_missing",
+            f"The device has no events yet: {quoted(last_line(stderr))}.",
+            f"Install the agent and a release: cd playbooks && ansible-playbook site.yml --limit {device}.",
+            device=device,
+        )
+    return ThorError(
+        "command_failed",
+        f"{program} failed on the device: {quoted(last_line(stderr))}.",
+        f"See what the device is doing: thorctl status {device}.",
+        device=device,
+    )
