@@ -71,7 +71,7 @@ def test_the_same_character_over_and_over_fails(text: str, character: str, times
     assert "not_repeated" in names(replace(GOOD, answer=f"{text} {character * times}", expect=None))
 
 
-@given(CLEAN, st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.integers(5, 60))
+@given(CLEAN, st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.integers(6, 60))
 def test_the_same_word_over_and_over_fails(text: str, word: str, times: int) -> None:
     assert "not_repeated" in names(replace(GOOD, answer=f"{text}. " + f"{word} " * times, expect=None))
 
@@ -139,6 +139,14 @@ def test_each_damage_fails_under_its_name(damage: dict[str, object], check: str)
 def test_the_good_one_is_good_with_and_without_thinking() -> None:
     assert judge(GOOD) == []
     assert judge(replace(GOOD, thinking=False, reasoning="")) == []
+
+
+def test_long_thinking_may_check_itself_several_times() -> None:
+    steps = [
+        f"Step {number} looks at {word} in turn. Let me check that again."
+        for number, word in enumerate(PROSE.split())
+    ]
+    assert find_repetition(" ".join(steps[:12])) is None
 
 
 def test_one_answer_to_every_prompt_fails() -> None:

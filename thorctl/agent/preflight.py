@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import checkpoint, facts, ports, release_store
+from thorctl.agent import checkpoint, facts, image, ports, release_store
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.preflight_checks import CHECKS, Situation, judge
 from thorctl.agent.preflight_item import FAIL, PASS, WARN, Item
@@ -85,7 +85,7 @@ def failure(items: list[Item]) -> AgentError | None:
 
 def _image_present(ctx: Context, release: Release) -> bool:
     try:
-        return ctx.docker.image(release.image) is not None
+        return image.present(ctx, release)
     except AgentError:
         return False
 

@@ -14,23 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # How many times the same character may stand in a row, by kind.
-_LETTERS = 7
-_DIGITS = 15
+_LETTERS = 11
+_DIGITS = 40
 _BRACKETS_AND_BLANKS = 40
 _RULE = 120
 _OTHER = 3
-_RULE_CHARACTERS = frozenset("-=_*#~.|`+:─━═│ \t\n")
+_RULE_CHARACTERS = frozenset("-=_*#~.|`+:/\\─━═│ \t\n")
 
 _LONGEST_CHARACTER_PERIOD = 64
 _CHARACTER_REPEATS = 5
 _CHARACTER_SPAN = 30
 
 _LONGEST_WORD_PERIOD = 32
-_SAME_WORD = 5
+_SAME_WORD = 6
 _SAME_PHRASE = 4
 _SAME_NUMBERS = 16
 
 _SAME_LINE = 4
+# Long thinking says "Let me check that again." several times; a stuck one says little else.
+_SAME_LINE_SHARE = 0.5
 _LINE_WORDS = 4
 
 _WINDOW_WORDS = 64
@@ -113,7 +115,7 @@ def _same_line(text: str) -> str | None:
     parts = re.split(r"[\n.!?。！？]+", text.lower())
     counted = Counter(" ".join(part.split()) for part in parts if len(part.split()) >= _LINE_WORDS)
     for part, times in counted.most_common(1):
-        if times >= _SAME_LINE:
+        if times >= _SAME_LINE and times * len(part) >= _SAME_LINE_SHARE * len(text):
             return f"{part[:80]!r} {times} times"
     return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import journal_file, ready, release_store
 from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
+from thorctl.agent.gather import gather
 from thorctl.agent.journal import COMMITTED, TRIAL
 from thorctl.agent.judge import Generation, judge, split_thinking
 from thorctl.agent.outcome import AgentError, Outcome
@@ -87,8 +87,10 @@ def _smoke(ctx: Context, client: EngineClient, release: Release) -> Report:
             break
     else:
         ctx.progress.update("smoke", release=release.id, message=f"{len(at_once)} generations at once")
-        with ThreadPoolExecutor(len(at_once)) as pool:
-            concurrent = list(pool.map(generate, at_once))
+        # Threads that a stopped agent need not wait for: a hung engine must not hold up a signal.
+        asked = {str(number): partial(generate, prompt) for number, prompt in enumerate(at_once)}
+        made = gather(asked, seconds=TOTAL_SECONDS + SILENCE_SECONDS, log=ctx.log)
+        concurrent = [generation for generation in made.values() if generation is not None]
     return Report(release.id, sequential, concurrent, wanted, ctx.clock.monotonic() - started)
 
 
