@@ -128,7 +128,12 @@ MISTAKES = {
     ),
     "no tag": ("cpu-vllm:0.32.0", "cpu-vllm", "reference:", "the tag are required"),
     "digest": ("cpu-vllm:0.32.0", "cpu-vllm@sha256:" + "0" * 64, "reference:", "the lock pins the digest"),
-    "shell in the entrypoint": ("entrypoint: []", "entrypoint: [sh, -c, 'vllm $X']", "entrypoint:", "image.entrypoint.2"),
+    "shell in the entrypoint": (
+        "entrypoint: []",
+        "entrypoint: [sh, -c, 'vllm $X']",
+        "entrypoint:",
+        "image.entrypoint.2",
+    ),
     "endpoint": ("http://hub.thorctl.test", "hub.thorctl.test", "endpoint:", "checkpoint.endpoint"),
     "repository": ("thorctl/tiny-qwable\n", "../tiny-qwable\n", "repository:", "checkpoint.repository"),
     "regex": ('expect: "\\\\b4\\\\b"', 'expect: "(4"', 'expect: "(4"', "not a regular expression"),
