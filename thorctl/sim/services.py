@@ -88,7 +88,7 @@ def _run(client: DockerClient, simulation: Simulation, image: str, part: str) ->
             labels={layout.LABEL: simulation.name},
             network=network,
             networking_config={network: endpoint},
-            restart_policy={"Name": "unless-stopped", "MaximumRetryCount": 0},
+            restart_policy={"Name": "unless-stopped"},  # type: ignore[arg-type]  # unknown to the stubs
             **options,
         )
     if container.status != "running":

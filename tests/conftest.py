@@ -1,0 +1,68 @@
+"""Shared: a Docker engine (started if none answers), and one simulation for the whole session."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.simulated import CHECKOUT, Simulated, running
+from thorctl.errors import ThorError
+from thorctl.sim import engine, hub_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from docker import DockerClient
+
+NAME = f"test-{os.getpid()}"
+DEVICES = 2
+BROKEN = "thorctl/tiny-qwable-broken"
+
+
+@pytest.fixture(scope="session")
+def docker_client() -> Iterator[DockerClient]:
+    """The engine that answers; else one that ``scripts/engine`` starts here and stops afterwards."""
+    script = str(CHECKOUT / "scripts" / "engine")
+    started = False
+    try:
+        client = engine.connect()
+    except ThorError:
+        subprocess.run([script, "start"], check=True)
+        started = True
+        client = engine.connect()
+    yield client
+    client.close()
+    if started:
+        subprocess.run([script, "stop"], check=True)
+
+
+@pytest.fixture(scope="session")
+def sim_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where simulations of this session keep their state: not in the checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("sim")
+        patch.setenv("THORCTL_SIM_DIR", str(home))
+        yield home
+
+
+@pytest.fixture(scope="session")
+def sim(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
+    """Two running devices with registry and hub mirror, shared by all tests; commands mean it by default."""
+    with pytest.MonkeyPatch.context() as patch, running(docker_client, NAME, devices=DEVICES) as simulated:
+        patch.setenv("THORCTL_SIM", NAME)
+        yield simulated
+
+
+@pytest.fixture(scope="session")
+def broken_checkpoint(sim: Simulated, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Repository on the hub mirror with a checkpoint that babbles."""
+    out = tmp_path_factory.mktemp("broken")
+    build = CHECKOUT / "images" / "tiny-qwable" / "build.py"
+    subprocess.run([sys.executable, str(build), "broken", "--out", str(out)], check=True, cwd=build.parent)
+    hub_tree.publish(sim.simulation.hub_tree, BROKEN, out)
+    return BROKEN

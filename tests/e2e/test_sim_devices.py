@@ -1,0 +1,184 @@
+"""Container devices are whole machines: booted, reached by SSH, with an engine of their own; they come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.simulated import running
+from thorctl.sim import devices, layout
+from thorctl.sim.registry import ENGINE_REPOSITORY, ENGINE_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from docker import DockerClient
+
+    from tests.simulated import Simulated
+
+pytestmark = pytest.mark.sim
+
+BOTH = ("thor-01", "thor-02")
+REBOOT_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def sim(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
+    """Bare devices for these tests alone: they are rebooted, cut off and configured here."""
+    with running(docker_client, f"test-{os.getpid()}-bare", devices=2) as simulated:
+        yield simulated
+
+
+@pytest.mark.parametrize("device", BOTH)
+def test_booted_with_no_failed_unit(sim: Simulated, device: str) -> None:
+    assert sim.run(device, "systemctl is-system-running") == "running"
+    assert sim.run(device, "systemctl list-units --failed --no-legend") == ""
+    for unit in ("ssh", "docker", "containerd"):
+        assert sim.run(device, f"systemctl is-active {unit}") == "active"
+
+
+@pytest.mark.parametrize(
+    "command", ["hostname", "cat /etc/machine-id", "cat /proc/sys/kernel/random/boot_id"]
+)
+def test_devices_have_identities_of_their_own(sim: Simulated, path: str) -> None:
+    first, second = (sim.run(device, f"cat {path}") for device in BOTH)
+    assert first
+    assert second
+    assert first != second
+
+
+def test_devices_have_host_keys_of_their_own_and_the_key_is_checked(sim: Simulated, tmp_path: Path) -> None:
+    lines = sim.simulation.known_hosts.read_text().splitlines()
+    addresses, keys = zip(*(line.split(" ", 1) for line in lines), strict=True)
+    assert len(set(keys)) == len(BOTH)
+    swapped = tmp_path / "known_hosts"
+    swapped.write_text("".join(f"{a} {k}\n" for a, k in zip(addresses, reversed(keys), strict=True)))
+    refused = sim.ssh("thor-01", "true", known_hosts=swapped)
+    assert refused.returncode == 255
+    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in refused.stderr
+
+
+def test_an_unknown_host_is_not_trusted(sim: Simulated, tmp_path: Path) -> None:
+    refused = sim.ssh("thor-01", "true", known_hosts=tmp_path / "empty")
+    assert refused.returncode == 255
+    assert "Host key verification failed" in refused.stderr
+
+
+def test_no_password_gets_in_and_root_does_not(sim: Simulated) -> None:
+    offered = sim.ssh("thor-01", "true", options=("-o", "PubkeyAuthentication=no"))
+    assert offered.returncode == 255
+    assert "Permission denied (publickey)" in offered.stderr
+    key = sim.run("thor-01", "cat ~/.ssh/authorized_keys")
+    sim.run("thor-01", f"echo '{key}' | sudo install -D -m 600 /dev/stdin /root/.ssh/authorized_keys")
+    root = sim.ssh("thor-01", "true", user="root")
+    assert root.returncode == 255
+    assert "Permission denied (publickey)" in root.stderr
+
+
+def test_the_administrator_becomes_root_without_a_password(sim: Simulated) -> None:
+    assert sim.run("thor-01", "sudo -n id -u") == "0"
+
+
+def test_it_says_that_it_is_a_thor(sim: Simulated) -> None:
+    tree = "/sys/firmware/devicetree/base"
+    compatible = sim.run("thor-01", f"tr '\\0' '\\n' < {tree}/compatible")
+    assert compatible.splitlines() == ["nvidia,p4071-0000+p3834-0008", "nvidia,p3834-0008", "nvidia,tegra264"]
+    assert sim.run("thor-01", "tr -d '\\0' < /sys/firmware/devicetree/base/model").startswith(
+        "NVIDIA Jetson AGX"
+    )
+    assert sim.run("thor-01", "head -1 /etc/nv_tegra_release").startswith("# R38 (release), REVISION: 4.0,")
+    assert sim.run("thor-01", "dpkg-query -W -f '${Version}' nvidia-l4t-core") == "38.4.0-20251230160601"
+
+
+def test_its_tools_answer(sim: Simulated) -> None:
+    assert "NVIDIA Thor" in sim.run("thor-01", "nvidia-smi")
+    assert sim.run("thor-01", "nvpmodel -q").splitlines() == ["NV Power Mode: 120W", "1"]
+
+
+def test_devices_find_each_other_and_the_services_by_name(sim: Simulated) -> None:
+    assert sim.run("thor-01", "getent hosts thor-02").split()[0] == sim.simulation.device("thor-02").address
+    assert sim.run("thor-01", "getent hosts hub.thorctl.test").split()[0] == sim.simulation.hub_address
+    assert (
+        sim.run("thor-01", "getent hosts registry.thorctl.test").split()[0] == sim.simulation.registry_address
+    )
+
+
+def test_the_controller_reaches_registry_and_hub(sim: Simulated) -> None:
+    via = sim.simulation.via
+    tags = httpx.get(f"{via[layout.REGISTRY]}/v2/{ENGINE_REPOSITORY}/tags/list", trust_env=False).json()
+    assert ENGINE_TAG in tags["tags"]
+    model = httpx.get(
+        f"{via[layout.HUB]}/api/models/thorctl/tiny-qwable/revision/main", trust_env=False
+    ).json()
+    assert len(model["sha"]) == 40
+
+
+def test_its_engine_pulls_by_digest_and_runs_as_the_service_does(sim: Simulated) -> None:
+    settings = shlex.quote(json.dumps({"insecure-registries": [layout.REGISTRY]}))
+    device = "thor-02"
+    sim.run(
+        device,
+        f"echo {shlex.quote(settings)} | sudo tee /etc/docker/daemon.json && sudo systemctl restart docker",
+    )
+    url = f"{sim.simulation.via[layout.REGISTRY]}/v2/{ENGINE_REPOSITORY}/manifests/{ENGINE_TAG}"
+    accept = "application/vnd.docker.distribution.manifest.v2+json"
+    digest = httpx.head(url, headers={"Accept": accept}, trust_env=False).headers["Docker-Content-Digest"]
+    image = f"{layout.REGISTRY}/{ENGINE_REPOSITORY}@{digest}"
+    sim.run(device, f"sudo docker pull -q {image}")
+    said = sim.run(
+        device,
+        "sudo docker run --rm --network host --read-only --cap-drop ALL --security-opt no-new-privileges"
+        f" --shm-size 1g --tmpfs /tmp --entrypoint sh {image} -c 'hostname; df -m /dev/shm | tail -1'",
+    ).splitlines()
+    assert said[0] == device  # the host's network, hence its name
+    assert said[1].split()[1] == "1024"
+
+
+def test_inner_engine_s_groups_lie_within_the_device_s(sim: Simulated) -> None:
+    """What lies beside them would outlive the device, and collide with the next one's."""
+    container = sim.container("thor-01")
+    groups = sim.run("thor-01", "cat /proc/$(pidof dockerd)/cgroup").splitlines()
+    paths = {
+        line.split(":", 2)[2] for line in groups if "systemd" in line or "memory" in line or line[0] == "0"
+    }
+    assert paths
+    assert all(str(container.id) in path for path in paths)
+    assert sim.run("thor-01", "sudo docker info -f '{{.CgroupDriver}} {{.Driver}}'") == "systemd overlay2"
+
+
+def test_an_orderly_reboot_from_within_keeps_state_and_identity(sim: Simulated) -> None:
+    device = "thor-01"
+    key = sim.simulation.known_hosts.read_text()
+    boot = sim.run(device, "cat /proc/sys/kernel/random/boot_id")
+    sim.run(
+        device, "sudo sh -c 'echo kept > /var/lib/thor/kept; echo gone > /run/gone; echo kept > /etc/kept'"
+    )
+    sim.ssh(device, "sudo systemctl reboot")
+    deadline = time.monotonic() + REBOOT_SECONDS
+    while sim.ssh(device, f"test $(cat /proc/sys/kernel/random/boot_id) != {boot}").returncode:
+        assert time.monotonic() < deadline, "it did not come back"
+        time.sleep(0.2)
+    devices.wait_booted(sim.container(device), device)
+    assert sim.run(device, "cat /var/lib/thor/kept /etc/kept") == "kept\nkept"
+    assert sim.ssh(device, "test -e /run/gone").returncode == 1
+    assert sim.simulation.known_hosts.read_text() == key
+    boots = sim.run(device, "sudo journalctl --list-boots -q --no-pager | wc -l")
+    assert int(boots) >= 2
+
+
+def test_a_power_cut_leaves_it_off_until_it_is_switched_on(sim: Simulated) -> None:
+    device = "thor-01"
+    sim.run(device, "sudo sh -c 'echo kept > /var/lib/thor/kept; sync'")
+    devices.cut(sim.client, sim.name, device)
+    assert sim.container(device).status == "exited"
+    assert sim.ssh(device, "true").returncode == 255
+    devices.power_on(sim.client, sim.name, device)
+    assert sim.run(device, "cat /var/lib/thor/kept") == "kept"
+    assert sim.run(device, "systemctl is-system-running") == "running"

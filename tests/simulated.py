@@ -1,0 +1,91 @@
+"""A simulation under test: run commands on its devices, and reach them as Ansible would."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from thorctl.sim import devices, down, layout, state, up
+from thorctl.sim.progress import StepProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+    from thorctl.sim.state import Simulation
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SSH_TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The running simulation ``name`` and the engine it runs on."""
+
+    client: DockerClient
+    name: str
+
+    @property
+    def simulation(self) -> Simulation:
+        """Its state as of now."""
+        return state.load(self.name)
+
+    def container(self, device: str) -> Container:
+        """The device's container: the way in that no test of SSH may use."""
+        return devices.get(self.client, self.name, device)
+
+    def ssh(
+        self,
+        device: str,
+        command: str,
+        *,
+        user: str = layout.USER,
+        known_hosts: Path | None = None,
+        options: tuple[str, ...] = (),
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command, as the administrator, over SSH with strict host key checking; does not raise."""
+        simulation = self.simulation
+        words = [
+            *(
+                "ssh",
+                "-F",
+                "none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "IdentitiesOnly=yes",
+                "-o",
+                "ConnectTimeout=10",
+            ),
+            *("-i", str(simulation.private_key), "-o", "StrictHostKeyChecking=yes"),
+            *("-o", f"UserKnownHostsFile={known_hosts or simulation.known_hosts}"),
+            *("-o", "GlobalKnownHostsFile=/dev/null", *options),
+            *(f"{user}@{simulation.device(device).address}", command),
+        ]
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=SSH_TIMEOUT_SECONDS)
+
+    def run(self, device: str, command: str) -> str:
+        """As ``ssh``, but the command has to succeed; its output without the last newline."""
+        done = self.ssh(device, command)
+        assert done.returncode == 0, f"{device}: {command}: {done.stdout}{done.stderr}"
+        return done.stdout.rstrip("\n")
+
+
+@contextmanager
+def running(
+    client: DockerClient, name: str, *, devices: int, disk_bytes: int | None = None
+) -> Iterator[Simulated]:
+    """A simulation of that name for the length of the block; nothing of it stays. Needs ``sim_home``."""
+    progress = StepProgress(Console(stderr=True, force_terminal=False))
+    try:
+        up.up(client, name, devices, progress, disk_bytes=disk_bytes)
+        yield Simulated(client, name)
+    finally:
+        down.down(client, name, progress)
