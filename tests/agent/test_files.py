@@ -17,7 +17,8 @@ class Watched(Files):
 
     def flush(self, descriptor: int) -> None:
         super().flush(descriptor)
-        self.log.append(f"flush {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        self.log.append(f"flush {name}")
 
     def rename(self, source: Path, target: Path) -> None:
         self.log.append(f"rename {source.name} {target.name}")

@@ -133,6 +133,7 @@ def _fault(document: Any) -> str | None:
         (all(re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) for name in document["files"]), "a file's name"),
         ("release.json" not in document["files"], "a file named release.json"),
         (all(re.fullmatch(r"0?[0-7]{3}", file["mode"]) for file in document["files"].values()), "a mode"),
+        (all(isinstance(file["content"], str) for file in document["files"].values()), "a file's content"),
         (0 < release.port < 65536, "serve.port"),
         (bool(release.model), "serve.served-model-name"),
         (release.ready_seconds(first_start=True) > 0 < release.ready_seconds(first_start=False), "ready"),
