@@ -30,7 +30,7 @@ class Image(schema.Model):
 
     reference: str = Field(description="host[:port]/repository:tag. The lock pins the digest behind the tag.")
     entrypoint: tuple[Word, ...] = Field(
-        description="Words put before `--config …`; [] where the image's ENTRYPOINT already is `vllm serve`."
+        description="Put in place of the image's ENTRYPOINT, before `--config …`; [] keeps the image's."
     )
 
     @field_validator("reference")

@@ -100,12 +100,22 @@ def test_the_container_is_confined_and_runs_the_digest() -> None:
     assert "drop_caches" not in release.files["thor-engine.service"].content
 
 
-def test_an_image_with_an_entrypoint_gets_arguments_only() -> None:
+def test_an_entrypoint_takes_the_place_of_the_images_own() -> None:
+    """Appended to it instead, `vllm serve vllm serve --config …` would serve a model called vllm."""
+    release = release_of(DEPLOY, "qwable-v1-nvfp4a16", "jetson-agx-thor")
+    words = docker_words(release)
+    assert words[words.index("--entrypoint") + 1] == "vllm"
+    assert words[-3:] == ["serve", "--config", "/etc/thor-engine/serve.yaml"]
+    assert "@sha256:" in words[-4]
+
+
+def test_an_image_keeps_its_own_entrypoint() -> None:
     of = profile.load(DEPLOY, "tiny-qwable")
     of = changed(of, image={**of.image.model_dump(mode="json"), "entrypoint": []})
     release = render_release(of, lock_for(of), device_class.load(DEPLOY, "simulated-container"))
     assert docker_words(release)[-2:] == ["--config", "/etc/thor-engine/serve.yaml"]
     assert "@sha256:" in docker_words(release)[-3]
+    assert "--entrypoint" not in docker_words(release)
 
 
 @pytest.mark.parametrize(("name", "class_name"), RELEASES)
