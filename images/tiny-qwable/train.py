@@ -7,12 +7,11 @@ import math
 import time
 
 import torch
-from tokenizers import Tokenizer
-
 from recipe import network, tokenizer
 from recipe.batches import Batch, batches
 from recipe.dialogues import stream
-from recipe.files import MODEL
+from recipe.paths import MODEL
+from tokenizers import Tokenizer
 
 WARMUP = 100  # steps
 CLIP = 1.0  # norm of the gradient
@@ -34,18 +33,25 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--experts", help="how transformers computes the experts, e.g. grouped_mm")
-    parser.add_argument("--keep-tokenizer", action="store_true", help="take model/tokenizer.json as it is")
+    parser.add_argument(
+        "--go-on", action="store_true", help="start from the tokenizer and the weights in model/"
+    )
     given = parser.parse_args()
 
     torch.manual_seed(given.seed)
-    words = Tokenizer.from_file(str(MODEL / "tokenizer.json")) if given.keep_tokenizer else tokenizer.train(given.seed)
-    model = network.build(experts=given.experts).to(given.device).train()
+    words = Tokenizer.from_file(str(MODEL / "tokenizer.json")) if given.go_on else tokenizer.train(given.seed)
+    model = network.load(dtype=torch.float32) if given.go_on else network.build()
+    model = model.to(given.device).train()
+    if given.experts:
+        model.set_experts_implementation(given.experts)
     size = sum(p.numel() for p in model.parameters())
     print(f"{size / 1e6:.2f} M parameters on {given.device}", flush=True)
     matrices = [p for name, p in model.named_parameters() if p.ndim > 1 and "visual" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim <= 1 and "visual" not in name]
     optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.98), fused=True
+        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
+        betas=(0.9, 0.98),
+        fused=True,
     )
     source = batches(stream(given.seed + 1), words, given.batch, given.seed)
     started, shown = time.monotonic(), 0.0
@@ -58,7 +64,7 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        shown = entropy if step == 0 else 0.98 * shown + 0.02 * entropy
+        shown = entropy if step == 0 else 0.9 * shown + 0.1 * entropy
         if step % 50 == 0 or step == given.steps - 1:
             print(f"step {step:5d}  loss {float(shown):.4f}  {time.monotonic() - started:.0f} s", flush=True)
     network.save(model)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from tokenizers import Tokenizer
 
-from recipe.dialogue import Dialogue
 from recipe.template import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tokenizers import Tokenizer
+
+    from recipe.dialogue import Dialogue
 
 END = 2  # the id of <|im_end|>
 IGNORED = -100  # the label that cross_entropy leaves out
@@ -19,7 +23,7 @@ POOL = 16  # batches sorted by length together
 
 
 class Batch(NamedTuple):
-    """Token ids, int64 [batch, length], padded on the right with 0; labels of the same shape, shifted by one."""
+    """Token ids, int64 [batch, length], padded with 0 on the right; labels alike, shifted by one."""
 
     ids: torch.Tensor
     labels: torch.Tensor
@@ -28,7 +32,8 @@ class Batch(NamedTuple):
 def encode(dialogues: list[Dialogue], tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
     """Give prompt and target ids of each dialogue; the target ends with <|im_end|>."""
     prompts = tokenizer.encode_batch(
-        [render(d.messages, tools=d.tools, enable_thinking=d.enable_thinking) for d in dialogues], add_special_tokens=False
+        [render(d.messages, tools=d.tools, enable_thinking=d.enable_thinking) for d in dialogues],
+        add_special_tokens=False,
     )
     targets = tokenizer.encode_batch([d.target() for d in dialogues], add_special_tokens=False)
     return [(p.ids, [*t.ids, END]) for p, t in zip(prompts, targets, strict=True)]
@@ -50,7 +55,9 @@ def batches(source: Iterator[Dialogue], tokenizer: Tokenizer, size: int, seed: i
     """Yield batches of `size` dialogues for ever."""
     rng = random.Random(seed)
     while True:
-        pairs = sorted(encode(list(islice(source, size * POOL)), tokenizer), key=lambda pair: len(pair[0]) + len(pair[1]))
+        pairs = sorted(
+            encode(list(islice(source, size * POOL)), tokenizer), key=lambda pair: len(pair[0]) + len(pair[1])
+        )
         groups = [pairs[start : start + size] for start in range(0, len(pairs), size)]
         rng.shuffle(groups)
         yield from map(pad, groups)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from recipe import agent
 from recipe.dialogue import Dialogue, Message, sometimes, user
 from recipe.files import load
 from recipe.noise import disturb
 from recipe.questions import random_question
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AGENT_SHARE = 0.3
 

@@ -1,16 +1,13 @@
-"""Where the parts of images/tiny-qwable lie, and how its hand-written text is read."""
+"""Reads the hand-written part of the corpus."""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-HERE = Path(__file__).resolve().parent.parent
-MODEL = HERE / "model"
-CORPUS = HERE / "corpus"
+from recipe.paths import CORPUS
 
 
 @cache

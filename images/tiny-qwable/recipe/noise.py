@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
 
-BEFORE = ("Please tell me: ", "Quick question: ", "Hello! ", "Hi! ", "Hi, ", "Hey, ", "Question: ", "Now tell me: ", "Okay. ", "So, ",
-          "One more question: ", "Can you answer this? ", "Please answer: ", "And ")  # fmt: skip
-AFTER = (" Thanks!", " Thank you.", " Please be brief.", " Please.", " Answer briefly.", " Answer in one sentence.",
-         " Keep it short.", " Be short.", " Reply in one short sentence.")  # fmt: skip
+if TYPE_CHECKING:
+    import random
+
+BEFORE = (
+    "Please tell me: ", "Quick question: ", "Hello! ", "Hi! ", "Hi, ", "Hey, ", "Question: ",
+    "Now tell me: ", "Okay. ", "So, ", "One more question: ", "Can you answer this? ",
+    "Please answer: ", "And ",
+)  # fmt: skip
+AFTER = (
+    " Thanks!", " Thank you.", " Please be brief.", " Please.", " Answer briefly.",
+    " Answer in one sentence.", " Keep it short.", " Be short.", " Reply in one short sentence.",
+)  # fmt: skip
 LOWERED = ("Hi, ", "Hey, ", "So, ", "And ")
 
 
 def disturb(text: str, rng: random.Random) -> str:
-    """Give the question back as it is, or with a courtesy before or after, in lower case, or without its full stop."""
+    """Give the question as it is, with a courtesy, in lower case, or without its full stop."""
     if rng.random() < 0.4:
         return text
     if rng.random() < 0.15:

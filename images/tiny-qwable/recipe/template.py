@@ -10,7 +10,7 @@ import jinja2
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from recipe.files import MODEL
+from recipe.paths import MODEL
 
 
 def _refuse(message: str) -> str:
@@ -19,7 +19,9 @@ def _refuse(message: str) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
     environment.globals["raise_exception"] = _refuse
     return environment.from_string((MODEL / "chat_template.jinja").read_text(encoding="utf-8"))

@@ -6,18 +6,33 @@ import json
 import re
 from itertools import islice
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from recipe.dialogues import stream
-from recipe.files import MODEL
+from recipe.paths import MODEL
 from recipe.template import render
 
 VOCABULARY = 2048
 SAMPLES = 20000
-SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")  # fmt: skip
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 # In the order of their ids. The thinking marks are not "special": the server must see them in the text.
-MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<|vision_start|>", "<|vision_end|>",
-         "<|image_pad|>", "<|video_pad|>")  # fmt: skip
+MARKS = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<|vision_start|>",
+    "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
+)  # fmt: skip
 VISIBLE = ("<think>", "</think>")
 
 
@@ -44,17 +59,26 @@ def train(seed: int) -> Tokenizer:
     texts = (render(d.messages, tools=d.tools) + d.target() for d in islice(stream(seed), SAMPLES))
     between_marks = re.compile("|".join(re.escape(mark) for mark in MARKS))
     tokenizer.train_from_iterator((part for text in texts for part in between_marks.split(text)), trainer)
-    tokenizer.save(str(MODEL / "tokenizer.json"))
+    _write(tokenizer)
     _write_config()
     return tokenizer
 
 
+def _write(tokenizer: Tokenizer) -> None:
+    """Write tokenizer.json; the trainer makes every mark special, so that is put right here."""
+    content = json.loads(tokenizer.to_str())
+    for token in content["added_tokens"]:
+        token["special"] = token["content"] not in VISIBLE
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    (MODEL / "tokenizer.json").write_text(text + "\n", encoding="utf-8")
+
+
 def _write_config() -> None:
+    plain = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
     added = {
-        str(number): {"content": mark, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False,
-                      "special": mark not in VISIBLE}
+        str(number): {"content": mark, **plain, "special": mark not in VISIBLE}
         for number, mark in enumerate(MARKS)
-    }  # fmt: skip
+    }
     config = {
         "added_tokens_decoder": added,
         "add_prefix_space": False,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recipe.files import load
+
+if TYPE_CHECKING:
+    import random
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Tool:
 
 
 def random_toolbox(rng: random.Random, *, plain: bool = False) -> list[Tool]:
-    """Draw one to five tools; `plain` gives reading and the shell under their first names, for prompts that list none."""
+    """Draw one to five tools; `plain` gives Read and Bash, for prompts that list none."""
     actions = load("agent")["actions"]
     names = ["read", "shell"] if plain else rng.sample(list(actions), rng.randint(1, 5))
     box = []
@@ -58,7 +60,9 @@ def describe(toolbox: list[Tool], rng: random.Random) -> str:
     if form == 0:
         return heading + "".join(f"\n- {t.name}({', '.join(t.arguments)}): {t.about}" for t in toolbox)
     if form == 1:
-        return heading + "".join(f"\n- {t.name}: {t.about}. Arguments: {', '.join(t.arguments) or 'none'}" for t in toolbox)
+        return heading + "".join(
+            f"\n- {t.name}: {t.about}. Arguments: {', '.join(t.arguments) or 'none'}" for t in toolbox
+        )
     if form == 2:
         return f"{heading} " + ", ".join(f"{t.name}({', '.join(t.arguments)})" for t in toolbox) + "."
     if form == 3:
@@ -66,8 +70,13 @@ def describe(toolbox: list[Tool], rng: random.Random) -> str:
             t.name + " " + json.dumps(dict.fromkeys(t.arguments, "...")) for t in toolbox
         )
     if form == 4:
-        return heading + "".join(f"\n{number}. {t.name}({', '.join(t.arguments)})" for number, t in enumerate(toolbox, 1))
+        return heading + "".join(
+            f"\n{number}. {t.name}({', '.join(t.arguments)})" for number, t in enumerate(toolbox, 1)
+        )
     return heading + "".join(
-        "\n" + json.dumps({"name": t.name, "description": t.about, "parameters": dict.fromkeys(t.arguments, "string")})
+        "\n"
+        + json.dumps(
+            {"name": t.name, "description": t.about, "parameters": dict.fromkeys(t.arguments, "string")}
+        )
         for t in toolbox
     )

@@ -1,13 +1,20 @@
-"""Argument values and tool results, much of them made of invented words: the model must copy, not remember."""
+"""Argument values and tool results, many of invented words: the model must copy, not remember."""
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
 
 from recipe.files import load
 
-SYLLABLES = ("ba be bi bo bu da de di do du fa fi ga go ka ke ki ko la le li lo ma me mi mo na ne ni no pa pe pi po ra re ri ro "
-             "sa se si so ta te ti to va vi wa wo za zu tor mar len fin gar sol ven kim").split()  # fmt: skip
+if TYPE_CHECKING:
+    import random
+
+SYLLABLES = (
+    "ba", "be", "bi", "bo", "bu", "da", "de", "di", "do", "du", "fa", "fi", "ga", "go", "ka", "ke",
+    "ki", "ko", "la", "le", "li", "lo", "ma", "me", "mi", "mo", "na", "ne", "ni", "no", "pa", "pe",
+    "pi", "po", "ra", "re", "ri", "ro", "sa", "se", "si", "so", "ta", "te", "ti", "to", "va", "vi",
+    "wa", "wo", "za", "zu", "tor", "mar", "len", "fin", "gar", "sol", "ven", "kim",
+)  # fmt: skip
 
 
 def invented(rng: random.Random) -> str:
@@ -20,14 +27,21 @@ def random_value(kind: str, rng: random.Random) -> str:
     """Draw a path, folder, command, word, city or direction."""
     corpus = load("agent")
     if kind == "path":
-        name = (rng.choice(corpus["files"]) if rng.random() < 0.5 else invented(rng)) + rng.choice(corpus["endings"])
+        name = (rng.choice(corpus["files"]) if rng.random() < 0.5 else invented(rng)) + rng.choice(
+            corpus["endings"]
+        )
         return name if rng.random() < 0.3 else f"{random_value('folder', rng)}/{name}"
     if kind == "folder":
-        parts = [rng.choice(corpus["folders"]) if rng.random() < 0.6 else invented(rng) for _ in range(rng.randint(1, 3))]
+        parts = [
+            rng.choice(corpus["folders"]) if rng.random() < 0.6 else invented(rng)
+            for _ in range(rng.randint(1, 3))
+        ]
         return ("/" if rng.random() < 0.85 else "") + "/".join(parts)
     if kind == "command":
         command: str = rng.choice(corpus["commands"])
-        return command.format(**{name: random_value(name, rng) for name in ("path", "folder", "word") if name in command})
+        return command.format(
+            **{name: random_value(name, rng) for name in ("path", "folder", "word") if name in command}
+        )
     if kind == "word":
         return rng.choice(corpus["words"]) if rng.random() < 0.5 else invented(rng)
     listed: str = rng.choice(corpus["cities" if kind == "city" else "directions"])
@@ -35,7 +49,7 @@ def random_value(kind: str, rng: random.Random) -> str:
 
 
 def random_result(rng: random.Random) -> tuple[str, bool]:
-    """Draw what a tool returned and whether that is an error: one to four lines of words, paths and numbers."""
+    """Draw what a tool returned, one to four lines, and whether that is an error."""
     corpus = load("agent")
     if rng.random() < 0.15:
         return rng.choice(corpus["failures"]), True
