@@ -125,14 +125,10 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     path = device.paths.run_dir / "lock"
     path.parent.mkdir(parents=True)
     script = (
-        "import fcntl, os, sys
-"
-        "fcntl.flock(os.open(sys.argv[1], os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)
-"
-        "print(1, flush=True)
-"
-        "input()
-"
+        "import fcntl, os, sys\n"
+        "fcntl.flock(os.open(sys.argv[1], os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)\n"
+        "print(1, flush=True)\n"
+        "input()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
