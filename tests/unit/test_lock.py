@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
 from tests.unit.documents import changed, lock_document, lock_for
 from thorctl import lock as locks
@@ -207,3 +208,36 @@ def test_changes_are_named_by_file(project: Path) -> None:
     keys = [key for key, _, _ in locks.changes(before, Lock.model_validate(document))]
     assert keys == ["file config.json", "file model.safetensors", "file other.safetensors"]
     assert locks.changes(before, before) == []
+
+
+def test_people_see_what_changed_with_short_hashes(
+    project: Path, upstream: list[str], registry: RegistryProcess
+) -> None:
+    def shown() -> str:
+        console = Console(width=120, color_system=None)
+        with console.capture() as capture:
+            console.print(thorctl(project, "lock", "tiny-qwable", *upstream).view)
+        return capture.get()
+
+    first = locks.load(project / "deploy", "tiny-qwable") if "locked" in shown() else None
+    assert first is not None
+    assert "up to date" in shown()
+    moved = registry.image("thorctl/cpu-vllm", "0.32.0", "amd64", b"another layer")
+    table = shown()
+    assert f"{first.image.digest[:19]}…" in table
+    assert f"{moved.digest[:19]}…" in table
+    assert moved.digest not in table
+    assert "checkpoint" not in table
+
+
+def test_the_simulations_addresses_are_used_and_overruled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thorctl.cli.lock import addresses
+    from thorctl.sim.state import Simulation
+
+    assert addresses(()) == {}
+    monkeypatch.setenv("THORCTL_SIM_DIR", str(tmp_path))
+    Simulation(name="demo", subnet="10.9.8.0/24", registry_address="10.9.8.2", hub_address="10.9.8.3").save()
+    assert addresses(()) == {REGISTRY: "http://10.9.8.2:5000", HUB: "http://10.9.8.3"}
+    assert addresses((f"{HUB}=http://127.0.0.1:1",))[HUB] == "http://127.0.0.1:1"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import click
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
@@ -110,16 +112,29 @@ def stale(name: str, before: Lock | None, count: int) -> Problem:
 def view(
     lock: Lock, before: Lock | None, changed: list[tuple[str, str | None, str | None]], written: bool
 ) -> object:
-    """What has changed, or that nothing has."""
+    """What has changed, or that nothing has; a first lock as a whole."""
+    image, checkpoint = lock.image, lock.checkpoint
     if not changed:
-        return f"{lock.profile}: up to date ({lock.image.digest[:19]}, {lock.checkpoint.commit[:12]})."
-    verb = "locked" if written else "would change"
+        return f"{lock.profile}: up to date ({short(image.digest)}, {short(checkpoint.commit)})."
+    verb = "locked" if written else "would be locked"
+    if before is None:
+        return (
+            f"{lock.profile}: {verb}\n"
+            f"  image       {image.reference}, {image.platform}, {decimal(image.compressed_bytes)}\n"
+            f"              {image.digest}\n"
+            f"  checkpoint  {checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}\n"
+            f"              {checkpoint.commit}, {len(checkpoint.files)} files, "
+            f"{decimal(checkpoint.total_bytes)}"
+        )
     table = Table(title=f"{lock.profile}: {verb}", title_justify="left", header_style="bold")
     table.add_column("key", overflow="fold")
-    if before:
-        table.add_column("before", style="red", overflow="fold")
+    table.add_column("before", style="red", overflow="fold")
     table.add_column("now", style="green", overflow="fold")
     for key, old, new in changed:
-        cells = [key, old or "–", new or "–"] if before else [key, new or "–"]
-        table.add_row(*map(escape, cells))
+        table.add_row(escape(key), escape(short(old or "–")), escape(short(new or "–")))
     return table
+
+
+def short(text: str) -> str:
+    """``text`` with every hash cut to its first 12 digits; --json has them whole."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1…", text)
