@@ -1,7 +1,7 @@
-"""One step of an image: a container whose commands may use the host's settings, and that is committed without them.
+"""One step of an image: a container that may use the host's settings and is committed without them.
 
-Files are handed in as archives through the engine's API and variables per command, so neither a bind mount's stub nor a
-proxy's address ends up in the image.
+Files are handed in as archives through the engine's API and variables per command, so neither a bind mount's
+stub nor a proxy's address ends up in the image.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Step:
             raise ThorError(
                 "image_build_failed",
                 f"{' '.join(command)} exited with {code}:\n" + "\n".join(tail),
-                "mend what its last lines name (often: no route to the package mirror), then repeat the command",
+                "mend what its last lines name (often: no route to the mirror), then repeat the command",
             )
 
     def commit(self, repository: str, tag: str, labels: Mapping[str, str]) -> None:
@@ -88,9 +88,9 @@ def step(
 ) -> Iterator[Step]:
     """A container of ``image`` that only waits; removed at the end.
 
-    It shares the host's network: a proxy or mirror on the host's loopback must answer, as it does for the host.
-    ``binds`` are read-only host folders at the same path, ``volumes`` maps volume names to folders; containers with either
-    are not for committing.
+    It shares the host's network: a proxy or mirror on the host's loopback must answer as it does for the host.
+    ``binds`` are read-only host folders at the same path (where the image lacks one, its stub would be committed),
+    ``volumes`` maps volume names to folders.
     """
     mounts: dict[str, Any] = {path: {"bind": path, "mode": "ro"} for path in binds}
     mounts |= {name: {"bind": path, "mode": "rw"} for name, path in (volumes or {}).items()}

@@ -1,4 +1,4 @@
-"""The host's own apt settings, for fetching Debian 12 packages during a build; nothing of it stays in an image."""
+"""The host's own apt settings, for fetching Debian 12 packages; nothing of them stays in an image."""
 
 from __future__ import annotations
 

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 # Where packages come from and how they are reached. Not where they go: that is the build's business.
 PASSED_ON = (
-    "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "proxy", "default-timeout", "timeout", "retries",
+    "index-url", "extra-index-url", "find-links", "no-index",
+    "trusted-host", "proxy", "default-timeout", "timeout", "retries",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class PipSettings:
-    """``environment``: PIP_* variables; ``binds``: host folders the settings point into, to be mounted at the same path."""
+    """PIP_* variables, and the host folders they point into, to be mounted at the same path."""
 
     environment: dict[str, str] = field(default_factory=dict)
     binds: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The base image: a Debian 12 root file system made by mmdebstrap on the host, whatever the host's own release is."""
+"""The base image: a Debian 12 root file system made by mmdebstrap, whatever the host's own release is."""
 
 from __future__ import annotations
 

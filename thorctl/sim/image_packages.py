@@ -1,4 +1,4 @@
-"""Debian packages on top of an image, fetched as the host fetches them, committed without the host's settings."""
+"""Debian packages on top of an image, fetched as the host fetches them, without its settings staying."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def install(step: Step, packages: list[str]) -> None:
         [
             "sh",
             "-c",
-            "rm -rf /usr/sbin/policy-rc.d /var/lib/apt/lists/* /var/cache/apt/* /var/log/*.log /var/log/apt/*",
+            "rm -rf /usr/sbin/policy-rc.d /var/lib/apt/lists/* /var/cache/apt/* /var/log/*.log /var/log/apt",
         ]
     )

@@ -1,7 +1,7 @@
-"""A Python environment as image layers: installed in a throw-away container with the host's pip settings, then copied.
+"""A Python environment as image layers: installed in a throw-away container, then copied.
 
-``images/<kind>/prepare`` writes one folder a layer under ``OUT``; each becomes one layer. pip, the binutils and the host's
-addresses stay behind in the throw-away container.
+``images/<kind>/prepare`` writes one folder a layer under ``OUT``; each becomes one layer. pip, the binutils and
+the host's addresses stay behind in the throw-away container.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ def add_layers(
     client: DockerClient,
     parent: str,
     kind: Kind,
-    name: str,
+    *,
+    repository: str,
     labels: Mapping[str, str],
     on_line: Callable[[str], None],
 ) -> list[str]:
-    """Run ``prepare`` and commit what it wrote on top of ``parent``; the names of the images, the last with all layers."""
+    """Run ``prepare``, commit what it wrote on top of ``parent``; the images' names, the last has all layers."""
     volume = client.volumes.create(NAME_PREFIX + secrets.token_hex(6))
     try:
         layers = _prepare(client, parent, kind, volume.name, on_line)
-        repository, _, tag = name.rpartition(":")
         images = []
         for layer in layers:
             with step(client, parent, on_line, volumes={volume.name: OUT}) as container:
                 on_line(f"layer {layer}")
                 container.run(["sh", "-c", f"cp -a {OUT}/{layer}/* /"])
-                container.commit(repository, f"{tag}-{layer}", labels)
-            parent = f"{repository}:{tag}-{layer}"
+                container.commit(repository, layer, labels)
+            parent = f"{repository}:{layer}"
             images.append(parent)
         return images
     finally:

@@ -2,9 +2,9 @@
 
 An image directory ``images/<kind>/`` may hold
 
-- ``packages.txt``: Debian packages, ``#`` comments; installed on the parent with the host's own apt settings and CA
-  bundle, neither of which stays in the image.
-- ``requirements.lock``: a Python environment, in the layers that ``prepare`` writes (thorctl/sim/image_python.py).
+- ``packages.txt``: Debian packages, ``#`` comments; installed on the parent with the host's own apt settings and
+  CA bundle, neither of which stays in the image.
+- ``requirements.lock``: a Python environment, in the layers that ``prepare`` writes (image_python.py).
 - ``Dockerfile``: comes last, built by the engine's own builder (no BuildKit); starts with ``ARG BASE`` and
   ``FROM ${BASE}``. It must not reach the network: what has to be fetched is named in the files above.
 
@@ -13,9 +13,9 @@ An image directory ``images/<kind>/`` may hold
 
 from __future__ import annotations
 
-import threading
+import fcntl
+import secrets
 import time
-from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -25,7 +25,7 @@ from docker.errors import BuildError, ImageNotFound
 from thorctl.errors import ThorError
 from thorctl.sim import image_base, image_packages, image_python
 from thorctl.sim.build_container import step
-from thorctl.sim.image_inputs import KINDS, Kind, directory, packages_of, parent_of, tag_of
+from thorctl.sim.image_inputs import KINDS, ROOT, Kind, directory, packages_of, parent_of, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ __all__ = ["KINDS", "LABEL", "ImageTag", "Kind", "Report", "ensure", "tag_of"]
 
 LABEL = "dev.thorctl.image"  # value: the kind
 _DETAIL_WIDTH = 160
-_building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+_LOCKS = ROOT.parent / ".thorctl"  # ignored by git
 
 
 class Report(Protocol):
@@ -58,14 +58,14 @@ class ImageTag:
 
 
 def ensure(client: DockerClient, kind: Kind, report: Report) -> ImageTag:
-    """The image of this kind, built now if the engine lacks it (its parents too). Safe to call from several threads.
+    """The image of this kind, built now if the engine lacks it (its parents too). Threads may share it.
 
     Raises:
         ThorError: ``image_build_failed`` with the end of the build's output, or ``tool_missing``.
     """
     name = tag_of(kind)
     started = time.monotonic()
-    with _building[name]:
+    with _one_at_a_time(kind):
         found = _find(client, name)
         built = found is None
         if found is None:
@@ -76,6 +76,14 @@ def ensure(client: DockerClient, kind: Kind, report: Report) -> ImageTag:
                 "image_build_failed", f"{name} is missing after its build", "look at the engine's log"
             )
         return ImageTag(kind, name, found, built, time.monotonic() - started)
+
+
+@contextmanager
+def _one_at_a_time(kind: Kind) -> Iterator[None]:
+    _LOCKS.mkdir(exist_ok=True)
+    with (_LOCKS / f"build-{kind}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # between processes, and between threads: each opens the file anew
+        yield
 
 
 def _find(client: DockerClient, name: str) -> str | None:
@@ -93,22 +101,24 @@ def _build(client: DockerClient, kind: Kind, name: str, report: Report) -> None:
             image_base.build(client, name, packages_of(kind), labels, on_line)
         return
     parent = ensure(client, parent_kind, report).name
-    stem = f"thorctl/{kind}"
-    tag = name.rpartition(":")[2]
+    # A random name: a build beside this one, from another checkout, must not meet its intermediate images.
+    stem = f"thorctl/{kind}-build-{secrets.token_hex(4)}"
     steps: list[str] = []  # intermediate images: their names go again, their layers stay under the last
     if packages := packages_of(kind):
         with _timed(report, f"{kind} packages") as on_line, step(client, parent, on_line) as container:
             image_packages.install(container, packages)
-            container.commit(stem, f"{tag}-packages", labels)
-        parent = f"{stem}:{tag}-packages"
+            container.commit(stem, "packages", labels)
+        parent = f"{stem}:packages"
         steps.append(parent)
     if (directory(kind) / "requirements.lock").is_file():
         with _timed(report, f"{kind} Python environment") as on_line:
-            layers = image_python.add_layers(client, parent, kind, f"{stem}:{tag}", labels, on_line)
+            layers = image_python.add_layers(
+                client, parent, kind, repository=stem, labels=labels, on_line=on_line
+            )
         parent = layers[-1]
         steps += layers
     with _timed(report, f"{kind} Dockerfile") as on_line:
-        _docker_build(client, kind, parent, name, labels, on_line)
+        _docker_build(client, kind, parent, name, labels=labels, on_line=on_line)
     for intermediate in steps:
         client.images.remove(intermediate, noprune=True)
 
@@ -118,6 +128,7 @@ def _docker_build(
     kind: Kind,
     parent: str,
     name: str,
+    *,
     labels: dict[str, str],
     on_line: Callable[[str], None],
 ) -> None:
