@@ -79,6 +79,8 @@ def summary(generation: Generation) -> str:
         words = f"{tokens} tokens in {words} ({tokens / generation.seconds:.1f} tokens/s)"
     if generation.first_seconds is not None:
         words += f", first after {generation.first_seconds:.1f} s"
+    if not generation.answer.strip():
+        words += "; no answer"
     if generation.finish_reason == "length":
         words += "; cut off by the token limit (--max-tokens)"
     return words

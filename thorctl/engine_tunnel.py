@@ -70,6 +70,7 @@ async def open_engine(
                     transport=httpx.AsyncHTTPTransport(uds=path),
                     base_url="http://engine",
                     headers=headers,
+                    trust_env=False,  # no proxy between us and a socket
                     timeout=httpx.Timeout(connect_timeout, read=SILENCE_SECONDS),
                 ) as client:
                     yield Engine(device.name, client, engine.get("model") or names[0], str(release))

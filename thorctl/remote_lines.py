@@ -36,7 +36,8 @@ async def stream_lines(
         process = await connection.create_process(command, errors="replace", stdin=asyncssh.DEVNULL)
         try:
             async for line in process.stdout:
-                show(line.rstrip("\n"))
+                if line:  # the iteration ends with an empty one
+                    show(line.rstrip("\n"))
             stderr = await process.stderr.read(STDERR_CHARACTERS)
             await process.wait_closed()
         except (asyncssh.Error, OSError) as error:

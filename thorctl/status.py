@@ -219,13 +219,13 @@ def clock(time: str) -> str:
 def verdict(fleet: Sequence[Row]) -> str:
     """One sentence over all: how many serve what they should."""
     total = len(fleet)
-    noun = "device" if total == 1 else "devices"
+    serve = "device serves" if total == 1 else "devices serve"
     known = [r for r in fleet if r.wanted is not None]
     needy = sum(1 for r in fleet if attention(r))
     tail = "." if not needy else f"; {needy} {'needs' if needy == 1 else 'need'} attention."
     if not known:
         ready = sum(1 for r in fleet if r.report.engine.word == "ready")
-        return f"{ready} of {total} {noun} serve (the wanted release is not known here){tail}"
+        return f"{ready} of {total} {serve} a model (the wanted release is not known here){tail}"
     good = sum(1 for r in known if r.serves_wanted)
     unknown = f" (not known for {total - len(known)})" if len(known) < total else ""
-    return f"{good} of {total} {noun} serve the wanted release{unknown}{tail}"
+    return f"{good} of {total} {serve} the wanted release{unknown}{tail}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import shutil
 import socket
@@ -44,6 +45,22 @@ class Sshd:
     command: Path
     asked: Path
     log: Path
+
+    def inventory(self, file: Path, *names: str, **variables: str) -> Path:
+        """Writes an Ansible inventory in which every name is this sshd."""
+        lines = ["thor:", "  vars:"]
+        given = {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": str(self.port),
+            "ansible_user": self.user,
+            "ansible_ssh_private_key_file": str(self.key),
+            "thor_known_hosts_file": str(self.known_hosts),
+            "thor_site": "lab",
+        }
+        lines += [f"    {key}: {json.dumps(value)}" for key, value in (given | variables).items()]
+        lines += ["  hosts:", *(f"    {name}:" for name in names)]
+        file.write_text("\n".join(lines) + "\n")
+        return file
 
     def behave(self, python: str) -> None:
         """From now on every command runs ``python`` instead."""

@@ -1,0 +1,98 @@
+"""logs: the command on the device, and its lines as they come."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.doubles.answers import says
+from tests.doubles.sshd import Sshd, running_sshd
+from thorctl.cli.main import run
+from thorctl.journal_command import log_command
+from thorctl.result import Exit, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ENGINE = "journalctl --unit=thor-engine.service --no-pager --output=short-iso"
+AGENT = "journalctl --unit=thor-recover.service --unit=thor-trial-*.service --unit=thor-activating-*.service"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (
+            log_command("engine", lines=100, follow=False, since=None, as_json=False),
+            f"{ENGINE} --lines=100",
+        ),
+        (
+            log_command("engine", lines=None, follow=True, since="1 h ago", as_json=False),
+            f"{ENGINE} --lines=all --since=1 h ago --follow",
+        ),
+        (
+            log_command("agent", lines=5, follow=False, since=None, as_json=True),
+            f"{AGENT} --no-pager --output=json --lines=5",
+        ),
+        (
+            log_command("events", lines=7, follow=True, since=None, as_json=False),
+            "tail -n 7 -F /var/lib/thor/events.jsonl",
+        ),
+    ],
+)
+def test_the_command(words: tuple[str, ...], command: str) -> None:
+    assert " ".join(words) == command
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def logs(sshd: Sshd, tmp_path: Path) -> Callable[..., Result | None]:
+    inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01")
+    return lambda *words: run(["-i", str(inventory), "logs", "thor-01", *words])
+
+
+def test_lines_come_through_and_cannot_steer_the_terminal(
+    logs: Callable[..., Result | None], sshd: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sshd.behave(says("one\n\x1b[2Jtwo\n"))
+    assert logs("-n", "2", "--since", "10 min ago") is None
+    assert capsys.readouterr().out == "one\n\N{REPLACEMENT CHARACTER}[2Jtwo\n"
+    assert sshd.asked.read_text().endswith("--lines=2 '--since=10 min ago'")
+
+
+def test_json_holds_the_lines(logs: Callable[..., Result | None], sshd: Sshd) -> None:
+    sshd.behave(says(json.dumps({"verb": "stage"}) + "\nno json\n"))
+    result = logs("--events", "--json")
+    assert result is not None
+    assert result.data == {"device": "thor-01", "log": "events", "lines": [{"verb": "stage"}, "no json"]}
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words", "code"),
+    [
+        ("tail: cannot open '/var/lib/thor/events.jsonl'", ("--events",), "log_missing"),
+        ("sudo: a password is required", (), "sudo_password"),
+        ("Failed to parse timestamp: whenever", ("--since", "whenever"), "command_failed"),
+    ],
+)
+def test_a_log_that_cannot_be_had(
+    logs: Callable[..., Result | None], sshd: Sshd, stderr: str, words: tuple[str, ...], code: str
+) -> None:
+    sshd.behave(says("", 1, stderr))
+    result = logs(*words)
+    assert result is not None
+    assert (result.exit_code, result.errors[0].code) == (Exit.ERROR, code)
+
+
+@pytest.mark.parametrize("words", [("--events", "--since", "today"), ("--follow", "--json")])
+def test_what_does_not_go_together(logs: Callable[..., Result | None], words: tuple[str, ...]) -> None:
+    result = logs(*words)
+    assert result is not None
+    assert result.exit_code == Exit.USAGE
