@@ -10,7 +10,7 @@ import pytest
 from thorctl.answer import read_answer
 from thorctl.bridge.converged import serves
 from thorctl.bridge.daemon_json import merged, needs_restart
-from thorctl.bridge.explain import failure_text, generation_line, standing
+from thorctl.bridge.explain import busy_with, failure_text, generation_line, standing
 from thorctl.bridge.foresee import diffs, would_change
 from thorctl.bridge.poll import MARK, look_command, read_look
 from thorctl.bridge.progress import progress_line, worth_showing
@@ -83,6 +83,15 @@ def test_a_busy_device_names_its_holder() -> None:
     text = failed("stage", "leased", 3, details={"holder": "ann@desk", "reason": "rollout 7"})
     assert "holder: ann@desk" in text
     assert "rollout 7" in text
+
+
+def test_what_a_busy_device_is_busy_with() -> None:
+    error = {"code": "busy", "message": "m", "remedy": "r", "details": {"verb": "stage", "holder": "a@b"}}
+    said = {"schema": 1, "verb": "stage", "ok": False, "changed": False, "data": {}, "error": error}
+    assert busy_with(read_answer("t", "stage", 3, json.dumps(said), "")) == ("stage", "a@b")
+    said["error"] = error | {"code": "leased"}
+    assert busy_with(read_answer("t", "stage", 3, json.dumps(said), "")) is None
+    assert busy_with(read_answer("t", "stage", 255, "", "no route")) is None
 
 
 def test_preflight_names_each_failed_item_with_remedy_and_switch() -> None:

@@ -25,6 +25,13 @@ def failure_text(answer: Answer) -> str:
     return "\n".join([*lines, *smoke_lines(answer.data)])
 
 
+def busy_with(answer: Answer) -> tuple[str, str] | None:
+    """Verb and holder of what is at work on the device, if that is why ``answer`` failed."""
+    error = (answer.object or {}).get("error") or {}
+    details = error.get("details") or {}
+    return (str(details.get("verb")), str(details.get("holder"))) if error.get("code") == "busy" else None
+
+
 def holder_lines(answer: Answer) -> list[str]:
     """Who has the device, from the error's details."""
     details = ((answer.object or {}).get("error") or {}).get("details") or {}
@@ -48,7 +55,7 @@ def smoke_lines(data: dict[str, Any]) -> list[str]:
     """One line per failed check of a smoke, with the text it judged."""
     return [
         f"  {generation['prompt_name']}: {failed['check']}: {failed['detail']}"
-        f" — the model said {shorten(generation['answer'])!r}"
+        f" — the model said {shorten(generation['answer'].strip())!r}"
         for generation in data.get("generations") or []
         for failed in generation.get("failed_checks") or []
     ]
@@ -58,8 +65,9 @@ def generation_line(generation: dict[str, Any]) -> str:
     """One generation of a smoke: prompt, text, tokens and seconds."""
     mark = "FAILED" if generation.get("failed_checks") else "ok"
     tokens = "? tokens" if generation["tokens"] is None else f"{generation['tokens']} tokens"
+    answer = shorten(generation["answer"].strip())
     return (
-        f"{mark} {generation['prompt_name']}: {generation['prompt']!r} → {shorten(generation['answer'])!r}"
+        f"{mark} {generation['prompt_name']}: {generation['prompt']!r} → {answer!r}"
         f" ({tokens}, {generation['seconds']:.1f} s)"
     )
 

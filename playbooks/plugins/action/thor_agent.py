@@ -25,6 +25,8 @@ from thorctl.errors import ThorError
 
 INSTALLED = "/opt/thor/agent.pyz"
 LOOK_EVERY_SECONDS = 2
+WAIT_SECONDS = 10
+TIMEOUT_SECONDS = 21600  # six hours: 24 GB over 10 Mb/s take five and a half
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
@@ -44,8 +46,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             asked = call_for(str(args.get("verb")), release, args.get("arguments") or [])
             runs = stand_in(asked, release) if self._task.check_mode else asked
             if asked is runs and self._task.diff and release and foresee.shows_diff(asked.verb):
-                result["diff"] = foresee.diffs(asked.verb, self._ask(stand_in(asked, release)).data)
-            answer = self._ask(runs)
+                plan = self._ask(stand_in(asked, release))
+                result["diff"] = [] if plan.error else foresee.diffs(asked.verb, plan.data)
+            answer = self._ask_patiently(runs)
         except ThorError as error:
             return result | {
                 "failed": True,
@@ -53,6 +56,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 "msg": f"{error.code}: {error.message} — {error.remedy}",
             }
         return result | self._judged(asked, runs, answer)
+
+    @property
+    def _holder(self) -> str:
+        return self._task.args.get("holder") or f"{getpass.getuser()}@{socket.gethostname()}"
+
+    @property
+    def _timeout(self) -> int:
+        return int(self._task.args.get("timeout") or TIMEOUT_SECONDS)
 
     def _judged(self, asked: Call, runs: Call, answer: Answer) -> dict[str, Any]:
         judged: dict[str, Any] = {
@@ -69,6 +80,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             if runs.verb == "plan":
                 judged["diff"] = foresee.diffs(asked.verb, answer.data)
         return judged
+
+    def _ask_patiently(self, call: Call) -> Answer:
+        """As ``_ask``; where our own interrupted run still does the same on the device, waits for its end."""
+        until = time.monotonic() + self._timeout
+        answer = self._ask(call)
+        while explain.busy_with(answer) == (call.verb, self._holder) and time.monotonic() < until:
+            self._say(f"{call.verb} is still at work there from an earlier run: waiting for it")
+            time.sleep(WAIT_SECONDS)
+            answer = self._ask(call)
+        return answer
 
     def _ask(self, call: Call) -> Answer:
         """Runs one verb with the installed agent or, if that will not do and it only looks, a shipped one."""
@@ -102,7 +123,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             "verb": call.verb,
             "words": list(call.words),
             "stdin": call.stdin,
-            "holder": self._task.args.get("holder") or f"{getpass.getuser()}@{socket.gethostname()}",
+            "holder": self._holder,
             "zipapp": zipapp,
             "only_if_sha256": only_if_sha256,
         }
@@ -113,15 +134,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     def _run_detached(self, call: Call, module_args: dict[str, Any]) -> dict[str, Any]:
         """Under Ansible's async_wrapper: the verb outlives this SSH connection."""
-        timeout = int(self._task.args.get("timeout") or 21600)
-        self._task.async_val = timeout
+        self._task.async_val = self._timeout
         try:
             started = self._execute_module("thor_agent", module_args, task_vars=self._vars, wrap_async=True)
         finally:
             self._task.async_val = 0
         if not started.get("results_file"):
             return dict(started)
-        self._wait(call, started["results_file"], timeout)
+        self._wait(call, started["results_file"])
         job = {"jid": started["ansible_job_id"], "_async_dir": os.path.dirname(started["results_file"])}  # noqa: PTH120
         said: dict[str, Any] = self._execute_module(
             "ansible.legacy.async_status", {**job, "mode": "status"}, task_vars=self._vars
@@ -129,7 +149,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         self._execute_module("ansible.legacy.async_status", {**job, "mode": "cleanup"}, task_vars=self._vars)
         return said
 
-    def _wait(self, call: Call, results_file: str, timeout: int) -> None:
+    def _wait(self, call: Call, results_file: str) -> None:
         """Returns once the result is written.
 
         Raises:
@@ -161,10 +181,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                     f"{self._device} has not answered for {patience} s while {call.verb} ran.",
                     f"{call.verb} goes on without us. Later run this again: what is done stays done.",
                 )
-            if now - began > timeout + 60:
+            if now - began > self._timeout + 60:
                 raise ThorError(
                     "timeout",
-                    f"{call.verb} did not end within {timeout} s.",
+                    f"{call.verb} did not end within {self._timeout} s.",
                     "See `thorctl status` and the agent's events; a longer `timeout` may be all it needs.",
                 )
             time.sleep(LOOK_EVERY_SECONDS)

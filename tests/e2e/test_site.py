@@ -1,0 +1,165 @@
+"""site.yml on a bare device, again, in check mode, and with a model that babbles: with the real vLLM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.site_world import BROKEN, World, make_anew, make_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.playbooks.playbook_run import PlaybookRun
+    from tests.simulated import Simulated
+
+pytestmark = [pytest.mark.sim, pytest.mark.vllm]
+
+DEVICE = "thor-02"
+# Everything that site.yml makes, outside of Docker.
+PLACES = "/opt/thor /etc/thor /etc/tmpfiles.d/thor.conf /usr/local/bin/thor-agent /var/lib/thor/*"
+TRACES = f"find {PLACES} 2>/dev/null; true"
+
+
+@pytest.fixture(scope="module")
+def world(
+    sim: Simulated, broken_checkpoint: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """A bare device; made anew afterwards, as every test finds it."""
+    make_anew(sim, DEVICE)
+    yield World(sim, DEVICE, make_project(tmp_path_factory.mktemp("project"), broken_checkpoint))
+    make_anew(sim, DEVICE)
+
+
+@pytest.fixture(scope="module")
+def rehearsed(world: World) -> PlaybookRun:
+    """Check mode on the bare device."""
+    return world.playbook("site", "--check", "--diff")
+
+
+@pytest.fixture(scope="module")
+def provisioned(world: World, rehearsed: PlaybookRun) -> PlaybookRun:
+    """The first run, on a device that only check mode has touched."""
+    assert rehearsed.exit_code == 0, rehearsed.text
+    assert world.sim.run(DEVICE, TRACES) == "", "check mode left something behind"
+    return world.playbook("site")
+
+
+@pytest.fixture
+def committed(world: World, provisioned: PlaybookRun) -> str:
+    """The id of the release that the device has committed."""
+    assert provisioned.exit_code == 0, provisioned.text
+    status = world.status()
+    assert status["state"] == "committed"
+    return str(status["release"])
+
+
+def test_check_mode_says_all_that_would_change_on_a_bare_device(rehearsed: PlaybookRun) -> None:
+    assert rehearsed.exit_code == 0, rehearsed.text
+    assert rehearsed.total("changed") > 0
+    for part in (
+        "+++ after: /etc/thor/device.json",
+        "+download_checkpoint",
+        "+pull_image",
+        "+++ after: serve.yaml",
+        "+ExecStart=/usr/bin/docker run",
+    ):
+        assert part in rehearsed.text
+
+
+def test_a_bare_device_becomes_a_committed_one(
+    world: World, provisioned: PlaybookRun, committed: str
+) -> None:
+    assert provisioned.total("changed") > 0
+    status = world.status()
+    assert committed.startswith("tiny-qwable-")
+    assert status["engine"]["ready"] is True
+    assert status["engine"]["model"] == "tiny-qwable"
+    assert status["last_smoke"]["passed"] is True
+    assert status["power_mode"] == "120W"
+    assert status["drift"] == []
+    assert status["progress"] is None
+    assert "stage: " in provisioned.text
+    assert "Paris" in provisioned.text
+
+
+def test_the_second_run_changes_nothing(world: World, committed: str) -> None:
+    before = world.engine_started_at()
+    again = world.playbook("site")
+    assert again.exit_code == 0, again.text
+    assert again.total("changed") == 0, again.text
+    assert (world.engine_started_at(), world.status()["release"]) == (before, committed)
+
+
+def test_each_verb_alone_changes_nothing_there(world: World, committed: str) -> None:
+    for name in ("preflight", "stage", "activate", "smoke"):
+        run = world.playbook(name)
+        assert run.exit_code == 0, run.text
+        assert run.total("changed") == 0, run.text
+    assert world.status()["release"] == committed
+
+
+def test_check_mode_on_a_converged_device_foresees_nothing(world: World, committed: str) -> None:
+    run = world.playbook("site", "--check", "--diff")
+    assert run.exit_code == 0, run.text
+    assert run.total("changed") == 0
+    assert "+++ after" not in run.text
+
+
+def test_diff_shows_what_another_profile_would_change(world: World, committed: str) -> None:
+    profile = world.project / "deploy" / "profiles" / "tiny-qwable.yml"
+    before = profile.read_text()
+    profile.write_text(before.replace("max-num-seqs: 4", "max-num-seqs: 5"))
+    try:
+        run = world.playbook("site", "--check", "--diff")
+    finally:
+        profile.write_text(before)
+    assert run.exit_code == 0, run.text
+    assert "-max-num-seqs: 4" in run.text
+    assert "+max-num-seqs: 5" in run.text
+    assert "+download_checkpoint" not in run.text
+    assert world.status()["release"] == committed
+
+
+def test_what_was_changed_by_hand_is_put_back(world: World, committed: str) -> None:
+    world.sim.run(DEVICE, "sudo chmod 0666 /etc/thor/device.json")
+    run = world.playbook("site", "--tags", "thor_host_install")
+    assert run.exit_code == 0, run.text
+    assert run.total("changed") == 1
+    assert world.sim.run(DEVICE, "stat -c %a /etc/thor/device.json") == "644"
+
+
+def test_the_wrong_l4t_is_told_with_its_remedy(world: World, committed: str) -> None:
+    world.sim.run(DEVICE, "sudo sed -i.kept '1s/R38/R36/' /etc/nv_tegra_release")
+    try:
+        run = world.playbook("preflight")
+    finally:
+        world.sim.run(DEVICE, "sudo mv /etc/nv_tegra_release.kept /etc/nv_tegra_release")
+    assert run.exit_code != 0
+    assert "l4t: Jetson Linux 36.4.0 is outside the range." in run.text
+    assert "remedy: Flash Jetson Linux" in run.text
+    assert "-e thor_preflight_skip=l4t" in run.text
+
+
+def test_a_device_that_another_has_leased_names_the_holder(world: World, committed: str) -> None:
+    assert world.agent("--holder ann@desk lease take --reason maintenance")["ok"]
+    try:
+        run = world.playbook("stage")
+    finally:
+        assert world.agent("--holder ann@desk lease give")["ok"]
+    assert run.exit_code != 0
+    assert "leased: " in run.text
+    assert "ann@desk" in run.text
+
+
+def test_a_model_that_babbles_is_left_for_the_release_before(world: World, committed: str) -> None:
+    run = world.playbook("site", profile=BROKEN)
+    assert run.exit_code != 0
+    assert run.total("failed") == 1, run.text
+    assert "smoke_failed: " in run.text
+    assert "— the model said " in run.text
+    assert f"{DEVICE} went back: it is committed and serves {committed}" in run.text
+    status = world.status()
+    assert (status["state"], status["release"]) == ("committed", committed)
+    assert status["engine"]["ready"] is True
