@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from thorctl import schema
 from thorctl.errors import ThorError
-from thorctl.profile import Endpoint, Repository, Revision  # noqa: TC001 - pydantic reads annotations
+from thorctl.profile import Endpoint, Repository, Revision
 
 if TYPE_CHECKING:
     from pathlib import Path

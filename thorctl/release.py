@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from thorctl import schema
-from thorctl.device_class import DeviceClass  # noqa: TC001 - pydantic reads annotations
+from thorctl.device_class import DeviceClass
 from thorctl.errors import ThorError
-from thorctl.lock import Lock  # noqa: TC001 - pydantic reads annotations
-from thorctl.profile import Profile  # noqa: TC001 - pydantic reads annotations
+from thorctl.lock import Lock
+from thorctl.profile import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path
