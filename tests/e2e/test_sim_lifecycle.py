@@ -68,6 +68,7 @@ def test_up_again_grows_and_repeats_nothing_and_down_leaves_nothing(
     assert sim("inventory").data["path"] == str(state.load(NAME).inventory)
     small = docker_client.containers.get(layout.container(NAME, "thor-02"))
     size = small.exec_run("df -m --output=size /var/lib/thor").output
+    assert isinstance(size, bytes)
     assert size.split()[-1] == b"32"
 
     all_of_it = containers(docker_client)

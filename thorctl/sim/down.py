@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from thorctl.sim import layout, objects, state
+from thorctl.sim.refusals import explained
 from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ def down(client: DockerClient, name: str, report: Report) -> int:
 
     Needs no readable state: also what a broken ``up`` has left is found, by label.
     """
-    with timed(report, "remove", name):
+    with timed(report, "remove", name), explained(name):
         removed = objects.remove(client, name)
-        shutil.rmtree(layout.folder(name), ignore_errors=False) if layout.folder(name).exists() else None
+        if (folder := layout.folder(name)).exists():
+            shutil.rmtree(folder)
     for parent in (layout.home(), layout.home().parent):
         if parent.name in {"sim", ".thorctl"} and parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import docker.types
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from thorctl.sim import images, layout
+from thorctl.sim import addresses, images, layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,24 @@ def taken_subnets(client: DockerClient) -> list[IPv4Network]:
             if subnet and ":" not in subnet:
                 found.append(IPv4Network(subnet, strict=False))
     return found
+
+
+def claim_network(client: DockerClient, simulation: str, taken: list[IPv4Network]) -> str:
+    """Makes the private network in the first free range; the range. Another process may be doing the same.
+
+    Raises:
+        ThorError: ``no_free_subnet``.
+    """
+    while True:
+        subnet = addresses.choose_subnet([*taken, *taken_subnets(client)])
+        try:
+            ensure_network(client, simulation, str(subnet))
+        except APIError as error:
+            if "overlap" not in str(error.explanation).lower():
+                raise
+            taken = [*taken, subnet]
+        else:
+            return str(subnet)
 
 
 def ensure_network(client: DockerClient, simulation: str, subnet: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
 from thorctl.sim import addresses, devices, images, inventory, layout, objects, services, ssh_key, state
+from thorctl.sim.refusals import explained
 from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
@@ -68,10 +69,18 @@ def up(
     Raises:
         ThorError: from any step; what is made so far stays, is known to ``sim.json`` and removed by ``down``.
     """
+    with explained(name):
+        return _up(client, name, count, report, sites, disk_bytes)
+
+
+def _up(
+    client: DockerClient, name: str, count: int, report: Report, sites: Sequence[str], disk_bytes: int | None
+) -> Simulation:
     simulation = state.find(name)
     if simulation is None:
-        subnet = addresses.choose_subnet([*objects.taken_subnets(client), *addresses.host_routes()])
-        simulation = state.Simulation(name=name, subnet=str(subnet))
+        objects.remove(client, name)  # what a simulation whose state is lost has left: its keys are gone too
+        subnet = objects.claim_network(client, name, addresses.host_routes())
+        simulation = state.Simulation(name=name, subnet=subnet)
     simulation.devices = planned_devices(
         simulation.devices, count, subnet=simulation.subnet, sites=sites, disk_bytes=disk_bytes
     )

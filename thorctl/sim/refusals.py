@@ -1,0 +1,37 @@
+"""Turns what the Docker engine refuses into an error with a remedy."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from docker.errors import APIError, DockerException
+from requests.exceptions import RequestException
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def explained(simulation: str) -> Iterator[None]:
+    """Wraps calls to the engine.
+
+    Raises:
+        ThorError: ``docker_refused`` for what the engine says no to; ``docker_unavailable`` where it went away.
+    """
+    try:
+        yield
+    except APIError as error:
+        raise ThorError(
+            "docker_refused",
+            f"The Docker engine refused: {error.explanation or error}",
+            f"Take away what is there with `thorctl sim down --name {simulation}`, then try again.",
+        ) from error
+    except (DockerException, RequestException) as error:
+        raise ThorError(
+            "docker_unavailable",
+            f"The Docker engine stopped answering: {error}",
+            "See that it runs (`scripts/engine status`), then say the same again: nothing done is repeated.",
+        ) from error
