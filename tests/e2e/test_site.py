@@ -134,12 +134,14 @@ def test_the_wrong_l4t_is_told_with_its_remedy(world: World, committed: str) -> 
     world.sim.run(DEVICE, "sudo sed -i.kept '1s/R38/R36/' /etc/nv_tegra_release")
     try:
         run = world.playbook("preflight")
+        skipped = world.playbook("preflight", "-e", "thor_preflight_skip=l4t,clock")
     finally:
         world.sim.run(DEVICE, "sudo mv /etc/nv_tegra_release.kept /etc/nv_tegra_release")
     assert run.exit_code != 0
     assert "l4t: Jetson Linux 36.4.0 is outside the range." in run.text
     assert "remedy: Flash Jetson Linux" in run.text
     assert "-e thor_preflight_skip=l4t" in run.text
+    assert skipped.exit_code == 0, skipped.text
 
 
 def test_a_device_that_another_has_leased_names_the_holder(world: World, committed: str) -> None:
