@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import stat
 import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
+from thorctl.agent import hub_parts
 from thorctl.agent.files import read_json
 from thorctl.agent.outcome import AgentError
 
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
     from thorctl.agent.release_document import CheckpointFile, Release
 
-FRUITLESS_TRIES = 3  # in a row, without one new byte
+FRUITLESS_TRIES = 2  # in a row, without one new byte; hf itself insists for 23 s in each
 FIRST_PAUSE_SECONDS = 2.0
 POLL_SECONDS = 0.5
 TAIL_BYTES = 4000
 _NO_SPACE = re.compile(r"No space left on device|Errno 28")
-_ABSENT = re.compile(r"404 Client Error|(repository|revision|entry|file)\b.{0,120}not found", re.IGNORECASE)
+_ABSENT = re.compile(r"404 Client Error|^Error: (?!Local ).* not found", re.MULTILINE)
 _DOCKER_FAILED, _NO_HF = 125, (126, 127)  # exit codes of `docker run` itself
 
 
@@ -39,7 +41,7 @@ def download(ctx: Context, release: Release, partial: Path, files: Sequence[Chec
     fruitless, pause = 0, FIRST_PAUSE_SECONDS
     while True:
         before = bytes_in(partial)
-        rc, tail = _once(ctx, release, partial, files)
+        rc, tail = _once(ctx, release, partial, _begun(ctx, release, partial, files))
         if rc == 0:
             return max(0, bytes_in(partial) - begun_with)
         _give_up_if_hopeless(release, rc, tail)
@@ -49,6 +51,20 @@ def download(ctx: Context, release: Release, partial: Path, files: Sequence[Chec
         ctx.log.warning("the download stopped (exit %d), trying again in %g s", rc, pause)
         ctx.clock.sleep(pause)
         pause = min(pause * 2, 30.0)
+
+
+def _begun(
+    ctx: Context, release: Release, partial: Path, files: Sequence[CheckpointFile]
+) -> list[CheckpointFile]:
+    """Finish what was begun; the files that are then still to be fetched."""
+    _remove_container(ctx, release)  # what a killed stage left running writes no more
+    hub_parts.keep(partial, files)
+    endpoint = _endpoint(ctx, release)
+    return [
+        file
+        for file in files
+        if not (partial / file.path).exists() and not hub_parts.finish(ctx, release, partial, file, endpoint)
+    ]
 
 
 def arguments(release: Release, partial: Path, files: Sequence[CheckpointFile], endpoint: str) -> list[str]:
@@ -79,21 +95,22 @@ def container_name(release: Release) -> str:
 
 def bytes_in(directory: Path) -> int:
     """Bytes on disk below a directory, unfinished downloads included; sparse files count what they occupy."""
-    total = 0
+    sizes: dict[int, int] = {}  # by inode: an unfinished file has two names
     for path in directory.rglob("*"):
         try:
             status = path.lstat()
         except FileNotFoundError:  # hf renames its temporary files as it goes
             continue
-        if path.is_file():
-            total += min(status.st_size, status.st_blocks * 512)
-    return total
+        if stat.S_ISREG(status.st_mode):
+            sizes[status.st_ino] = min(status.st_size, status.st_blocks * 512)
+    return sum(sizes.values())
 
 
 def _once(ctx: Context, release: Release, partial: Path, files: Sequence[CheckpointFile]) -> tuple[int, str]:
     lock = release.document["lock"]["checkpoint"]
-    argv = arguments(release, partial, files, _endpoint(ctx) or lock["endpoint"])
-    _remove_container(ctx, release)
+    if not files:
+        return 0, ""
+    argv = arguments(release, partial, files, _endpoint(ctx, release))
     with tempfile.TemporaryFile() as output:
         try:
             process = ctx.runner.spawn(argv, output=output)
@@ -107,6 +124,7 @@ def _once(ctx: Context, release: Release, partial: Path, files: Sequence[Checkpo
                     rc = process.wait(timeout=POLL_SECONDS)
                     return rc, _tail(output)
                 except subprocess.TimeoutExpired:
+                    hub_parts.keep(partial, files)
                     done = min(bytes_in(partial), lock["total_bytes"])
                     ctx.progress.update(
                         "checkpoint", release=release.id, done_bytes=done, total_bytes=lock["total_bytes"]
@@ -118,10 +136,11 @@ def _once(ctx: Context, release: Release, partial: Path, files: Sequence[Checkpo
                 process.wait()
 
 
-def _endpoint(ctx: Context) -> str | None:
+def _endpoint(ctx: Context, release: Release) -> str:
+    """The site's hub if the device has one, else the lock's."""
     try:
         device: Any = read_json(ctx.paths.device_json) or {}
-        return device.get("hub_endpoint") or None
+        return str(device.get("hub_endpoint") or release.document["lock"]["checkpoint"]["endpoint"])
     except (ValueError, AttributeError) as broken:
         raise AgentError(
             "bad_state", f"{ctx.paths.device_json} is not a JSON object: {broken}", "Run site.yml again."

@@ -1,0 +1,245 @@
+"""stage: real ``hf download`` from a real HTTP hub that cuts, lies and recovers; the container is left out.
+
+The container device's tests stage through Docker; here a program named ``docker`` runs hf without one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.agent.cutting_hub import CuttingHub
+from tests.agent.device_double import make_context, make_release
+from tests.agent.stateful_device import Images
+from thorctl.agent import checkpoint, hub_download, needs, plan, stage
+from thorctl.agent.checkpoint_check import MARKER
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.release_document import Release, canonical, parse, true_id
+from thorctl.agent.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import IO
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.outcome import Outcome
+
+COMMIT = "c" * 40
+BIG = os.urandom(36_000_000)  # hf writes in steps of 10 MB
+FILES = {"config.json": b"{}\n", "model.safetensors": BIG, "tokenizer/vocab.json": b'{"a": 1}\n'}
+FAKE_DOCKER = f"""#!{sys.executable}
+import os, sys
+words = sys.argv[1:]
+out = next(word.split("src=")[1].split(",")[0] for word in words if word.startswith("type=bind"))
+pairs = dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--env")
+rest = words[words.index("--entrypoint") + 3:]
+rest = [out if word == "/out" else word for word in rest]
+os.environ.update(pairs, HF_HOME=out + "/../.hf-home", HF_HUB_DISABLE_XET="1")
+os.execv({str(Path(sys.executable).parent / "hf")!r}, ["hf", *rest])
+"""
+
+
+class NoContainers(Images):
+    """Has every image and no container to remove."""
+
+    def delete(self, *_: Any) -> bool:
+        return False
+
+    def info(self) -> dict[str, Any]:
+        return {}
+
+
+class FakeDocker(Runner):
+    """Starts the fake in docker's place; counts how often."""
+
+    def __init__(self, program: Path) -> None:
+        self.program = program
+        self.downloads: list[list[str]] = []
+
+    def spawn(self, argv: Sequence[str], *, output: IO[bytes]) -> Any:
+        if argv[0] != "docker":
+            return super().spawn(argv, output=output)
+        self.downloads.append([word for word in argv if word in FILES])
+        return super().spawn([os.fspath(self.program), *argv[1:]], output=output)
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_download, "FRUITLESS_TRIES", 1)  # hf itself insists for 23 s each time
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[CuttingHub]:
+    one = CuttingHub({"thorctl/tiny": FILES}, COMMIT)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> FakeDocker:
+    program = tmp_path / "docker"
+    program.write_text(FAKE_DOCKER)
+    program.chmod(0o755)
+    return FakeDocker(program)
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, docker: FakeDocker) -> Context:
+    ctx = make_context(tmp_path / "device", docker)
+    return dataclasses.replace(ctx, docker=NoContainers("/nowhere"))
+
+
+def release_of(hub: CuttingHub, **lock: Any) -> Release:
+    files = [
+        {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for path, content in FILES.items()
+    ]
+    document = make_release().document
+    total = sum(len(content) for content in FILES.values())
+    document["lock"]["checkpoint"].update(commit=COMMIT, endpoint=hub.url, files=files, total_bytes=total)
+    document["lock"]["checkpoint"].update(lock)
+    return parse(canonical({**document, "id": true_id(document)}))
+
+
+def say(ctx: Context, release: Release) -> Outcome:
+    path = ctx.paths.at("/release.json")
+    path.write_bytes(canonical(release.document))
+    return stage.run(ctx, argparse.Namespace(release=str(path)))
+
+
+def refused(ctx: Context, release: Release) -> AgentError:
+    with pytest.raises(AgentError) as error:
+        say(ctx, release)
+    assert not ctx.paths.release_dir(release.id).exists()
+    assert not checkpoint.final_dir(ctx, release).exists()
+    return error.value
+
+
+def test_everything_arrives_once(ctx: Context, hub: CuttingHub, docker: FakeDocker) -> None:
+    release = release_of(hub)
+    outcome = say(ctx, release)
+    assert outcome.changed
+    directory = checkpoint.final_dir(ctx, release)
+    found = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
+    assert set(found) == {*FILES, MARKER}  # nothing of hf's own is left among the weights
+    assert all(found[name].read_bytes() == content for name, content in FILES.items())
+    assert all(found[name].stat().st_mode & 0o777 == 0o444 for name in FILES)
+    assert ctx.paths.release_dir(release.id).stat().st_mode & 0o777 == 0o555
+    assert not list(ctx.paths.checkpoints.glob(".partial-*"))
+    again = say(ctx, release)
+    assert (again.changed, again.data["downloaded_bytes"], len(docker.downloads)) == (False, 0, 1)
+
+
+def test_a_cut_download_says_how_much_is_there_and_resumes(ctx: Context, hub: CuttingHub) -> None:
+    release = release_of(hub)
+    hub.budget = 25_000_000
+    error = refused(ctx, release)
+    assert (error.code, error.exit_code) == ("download_interrupted", 1)
+    kept = error.details["done_bytes"]
+    assert 10_000_000 <= kept < len(BIG)
+    hub.budget = None
+    hub.sent = 0
+    assert say(ctx, release).changed
+    assert hub.sent <= len(BIG) - 10_000_000 + 1000  # it went on inside the file
+    assert needs.assess(ctx, release).nothing
+
+
+@pytest.mark.parametrize(
+    ("served", "code"),
+    [(b"X" + BIG[1:], "file_wrong_hash"), (BIG[:-7], "file_wrong_size")],
+)
+def test_a_bad_file_is_deleted_and_only_it_is_fetched_again(
+    ctx: Context, hub: CuttingHub, docker: FakeDocker, served: bytes, code: str
+) -> None:
+    release = release_of(hub)
+    hub.files["thorctl/tiny"] = {**FILES, "model.safetensors": served}
+    error = refused(ctx, release)
+    assert error.code == code
+    assert [one["path"] for one in error.details["files"]] == ["model.safetensors"]
+    partial = checkpoint.partial_dir(ctx, release)
+    assert not (partial / "model.safetensors").exists()
+    assert (partial / "config.json").exists()
+    hub.files["thorctl/tiny"] = FILES
+    assert say(ctx, release).changed
+    assert docker.downloads == [list(FILES), ["model.safetensors"]]
+
+
+def test_a_file_the_hub_lacks(ctx: Context, hub: CuttingHub) -> None:
+    hub.files["thorctl/tiny"] = {name: FILES[name] for name in ("config.json", "tokenizer/vocab.json")}
+    error = refused(ctx, release_of(hub))
+    assert error.code == "file_missing"
+    assert "model.safetensors" in str(error)
+
+
+def test_a_repository_the_hub_lacks(ctx: Context, hub: CuttingHub) -> None:
+    error = refused(ctx, release_of(hub, repository="thorctl/other"))
+    assert error.code == "file_missing"
+
+
+def test_a_hub_that_is_away(ctx: Context, hub: CuttingHub, docker: FakeDocker) -> None:
+    release = release_of(hub)
+    hub.close()
+    error = refused(ctx, release)
+    assert (error.code, error.details["done_bytes"]) == ("download_interrupted", 0)
+    assert len(docker.downloads) == hub_download.FRUITLESS_TRIES
+
+
+def test_a_damaged_file_is_found_and_replaced_in_place(
+    ctx: Context, hub: CuttingHub, docker: FakeDocker
+) -> None:
+    release = release_of(hub)
+    say(ctx, release)
+    directory = checkpoint.final_dir(ctx, release)
+    identity = directory.stat().st_ino
+    (directory / "config.json").chmod(0o644)
+    (directory / "config.json").write_bytes(b"{ \n")
+    os.utime(directory / "config.json", ns=(1, 1))
+    assert say(ctx, release).changed
+    assert (directory / "config.json").read_bytes() == FILES["config.json"]
+    assert directory.stat().st_ino == identity  # an engine that runs from it keeps its directory
+    assert docker.downloads[1:] == [["config.json"]]
+    assert needs.assess(ctx, release).nothing
+
+
+def test_too_little_space_is_said_before_the_first_byte(
+    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(hub)
+    disks = {"state_free_bytes": 1_000_000, "docker_free_bytes": 1_000_000, "same_filesystem": True}
+    monkeypatch.setattr(needs, "disks", lambda _: disks)
+    error = refused(ctx, release)
+    assert error.code == "disk_too_small"
+    assert error.details["short"][0]["free_bytes"] == 1_000_000
+    assert (docker.downloads, hub.sent) == ([], 0)
+
+
+def test_the_hub_of_the_site_goes_before_the_lock_s(ctx: Context, hub: CuttingHub) -> None:
+    release = release_of(hub, endpoint="http://127.0.0.1:9")
+    ctx.paths.device_json.parent.mkdir(parents=True)
+    ctx.paths.device_json.write_text(json.dumps({"hub_endpoint": hub.url}))
+    assert say(ctx, release).changed
+
+
+def test_plan_says_what_stage_then_does(ctx: Context, hub: CuttingHub) -> None:
+    release = release_of(hub)
+    path = ctx.paths.at("/plan.json")
+    path.write_bytes(canonical(release.document))
+    args = argparse.Namespace(release=str(path))
+    before = plan.run(ctx, args).data
+    assert (before["already"], before["download_bytes"]) == ("absent", sum(map(len, FILES.values())))
+    names = [action["action"] for action in before["actions"]]
+    assert names == ["download_checkpoint", "write_release", "restart_engine"]
+    assert [one["path"] for one in before["diff"]] == ["thor-engine.service"]
+    assert not ctx.paths.checkpoints.exists()
+    say(ctx, release)
+    after = plan.run(ctx, args).data
+    assert (after["already"], after["download_bytes"]) == ("staged", 0)
+    assert [action["action"] for action in after["actions"]] == ["restart_engine"]
