@@ -1,8 +1,9 @@
-"""The engine's image: asked for by the profile's tag, and a push that fails inside its stream is a failure."""
+"""The engine's image: asked for by the profile's tag; a push that fails inside its stream failed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -22,7 +23,7 @@ def test_what_is_pushed_is_what_the_profile_asks_for() -> None:
 
 def test_progress_is_summed_over_layers() -> None:
     seen: list[str] = []
-    events = [
+    events: list[dict[str, Any]] = [
         {"status": "The push refers to repository"},
         {"id": "a", "progressDetail": {"current": 1_000_000, "total": 4_000_000}},
         {"id": "b", "progressDetail": {}},

@@ -14,7 +14,7 @@ from thorctl.result import Exit
 from thorctl.sim import layout
 from thorctl.sim.addresses import MAX_DEVICES
 from thorctl.sim.progress import StepProgress
-from thorctl.sim.up import planned_devices
+from thorctl.sim.up import check_count, planned_devices
 
 if TYPE_CHECKING:
     from thorctl.sim.state import Device
@@ -47,7 +47,7 @@ def test_more_devices_are_added_and_those_there_stay_as_they_are() -> None:
 )
 def test_counts_that_cannot_be(count: int, code: str) -> None:
     with pytest.raises(ThorError) as caught:
-        plan(count, plan(2))
+        check_count(2, count)
     assert caught.value.code == code
     assert caught.value.exit_code == Exit.USAGE
 

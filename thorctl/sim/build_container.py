@@ -88,9 +88,9 @@ def step(
 ) -> Iterator[Step]:
     """A container of ``image`` that only waits; removed at the end.
 
-    It shares the host's network: a proxy or mirror on the host's loopback must answer as it does for the host.
-    ``binds`` are read-only host folders at the same path (where the image lacks one, its stub would be committed),
-    ``volumes`` maps volume names to folders.
+    It shares the host's network: a proxy or mirror on the host's loopback must answer, as for the host.
+    ``binds`` are read-only host folders at the same path (where the image lacks one, its stub would be
+    committed), ``volumes`` maps volume names to folders.
     """
     mounts: dict[str, Any] = {path: {"bind": path, "mode": "ro"} for path in binds}
     mounts |= {name: {"bind": path, "mode": "rw"} for name, path in (volumes or {}).items()}

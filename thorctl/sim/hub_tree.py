@@ -6,8 +6,8 @@
     <root>/.content/<commit>/<etag>-<size>                the bytes
 
 A branch is a symbolic link to its commit. nginx reads the headers a client needs (ETag, size, commit) off the
-resolved path of the content, so publishing more needs no change of its configuration. All links are relative: the
-tree may be moved.
+resolved path of the content, so publishing more needs no change of its configuration. All links are relative:
+the tree may be moved.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def publish(root: Path, repository: str, source: Path, revision: str = "main") -
         revision: branch or tag, without slashes.
 
     Returns:
-        The commit: 40 hex digits, the SHA-1 over paths, sizes and SHA-256 of the files, so the same bytes have the
-        same commit everywhere.
+        The commit: 40 hex digits, the SHA-1 over paths, sizes and SHA-256 of the files; the same bytes have
+        the same commit everywhere.
 
     Raises:
         ThorError: ``hub_publish_failed`` for a name that is none, or where there is nothing to publish.

@@ -1,7 +1,7 @@
 """A Python environment as image layers: installed in a throw-away container, then copied.
 
-``images/<kind>/prepare`` writes one folder a layer under ``OUT``; each becomes one layer. pip, the binutils and
-the host's addresses stay behind in the throw-away container.
+``images/<kind>/prepare`` writes one folder a layer under ``OUT``; each becomes one layer. pip, the binutils
+and the host's addresses stay behind in the throw-away container.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def add_layers(
     labels: Mapping[str, str],
     on_line: Callable[[str], None],
 ) -> list[str]:
-    """Run ``prepare``, commit what it wrote on top of ``parent``; the images' names, the last has all layers."""
+    """Run ``prepare``, commit what it wrote on top of ``parent``; the images' names, the last has all."""
     volume = client.volumes.create(NAME_PREFIX + secrets.token_hex(6))
     try:
         layers = _prepare(client, parent, kind, volume.name, on_line)

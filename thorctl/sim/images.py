@@ -2,8 +2,8 @@
 
 An image directory ``images/<kind>/`` may hold
 
-- ``packages.txt``: Debian packages, ``#`` comments; installed on the parent with the host's own apt settings and
-  CA bundle, neither of which stays in the image.
+- ``packages.txt``: Debian packages, ``#`` comments; installed on the parent with the host's own apt settings
+  and CA bundle, neither of which stays in the image.
 - ``requirements.lock``: a Python environment, in the layers that ``prepare`` writes (image_python.py).
 - ``Dockerfile``: comes last, built by the engine's own builder (no BuildKit); starts with ``ARG BASE`` and
   ``FROM ${BASE}``. It must not reach the network: what has to be fetched is named in the files above.

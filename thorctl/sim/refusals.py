@@ -19,7 +19,7 @@ def explained(simulation: str) -> Iterator[None]:
     """Wraps calls to the engine.
 
     Raises:
-        ThorError: ``docker_refused`` for what the engine says no to; ``docker_unavailable`` where it went away.
+        ThorError: ``docker_refused`` for what the engine says no to; ``docker_unavailable`` if it went away.
     """
     try:
         yield

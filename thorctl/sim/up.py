@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_SITE = "lab"
 
 
-def planned_devices(
-    present: Sequence[Device], count: int, *, subnet: str, sites: Sequence[str], disk_bytes: int | None
-) -> list[Device]:
-    """Those present, and new ones up to ``count``, dealt to the sites in turn. Pure.
+def check_count(present: int, count: int) -> None:
+    """Refuses a number of devices that cannot be, before anything is made.
 
     Raises:
         ThorError: ``sim_too_many_devices``; ``sim_fewer_devices`` (``up`` takes no device away).
@@ -36,13 +34,19 @@ def planned_devices(
             f"Ask for at most {addresses.MAX_DEVICES}.",
             exit_code=2,
         )
-    if count < len(present):
+    if count < present:
         raise ThorError(
             "sim_fewer_devices",
-            f"The simulation has {len(present)} devices already; `up` takes none away.",
+            f"The simulation has {present} devices already; `up` takes none away.",
             "Take it down with `thorctl sim down`, then bring it up with fewer.",
             exit_code=2,
         )
+
+
+def planned_devices(
+    present: Sequence[Device], count: int, *, subnet: str, sites: Sequence[str], disk_bytes: int | None
+) -> list[Device]:
+    """Those present, and new ones up to ``count``, dealt to the sites in turn. Pure."""
     added = [
         state.Device(
             name=f"thor-{number:02d}",
@@ -70,21 +74,33 @@ def up(
         ThorError: from any step; what is made so far stays, is known to ``sim.json`` and removed by ``down``.
     """
     with explained(name):
-        return _up(client, name, count, report, sites, disk_bytes)
+        return _up(client, name, count, report, sites=sites, disk_bytes=disk_bytes)
 
 
 def _up(
-    client: DockerClient, name: str, count: int, report: Report, sites: Sequence[str], disk_bytes: int | None
+    client: DockerClient,
+    name: str,
+    count: int,
+    report: Report,
+    *,
+    sites: Sequence[str],
+    disk_bytes: int | None,
 ) -> Simulation:
     simulation = state.find(name)
+    check_count(len(simulation.devices) if simulation else 0, count)
+    image = images.ensure(client, "sim-device", report)
     if simulation is None:
-        objects.remove(client, name)  # what a simulation whose state is lost has left: its keys are gone too
+        if name in objects.names(client):
+            raise ThorError(
+                "sim_name_taken",
+                f"The engine has objects of a simulation {name!r}, but {layout.folder(name)} is not its state.",
+                f"Remove them with `thorctl sim down --name {name}`, or choose another --name.",
+            )
         subnet = objects.claim_network(client, name, addresses.host_routes())
         simulation = state.Simulation(name=name, subnet=subnet)
     simulation.devices = planned_devices(
         simulation.devices, count, subnet=simulation.subnet, sites=sites, disk_bytes=disk_bytes
     )
-    image = images.ensure(client, "sim-device", report)
     simulation.save()
     with timed(report, "network", f"{layout.network(name)} {simulation.subnet}"):
         objects.ensure_network(client, name, simulation.subnet)
