@@ -93,7 +93,7 @@ def _up(
         if name in objects.names(client):
             raise ThorError(
                 "sim_name_taken",
-                f"The engine has objects of a simulation {name!r}, but {layout.folder(name)} is not its state.",
+                f"The engine has a simulation {name!r}, but its state is not in {layout.folder(name)}.",
                 f"Remove them with `thorctl sim down --name {name}`, or choose another --name.",
             )
         subnet = objects.claim_network(client, name, addresses.host_routes())
