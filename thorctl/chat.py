@@ -93,8 +93,14 @@ async def generate(
     for event in stream.finish():
         _pass_on(engine.device, event, show)
     conversation.remember(prompt, stream.answer)
-    seconds = time.monotonic() - started
-    return Generation(stream.thinking, stream.answer, stream.usage, stream.finish_reason, seconds, first)
+    return Generation(
+        stream.thinking,
+        stream.answer,
+        stream.usage,
+        stream.finish_reason,
+        seconds=round(time.monotonic() - started, 3),
+        first_seconds=None if first is None else round(first, 3),
+    )
 
 
 def _pass_on(device: str, event: Event, show: Callable[[Event], None]) -> None:

@@ -76,7 +76,7 @@ def summary(generation: Generation) -> str:
     tokens = (generation.usage or {}).get("completion_tokens")
     words = f"{generation.seconds:.1f} s"
     if isinstance(tokens, int):
-        words = f"{tokens} tokens in {words} ({tokens / generation.seconds:.1f} tokens/s)"
+        words = f"{tokens} tokens in {words} ({tokens / max(generation.seconds, 0.001):.1f} tokens/s)"
     if generation.first_seconds is not None:
         words += f", first after {generation.first_seconds:.1f} s"
     if not generation.answer.strip():

@@ -7,6 +7,7 @@ import readline  # noqa: F401 - gives input() its line editing and, in memory on
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from thorctl.chat import Conversation, generate
 from thorctl.chat_screen import Screen, summary
@@ -27,7 +28,8 @@ HELP = """\
 def converse(context: Context, portal: BlockingPortal, engine: Engine, conversation: Conversation) -> None:
     """Asks and answers until the person leaves."""
     remark = context.messages
-    remark.print(f"{engine.device} serves {engine.model} ({engine.release}). /help lists the commands.")
+    head = f"{engine.device} serves {engine.model} ({engine.release}). /help lists the commands."
+    remark.print(head, markup=False, highlight=False)
     while True:
         try:
             line = input("> ").strip()
@@ -35,12 +37,12 @@ def converse(context: Context, portal: BlockingPortal, engine: Engine, conversat
             remark.print()
             return
         except KeyboardInterrupt:
-            remark.print("\n/quit or Ctrl-D leaves.", style="dim")
+            remark.print("\n/quit or Ctrl-D leaves.", style="dim", highlight=False)
             continue
         if line in {"/quit", "/exit"}:
             return
         if line.startswith("/"):
-            remark.print(obey(line, conversation), style="dim", markup=False)
+            remark.print(obey(line, conversation), style="dim", markup=False, highlight=False)
         elif line:
             _answer(context, portal, engine, conversation, line)
 
@@ -71,8 +73,8 @@ def _answer(
         context.messages.print("Stopped.", style="yellow")
     except ThorError as error:
         screen.close()
-        context.messages.print(f"error {error.code}  {error.message}", style="red", markup=False)
-        context.messages.print(f"  what to do: {error.remedy}", markup=False)
+        context.messages.print(Text(f"error {error.code}  {error.message}", style="red"))
+        context.messages.print(Text(f"  what to do: {error.remedy}"))
     else:
         screen.close()
         context.messages.print(summary(generation), style="dim", highlight=False)

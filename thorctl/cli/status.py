@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
@@ -93,7 +94,8 @@ def command(
     fleet = chosen_devices(context, devices)
     wanted, problems = wanted_releases(context.deploy, fleet)
     for problem in problems:
-        context.messages.print(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
+        words = Text(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
+        context.messages.print(words)
 
     def once() -> Result:
         return _status(fleet, wanted, problems, limit, connect_timeout)
