@@ -1,0 +1,116 @@
+"""Docker's answers to a pull: bytes while it goes on, the right error when it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.agent.device_double import make_context, make_release
+from thorctl.agent import image
+from thorctl.agent.docker_api import DockerApi, socket_from
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.pull_progress import PullProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Engine(DockerApi):
+    """Has no image until a pull's messages ended without an error."""
+
+    def __init__(self, messages: list[dict[str, Any]], *, delivers: bool = True) -> None:
+        super().__init__("/nowhere")
+        self.messages, self.delivers, self.pulled = messages, delivers, False
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        return {"RepoDigests": [reference]} if self.pulled and self.delivers else None
+
+    def pull(self, *_: Any) -> Iterator[dict[str, Any]]:
+        yield from self.messages
+        self.pulled = True
+
+
+PULL: list[dict[str, Any]] = [
+    {"status": "Pulling from thorctl/engine", "id": "sha256:aa"},
+    {"status": "Pulling fs layer", "progressDetail": {}, "id": "one"},
+    {"status": "Downloading", "progressDetail": {"current": 100, "total": 400}, "id": "one"},
+    {"status": "Downloading", "progressDetail": {"current": 600, "total": 600}, "id": "two"},
+    {"status": "Downloading", "progressDetail": {"current": 300, "total": 400}, "id": "one"},
+    {"status": "Verifying Checksum", "progressDetail": {}, "id": "one"},
+    {"status": "Extracting", "progressDetail": {"current": 9, "total": 400}, "id": "one"},
+    {"status": "Pull complete", "progressDetail": {}, "id": "one"},
+    {"status": "Already exists", "progressDetail": {}, "id": "three"},
+    {"status": "Digest: sha256:aa"},
+]
+
+
+def test_bytes_of_a_pull() -> None:
+    progress = PullProgress(900)
+    seen = []
+    for message in PULL:
+        progress.feed(message)
+        seen.append(progress.done_bytes)
+    assert seen == [0, 0, 100, 700, 900, 1000, 1000, 1000, 1000, 1000]
+    assert progress.total_bytes == 1000
+
+
+def test_pull(tmp_path: Path) -> None:
+    ctx = dataclasses.replace(make_context(tmp_path), docker=Engine(PULL))
+    assert image.ensure(ctx, make_release()) == 1000
+    assert image.ensure(ctx, make_release()) == 0
+
+
+# The words are those of Docker 20.10 (overlay2) and 29 (containerd store).
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("manifest for r/e@sha256:aa not found: manifest unknown: manifest unknown", "image_not_found"),
+        ("name unknown: repository name not known to registry", "image_not_found"),
+        ('failed to resolve reference "r/e@sha256:aa": r/e@sha256:aa: not found', "image_not_found"),
+        ("Get http://r:5000/v2/: dial tcp: lookup r: no such host", "image_pull_failed"),
+        ("Get http://r:5000/v2/: dial tcp 10.0.0.1:5000: connect: connection refused", "image_pull_failed"),
+        ("pull access denied for r/e, repository does not exist or may require login", "image_pull_failed"),
+        ("unexpected EOF", "image_pull_failed"),
+        ("write /var/lib/docker/tmp/x: no space left on device", "disk_too_small"),
+    ],
+)
+def test_a_pull_that_fails(tmp_path: Path, words: str, code: str) -> None:
+    ctx = dataclasses.replace(make_context(tmp_path), docker=Engine([*PULL[:3], {"error": words}]))
+    with pytest.raises(AgentError) as failed:
+        image.ensure(ctx, make_release())
+    assert failed.value.code == code
+    assert failed.value.details["docker"] == words
+
+
+def test_something_else_was_pulled(tmp_path: Path) -> None:
+    ctx = dataclasses.replace(make_context(tmp_path), docker=Engine(PULL, delivers=False))
+    with pytest.raises(AgentError) as failed:
+        image.ensure(ctx, make_release())
+    assert failed.value.code == "image_digest_mismatch"
+
+
+def test_no_docker(tmp_path: Path) -> None:
+    with pytest.raises(AgentError) as failed:
+        image.present(make_context(tmp_path), make_release())
+    assert failed.value.code == "docker_unavailable"
+    assert "systemctl status docker" in failed.value.remedy
+
+
+def test_the_socket(tmp_path: Path) -> None:
+    assert socket_from({"DOCKER_HOST": "unix:///x.sock"}, tmp_path) == "/x.sock"
+    assert socket_from({}, tmp_path) == str(tmp_path / "var/run/docker.sock")
+
+
+@pytest.mark.sim
+def test_a_real_engine_has_no_such_image(tmp_path: Path) -> None:
+    docker = DockerApi(socket_from(os.environ, Path("/")))
+    ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
+    assert ctx.docker.info()["DockerRootDir"]
+    assert not image.present(ctx, make_release())
+    with pytest.raises(AgentError) as failed:
+        image.ensure(ctx, make_release())
+    assert failed.value.code == "image_pull_failed"  # registry.test is nobody
