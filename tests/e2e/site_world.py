@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from docker.errors import NotFound
 
@@ -15,6 +17,8 @@ from tests.playbooks.playbook_run import PLAYBOOKS, playbook
 from thorctl.sim import layout, up
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.playbooks.playbook_run import PlaybookRun
     from tests.simulated import Simulated
 
@@ -53,6 +57,31 @@ class World:
     def engine_started_at(self) -> str:
         """When the engine's container was started."""
         return self.sim.run(self.device, "sudo docker inspect --format '{{.State.StartedAt}}' thor-engine")
+
+
+@contextmanager
+def ssh_cut_during(world: World, verb: str) -> Iterator[None]:
+    """Kills every SSH session of the device once ``verb`` is at work there."""
+    container = world.sim.container(world.device)
+    over = threading.Event()
+    cut = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            seen = cast("bytes", container.exec_run("cat /run/thor/progress.json").output)
+            if f'"verb": "{verb}"'.encode() in seen:
+                assert container.exec_run("pkill -f ^sshd:.*thor").exit_code == 0
+                cut.set()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    assert cut.is_set(), f"{verb} was never seen at work"
 
 
 def make_anew(sim: Simulated, device: str) -> None:
