@@ -246,7 +246,7 @@ def test_a_device_behind_a_jump_host(sshd: Sshd, device: Device, tmp_path: Path)
         args = f"-o ProxyJump={jump.user}@127.0.0.1:{jump.port}"
         behind = dataclasses.replace(device, known_hosts=known, ssh_args=args)
         assert run_verb([behind], "status")[0].ok
-        assert f"port {sshd.port}" in jump.log.read_text() or "127.0.0.1" in jump.log.read_text()
+        assert "Accepted publickey" in jump.log.read_text()
         strange = dataclasses.replace(device, ssh_args=args)
         assert error_of(run_verb([strange], "status")[0]).code == "host_key_unknown"
 

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich.console import Console
@@ -16,14 +16,16 @@ from rich.text import Text
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
-from thorctl.result import Exit, Result, exit_code_for
+from thorctl.result import Result, exit_code_for
 from thorctl.status import rows, verdict
 from thorctl.status_view import StatusView
 from thorctl.transport import run_verb
 from thorctl.wanted import wanted_releases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rich.console import RenderableType
 
     from thorctl.fleet import Device
     from thorctl.result import Problem
@@ -85,7 +87,7 @@ Examples:
 @pass_context
 def command(
     context: Context, devices: tuple[str, ...], watch: float | None, limit: int, connect_timeout: float
-) -> Result:
+) -> Result | None:
     """Show every device: release, state, engine, model, health. Changes nothing.
 
     Ends with how many devices serve the release that their profile, lock and class make here. Exit code 3
@@ -103,7 +105,8 @@ def command(
     if watch is None:
         with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …"):
             return once()
-    return _watch(context, once, watch)
+    _watch(context, once, watch)
+    return None
 
 
 def _status(
@@ -131,7 +134,7 @@ def _status(
     )
 
 
-def _watch(context: Context, once: Any, pause: float) -> Result:
+def _watch(context: Context, once: Callable[[], Result], pause: float) -> None:
     """Shows results until Ctrl-C; that is the way to end it, so it is a success."""
     try:
         if context.json or not sys.stdout.isatty():
@@ -140,10 +143,10 @@ def _watch(context: Context, once: Any, pause: float) -> Result:
                 time.sleep(pause)
         with Live(console=Console(), auto_refresh=False, screen=False) as live:
             while True:
-                live.update(once().view, refresh=True)
+                live.update(cast("RenderableType", once().view), refresh=True)
                 time.sleep(pause)
     except KeyboardInterrupt:
-        return Result("status", exit_code=Exit.SUCCESS)
+        return
 
 
 def _print(result: Result, context: Context) -> None:
