@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.agent.stateful_device import Device
+from thorctl.agent import ports, ready
+from thorctl.agent.files import Files
 from thorctl.agent.journal import ACTIVATING, COMMITTED, EMPTY, TRIAL
+from thorctl.agent.signals import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,3 +272,59 @@ def test_events_tell_who_did_what(device: Device) -> None:
         ("begin", "commit", "bob@desk", None),
         ("end", "commit", "bob@desk", "smoke_missing"),
     ]
+
+
+def test_a_foreign_process_on_the_port_changes_nothing(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+    before = device.paths.journal.read_bytes()
+    squatter = ports.Listener(4711, "nginx", is_engine=False)
+    monkeypatch.setattr(ports, "listener", lambda *_: squatter)
+    outcome = device.say("activate", new.id)
+    assert code(outcome) == ("port_in_use", 1)
+    assert "nginx (process 4711)" in str(outcome.error)
+    assert device.paths.journal.read_bytes() == before
+    assert device.systemd.running_release() == old.id
+    assert not device.systemd.timers
+    monkeypatch.setattr(ports, "listener", lambda *_: ports.Listener(1, "vllm", is_engine=True))
+    device.done("activate", new.id)
+
+
+def test_told_to_end_while_waiting_it_goes_back_first(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+
+    def interrupted(*_: object) -> float:
+        raise Interrupted("SIGTERM")
+
+    monkeypatch.setattr(ready, "wait", interrupted)
+    outcome = device.say("activate", new.id)
+    assert code(outcome)[1] == 1
+    assert (device.journal().state, device.journal().current) == (COMMITTED, old.id)
+    assert device.systemd.running_release() == old.id
+    assert not device.systemd.timers
+
+
+def test_a_full_disk_at_any_write_leaves_a_whole_release(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+    written: list[str] = []
+    write = Files.write
+
+    def full(self: Files, path: Path, content: bytes, mode: int = 0o644) -> None:
+        written.append(path.name)
+        if len(written) == refuse_at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, path, content, mode)
+
+    monkeypatch.setattr(Files, "write", full)
+    for refuse_at in range(1, 4):  # noqa: B007 - `full` reads it
+        written.clear()
+        outcome = device.say("activate", new.id)
+        assert outcome.error is not None
+        assert (device.journal().state, device.journal().current) == (COMMITTED, old.id)
+        assert device.systemd.running_release() == old.id
+    assert len(written) > 3
