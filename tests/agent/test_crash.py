@@ -12,17 +12,9 @@ from thorctl.agent import release_store
 from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from thorctl.agent.release_document import Release
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Iterator[Device]:
-    one = Device(tmp_path)
-    yield one
-    one.close()
 
 
 class Scene:

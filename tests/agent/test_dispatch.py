@@ -19,17 +19,9 @@ from thorctl.agent.outcome import AgentError
 from thorctl.agent.verbs import VERBS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LOGIN = "10.0.0.7 5022 10.0.0.9 22"
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Iterator[Device]:
-    one = Device(tmp_path)
-    yield one
-    one.close()
 
 
 def test_every_verb_can_be_loaded() -> None:

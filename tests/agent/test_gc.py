@@ -5,22 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.agent.stateful_device import Device, Images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    import pytest
 
     from thorctl.agent.release_document import Release
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Iterator[Device]:
-    one = Device(tmp_path)
-    yield one
-    one.close()
 
 
 def commit_one(device: Device, number: int) -> Release:
