@@ -1,0 +1,139 @@
+"""The plugins under the real Ansible, against this machine: nothing here changes it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ansible.errors import AnsibleLookupError
+
+from tests.playbooks.playbook_run import PLAYBOOKS, playbook
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tests.playbooks.playbook_run import PlaybookRun
+
+
+def load(kind: str, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PLAYBOOKS / "plugins" / kind / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Module:
+    """The part of AnsibleModule that thor_files needs."""
+
+    def __init__(self, check_mode: bool = False) -> None:
+        self.check_mode = check_mode
+
+    @staticmethod
+    def atomic_move(source: str, target: str) -> None:
+        Path(source).replace(target)
+
+
+def entry(path: Path, **more: Any) -> dict[str, Any]:
+    return {"path": str(path), "content": None, "base64": None, "create_only": False, "target": None} | more
+
+
+class TestFiles:
+    files = load("modules", "thor_files")
+
+    def test_a_file_is_written_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "f"
+        wanted = entry(path, content="a\n")
+        assert self.files.put_file(Module(), wanted) == {"before": "", "after": "a\n"}
+        assert path.read_text() == "a\n"
+        assert self.files.put_file(Module(), wanted) is None
+        assert [file.name for file in tmp_path.iterdir()] == ["f"]
+
+    def test_bytes_are_shown_by_their_size(self, tmp_path: Path) -> None:
+        diff = self.files.put_file(Module(), entry(tmp_path / "f", base64="/w=="))
+        assert diff == {"before": "", "after": "(1 bytes)\n"}
+        assert (tmp_path / "f").read_bytes() == b"\xff"
+
+    def test_create_only_leaves_what_is_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "secrets"
+        path.write_text("KEY=1\n")
+        assert self.files.put_file(Module(), entry(path, content="", create_only=True)) is None
+        assert path.read_text() == "KEY=1\n"
+
+    def test_a_link_is_turned(self, tmp_path: Path) -> None:
+        link = tmp_path / "wants" / "x.service"
+        assert self.files.put_link(Module(), entry(link, target="/a"))["after"] == "-> /a\n"
+        diff = self.files.put_link(Module(), entry(link, target="/b"))
+        assert diff == {"before": "-> /a\n", "after": "-> /b\n"}
+        assert str(link.readlink()) == "/b"
+        assert self.files.put_link(Module(), entry(link, target="/b")) is None
+
+    def test_check_mode_writes_nothing(self, tmp_path: Path) -> None:
+        module = Module(check_mode=True)
+        assert self.files.put_file(module, entry(tmp_path / "f", content="a"))
+        assert self.files.put_directory(module, entry(tmp_path / "d"))
+        assert self.files.put_link(module, entry(tmp_path / "l", target="/a"))
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestReleaseLookup:
+    lookup = load("lookup", "thor_release")
+
+    def test_an_unknown_profile_comes_with_its_remedy(self) -> None:
+        with pytest.raises(AnsibleLookupError) as caught:
+            self.lookup.LookupModule().run(["tiny-qwabel", "simulated-container"])
+        code, _, rest = caught.value.message.partition(": ")
+        assert code == "profile_unknown"
+        assert "tiny-qwable" in rest
+        assert " — " in rest
+
+    @pytest.mark.parametrize("terms", [[], ["tiny-qwable"], ["tiny-qwable", ""], ["tiny-qwable", None]])
+    def test_it_takes_two_names(self, terms: list[Any]) -> None:
+        with pytest.raises(AnsibleLookupError, match="thor_profile and thor_device_class"):
+            self.lookup.LookupModule().run(terms)
+
+
+def ask(tmp_path: Path, task: str, *options: str) -> PlaybookRun:
+    book = tmp_path / "book.yml"
+    book.write_text(
+        "- hosts: localhost\n  gather_facts: false\n  connection: local\n  tasks:\n"
+        f"    - thor_agent: {task}\n"
+    )
+    return playbook("-i", "localhost,", str(book), *options)
+
+
+def test_a_verb_that_only_looks_is_answered_by_an_agent_shipped_for_it(tmp_path: Path) -> None:
+    run = ask(tmp_path, "{verb: facts}")
+    assert run.exit_code == 0, run.text
+    assert run.total("changed") == 0
+    assert not Path("/opt/thor/agent.pyz").exists()
+
+
+def test_a_verb_that_changes_needs_the_installed_agent(tmp_path: Path) -> None:
+    run = ask(tmp_path, "{verb: commit}")
+    assert run.exit_code != 0
+    assert "agent_missing: There is no /opt/thor/agent.pyz on localhost." in run.text
+    assert "--tags thor_host" in run.text
+
+
+def test_check_mode_replaces_it_by_one_that_only_looks(tmp_path: Path) -> None:
+    run = ask(tmp_path, "{verb: commit}", "--check")
+    assert run.exit_code == 0, run.text
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("{verb: stagee}", "bad_call: The agent has no verb 'stagee'."),
+        ("{verb: stage}", "bad_call: stage needs a release."),
+        ("{verb: status, arguments: [--nonsense]}", "bad_call: "),
+        ("{verb: status, wait: 3}", "Invalid options for thor_agent: wait"),
+    ],
+)
+def test_a_wrong_call_fails(tmp_path: Path, task: str, said: str) -> None:
+    run = ask(tmp_path, task)
+    assert run.exit_code != 0
+    assert said in " ".join(run.text.split()), run.text
