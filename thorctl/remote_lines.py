@@ -40,6 +40,8 @@ async def stream_lines(
                     show(line.rstrip("\n"))
             stderr = await process.stderr.read(STDERR_CHARACTERS)
             await process.wait_closed()
+        except BrokenPipeError:  # our own stdout, not the connection
+            raise
         except (asyncssh.Error, OSError) as error:
             raise ThorError(
                 "device_unreachable",

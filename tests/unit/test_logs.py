@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +18,6 @@ from thorctl.result import Exit, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ENGINE = "journalctl --unit=thor-engine.service --no-pager --output=short-iso"
 AGENT = "journalctl --unit=thor-recover.service --unit=thor-trial-*.service --unit=thor-activating-*.service"
@@ -96,3 +98,12 @@ def test_what_does_not_go_together(logs: Callable[..., Result | None], words: tu
     result = logs(*words)
     assert result is not None
     assert result.exit_code == Exit.USAGE
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(sshd: Sshd, tmp_path: Path) -> None:
+    sshd.behave(says("line\n" * 200_000))
+    inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01")
+    thorctl = Path(sys.executable).with_name("thorctl")
+    line = f"set -o pipefail; {thorctl} -i {inventory} logs thor-01 -n 200000 | head -1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("line\n", "", 0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +11,7 @@ import click
 from thorctl.chat_screen import printable
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
+from thorctl.cli.output import stop_writing
 from thorctl.journal_command import log_command
 from thorctl.remote_lines import stream_lines
 from thorctl.result import Result
@@ -63,7 +62,7 @@ def command(
         if not follow:
             raise
     except BrokenPipeError:  # `thorctl logs … | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()
     return None
 
 
