@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from thorctl import __version__
 from thorctl.cli.context import Context, find_project
@@ -114,10 +115,10 @@ def show(result: Result, as_json: bool) -> None:
     messages = Console(stderr=True, highlight=False)
     for problem in result.errors:
         where = f"{problem.device}: " if problem.device else ""
-        messages.print(f"[bold red]error[/] [dim]{problem.code}[/]  {where}", end="")
-        messages.print(problem.message, markup=False)
-        messages.print("  what to do: ", style="bold", end="")
-        messages.print(problem.remedy, markup=False)
+        messages.print(
+            Text.assemble(("error ", "bold red"), (problem.code, "dim"), "  ", where, problem.message)
+        )
+        messages.print(Text.assemble(("  what to do: ", "bold"), problem.remedy))
 
 
 def usage_result(error: click.ClickException, command: str) -> Result:
