@@ -79,7 +79,8 @@ def test_an_image_holds_nothing_of_the_host(client: DockerClient, image: images.
         "http://deb.debian.org/debian-security",
     }
     variables = {
-        entry.partition("=")[0].lower() for entry in client.images.get(image.name).attrs["Config"]["Env"]
+        entry.partition("=")[0].lower()
+        for entry in client.images.get(image.name).attrs["Config"]["Env"] or []
     }
     assert not {name for name in variables if "proxy" in name or name.startswith(("pip_", "ssl_"))}
 
