@@ -124,8 +124,15 @@ def test_smoke_names_the_check_and_the_text() -> None:
         "failed_checks": [{"check": "repetition", "detail": "'ba' 40 times"}],
     }
     text = failed("smoke", "smoke_failed", 1, data={"generations": [generation]})
-    assert "capital: repetition: 'ba' 40 times — the model said 'ba ba ba'" in text
+    assert "  capital: repetition: 'ba' 40 times — it said 'ba ba ba'" in text.splitlines()
     assert generation_line(generation).startswith("FAILED capital")
+
+
+def test_a_smoke_without_an_answer_shows_the_thinking() -> None:
+    checks = [{"check": "not_empty", "detail": "the answer is empty"}, {"check": "finished", "detail": "cut"}]
+    generation = {"prompt_name": "sum", "answer": "", "thinking": "ba ba", "failed_checks": checks}
+    text = failed("smoke", "smoke_failed", 1, data={"generations": [generation, {"failed_checks": []}]})
+    assert text.splitlines()[1:] == ["  sum: not_empty, finished: the answer is empty — it said 'ba ba'"]
 
 
 def test_where_the_device_stands_after_a_failed_smoke() -> None:

@@ -52,13 +52,15 @@ def preflight_lines(data: dict[str, Any]) -> list[str]:
 
 
 def smoke_lines(data: dict[str, Any]) -> list[str]:
-    """One line per failed check of a smoke, with the text it judged."""
-    return [
-        f"  {generation['prompt_name']}: {failed['check']}: {failed['detail']}"
-        f" — the model said {shorten(generation['answer'].strip())!r}"
-        for generation in data.get("generations") or []
-        for failed in generation.get("failed_checks") or []
-    ]
+    """One line per generation that failed: its checks, why the first did, and the text that was judged."""
+    lines = []
+    for generation in data.get("generations") or []:
+        failed = generation.get("failed_checks") or []
+        if failed:
+            checks = ", ".join(one["check"] for one in failed)
+            text = shorten((generation["answer"] or generation.get("thinking") or "").strip())
+            lines.append(f"  {generation['prompt_name']}: {checks}: {failed[0]['detail']} — it said {text!r}")
+    return lines
 
 
 def generation_line(generation: dict[str, Any]) -> str:
