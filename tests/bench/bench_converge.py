@@ -2,8 +2,9 @@
 
     python -m tests.bench.bench_converge [-i INVENTORY] [other options of ansible-playbook]
 
-Without ``-i`` it is the demo's device. Shows the runs on stderr and prints one JSON object. The first run is a cold one only if the device was bare:
-``changed`` tells. Exits 1 if a run fails or the second changes anything; how long is long is for the reader.
+Without ``-i``: the demo. Shows the runs on stderr and prints one JSON object. The first run is a cold one
+only if the device was bare: ``changed`` tells. Exits 1 if a run fails or the second changes anything; how
+long is long is for the reader.
 """
 
 from __future__ import annotations
