@@ -78,7 +78,8 @@ def _prepare(
         netrc = Path.home() / ".netrc"  # credentials of a private index; this container is never committed
         container.put({".netrc": netrc.read_bytes()} if netrc.is_file() else {}, "/root")
         container.run([f"{SCRATCH}/prepare", OUT], environment(pip, has_bundle=bundle is not None))
-        listed = container.container.exec_run(["ls", OUT]).output.decode().split()
+        # bytes: the other type in its signature is that of a stream, which was not asked for
+        listed = bytes(container.container.exec_run(["ls", OUT]).output).decode().split()  # type: ignore[arg-type]
     if not listed:
         raise ThorError(
             "image_build_failed", f"images/{kind}/prepare wrote no layer", f"mend images/{kind}/prepare"
