@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 THORCTL = Path(sys.executable).parent / "thorctl"
 PROFILE = "tiny-qwable"
 BROKEN = "tiny-qwable-broken"
+DEVICE = "thor-02"  # thor-01 stays bare
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,17 @@ class World:
         """Data of the agent's status."""
         data: dict[str, Any] = self.agent("status")["data"]
         return data
+
+    def thorctl(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """``thorctl WORDS`` as an operator of this project says it, output captured."""
+        inventory = str(self.sim.simulation.inventory)
+        return subprocess.run(
+            [str(THORCTL), "--project", str(self.project), "-i", inventory, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            input=stdin,
+        )
 
     def engine_started_at(self) -> str:
         """When the engine's container was started."""
@@ -99,10 +112,8 @@ def make_project(folder: Path, broken_checkpoint: str) -> Path:
     """A copy of deploy/ with the demo's profile and one for the checkpoint that babbles, both locked."""
     deploy = folder / "deploy"
     profiles = deploy / "profiles"
-    for part in ("device_classes", "profiles"):
-        (deploy / part).mkdir(parents=True)
-        for file in (PLAYBOOKS.parent / "deploy" / part).glob("*.yml"):
-            (deploy / part / file.name).write_bytes(file.read_bytes())
+    for part in ("device_classes", "profiles", "templates"):
+        shutil.copytree(PLAYBOOKS.parent / "deploy" / part, deploy / part)
     good = (profiles / f"{PROFILE}.yml").read_text(encoding="utf-8")
     bad = good.replace(f"name: {PROFILE}\n", f"name: {BROKEN}\n").replace(
         "repository: thorctl/tiny-qwable\n", f"repository: {broken_checkpoint}\n"

@@ -6,53 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.site_world import BROKEN, World, make_anew, make_project, ssh_cut_during
+from tests.e2e.site_world import BROKEN, DEVICE, ssh_cut_during
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from tests.e2e.site_world import World
     from tests.playbooks.playbook_run import PlaybookRun
-    from tests.simulated import Simulated
 
 pytestmark = [pytest.mark.sim, pytest.mark.vllm]
-
-DEVICE = "thor-02"
-# Everything that site.yml makes, outside of Docker.
-PLACES = "/opt/thor /etc/thor /etc/tmpfiles.d/thor.conf /usr/local/bin/thor-agent /var/lib/thor/*"
-TRACES = f"find {PLACES} 2>/dev/null; true"
-
-
-@pytest.fixture(scope="module")
-def world(
-    sim: Simulated, broken_checkpoint: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    """A bare device; made anew afterwards, as every test finds it."""
-    make_anew(sim, DEVICE)
-    yield World(sim, DEVICE, make_project(tmp_path_factory.mktemp("project"), broken_checkpoint))
-    make_anew(sim, DEVICE)
-
-
-@pytest.fixture(scope="module")
-def rehearsed(world: World) -> PlaybookRun:
-    """Check mode on the bare device."""
-    return world.playbook("site", "--check", "--diff")
-
-
-@pytest.fixture(scope="module")
-def provisioned(world: World, rehearsed: PlaybookRun) -> PlaybookRun:
-    """The first run, on a device that only check mode has touched."""
-    assert rehearsed.exit_code == 0, rehearsed.text
-    assert world.sim.run(DEVICE, TRACES) == "", "check mode left something behind"
-    return world.playbook("site")
-
-
-@pytest.fixture
-def committed(world: World, provisioned: PlaybookRun) -> str:
-    """The id of the release that the device has committed."""
-    assert provisioned.exit_code == 0, provisioned.text
-    status = world.status()
-    assert status["state"] == "committed"
-    return str(status["release"])
 
 
 def test_check_mode_says_all_that_would_change_on_a_bare_device(rehearsed: PlaybookRun) -> None:
@@ -163,7 +123,8 @@ def test_a_model_that_babbles_is_left_for_the_release_before(world: World, commi
     assert run.total("failed") == 1, run.text
     assert "smoke_failed: " in run.text
     assert " — it said " in run.text
-    assert f"{DEVICE} went back: it is committed and serves {committed}" in run.text
+    assert f"{DEVICE} went back: it is committed and serves {committed}, which passes its smoke." in run.text
     status = world.status()
     assert (status["state"], status["release"]) == ("committed", committed)
     assert status["engine"]["ready"] is True
+    assert (status["last_smoke"]["release"], status["last_smoke"]["passed"]) == (committed, True)

@@ -138,10 +138,15 @@ def test_a_smoke_without_an_answer_shows_the_thinking() -> None:
 def test_where_the_device_stands_after_a_failed_smoke() -> None:
     status = {"state": "trial", "release": "new-1"}
     back = {"agent": {"ok": True, "data": {"state": "committed", "release": "old-1"}}}
-    assert standing("t", status, back) == "t went back: it is committed and serves old-1"
-    assert standing("t", status, {"skipped": True}) == "t is trial and serves new-1"
-    assert "could not be brought back: x" in standing("t", status, {"failed": True, "msg": "x"})
-    assert "could not be brought back" in standing("t", status, {"agent": {"ok": None, "data": {}}})
+    none = {"skipped": True}
+    assert standing("t", status, back, none) == "t went back: it is committed and serves old-1"
+    good = standing("t", status, back, {"agent": {"ok": True}})
+    assert good == "t went back: it is committed and serves old-1, which passes its smoke."
+    assert "FAILS ITS SMOKE TOO: x" in standing("t", status, back, {"agent": {"ok": False}, "msg": "x"})
+    assert "FAILS ITS SMOKE TOO" in standing("t", status, back, {"failed": True})
+    assert standing("t", status, none, none) == "t is trial and serves new-1"
+    assert "could not be brought back: x" in standing("t", status, {"failed": True, "msg": "x"}, none)
+    assert "could not be brought back" in standing("t", status, {"agent": {"ok": None, "data": {}}}, none)
 
 
 def test_progress_leaves_out_what_is_not_known() -> None:

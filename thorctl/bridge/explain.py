@@ -79,13 +79,14 @@ def shorten(text: str) -> str:
     return text if len(text) <= TEXT_CHARACTERS else text[:TEXT_CHARACTERS] + "…"
 
 
-def standing(device: str, status: dict[str, Any], rollback: dict[str, Any]) -> str:
+def standing(device: str, status: dict[str, Any], rollback: dict[str, Any], after: dict[str, Any]) -> str:
     """Where a device stands after a smoke that failed.
 
     Args:
         device: its name.
         status: data of the agent's ``status`` from before the rollback.
         rollback: the rollback task's result; skipped where the device was not on trial.
+        after: result of the smoke of what it went back to; skipped where that is nothing.
     """
     if rollback.get("skipped"):
         return f"{device} is {status.get('state')} and serves {status.get('release') or 'nothing'}"
@@ -93,4 +94,9 @@ def standing(device: str, status: dict[str, Any], rollback: dict[str, Any]) -> s
     if agent.get("ok") is not True:
         return f"{device} could not be brought back: {rollback.get('msg')}"
     data = agent["data"]
-    return f"{device} went back: it is {data['state']} and serves {data['release'] or 'nothing'}"
+    back = f"{device} went back: it is {data['state']} and serves {data['release'] or 'nothing'}"
+    if after.get("skipped"):
+        return back
+    if (after.get("agent") or {}).get("ok") is True:
+        return f"{back}, which passes its smoke."
+    return f"{back}, BUT THAT FAILS ITS SMOKE TOO: {after.get('msg')}"
