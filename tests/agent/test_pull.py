@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +12,13 @@ from thorctl.agent import image
 from thorctl.agent.docker_api import DockerApi, socket_from
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.pull_progress import PullProgress
+from thorctl.sim import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from docker import DockerClient
 
 
 class Engine(DockerApi):
@@ -106,8 +108,9 @@ def test_the_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.sim
-def test_a_real_engine_has_no_such_image(tmp_path: Path) -> None:
-    docker = DockerApi(socket_from(os.environ, Path("/")))
+def test_a_real_engine_has_no_such_image(docker_client: DockerClient, tmp_path: Path) -> None:
+    assert docker_client.ping()
+    docker = DockerApi(socket_from({"DOCKER_HOST": engine.find()}, tmp_path))
     ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
     assert ctx.docker.info()["DockerRootDir"]
     assert not image.present(ctx, make_release())

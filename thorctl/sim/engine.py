@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 OWN_SOCKET = "unix:///run/thorctl/docker.sock"
-REQUEST_TIMEOUT_SECONDS = (
-    900  # a commit or a push of a layer of a few hundred MB answers only when it is done
-)
+REQUEST_TIMEOUT_SECONDS = 900  # a commit or push of a layer of a few hundred MB answers only when it is done
 PING_TIMEOUT_SECONDS = 10  # as scripts/engine
 
 
@@ -38,15 +36,24 @@ def connect(environment: Mapping[str, str] | None = None) -> DockerClient:
     Raises:
         ThorError: ``docker_unavailable`` where none does.
     """
+    return docker.DockerClient(base_url=find(environment), timeout=REQUEST_TIMEOUT_SECONDS)
+
+
+def find(environment: Mapping[str, str] | None = None) -> str:
+    """Address of the first engine that answers, such as ``unix:///var/run/docker.sock``.
+
+    Raises:
+        ThorError: ``docker_unavailable`` where none does.
+    """
     tried = []
     for address in candidates(os.environ if environment is None else environment):
         tried.append(address)
         if _answers(address):
-            return docker.DockerClient(base_url=address, timeout=REQUEST_TIMEOUT_SECONDS)
+            return address
     raise ThorError(
         "docker_unavailable",
-        f"no Docker engine answers at {', '.join(tried)}",
-        "start one with: scripts/engine start",
+        f"No Docker engine answers at {', '.join(tried)}",
+        "Start one: `scripts/engine start`.",
     )
 
 
