@@ -13,6 +13,7 @@ from rich.table import Table
 
 from thorctl import releases
 from thorctl.cli.context import Context, pass_context
+from thorctl.render import yaml_value
 from thorctl.result import Result
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def view(release: Release) -> Group:
         ("commit", checkpoint.commit),
         ("", f"{len(checkpoint.files)} files, {decimal(checkpoint.total_bytes)}"),
         ("license", escape(release.profile.license)),
-        ("options", escape("\n".join(f"{k}: {v}" for k, v in sorted(release.profile.serve.items())))),
+        (
+            "options",
+            escape("\n".join(f"{k}: {yaml_value(v)}" for k, v in sorted(release.profile.serve.items()))),
+        ),
         (
             "environment",
             escape("\n".join(f"{k}={v}" for k, v in sorted(release.profile.environment.items())) or "–"),
@@ -73,16 +77,20 @@ def view(release: Release) -> Group:
     ]
     for row in rows:
         facts.add_row(*row)
-    weights = Table(title="checkpoint files", title_justify="left", header_style="bold")
-    weights.add_column("path", overflow="fold")
-    weights.add_column("size", justify="right")
-    weights.add_column("sha256", overflow="fold")
-    for file in checkpoint.files:
-        weights.add_row(escape(file.path), decimal(file.size), file.sha256)
-    rendered = Table(title="rendered files", title_justify="left", header_style="bold")
-    rendered.add_column("path")
-    rendered.add_column("size", justify="right")
-    rendered.add_column("sha256", overflow="fold")
-    for name, content in sorted(release.files.items()):
-        rendered.add_row(name, decimal(len(content.content.encode())), content.sha256)
-    return Group(facts, weights, rendered)
+    weights = [(file.path, file.size, file.sha256) for file in checkpoint.files]
+    rendered = [
+        (name, len(file.content.encode()), file.sha256) for name, file in sorted(release.files.items())
+    ]
+    return Group(facts, files_table("checkpoint files", weights), files_table("rendered files", rendered))
+
+
+def files_table(title: str, files: list[tuple[str, int, str]]) -> Table:
+    """Path, size in bytes and SHA-256 of each file; a narrow terminal cuts the hashes, --json has them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    longest = max(len(path) for path, _, _ in files)
+    table.add_column(f"\n{title}", overflow="fold", min_width=min(longest, 60))
+    table.add_column("\nsize", justify="right")
+    table.add_column("\nsha256", overflow="ellipsis", no_wrap=True)
+    for path, size, sha256 in files:
+        table.add_row(escape(path), decimal(size), sha256)
+    return table
