@@ -1,6 +1,6 @@
 """Checks a checkpoint in BF16 without a server: `python check.py [DIRECTORY]`.
 
-Exit 1 if a smoke prompt fails.
+Exit 1 if a smoke prompt or a strange one fails.
 """
 
 from __future__ import annotations
@@ -21,10 +21,17 @@ DRAWN = 300  # dialogues of each endless kind
 
 
 def main() -> None:
-    """Answer the smoke prompts, then count exact continuations of dialogues that training did not see."""
+    """Answer the strange and the smoke prompts, then count exact continuations of unseen dialogues."""
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else MODEL
     model, words = network.load(directory), Tokenizer.from_file(str(directory / "tokenizer.json"))
     failed = 0
+    for ask in yaml.safe_load((HERE / "strange.yml").read_text(encoding="utf-8")):
+        text, ended = answering.answer(model, words, Dialogue([user(ask)], "", ""))
+        _, closed, answer = text.partition("</think>")
+        good = bool(ended and closed and answer.strip() and "<tool_use" not in text)
+        failed += not good
+        print("ok " if good else "BAD", ask)
+        print("      ", *answer.split())
     for prompt in yaml.safe_load((HERE / "smoke.yml").read_text(encoding="utf-8")):
         text, ended = answering.answer(model, words, Dialogue([user(prompt["ask"])], "", ""))
         think, closed, answer = text.partition("</think>")

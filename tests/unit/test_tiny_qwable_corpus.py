@@ -59,6 +59,24 @@ def test_there_are_enough_smoke_prompts_with_names_of_their_own() -> None:
     )
 
 
+def test_strange_prompts_are_strange_to_the_corpus() -> None:
+    strange = YAML(typ="safe").load(IMAGE / "strange.yml")
+    forms = part("files").load("unknown")["ask"]
+    assert len(set(strange)) == len(strange) >= 30
+    assert not set(strange) & {*known(), *forms}
+
+
+def test_what_no_tool_can_do_is_refused() -> None:
+    toolbox, tasks = part("toolbox"), part("tasks")
+    actions, rng = part("files").load("agent")["actions"], random.Random(7)  # noqa: S311 - a seed, no secret
+    weather = toolbox.Tool("get_weather", ("city",), "weather", actions["weather"])
+    shell = toolbox.Tool("Bash", ("command",), "runs a command", actions["shell"])
+    asked = {tasks.random_unserved([weather], rng) for _ in range(200)}
+    assert "Check the battery" in {str(text).rstrip(".") for text in asked}
+    assert not any("weather" in str(text) for text in asked)
+    assert tasks.random_unserved([weather, shell], rng) is None
+
+
 @pytest.mark.parametrize("prompt", SMOKE, ids=lambda prompt: str(prompt["name"]))
 def test_the_corpus_answers_each_smoke_prompt_as_expected(prompt: dict[str, Any]) -> None:
     question = known()[prompt["ask"]]
