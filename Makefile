@@ -9,7 +9,7 @@ help: ## This list
 
 .PHONY: demo
 demo: ## A simulated Jetson Thor, provisioned and serving (DEVICES=n for more than one)
-	@scripts/demo up
+	@DEVICES=$(or $(DEVICES),1) scripts/demo up
 
 .PHONY: demo-down
 demo-down: ## Remove all that the demo made
