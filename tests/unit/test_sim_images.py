@@ -30,13 +30,13 @@ UBUNTU = "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu/\nSuites: noble\n"
     ("sources", "main", "security"),
     [
         (DEB822, "http://mirror.example/debian", "http://mirror.example/debian-security"),
-        (ONE_LINE, "https://m.example/debian", host_apt.DEFAULT_SECURITY_MIRROR),
-        (UBUNTU, host_apt.DEFAULT_MIRROR, host_apt.DEFAULT_SECURITY_MIRROR),
-        ("", host_apt.DEFAULT_MIRROR, host_apt.DEFAULT_SECURITY_MIRROR),
+        (ONE_LINE, "https://m.example/debian", None),
+        (UBUNTU, None, None),
+        ("", None, None),
     ],
     ids=["deb822", "one line", "ubuntu", "no apt"],
 )
-def test_mirrors(sources: str, main: str, security: str) -> None:
+def test_mirrors(sources: str, main: str | None, security: str | None) -> None:
     assert host_apt.mirrors(sources, {}) == host_apt.Mirrors(main, security)
 
 
@@ -46,7 +46,9 @@ def test_a_chosen_mirror_wins() -> None:
 
 
 def test_sources_are_debian_12_whatever_the_host_is() -> None:
-    for line in host_apt.mirrors(DEB822, {}).sources():
+    lines = host_apt.mirrors(DEB822, {}).sources()
+    assert len(lines) == 3
+    for line in lines:
         assert " bookworm" in line
         assert "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg" in line
 
@@ -70,14 +72,17 @@ def test_apt_options_that_reach_the_mirror_are_passed_on() -> None:
 
 
 def test_mmdebstrap_leaves_nothing_of_the_host_behind() -> None:
-    words = image_base.command("out.tar", ["python3"], ["deb http://near.example/debian bookworm main"], [])
-    written = [
-        word for word in words if "sources.list" in word and word.startswith("--customize-hook=printf")
-    ]
-    assert len(written) == 1
-    assert host_apt.DEFAULT_MIRROR in written[0]
-    assert "near.example" not in written[0]
+    near = "deb http://near.example/debian bookworm main"
+    words = image_base.command("out.tar", ["python3"], [near], [])
+    assert words[-1] == near
+    assert '--customize-hook=: > "$1"/etc/apt/sources.list' in words
     assert any("99mmdebstrap" in word for word in words if word.startswith("--customize-hook=rm"))
+
+
+def test_without_a_mirror_mmdebstrap_takes_its_own_and_the_image_keeps_it() -> None:
+    words = image_base.command("out.tar", ["python3"], [], [])
+    assert words[-2:] == ["bookworm", "out.tar"]
+    assert not [word for word in words if '> "$1"/etc/apt/sources.list' in word]
 
 
 def test_pip_settings_come_from_files_then_variables(tmp_path: Path) -> None:

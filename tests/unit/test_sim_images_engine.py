@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.test_hub_tree import BIG_BYTES, REPOSITORY, free_port, served, visible
-from thorctl.sim import engine, hub_tree, images
+from thorctl.sim import engine, host_apt, hub_tree, images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +74,9 @@ def test_an_image_holds_nothing_of_the_host(client: DockerClient, image: images.
     assert "Acquire::http" not in settings
     assert "Check-Valid-Until" not in settings
     sources = output(client, image, "sh", "-c", "cat /etc/apt/sources.list; ls /etc/apt/sources.list.d")
-    assert set(re.findall(r"https?://\S+", sources)) == {
-        "http://deb.debian.org/debian",
-        "http://deb.debian.org/debian-security",
-    }
+    # Where the host names no mirror (Ubuntu), mmdebstrap chose one, which the images on top need too.
+    ours = host_apt.mirrors(host_apt.read_sources()).main is None
+    assert bool(re.findall(r"https?://\S+", sources)) == ours
     variables = {
         entry.partition("=")[0].lower()
         for entry in client.images.get(image.name).attrs["Config"]["Env"] or []

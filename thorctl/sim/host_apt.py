@@ -9,8 +9,6 @@ from pathlib import Path
 
 SUITE = "bookworm"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
-DEFAULT_SECURITY_MIRROR = "http://deb.debian.org/debian-security"
 MIRROR_VARIABLE = "THORCTL_DEBIAN_MIRROR"  # both are for hosts whose sources name no Debian mirror
 SECURITY_MIRROR_VARIABLE = "THORCTL_DEBIAN_SECURITY_MIRROR"
 
@@ -23,26 +21,26 @@ _PASSED_ON = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Mirrors:
-    """Base addresses of the Debian archive and of its security archive."""
+    """Base addresses of the Debian archive and of its security archive; None: not known here."""
 
-    main: str
-    security: str
+    main: str | None
+    security: str | None
 
     def sources(self, keyring: str = KEYRING) -> list[str]:
-        """One-line apt sources for Debian 12."""
+        """One-line apt sources for Debian 12; none without an archive: then mmdebstrap takes its own."""
+        if self.main is None:
+            return []
         signed = f"[signed-by={keyring}]"
+        security = [f"deb {signed} {self.security} {SUITE}-security main"] if self.security else []
         return [
             f"deb {signed} {self.main} {SUITE} main",
             f"deb {signed} {self.main} {SUITE}-updates main",
-            f"deb {signed} {self.security} {SUITE}-security main",
+            *security,
         ]
 
 
-DEFAULT_MIRRORS = Mirrors(DEFAULT_MIRROR, DEFAULT_SECURITY_MIRROR)
-
-
 def mirrors(sources: str, environment: dict[str, str] | None = None) -> Mirrors:
-    """The Debian mirrors that apt sources (either format) name, else the default ones.
+    """The Debian mirrors that apt sources (either format) name.
 
     An Ubuntu host names none: its archive has another path.
     """
@@ -51,9 +49,8 @@ def mirrors(sources: str, environment: dict[str, str] | None = None) -> Mirrors:
     main = re.search(r"\bhttps?://\S+?/debian/?(?=\s|$)", active, re.MULTILINE)
     security = re.search(r"\bhttps?://\S+?/debian-security/?(?=\s|$)", active, re.MULTILINE)
     return Mirrors(
-        chosen.get(MIRROR_VARIABLE) or (main[0].rstrip("/") if main else DEFAULT_MIRROR),
-        chosen.get(SECURITY_MIRROR_VARIABLE)
-        or (security[0].rstrip("/") if security else DEFAULT_SECURITY_MIRROR),
+        chosen.get(MIRROR_VARIABLE) or (main[0].rstrip("/") if main else None),
+        chosen.get(SECURITY_MIRROR_VARIABLE) or (security[0].rstrip("/") if security else None),
     )
 
 

@@ -24,8 +24,11 @@ _LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/u
 
 
 def command(out: str, packages: list[str], sources: list[str], apt_options: list[str]) -> list[str]:
-    """The mmdebstrap call that writes ``out`` (a tar file); the host's apt settings do not stay in it."""
-    default_sources = "\\n".join(host_apt.DEFAULT_MIRRORS.sources())
+    """The mmdebstrap call that writes ``out`` (a tar file); the host's apt settings do not stay in it.
+
+    Without ``sources`` mmdebstrap takes Debian's own and leaves those in the image, for the images on top.
+    """
+    forget = ['--customize-hook=: > "$1"/etc/apt/sources.list'] if sources else []
     return [
         "mmdebstrap",
         "--variant=minbase",
@@ -34,7 +37,7 @@ def command(out: str, packages: list[str], sources: list[str], apt_options: list
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap',
-        f'--customize-hook=printf "{default_sources}\\n" > "$1"/etc/apt/sources.list',
+        *forget,
         '--customize-hook=rm -rf "$1"/etc/apt/sources.list.d/* "$1"/var/log/* "$1"/var/cache/*',
         '--customize-hook=rm -f "$1"/etc/machine-id "$1"/etc/hostname "$1"/etc/resolv.conf',
         host_apt.SUITE,

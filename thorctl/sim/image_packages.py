@@ -22,13 +22,14 @@ def host_files() -> dict[str, bytes]:
     lines = [
         *host_apt.options(dump),
         'APT::Install-Recommends "false";',
-        f'Dir::Etc::sourcelist "{SCRATCH}/sources.list";',
         'Dir::Etc::sourceparts "/dev/null";',
     ]
+    sources = host_apt.mirrors(host_apt.read_sources()).sources()
+    if sources:  # else those that mmdebstrap left in the base image
+        lines.append(f'Dir::Etc::sourcelist "{SCRATCH}/sources.list";')
     bundle = host_network.ca_bundle()
     if bundle is not None:
         lines.append(f'Acquire::https::CaInfo "{SCRATCH}/ca.crt";')
-    sources = host_apt.mirrors(host_apt.read_sources()).sources()
     files = {
         "apt.conf": "\n".join(lines).encode() + b"\n",
         "sources.list": "\n".join(sources).encode() + b"\n",
