@@ -31,9 +31,6 @@ test: lint ## Lint and all tests; what CI runs
 unit: bootstrap ## The tests that need no simulated device
 	@$(BIN)/python -m pytest -m "not sim"
 
-.PHONY: test-all
-test-all: test ## All of it, also what is too long for CI
-
 .PHONY: bench-converge
 bench-converge: bootstrap ## Time of a first and of a second site.yml, and their ratio
 	@$(BIN)/python -m tests.bench.bench_converge

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from thorctl import schema
-from thorctl.errors import ThorError
 from thorctl.serve_options import check_environment
 
 if TYPE_CHECKING:
@@ -80,11 +79,10 @@ class Reserve(schema.Model):
     disk_bytes: int = Field(ge=0, description="On each filesystem that staging writes to.")
 
 
-class DeviceClass(schema.Model):
+class DeviceClass(schema.NamedModel):
     """What a device must be and offer."""
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
-    name: schema.Name = Field(description="The file's name without .yml.")
     description: str = Field(min_length=1, description="One sentence.")
     architectures: tuple[Literal["x86_64", "aarch64"], ...] = Field(
         min_length=1, description="As `uname -m`."
@@ -120,28 +118,13 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def names(deploy: Path) -> list[str]:
     """Names of all device classes of a project, sorted."""
-    return sorted(path.stem for path in (deploy / "device_classes").glob("*.yml"))
+    return schema.names(deploy / "device_classes")
 
 
 def load(deploy: Path, name: str) -> DeviceClass:
     """Reads ``deploy/device_classes/<name>.yml``.
 
     Raises:
-        ThorError: ``device_class_unknown``, ``device_class_invalid``, ``yaml_malformed``.
+        ThorError: ``device_class_unknown`` (lists them), ``device_class_invalid``, ``yaml_malformed``.
     """
-    known = names(deploy)
-    if name not in known:
-        raise ThorError(
-            "device_class_unknown",
-            f"There is no device class {name!r}.",
-            f"Device classes: {', '.join(known) or 'none yet'}, in {deploy / 'device_classes'}.",
-        )
-    path = deploy / "device_classes" / f"{name}.yml"
-    device_class = schema.load(path, DeviceClass, "device_class_invalid")
-    if device_class.name != name:
-        raise ThorError(
-            "device_class_invalid",
-            f"{path}: the file is called {name!r} but says name: {device_class.name}.",
-            f"Write `name: {name}`, or rename the file.",
-        )
-    return device_class
+    return schema.load_named(deploy / "device_classes", name, DeviceClass, "device class")

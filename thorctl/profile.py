@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from thorctl import schema
-from thorctl.errors import ThorError
 from thorctl.image_reference import ImageReference
 from thorctl.serve_options import check_environment, check_options
 
@@ -102,11 +101,10 @@ class Smoke(schema.Model):
         return value
 
 
-class Profile(schema.Model):
+class Profile(schema.NamedModel):
     """What to serve and how."""
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
-    name: schema.Name = Field(description="The file's name without .yml.")
     description: str = Field(min_length=1, description="One sentence.")
     device_classes: tuple[schema.Name, ...] = Field(
         min_length=1, description="Classes this profile is made for."
@@ -155,7 +153,7 @@ class Profile(schema.Model):
 
 def names(deploy: Path) -> list[str]:
     """Names of all profiles of a project, sorted."""
-    return sorted(path.stem for path in (deploy / "profiles").glob("*.yml"))
+    return schema.names(deploy / "profiles")
 
 
 def load(deploy: Path, name: str) -> Profile:
@@ -164,21 +162,4 @@ def load(deploy: Path, name: str) -> Profile:
     Raises:
         ThorError: ``profile_unknown`` (lists those there are), ``profile_invalid``, ``yaml_malformed``.
     """
-    known = names(deploy)
-    if name not in known:
-        guess = schema.nearest(name, known)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        raise ThorError(
-            "profile_unknown",
-            f"There is no profile {name!r}.{hint}",
-            f"Profiles: {', '.join(known) or 'none yet'}. A new one is a file in {deploy / 'profiles'}.",
-        )
-    path = deploy / "profiles" / f"{name}.yml"
-    profile = schema.load(path, Profile, "profile_invalid")
-    if profile.name != name:
-        raise ThorError(
-            "profile_invalid",
-            f"{path}: the file is called {name!r} but says name: {profile.name}.",
-            f"Write `name: {name}`, or rename the file to {profile.name}.yml.",
-        )
-    return profile
+    return schema.load_named(deploy / "profiles", name, Profile, "profile")

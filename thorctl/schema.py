@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from thorctl import yamlfile
 from thorctl.errors import ThorError
@@ -26,7 +26,14 @@ class Model(BaseModel):
     )
 
 
+class NamedModel(Model):
+    """A model kept in a file of its name."""
+
+    name: Name = Field(description="The file's name without .yml.")
+
+
 M = TypeVar("M", bound=Model)
+N = TypeVar("N", bound=NamedModel)
 
 
 class WrongKeyError(ValueError):
@@ -56,6 +63,38 @@ def load(path: Path, model: type[M], code: str) -> M:
         return model.model_validate(file.data)
     except ValidationError as error:
         raise explain(error, model, file, code) from error
+
+
+def names(folder: Path) -> list[str]:
+    """Names of all YAML files of a folder, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yml"))
+
+
+def load_named(folder: Path, name: str, model: type[N], what: str) -> N:
+    """Reads ``folder/<name>.yml``; ``what`` is what people call it, such as ``device class``.
+
+    Raises:
+        ThorError: ``<what>_unknown`` (lists those there are), ``<what>_invalid``, ``yaml_malformed``.
+    """
+    word = what.replace(" ", "_")
+    known = names(folder)
+    if name not in known:
+        guess = nearest(name, known)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise ThorError(
+            f"{word}_unknown",
+            f"There is no {what} {name!r}.{hint}",
+            f"There are: {', '.join(known) or 'none yet'}. A new one is a file in {folder}.",
+        )
+    path = folder / f"{name}.yml"
+    found = load(path, model, f"{word}_invalid")
+    if found.name != name:
+        raise ThorError(
+            f"{word}_invalid",
+            f"{path}: the file is called {name!r} but says name: {found.name}.",
+            f"Write `name: {name}`, or rename the file to {found.name}.yml.",
+        )
+    return found
 
 
 def explain(error: ValidationError, model: type[BaseModel], file: yamlfile.YamlFile, code: str) -> ThorError:

@@ -57,7 +57,7 @@ def test_an_error_for_people_goes_to_stderr_with_its_remedy(project: Path) -> No
     done = thorctl("--project", str(project), "render", "nobody", "--out", str(project / "out"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "profile_unknown" in done.stderr
-    assert "what to do: Profiles: " in done.stderr
+    assert "what to do: There are: " in done.stderr
 
 
 EARLY = {

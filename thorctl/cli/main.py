@@ -116,9 +116,10 @@ def show(result: Result, as_json: bool) -> None:
     for problem in result.errors:
         where = f"{problem.device}: " if problem.device else ""
         messages.print(
-            Text.assemble(("error ", "bold red"), (problem.code, "dim"), "  ", where, problem.message)
+            Text.assemble(("error ", "bold red"), (problem.code, "dim"), "  ", where, problem.message),
+            soft_wrap=True,  # the terminal wraps; a path cut by us could not be copied
         )
-        messages.print(Text.assemble(("  what to do: ", "bold"), problem.remedy))
+        messages.print(Text.assemble(("  what to do: ", "bold"), problem.remedy), soft_wrap=True)
 
 
 def usage_result(error: click.ClickException, command: str) -> Result:
