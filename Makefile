@@ -37,7 +37,7 @@ bench-converge: bootstrap ## Time of a first and of a second site.yml, and their
 
 .PHONY: docs
 docs: bootstrap ## Write the generated parts of docs/
-	@$(BIN)/python -m thorctl.cli_reference --write
+	@$(BIN)/python -m thorctl.cli_reference > docs/cli.md
 
 .PHONY: requirements
 requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)
