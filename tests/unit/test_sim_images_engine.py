@@ -77,6 +77,7 @@ def test_an_image_holds_nothing_of_the_host(client: DockerClient, image: images.
     # Where the host names no mirror (Ubuntu), mmdebstrap chose one, which the images on top need too.
     ours = host_apt.mirrors(host_apt.read_sources()).main is None
     assert bool(re.findall(r"https?://\S+", sources)) == ours
+    assert not client.images.get(image.name).attrs["Config"]["Volumes"]
     variables = {
         entry.partition("=")[0].lower()
         for entry in client.images.get(image.name).attrs["Config"]["Env"] or []

@@ -10,7 +10,9 @@ import io
 import secrets
 import tarfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from docker.types import Mount
 
 from thorctl.errors import ThorError
 
@@ -92,15 +94,16 @@ def step(
     ``binds`` are read-only host folders at the same path (where the image lacks one, its stub would be
     committed), ``volumes`` maps volume names to folders.
     """
-    mounts: dict[str, Any] = {path: {"bind": path, "mode": "ro"} for path in binds}
-    mounts |= {name: {"bind": path, "mode": "rw"} for name, path in (volumes or {}).items()}
+    # Mounts, not the SDK's `volumes`: those are declared in the configuration, which a commit keeps.
+    mounts = [Mount(path, path, type="bind", read_only=True) for path in binds]
+    mounts += [Mount(path, name, type="volume") for name, path in (volumes or {}).items()]
     container = client.containers.run(
         image,
         ["sleep", "infinity"],
         entrypoint=[],
         detach=True,
         network_mode="host",
-        volumes=mounts,
+        mounts=mounts,
         name=NAME_PREFIX + secrets.token_hex(6),
     )
     try:
