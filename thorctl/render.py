@@ -78,7 +78,7 @@ def template_environment(templates: Path) -> Environment:
         undefined=StrictUndefined,
         # The files are YAML, systemd and environment syntax: HTML escapes would corrupt them. Each value goes
         # through the filter of its own syntax instead.
-        autoescape=False,  # noqa: S701
+        autoescape=False,  # noqa: S701 - as said above
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

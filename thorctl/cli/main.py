@@ -48,7 +48,7 @@ class Verbs(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not input
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """The list of verbs, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(sorted(VERBS.items()))

@@ -58,7 +58,7 @@ class Step:
         Raises:
             ThorError: ``image_build_failed``, with the last lines of the output.
         """
-        api = self.container.client.api  # type: ignore[union-attr]
+        api = self.container.client.api  # type: ignore[union-attr]  # one made by a client has it
         exec_id = api.exec_create(self.container.id, command, environment=dict(environment or {}))["Id"]
         tail: list[str] = []
         for line in _lines(api.exec_start(exec_id, stream=True)):

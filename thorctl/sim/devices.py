@@ -53,7 +53,7 @@ def _create(
     config = container_config(device, simulation=simulation, image=image, host=cgroups.of_host())
     name = layout.container(simulation, device.name)
     try:
-        made = client.api.create_container_from_config(config, name=name)  # type: ignore[no-untyped-call]
+        made = client.api.create_container_from_config(config, name=name)  # type: ignore[no-untyped-call]  # not in the stubs
     except APIError as error:
         raise ThorError(
             "sim_device_not_created",
