@@ -1,0 +1,89 @@
+"""Which device needs a new certificate, and why. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+
+from thorctl.edge import authority
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography import x509
+
+    from thorctl.edge.authority import Pair
+
+DAYS = 397  # what public authorities were allowed at most for years; clients accept it
+RENEW_BEFORE_DAYS = 60  # a device that is switched off for a season is still renewed in time
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a device's certificate is.
+
+    Attributes:
+        reason: why a new one is needed; None: it is good.
+        expires: end of the one there is; None where there is none that can be read.
+    """
+
+    reason: str | None
+    expires: dt.datetime | None
+
+
+def judge(
+    pair: Pair | None, ca_certificate: str, sans: Sequence[str], now: dt.datetime, renew_before_days: int
+) -> Verdict:
+    """Whether ``pair`` will do for a device that is to be known as ``sans``."""
+    if pair is None:
+        return Verdict("none yet", None)
+    try:
+        certificate = authority.read(pair.certificate)
+        owned = authority.belongs(certificate, pair.private_key)
+    except ThorError as error:
+        return Verdict(error.code.removeprefix("edge_").replace("_", " "), None)
+    expires = certificate.not_valid_after_utc
+    missing = sorted(set(sans) - authority.names_of(certificate))
+    reasons = (
+        (not owned, "key and certificate differ"),
+        (not _signed_by(ca_certificate, certificate), "not signed by this authority"),
+        (expires <= now, "expired"),
+        (bool(missing), f"not valid for {', '.join(missing)}"),
+        (expires - now < dt.timedelta(days=renew_before_days), "expires soon"),
+    )
+    return Verdict(next((reason for is_so, reason in reasons if is_so), None), expires)
+
+
+def require_usable(certificate: str, private_key: str, now: dt.datetime) -> None:
+    """Refuses what a device could not serve, before anything on it is changed.
+
+    Raises:
+        ThorError: ``edge_certificate_missing``, ``edge_certificate_expired``, ``edge_certificate_mismatch``,
+            or as ``authority.read`` and ``authority.belongs``.
+    """
+    renew = "Issue one with `thorctl edge cert`, or set thor_edge_certificate and thor_edge_private_key."
+    if not certificate.strip() or not private_key.strip():
+        raise ThorError("edge_certificate_missing", "There is no certificate and key for this device.", renew)
+    leaf = authority.read(certificate)
+    if leaf.not_valid_after_utc <= now:
+        raise ThorError(
+            "edge_certificate_expired",
+            f"The certificate ended on {leaf.not_valid_after_utc:%Y-%m-%d}.",
+            renew,
+        )
+    if not authority.belongs(leaf, private_key):
+        raise ThorError(
+            "edge_certificate_mismatch", "The private key is not the one of the certificate.", renew
+        )
+
+
+def _signed_by(ca_certificate: str, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority.read(ca_certificate))
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True

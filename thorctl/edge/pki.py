@@ -1,0 +1,104 @@
+"""The folder with the authority and the devices' certificates; keys in it are for their owner's eyes only.
+
+ca.crt                  given to clients
+ca.key                  signs; needed by `thorctl edge cert` only
+devices/<name>.crt .key what thor_edge puts on the device
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from thorctl.edge.authority import Pair
+from thorctl.errors import ThorError
+
+KEY_MODE, FOLDER_MODE = 0o600, 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Pki:
+    """A folder of that layout; it need not exist yet."""
+
+    folder: Path
+
+    @property
+    def ca_certificate(self) -> Path:
+        """What clients verify with."""
+        return self.folder / "ca.crt"
+
+    def authority(self) -> Pair:
+        """The authority.
+
+        Raises:
+            ThorError: ``edge_ca_missing``.
+        """
+        found = self._read(self.ca_certificate, self.folder / "ca.key")
+        if found is None:
+            raise ThorError(
+                "edge_ca_missing",
+                f"{self.folder} has no ca.crt and ca.key.",
+                "Make an authority with `thorctl edge ca init`, or name its folder with --pki.",
+            )
+        return found
+
+    def create_authority(self, pair: Pair) -> None:
+        """Keeps a new authority; one that is there is never replaced.
+
+        Raises:
+            ThorError: ``edge_ca_exists``, ``edge_pki_unwritable``.
+        """
+        for path in (self.ca_certificate, self.folder / "ca.key"):
+            if path.exists():
+                raise ThorError(
+                    "edge_ca_exists",
+                    f"{path} is there already, and clients trust it.",
+                    "Go on with it (`thorctl edge cert`), or make another in another folder: --pki DIR.",
+                )
+        self._write(self.folder / ".gitignore", "# Keys: no repository's business.\n*\n!ca.crt\n", 0o644)
+        self._write(self.folder / "ca.key", pair.private_key, KEY_MODE)
+        self._write(self.ca_certificate, pair.certificate, 0o644)
+
+    def device(self, name: str) -> Pair | None:
+        """A device's certificate and key; None unless both are there."""
+        return self._read(*self._paths(name))
+
+    def keep(self, name: str, pair: Pair) -> None:
+        """Replaces a device's certificate and key."""
+        certificate, key = self._paths(name)
+        self._write(key, pair.private_key, KEY_MODE)
+        self._write(certificate, pair.certificate, 0o644)
+
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        folder = self.folder / "devices"
+        return folder / f"{name}.crt", folder / f"{name}.key"
+
+    def _read(self, certificate: Path, key: Path) -> Pair | None:
+        try:
+            return Pair(certificate.read_text(encoding="ascii"), key.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ThorError(
+                "edge_pki_unreadable",
+                f"{self.folder}: {error}.",
+                "Check owner and permissions of the folder.",
+            ) from error
+
+    def _write(self, path: Path, text: str, mode: int) -> None:
+        """Atomic, and never wider than ``mode``, not even for a moment."""
+        try:
+            path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # 0600 from the start
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(text)
+                os.fchmod(file.fileno(), mode)
+            Path(temporary).replace(path)
+        except OSError as error:
+            raise ThorError(
+                "edge_pki_unwritable",
+                f"{path} cannot be written: {error.strerror}.",
+                "Name another with --pki.",
+            ) from error

@@ -1,0 +1,125 @@
+"""What an edge is made of, checked. Messages name keys by their name; a secret's value is never in one."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+
+from thorctl.errors import ThorError
+from thorctl.schema import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# nginx looks keys up in a hash that ignores the case. Keys have no upper case, and a token that has any is no
+# key: so the comparison is exact, and no step of it takes longer the more of a guess is right.
+KEY = re.compile(r"[a-z0-9_-]{32,128}")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750, b64token
+# Shorter than any key: one that was put in the name's place is refused, and then only its place is told.
+KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,30}$")]
+MIB = 1024 * 1024
+
+
+class Settings(Model):
+    """One device's edge. Keys are ``{name: key}``; the name stands in the log, the key nowhere.
+
+    Attributes:
+        keys: may use the engine.
+        metrics_keys: may read ``/metrics`` and nothing else.
+        metrics_addresses: addresses or networks that may read ``/metrics`` without a key.
+        engine_key: the engine's own VLLM_API_KEY, where it has one.
+        requests_per_minute: per key, with ``burst`` more at once.
+        concurrent: requests at once per key.
+        connections_per_address: requests at once per client address, whatever the key.
+        body_bytes: largest request body; held in memory, so that no prompt is written to disk.
+        client_seconds: longest pause of a client that sends a request.
+        engine_seconds: longest silence of the engine; without streaming that is a whole generation.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    keys: dict[KeyName, SecretStr]
+    metrics_keys: dict[KeyName, SecretStr] = Field(default_factory=dict)
+    metrics_addresses: tuple[str, ...] = ()
+    engine_key: SecretStr | None = None
+    certificate: str
+    private_key: SecretStr
+    addresses: tuple[str, ...] = Field(default=("0.0.0.0",), min_length=1)  # noqa: S104 - it is the door
+    port: int = Field(default=8443, ge=1, le=65535)
+    engine_port: int = Field(default=8000, ge=1, le=65535)
+    requests_per_minute: int = Field(default=600, ge=1)
+    burst: int = Field(default=60, ge=0)
+    concurrent: int = Field(default=32, ge=1)
+    connections_per_address: int = Field(default=64, ge=1)
+    body_bytes: int = Field(default=4 * MIB, ge=1024, le=64 * MIB)
+    client_seconds: int = Field(default=15, ge=1)
+    engine_seconds: int = Field(default=1800, ge=1)
+
+    @field_validator("addresses")
+    @classmethod
+    def _addresses(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_address(value)) for value in values)
+
+    @field_validator("metrics_addresses")
+    @classmethod
+    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(value)) for value in values)
+
+    @property
+    def listen(self) -> tuple[str, ...]:
+        """``address:port`` as nginx wants it: IPv6 in brackets."""
+        return tuple(f"[{a}]:{self.port}" if ":" in a else f"{a}:{self.port}" for a in self.addresses)
+
+
+def checked(raw: Mapping[str, Any]) -> Settings:
+    """Settings from variables; those that are null take their default.
+
+    Raises:
+        ThorError: ``edge_keys_missing``, ``edge_key_weak``, ``edge_key_twice``, ``edge_settings_invalid``.
+    """
+    if not raw.get("keys"):
+        raise ThorError(
+            "edge_keys_missing",
+            "The edge has no API key, and without one it would let everybody in.",
+            "Make one with `thorctl edge keys new NAME` and put it, vaulted, into thor_edge_keys; "
+            "or switch the edge off: thor_edge_enabled: false.",
+        )
+    try:
+        settings = Settings.model_validate({k: v for k, v in raw.items() if v not in (None, "")})
+    except ValidationError as error:
+        # Neither input nor context: both may hold a secret.
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in found)
+        raise ThorError(
+            "edge_settings_invalid", f"thor_edge_{wrong}.", "Correct it in the inventory; see docs/edge.md."
+        ) from None
+    _check_keys([*settings.keys.items(), *settings.metrics_keys.items()])
+    if settings.engine_key and not _TOKEN.fullmatch(settings.engine_key.get_secret_value()):
+        raise ThorError(
+            "edge_settings_invalid",
+            "thor_edge_engine_key has characters that no bearer token has.",
+            "Use letters, digits and . _ ~ + / = -",
+        )
+    return settings
+
+
+def _check_keys(pairs: Iterable[tuple[str, SecretStr]]) -> None:
+    owners: dict[str, str] = {}
+    for name, secret in pairs:
+        key = secret.get_secret_value()
+        if not KEY.fullmatch(key):
+            raise ThorError(
+                "edge_key_weak",
+                f"The key of {name!r} is not 32 to 128 characters out of a-z, 0-9, _ and -.",
+                f"Make one that is: `thorctl edge keys new {name}`.",
+            )
+        if key in owners:
+            raise ThorError(
+                "edge_key_twice",
+                f"{owners[key]!r} and {name!r} have the same key.",
+                f"Give each its own: `thorctl edge keys new {name}`.",
+            )
+        owners[key] = name
