@@ -29,6 +29,7 @@ def tasks_of(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_these_are_the_roles() -> None:
     assert [role.name for role in ROLES] == [
         "thor_artifacts",
+        "thor_edge",
         "thor_host",
         "thor_preflight",
         "thor_runtime",

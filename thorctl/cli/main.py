@@ -23,6 +23,7 @@ from thorctl.result import Exit, Problem, Result
 VERBS = {
     "chat": "Talk to a device's model; thinking and answer are shown apart.",
     "doctor": "Check this machine: tools, keys, inventory, engine. Changes nothing.",
+    "edge": "TLS and keys in front of the engines: authority, certificates, API keys.",
     "lock": "Resolve a profile to exact bytes: image digest, commit, files with SHA-256.",
     "logs": "Show the engine's or the agent's log of a device.",
     "release": "Show what a release is made of.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from thorctl.bridge import edge
 from thorctl.bridge.converged import serves
 from thorctl.bridge.daemon_json import merged, needs_restart
 from thorctl.bridge.explain import standing
@@ -19,6 +20,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name to function."""
         return {
+            "thor_edge_files": edge.files,
+            "thor_edge_problem": edge.problem,
             "thor_serves": serves,
             "thor_standing": standing,
             "thor_daemon_json": merged,

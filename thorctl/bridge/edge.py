@@ -1,0 +1,54 @@
+"""The edge's settings as Ansible has them, and the files that come of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from thorctl.edge.issue import require_usable
+from thorctl.edge.render import render
+from thorctl.edge.settings import checked
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thorctl.edge.settings import Settings
+
+
+def files(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"generation": …, "files": {name: content}}``: what the module ``thor_edge`` takes."""
+    rendered = render(settings(raw))
+    return {"generation": rendered.generation, "files": rendered.files}
+
+
+def problem(raw: Mapping[str, Any]) -> str:
+    """What is wrong with them, for a person; empty if nothing is. No secret is part of it."""
+    try:
+        settings(raw)
+    except ThorError as error:
+        return f"{error.code}: {error.message} — {error.remedy}"
+    return ""
+
+
+def settings(raw: Mapping[str, Any]) -> Settings:
+    """Checked settings, whose certificate is good now.
+
+    Raises:
+        ThorError: as ``edge.settings.checked`` and ``edge.issue.require_usable``.
+    """
+    values = plain(raw)
+    found = checked(
+        {"certificate": "", "private_key": "", **{k: v for k, v in values.items() if v is not None}}
+    )
+    require_usable(found.certificate, found.private_key.get_secret_value(), dt.datetime.now(dt.UTC))
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Ansible's lazy and tagged values as Python's own: pydantic would read them below their templates."""
+    if isinstance(value, dict):
+        return {str(key): plain(value[key]) for key in value}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, str) else value

@@ -1,0 +1,245 @@
+"""``thorctl edge``: authority, certificates and keys for the door in front of the engines."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import chosen_devices, inventory_path
+from thorctl.cli.output import fit
+from thorctl.edge import authority, issue, keys, vaulted
+from thorctl.edge.pki import Pki
+from thorctl.errors import ThorError
+from thorctl.result import Result
+
+if TYPE_CHECKING:
+    from thorctl.edge.authority import Pair
+    from thorctl.fleet import Device
+
+CA_DAYS = 3650
+pki_option = click.option(
+    "--pki",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder with authority and certificates. [default: pki/ beside the inventory's folder]",
+)
+passphrase_option = click.option(
+    "--passphrase-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="File with the passphrase of the authority's key. [default: the key has none]",
+)
+
+
+@click.group()
+def command() -> None:
+    """Authority, certificates and API keys for the edge: TLS and keys in front of every engine.
+
+    \b
+    From nothing to a served request:
+      thorctl edge ca init
+      thorctl edge cert
+      thorctl edge keys new alice        its output goes, vaulted, into thor_edge_keys
+      ansible-playbook edge.yml          in playbooks/; again after every change
+    """
+
+
+@command.group()
+def ca() -> None:
+    """The fleet's own certificate authority."""
+
+
+@ca.command(
+    name="init",
+    epilog="""\b
+Examples:
+  thorctl edge ca init
+  thorctl edge ca init --name "Berlin lab" --passphrase-file ~/.ca-passphrase
+""",
+)
+@click.option("--name", default="thorctl edge CA", show_default=True, help="Its common name.")
+@click.option(
+    "--days", type=click.IntRange(1), default=CA_DAYS, show_default=True, help="How long it is good."
+)
+@passphrase_option
+@pki_option
+@pass_context
+def init(context: Context, *, name: str, days: int, passphrase_file: Path | None, pki: Path | None) -> Result:
+    """Make an authority. One that is there is never replaced."""
+    store = store_of(context, pki)
+    pair = authority.new_authority(name, now(), days, secret_of(passphrase_file))
+    store.create_authority(pair)
+    path = store.ca_certificate
+    return Result(
+        "edge",
+        {"ca_certificate": str(path), "expires": expiry(pair)},
+        view=f"{path}\nGive this file to clients; keep ca.key beside it to yourself. Next: thorctl edge cert",
+    )
+
+
+@command.command(
+    name="cert",
+    epilog="""\b
+Examples:
+  thorctl edge cert                  what is missing, or ends within 60 days
+  thorctl edge cert thor-01 --force  a new one whatever the old one is
+  thorctl edge cert --dry-run        what there is, and what would be issued
+""",
+)
+@click.argument("devices", nargs=-1)
+@click.option(
+    "--days", type=click.IntRange(1), default=issue.DAYS, show_default=True, help="How long they are good."
+)
+@click.option(
+    "--renew-before",
+    type=click.IntRange(0),
+    default=issue.RENEW_BEFORE_DAYS,
+    show_default=True,
+    help="Days before its end at which a certificate is replaced.",
+)
+@click.option(
+    "--san", "sans", multiple=True, metavar="NAME", help="A further name or address, for each of them."
+)
+@click.option("--force", is_flag=True, help="Replace good ones too.")
+@click.option("--dry-run", is_flag=True, help="Issue nothing; show what would be.")
+@passphrase_option
+@pki_option
+@pass_context
+def cert(
+    context: Context,
+    *,
+    devices: tuple[str, ...],
+    days: int,
+    renew_before: int,
+    sans: tuple[str, ...],
+    force: bool,
+    dry_run: bool,
+    passphrase_file: Path | None,
+    pki: Path | None,
+) -> Result:
+    """Issue a certificate for every device that has none, or none that will do much longer.
+
+    It is valid for the device's name, its ansible_host and thor_edge_names. Devices get it by edge.yml (or
+    site.yml); a running edge takes it over without losing a request.
+    """
+    store = store_of(context, pki)
+    root, passphrase, rows = store.authority(), secret_of(passphrase_file), []
+    for device in chosen_devices(context, devices):
+        names = names_of(device, sans)
+        verdict = issue.judge(store.device(device.name), root.certificate, names, now(), renew_before)
+        reason = verdict.reason or ("asked for" if force else None)
+        expires = verdict.expires
+        if reason and not dry_run:
+            pair = authority.new_certificate(
+                root, device.name, names, now=now(), days=days, passphrase=passphrase
+            )
+            store.keep(device.name, pair)
+            expires = authority.read(pair.certificate).not_valid_after_utc
+        rows.append(row(device, names, reason, expires, dry_run=dry_run))
+    return Result("edge", {"pki": str(store.folder), "devices": rows}, view=fit(view(rows)))
+
+
+@command.group(name="keys")
+def keys_group() -> None:
+    """API keys."""
+
+
+@keys_group.command(
+    name="new",
+    epilog="""\b
+Examples:
+  thorctl edge keys new alice
+  thorctl edge keys new alice | ansible-vault encrypt_string --stdin-name alice
+  thorctl edge keys new alice --vault-password-file ~/.vault      the key, and its vaulted form to paste
+""",
+)
+@click.argument("name")
+@click.option(
+    "--vault-password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also print it as ansible-vault would, encrypted with the password in this file.",
+)
+@pass_context
+def new(context: Context, *, name: str, vault_password_file: Path | None) -> Result:
+    """Make a key for NAME and print it, once: it is kept nowhere.
+
+    The key goes to the client; its vaulted form goes into the inventory's thor_edge_keys, and from there to
+    the devices by edge.yml.
+    """
+    key = keys.new_key()
+    block = f"{name}: {vaulted.encrypted(key, vault_password_file)}".rstrip() if vault_password_file else None
+    if block:
+        context.messages.print(
+            "The key for the client, and below it the entry for thor_edge_keys in the inventory:"
+        )
+    return Result(
+        "edge", {"name": name, "key": key, "vaulted": block}, view=f"{key}\n\n{block}" if block else key
+    )
+
+
+def store_of(context: Context, pki: Path | None) -> Pki:
+    """The folder that was named, else the one beside the inventory's: where thor_edge looks, too."""
+    if pki is not None:
+        return Pki(pki)
+    inventory = inventory_path(context).absolute()
+    folder = inventory if inventory.is_dir() else inventory.parent
+    return Pki(folder.parent / "pki")
+
+
+def secret_of(file: Path | None) -> bytes | None:
+    """What a passphrase file says, without the end of the line."""
+    if file is None:
+        return None
+    found = file.read_bytes().strip()
+    if not found:
+        raise ThorError("passphrase_empty", f"{file} is empty.", "Put the passphrase into it.", exit_code=2)
+    return found
+
+
+def names_of(device: Device, further: tuple[str, ...]) -> list[str]:
+    """What clients may call a device: name, address, the inventory's thor_edge_names, and ``further``."""
+    return list(dict.fromkeys([device.name, device.host, *device.edge_names, *further]))
+
+
+def row(
+    device: Device, names: list[str], reason: str | None, expires: dt.datetime | None, *, dry_run: bool
+) -> dict[str, object]:
+    """One device of the result."""
+    return {
+        "name": device.name,
+        "names": names,
+        "action": ("would be issued" if dry_run else "issued") if reason else "kept",
+        "reason": reason,
+        "expires": expires.isoformat() if expires else None,
+    }
+
+
+def view(rows: list[dict[str, object]]) -> Table:
+    """The devices as a table."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("DEVICE", "CERTIFICATE", "WHY", "GOOD UNTIL", "VALID FOR"):
+        table.add_column(title, overflow="fold")
+    for one in rows:
+        names = one["names"]
+        assert isinstance(names, list)  # noqa: S101 - made above
+        table.add_row(
+            str(one["name"]),
+            str(one["action"]),
+            str(one["reason"] or "–"),
+            str(one["expires"] or "–")[:10],
+            ", ".join(names),
+        )
+    return table
+
+
+def expiry(pair: Pair) -> str:
+    """The end of a certificate, RFC 3339."""
+    return authority.read(pair.certificate).not_valid_after_utc.isoformat()
+
+
+def now() -> dt.datetime:
+    """The clock of this machine."""
+    return dt.datetime.now(dt.UTC)
