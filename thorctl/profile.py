@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from thorctl import schema
+from thorctl import extends, schema
 from thorctl.image_reference import ImageReference
-from thorctl.serve_options import check_environment, check_options
+from thorctl.serve_options import check_engine_files, check_environment, check_options
+from thorctl.switches import Switches
+from thorctl.switches import options as switched_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +47,9 @@ class Checkpoint(schema.Model):
     repository: Repository = Field(description="owner/name.")
     revision: Revision = Field(description="Branch, tag or commit. The lock pins the commit behind it.")
     endpoint: Endpoint = Field(default="https://huggingface.co", description="The hub's address.")
+
+
+EngineFile = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 
 
 class Ready(schema.Model):
@@ -115,6 +120,12 @@ class Profile(schema.NamedModel):
         description="Long option names of `vllm serve`, without dashes; becomes serve.yaml. `port` and "
         "`served-model-name` are required; host is always 127.0.0.1 and model always /models/checkpoint."
     )
+    switches: Switches = Field(default_factory=Switches, description="Contested features, off by default.")
+    engine_files: tuple[EngineFile, ...] = Field(
+        default=(),
+        description="Files of deploy/engine that become part of the release: tool parser, chat template. "
+        "The engine sees them in /etc/thor-engine.",
+    )
     environment: dict[str, str] = Field(
         default_factory=dict, description="Environment of the engine; becomes engine.env. No secrets."
     )
@@ -140,6 +151,21 @@ class Profile(schema.NamedModel):
             raise ValueError("a device class is listed twice")
         return self
 
+    @model_validator(mode="after")
+    def _engine_files_fit(self) -> Self:
+        check_engine_files(self.serve, self.engine_files)
+        return self
+
+    @model_validator(mode="after")
+    def _switches_fit(self) -> Self:
+        switched_options(self.serve, self.switches)
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What goes into serve.yaml beside model and host: ``serve`` and what the switches add."""
+        return switched_options(self.serve, self.switches)
+
     @property
     def port(self) -> int:
         """The engine's TCP port on the device's loopback."""
@@ -162,4 +188,5 @@ def load(deploy: Path, name: str) -> Profile:
     Raises:
         ThorError: ``profile_unknown`` (lists those there are), ``profile_invalid``, ``yaml_malformed``.
     """
-    return schema.load_named(deploy / "profiles", name, Profile, "profile")
+    folder = deploy / "profiles"
+    return schema.load_named(folder, name, Profile, "profile", lambda file: extends.resolved(file, folder))

@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 # The files of a release, each from <name>.j2.
 FILES = ("serve.yaml", "engine.env", "thor-engine.service")
 TEMPLATES = Path(__file__).resolve().parents[1] / "deploy" / "templates"
+ENGINE = "engine"  # beside the templates: files that run inside vLLM
 
 
 def render_release(
     profile: Profile, lock: Lock, device_class: DeviceClass, templates: Path = TEMPLATES
 ) -> Release:
-    """Renders a release. Reads nothing but ``templates``; the same input gives the same id on any machine.
+    """Renders a release; the same input gives the same id on any machine.
+
+    Reads nothing but ``templates`` and, for a profile's engine_files, the folder ``engine`` beside them.
 
     Raises:
-        ThorError: ``lock_mismatch``, ``device_class_mismatch``, ``platform_mismatch``, ``templates_missing``.
+        ThorError: ``lock_mismatch``, ``device_class_mismatch``, ``platform_mismatch``, ``templates_missing``,
+            ``engine_file_missing``.
     """
     require_match(profile, lock)
     require_fit(profile, lock, device_class)
@@ -51,7 +55,26 @@ def render_release(
                 "Run from a complete checkout: the templates lie in deploy/templates.",
             ) from error
         files[name] = RenderedFile(mode="0444", content=template.render(values))
+    for name in profile.engine_files:
+        files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent / ENGINE, name))
     return make(profile, lock, device_class, files)
+
+
+def engine_file(folder: Path, name: str) -> str:
+    """The text of one file of deploy/engine.
+
+    Raises:
+        ThorError: ``engine_file_missing``; lists those there are.
+    """
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        known = sorted(path.name for path in folder.glob("*") if path.is_file())
+        raise ThorError(
+            "engine_file_missing",
+            f"{folder / name}, named in engine_files, cannot be read as text.",
+            f"There are: {', '.join(known) or 'none'}.",
+        ) from error
 
 
 def require_fit(profile: Profile, lock: Lock, device_class: DeviceClass) -> None:

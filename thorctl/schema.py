@@ -11,7 +11,7 @@ from thorctl import yamlfile
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]*$"
@@ -50,8 +50,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def load(path: Path, model: type[M], code: str) -> M:
-    """Reads a YAML file into ``model``.
+def load(
+    path: Path,
+    model: type[M],
+    code: str,
+    prepare: Callable[[yamlfile.YamlFile], yamlfile.YamlFile] | None = None,
+) -> M:
+    """Reads a YAML file into ``model``; ``prepare`` may change its data before it is validated.
 
     Raises:
         ThorError: ``yaml_malformed``, ``file_unreadable``, or ``code`` naming file, line and key.
@@ -59,6 +64,8 @@ def load(path: Path, model: type[M], code: str) -> M:
     file = yamlfile.read(path)
     if not isinstance(file.data, dict):
         raise ThorError(code, f"{path}:1: no keys in this file.", f"Write it as {describe(model)}.")
+    if prepare:
+        file = prepare(file)
     try:
         return model.model_validate(file.data)
     except ValidationError as error:
@@ -70,7 +77,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yml"))
 
 
-def load_named(folder: Path, name: str, model: type[N], what: str) -> N:
+def load_named(
+    folder: Path,
+    name: str,
+    model: type[N],
+    what: str,
+    prepare: Callable[[yamlfile.YamlFile], yamlfile.YamlFile] | None = None,
+) -> N:
     """Reads ``folder/<name>.yml``; ``what`` is what people call it, such as ``device class``.
 
     Raises:
@@ -87,7 +100,7 @@ def load_named(folder: Path, name: str, model: type[N], what: str) -> N:
             f"There are: {', '.join(known) or 'none yet'}. A new one is a file in {folder}.",
         )
     path = folder / f"{name}.yml"
-    found = load(path, model, f"{word}_invalid")
+    found = load(path, model, f"{word}_invalid", prepare)
     if found.name != name:
         raise ThorError(
             f"{word}_invalid",

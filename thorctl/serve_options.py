@@ -64,6 +64,25 @@ def check_options(options: dict[str, Any]) -> None:
             )
 
 
+ENGINE_FOLDER = "/etc/thor-engine/"  # where the container sees the release's files
+RENDERED = frozenset({"serve.yaml", "engine.env", "thor-engine.service", "release.json"})
+
+
+def check_engine_files(options: dict[str, Any], files: tuple[str, ...]) -> None:
+    """Raises WrongKeyError where an option names a file the release has not, or a file has a taken name."""
+    for name in files:
+        if name in RENDERED or files.count(name) > 1:
+            raise WrongKeyError("engine_files", f"engine_files: {name!r} is the name of another file")
+    for option, value in options.items():
+        if not (isinstance(value, str) and value.startswith(ENGINE_FOLDER)):
+            continue
+        name = value.removeprefix(ENGINE_FOLDER)
+        if name not in files:
+            raise WrongKeyError(
+                option, f"{option!r}: {name!r} is not in engine_files, so it would be missing there"
+            )
+
+
 def _check_value(option: str, value: object) -> None:
     if value is False:
         positive = option.removeprefix("no-")

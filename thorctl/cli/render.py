@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ def write(release: Release, out: Path, force: bool) -> None:
 
 def clear(out: Path) -> None:
     """Removes what an earlier render wrote; refuses where there is more, as in a mistyped --out."""
-    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in {*FILES, "release.json"})
+    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in rendered(out))
     if foreign:
         raise ThorError(
             "out_foreign",
@@ -99,6 +100,15 @@ def clear(out: Path) -> None:
         )
     for entry in out.iterdir():
         entry.unlink()
+
+
+def rendered(out: Path) -> set[str]:
+    """Names of what an earlier render wrote to ``out``, by its own release.json where that can be read."""
+    names = {*FILES, "release.json"}
+    try:
+        return names | set(json.loads((out / "release.json").read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return names
 
 
 def differences(before: Release, after: Release) -> dict[str, str]:
