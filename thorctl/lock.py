@@ -32,6 +32,9 @@ class ImageLock(schema.Model):
     digest: Digest
     platform: Literal["linux/amd64", "linux/arm64"]
     compressed_bytes: int = Field(gt=0, description="Layers and configuration, as they are transferred.")
+    vllm_version: str | None = Field(
+        default=None, description="As the image's configuration says; null where it does not."
+    )
 
 
 class LockedFile(schema.Model):

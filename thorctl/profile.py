@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from thorctl import extends, schema
+from thorctl import extends, schema, vllm_options
 from thorctl.image_reference import ImageReference
 from thorctl.serve_options import check_engine_files, check_environment, check_options
 from thorctl.switches import Switches
@@ -137,6 +137,7 @@ class Profile(schema.NamedModel):
     @classmethod
     def _serve(cls, value: dict[str, Any]) -> dict[str, Any]:
         check_options(value)
+        vllm_options.check(value, None)  # against the version at hand when a lock says which that is: render
         return value
 
     @field_validator("environment")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
+from thorctl import vllm_options
 from thorctl.errors import ThorError
 from thorctl.lock import require_match
 from thorctl.release import Release, RenderedFile, make
+from thorctl.schema import WrongKeyError
 from thorctl.systemd_quote import word
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ def render_release(
     Reads nothing but ``templates`` and, for a profile's engine_files, the folder ``engine`` beside them.
 
     Raises:
-        ThorError: ``lock_mismatch``, ``device_class_mismatch``, ``platform_mismatch``, ``templates_missing``,
-            ``engine_file_missing``.
+        ThorError: ``lock_mismatch``, ``device_class_mismatch``, ``platform_mismatch``, ``option_refused``,
+            ``templates_missing``, ``engine_file_missing``.
     """
     require_match(profile, lock)
     require_fit(profile, lock, device_class)
+    require_options(profile, lock)
     environment = template_environment(templates)
     values = {
         "profile": profile,
@@ -92,6 +95,22 @@ def require_fit(profile: Profile, lock: Lock, device_class: DeviceClass) -> None
             f"{device_class.name} runs {', '.join(device_class.platforms)}.",
             f"Lock for that platform: `thorctl lock {profile.name} --platform {device_class.platforms[0]}`.",
         )
+
+
+def require_options(profile: Profile, lock: Lock) -> None:
+    """Refuses options that the locked image's vLLM does not take: found here, not on the device.
+
+    Raises:
+        ThorError: ``option_refused``.
+    """
+    try:
+        vllm_options.check(profile.options, lock.image.vllm_version)
+    except WrongKeyError as error:
+        raise ThorError(
+            "option_refused",
+            f"Profile {profile.name!r}: {error}.",
+            f"Correct `serve:` there, or lock an image whose vLLM takes it: `thorctl lock {profile.name}`.",
+        ) from error
 
 
 def template_environment(templates: Path) -> Environment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,7 +38,22 @@ def test_a_tag_becomes_the_digest_of_its_manifest(registry: RegistryProcess, kin
         "digest": pushed.digest,
         "platform": "linux/arm64",
         "compressed_bytes": pushed.compressed_bytes,
+        "vllm_version": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "version"),
+    [
+        ({}, None),
+        ({"Labels": None, "Env": None}, None),
+        ({"Labels": {"dev.thorctl.vllm_version": "0.32.0"}, "Env": ["VLLM_VERSION=0.19.0"]}, "0.32.0"),
+        ({"Env": ["PATH=/bin", "VLLM_VERSION=v0.19.0"]}, "0.19.0"),
+        ({"Env": ["VLLM_VERSION=main"]}, None),
+    ],
+)
+def test_the_version_is_what_the_image_says_or_unknown(config: dict[str, Any], version: str | None) -> None:
+    assert oci.vllm_version(config) == version
 
 
 def test_an_index_becomes_the_platforms_own_manifest(registry: RegistryProcess) -> None:

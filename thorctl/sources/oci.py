@@ -7,6 +7,7 @@ same documents under older names.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
@@ -69,8 +70,17 @@ def resolve(reference: ImageReference, platform: str, registry: Registry) -> Ima
             "digest": digest,
             "platform": platform,
             "compressed_bytes": sum(sizes),
+            "vllm_version": vllm_version(config.get("config") or {}),
         }
     )
+
+
+def vllm_version(config: dict[str, Any]) -> str | None:
+    """What the image says of its vLLM: our label, or the variable that images for Jetson set; else None."""
+    labels = config.get("Labels") or {}
+    variables = dict(line.split("=", 1) for line in config.get("Env") or () if "=" in line)
+    found = str(labels.get("dev.thorctl.vllm_version") or variables.get("VLLM_VERSION") or "")
+    return found.removeprefix("v") if re.match(r"v?\d+\.\d+", found) else None
 
 
 def kind(document: dict[str, Any], media_type: str) -> str:

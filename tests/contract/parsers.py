@@ -1,0 +1,76 @@
+"""vLLM's own argument parsers, run in the engine's image without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thorctl.sim import engine, images
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from docker import DockerClient
+
+HERE = Path(__file__).parent
+VERSIONS = ("0.19.1", "0.32.0")  # the image's own is the last
+REQUIREMENTS = HERE / "vllm-0.19.1.txt"
+
+
+def packages(folder: Path) -> Path:
+    """Lays out vLLM 0.19.1 in ``folder`` without its compiled parts, each wheel checked against its hash."""
+    wheels, laid = folder / "wheels", folder / "packages"
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            "--requirement",
+            str(REQUIREMENTS),
+            "--dest",
+            str(wheels),
+        ],
+        check=True,
+    )
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(laid)  # a wheel pinned by its hash
+    # Compiled against another torch: without them the package still says what its command line takes.
+    for compiled in (laid / "vllm").glob("*.so"):
+        compiled.unlink()
+    return laid
+
+
+def ask(image: str, configurations: Mapping[str, str], before: Path | None = None) -> dict[str, Any]:
+    """What the parser makes of each serve.yaml; packages in ``before`` win over the image's."""
+    words = ["docker", "run", "--rm", "--interactive", "--network", "none", "--entrypoint", "python3"]
+    words += ["--volume", f"{HERE}:/contract:ro", "--env", "HOME=/tmp", "--env", "HF_HUB_OFFLINE=1"]
+    if before:
+        words += ["--volume", f"{before}:/before:ro", "--env", "PYTHONPATH=/before"]
+    done = subprocess.run(
+        [*words, image, "/contract/parse_serve.py"],
+        input=json.dumps(dict(configurations)),
+        stdout=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "DOCKER_HOST": engine.find()},
+        text=True,
+        check=True,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def engine_image(docker: DockerClient) -> str:
+    """The engine's image, built if it is not there."""
+    return images.ensure(docker, "cpu-vllm", lambda *_: None).name

@@ -1,0 +1,28 @@
+"""Writes ``thorctl/vllm_options/*.json`` from the real parsers: ``python -m tests.contract.write``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from tests.contract import parsers
+from thorctl import vllm_options
+from thorctl.sim import engine
+
+
+def main() -> None:
+    """See the module."""
+    image = parsers.engine_image(engine.connect())
+    with tempfile.TemporaryDirectory() as folder:
+        before = parsers.packages(Path(folder))
+        for version in parsers.VERSIONS:
+            answer = parsers.ask(image, {}, before if version.startswith("0.19") else None)
+            rows = [
+                f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(answer["options"].items())
+            ]
+            (vllm_options.FOLDER / f"{version}.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
