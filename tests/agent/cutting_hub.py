@@ -19,12 +19,14 @@ class CuttingHub:
     Attributes:
         budget: bytes of file content it still sends, in all; None = no limit. Then every connection breaks.
         sent: bytes of file content sent so far.
+        token: what it asks for; None = nothing. 401 without it.
     """
 
     def __init__(self, files: dict[str, dict[str, bytes]], commit: str) -> None:
         self.files, self.commit = dict(files), commit
         self.budget: int | None = None
         self.sent = 0
+        self.token: str | None = None
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,6 +51,8 @@ class CuttingHub:
         self.server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return self._plain(request, 401, b"no", {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"})
         path = request.path.partition("?")[0]
         api = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/[^/]+/?", path)
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)

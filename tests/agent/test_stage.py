@@ -40,6 +40,9 @@ import os, sys
 words = sys.argv[1:]
 out = next(word.split("src=")[1].split(",")[0] for word in words if word.startswith("type=bind"))
 pairs = dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--env")
+binds = [dict(part.split("=", 1) for part in word.split(",") if "=" in part) for word in words
+         if word.startswith("type=bind")]
+pairs = {{name: next((b["src"] for b in binds if b["dst"] == value), value) for name, value in pairs.items()}}
 rest = words[words.index("--entrypoint") + 3:]
 rest = [out if word == "/out" else word for word in rest]
 os.environ.update(pairs, HF_HOME=out + "/../.hf-home", HF_HUB_DISABLE_XET="1")

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
-from thorctl.agent import hub_parts
+from thorctl.agent import hub_parts, hub_token
 from thorctl.agent.files import read_json
 from thorctl.agent.outcome import AgentError
 
@@ -25,6 +25,7 @@ POLL_SECONDS = 0.5
 TAIL_BYTES = 4000
 _NO_SPACE = re.compile(r"No space left on device|Errno 28")
 _ABSENT = re.compile(r"404 Client Error|^Error: (?!Local ).* not found", re.MULTILINE)
+_DENIED = re.compile(r"\b40[13] Client Error|GatedRepoError|Access denied|Invalid user token", re.IGNORECASE)
 _DOCKER_FAILED, _NO_HF = 125, (126, 127)  # exit codes of `docker run` itself
 
 
@@ -67,8 +68,17 @@ def _begun(
     ]
 
 
-def arguments(release: Release, partial: Path, files: Sequence[CheckpointFile], endpoint: str) -> list[str]:
-    """The ``docker run`` that downloads; every part of it was checked when the release was read."""
+def arguments(
+    release: Release,
+    partial: Path,
+    files: Sequence[CheckpointFile],
+    endpoint: str,
+    token: Sequence[str] = (),
+) -> list[str]:
+    """The ``docker run`` that downloads; every part of it was checked when the release was read.
+
+    ``token``: the options that show ``hf`` the hub's token, of ``hub_token.mount``.
+    """
     checkpoint = release.document["lock"]["checkpoint"]
     environment = {
         "HF_ENDPOINT": endpoint,
@@ -81,7 +91,7 @@ def arguments(release: Release, partial: Path, files: Sequence[CheckpointFile], 
     options = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
     return [
         *("docker", "run", "--rm", "--name", container_name(release), "--pull", "never"),
-        *("--network", "host", "--mount", f"type=bind,src={partial},dst=/out", *options),
+        *("--network", "host", "--mount", f"type=bind,src={partial},dst=/out", *options, *token),
         *("--entrypoint", "hf", release.image),
         *("download", checkpoint["repository"], "--revision", checkpoint["commit"], "--local-dir", "/out"),
         *(file.path for file in files),
@@ -110,7 +120,7 @@ def _once(ctx: Context, release: Release, partial: Path, files: Sequence[Checkpo
     lock = release.document["lock"]["checkpoint"]
     if not files:
         return 0, ""
-    argv = arguments(release, partial, files, _endpoint(ctx, release))
+    argv = arguments(release, partial, files, _endpoint(ctx, release), hub_token.mount(ctx))
     with tempfile.TemporaryFile() as output:
         try:
             process = ctx.runner.spawn(argv, output=output)
@@ -171,6 +181,13 @@ def _give_up_if_hopeless(release: Release, rc: int, tail: str) -> None:
     if _NO_SPACE.search(tail):
         remedy = "Free space (`thor-agent gc`), then stage again; what came is kept."
         raise AgentError("disk_too_small", "The disk filled up during the download.", remedy, details=details)
+    if _DENIED.search(tail):
+        raise AgentError(
+            "hub_denied",
+            f"The hub does not let this device read {release.checkpoint_name}: {last}",
+            "Give the device a token that may (thor_hub_token, docs/secrets.md), run site.yml, stage again.",
+            details=details,
+        )
     if _ABSENT.search(tail):
         raise AgentError(
             "file_missing",

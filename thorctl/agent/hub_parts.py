@@ -15,6 +15,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from thorctl.agent import hub_token
 from thorctl.agent.checkpoint_check import sha256_of
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ def _append(ctx: Context, release: Release, part: Path, file: CheckpointFile, en
     place = f"{checkpoint['repository']}/resolve/{checkpoint['commit']}/{quote(file.path)}"
     begun = part.stat().st_size
     asked = urllib.request.Request(f"{endpoint.rstrip('/')}/{place}", headers={"Range": f"bytes={begun}-"})
+    token = hub_token.header(ctx)
+    if token:
+        # Not sent on when the hub redirects to its storage, which is another host and has its own signature.
+        asked.add_unredirected_header("Authorization", token)
     with urllib.request.urlopen(asked, timeout=SILENCE_SECONDS) as answer, part.open("r+b") as out:
         # 200: the hub does not know ranges and sends the file from its beginning.
         out.seek(begun if answer.status == http.client.PARTIAL_CONTENT else 0)

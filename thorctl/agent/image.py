@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from thorctl.agent import registry_login
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.pull_progress import PullProgress
 
@@ -35,8 +36,8 @@ def ensure(ctx: Context, release: Release) -> int:
     image = release.document["lock"]["image"]
     progress = PullProgress(image["compressed_bytes"])
     ctx.log.info("pulling %s", release.image)
-    headers = registry_auth(ctx, image["repository"])
-    for message in ctx.docker.pull(image["repository"], image["digest"], headers):
+    login = registry_login.headers(ctx, image["repository"])
+    for message in ctx.docker.pull(image["repository"], image["digest"], login):
         if "error" in message:
             raise _failure(release, message)
         progress.feed(message)
@@ -54,11 +55,6 @@ def ensure(ctx: Context, release: Release) -> int:
             "The registry served something else: check it (or its mirror), then `thorctl lock` anew.",
         )
     return progress.done_bytes
-
-
-def registry_auth(ctx: Context, repository: str) -> dict[str, str]:  # noqa: ARG001 - place for credentials
-    """Headers that authenticate a pull (``X-Registry-Auth``); none: registries are read without a login."""
-    return {}
 
 
 def _failure(release: Release, message: dict[str, Any]) -> AgentError:
@@ -79,6 +75,7 @@ def _failure(release: Release, message: dict[str, Any]) -> AgentError:
     return AgentError(
         "image_pull_failed",
         f"{release.image} could not be pulled: {why}",
-        "Check that the device reaches the registry, then stage again: layers already here are kept.",
+        "Check that the device reaches the registry and has its login where it asks for one "
+        "(thor_registry_logins), then stage again: layers already here are kept.",
         details=details,
     )

@@ -22,6 +22,7 @@ class FilterModule:
         return {
             "thor_edge_files": edge.files,
             "thor_edge_problem": edge.problem,
+            "thor_plain": edge.plain,
             "thor_serves": serves,
             "thor_standing": standing,
             "thor_daemon_json": merged,

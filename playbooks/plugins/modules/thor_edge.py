@@ -107,6 +107,8 @@ def main() -> None:
     wrong = take(generation, restart=module.params["restart"])
     if wrong:
         go_back(before)
+        if generation != before:
+            shutil.rmtree(HOME / generation)
         fail(module, "the new configuration did not come into use, the one before is back", wrong)
     prune(generation)
     module.exit_json(changed=True, ok=True, nginx=True)
@@ -232,8 +234,9 @@ def active() -> bool:
 
 
 def journal() -> str:
-    """The unit's last words; nginx is told to quote no request."""
-    return run("journalctl", "--unit", UNIT, "--lines", "10", "--no-pager", "--output", "cat").stdout.strip()
+    """nginx's last words (not the access log's); it is told to quote no request in them."""
+    words = ("--unit", UNIT, "--identifier", "nginx", "--lines", "5", "--no-pager", "--output", "cat")
+    return run("journalctl", *words).stdout.strip()
 
 
 def fail(module: AnsibleModule, what: str, words: str) -> None:

@@ -114,7 +114,11 @@ def put_file(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
         handle, temporary = tempfile.mkstemp(prefix=".thor-", dir=Path(path).parent)
         with os.fdopen(handle, "wb") as file:
             file.write(wanted)
-        module.atomic_move(temporary, path)
+            # Before it has its name: Ansible's own atomic_move leaves a new file readable by all for a moment.
+            os.fchmod(file.fileno(), int(str(entry["mode"]), 8))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
     return {"before": shown(before), "after": shown(wanted)}
 
 
