@@ -114,10 +114,10 @@ def put_file(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
         handle, temporary = tempfile.mkstemp(prefix=".thor-", dir=Path(path).parent)
         with os.fdopen(handle, "wb") as file:
             file.write(wanted)
-            # Before it has its name: Ansible's own atomic_move leaves a new file readable by all for a moment.
-            os.fchmod(file.fileno(), int(str(entry["mode"]), 8))
             file.flush()
             os.fsync(file.fileno())
+        # It is 0600 until put_attributes widens it. Ansible's own atomic_move would leave a new
+        # file, secrets among them, readable by all for a moment.
         Path(temporary).replace(path)
     return {"before": shown(before), "after": shown(wanted)}
 
