@@ -88,7 +88,9 @@ def checked(raw: Mapping[str, Any]) -> Settings:
             "or switch the edge off: thor_edge_enabled: false.",
         )
     try:
-        settings = Settings.model_validate({k: v for k, v in raw.items() if v not in (None, "")})
+        settings = Settings.model_validate(
+            {k: v for k, v in raw.items() if v is not None and (k, v) != ("engine_key", "")}
+        )
     except ValidationError as error:
         # Neither input nor context: both may hold a secret.
         found = error.errors(include_url=False, include_input=False, include_context=False)
