@@ -1,0 +1,1 @@
+"""Checkpoints: what is in their files (audit), and mending what an engine would misread (repair)."""

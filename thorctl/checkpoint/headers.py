@@ -1,0 +1,111 @@
+"""The header of a safetensors file, read with suspicion. Pure.
+
+Format (github.com/huggingface/safetensors): eight bytes with the header's length, little-endian; a JSON
+object, name to dtype, shape and data_offsets; then the tensors' bytes without holes or overlaps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from thorctl.errors import ThorError
+
+LENGTH = struct.Struct("<Q")
+MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "I16": 16, "U16": 16,
+    "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Where one tensor lies: ``start`` and ``end`` are bytes from the file's beginning."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def bytes(self) -> int:
+        """Its size on disk."""
+        return self.end - self.start
+
+
+def header_length(first: bytes, file_size: int, where: str) -> int:
+    """The header's length, from the file's first eight bytes.
+
+    Raises:
+        ThorError: ``checkpoint_damaged``.
+    """
+    if len(first) < LENGTH.size:
+        raise damaged(where, f"has {len(first)} bytes: no safetensors file")
+    (length,) = LENGTH.unpack(first[: LENGTH.size])
+    if not 2 <= length <= min(MAX_HEADER_BYTES, file_size - LENGTH.size):
+        raise damaged(where, f"says its header has {length} bytes, of {file_size} in the file")
+    return int(length)
+
+
+def parse(header: bytes, file_size: int, where: str) -> dict[str, Tensor]:
+    """The tensors by name, in the order of their bytes.
+
+    Args:
+        header: the JSON behind the first eight bytes, as long as `header_length` says.
+        file_size: of the whole file.
+        where: the file's name, for errors.
+
+    Raises:
+        ThorError: ``checkpoint_damaged`` for anything that is not a whole, gapless file.
+    """
+    try:
+        document = json.loads(header, object_pairs_hook=_no_twins)
+    except (ValueError, RecursionError) as error:
+        raise damaged(where, f"has a header that is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise damaged(where, "has a header that is not a JSON object")
+    data = LENGTH.size + len(header)
+    tensors = [_tensor(name, row, data, where) for name, row in document.items() if name != "__metadata__"]
+    tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
+    expected = data
+    for tensor in tensors:
+        if tensor.start != expected:
+            raise damaged(where, f"has a hole or an overlap before {tensor.name}")
+        expected = tensor.end
+    if expected != file_size:
+        raise damaged(where, f"should have {expected} bytes by its header, but has {file_size}")
+    return {tensor.name: tensor for tensor in tensors}
+
+
+def damaged(where: str, what: str) -> ThorError:
+    """The error for a file that cannot be trusted."""
+    return ThorError(
+        "checkpoint_damaged",
+        f"{where} {what}.",
+        "Download it again and compare its SHA-256 with the lock's; a download cut short looks like this.",
+    )
+
+
+def _tensor(name: str, row: Any, data: int, where: str) -> Tensor:
+    try:
+        dtype, shape, (start, end) = row["dtype"], row["shape"], row["data_offsets"]
+        numbers, bits = [*shape, start, end], BITS[dtype]
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(where, f"describes {name!r} in a way that makes no sense ({error})") from error
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise damaged(where, f"gives {name!r} a shape or offsets that are no natural numbers")
+    if math.prod(shape) * bits != (end - start) * 8:
+        raise damaged(where, f"gives {name} {end - start} bytes for {dtype} {list(shape)}")
+    return Tensor(name, dtype, tuple(shape), data + start, data + end)
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found

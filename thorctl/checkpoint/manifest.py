@@ -1,0 +1,51 @@
+"""``thorctl-manifest.json``: what a checkpoint was made from, how, and all its files with their hashes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from thorctl import schema
+from thorctl.lock import LockedFile, Sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "thorctl-manifest.json"
+
+
+class Origin(schema.Model):
+    """The checkpoint that was read."""
+
+    name: str
+    files: dict[str, Sha256] = Field(description="Path to SHA-256, as read.")
+
+
+class Manifest(schema.Model):
+    """Of one made checkpoint. No time stamps: the same input gives the same manifest."""
+
+    schema_: int = Field(default=1, alias="schema")
+    name: str
+    made_by: str = Field(description="The command.")
+    origin: Origin
+    figures: dict[str, float | int]
+    files: tuple[LockedFile, ...] = Field(
+        description="Sorted by path; the manifest itself is not among them."
+    )
+
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def load(folder: Path) -> Manifest | None:
+    """The manifest of a checkpoint; None where there is none."""
+    path = folder / NAME
+    return Manifest.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def document(manifest: Manifest) -> dict[str, Any]:
+    """As plain JSON data."""
+    return manifest.model_dump(mode="json")

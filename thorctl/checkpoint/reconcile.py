@@ -1,0 +1,99 @@
+"""One global scale for matrices that the engine loads as one; the FP4 weights stay. Pure.
+
+Of the scales G that a group could share, the smallest stored one never overflows: block scales only shrink.
+Its own matrix then stays exact, the others are rounded once more to FP8 (at most 1 part in 16, and exact
+where the ratio is a power of two). Each other stored scale, divided by the power of two that brings it to
+that limit or below, is tried as well; the one with the least squared error over the group's weights is
+taken.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thorctl.checkpoint import nvfp4
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.checkpoint.nvfp4 import Bytes, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One member: its blocks' FP8 scales as numbers and squared FP4 values; its global scale."""
+
+    block_scales: Floats
+    block_squares: Floats
+    global_scale: float
+
+    @property
+    def square(self) -> float:
+        """Squared Frobenius norm of its weights."""
+        return self.error(self.block_scales, self.global_scale, as_zero=True)
+
+    def error(self, block_scales: Floats, global_scale: float, *, as_zero: bool = False) -> float:
+        """Squared error of its weights if read with these scales; ``as_zero``: their squared size."""
+        read = block_scales / global_scale
+        meant = 0.0 if as_zero else self.block_scales / self.global_scale
+        return float(np.dot(self.block_squares, (read - meant) ** 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The group's new numbers: FP8 bytes per member, and the scale that all share (a float32)."""
+
+    block_scales: tuple[Bytes, ...]
+    global_scale: float
+    error: float  # squared, over all members, against what was meant
+
+
+def reconcile(members: Sequence[Matrix]) -> Reconciled:
+    """The shared scale with the least error; see the module."""
+    return min((_with(members, scale) for scale in candidates(members)), key=lambda found: found.error)
+
+
+def candidates(members: Sequence[Matrix]) -> list[float]:
+    """Scales to try, each a float32 that lets no block scale overflow."""
+    limit = min(member.global_scale for member in members)
+    found = []
+    for member in members:
+        halvings = max(0, math.ceil(math.log2(member.global_scale / limit)))
+        scale = float(np.float32(member.global_scale / 2.0**halvings))
+        if scale <= limit and scale not in found:
+            found.append(scale)
+    return found
+
+
+def _with(members: Sequence[Matrix], scale: float) -> Reconciled:
+    made, error = [], 0.0
+    for member in members:
+        new = nvfp4.to_e4m3(member.block_scales * (scale / member.global_scale))
+        made.append(new)
+        error += member.error(nvfp4.scales(new), scale)
+    return Reconciled(tuple(made), scale, error)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightError:
+    """Relative Frobenius error of weights against what was meant; sums of squares, so that parts add up."""
+
+    squared_error: float = 0.0
+    squared_weights: float = 0.0
+    worst: float = 0.0  # of one group
+
+    def plus(self, error: float, weights: float) -> WeightError:
+        """With one more group."""
+        relative = math.sqrt(error / weights) if weights else 0.0
+        return WeightError(
+            self.squared_error + error, self.squared_weights + weights, max(self.worst, relative)
+        )
+
+    @property
+    def relative(self) -> float:
+        """Over all groups."""
+        return math.sqrt(self.squared_error / self.squared_weights) if self.squared_weights else 0.0

@@ -1,0 +1,116 @@
+"""Where a checkpoint's bytes are read from: a folder, or a model hub by range requests."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
+
+import httpx
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # as in sources.hub
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not listed
+
+from thorctl.checkpoint.headers import damaged
+from thorctl.errors import ThorError
+from thorctl.sources import hub_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from thorctl.profile import Checkpoint
+
+TIMEOUT = httpx.Timeout(60, connect=10)
+
+
+class Source(Protocol):
+    """Random access to the files of one checkpoint."""
+
+    name: str
+    sizes: dict[str, int]  # bytes, by path
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``start``; ThorError otherwise."""
+
+
+class Folder:
+    """A checkpoint on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise ThorError(
+                "checkpoint_not_found",
+                f"{folder} is no folder.",
+                "Name a folder, or a repository as OWNER/NAME.",
+            )
+        self.name = folder.name
+        self.folder = folder
+        self.sizes = {
+            path.relative_to(folder).as_posix(): path.stat().st_size
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        }
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``start``."""
+        with (self.folder / path).open("rb", buffering=0) as file:
+            found = os.pread(file.fileno(), length, start)
+        if len(found) != length:
+            raise damaged(path, f"ends before byte {start + length}")
+        return found
+
+
+class Hub:
+    """A repository on a hub, at one commit."""
+
+    def __init__(self, checkpoint: Checkpoint, address: str | None = None) -> None:
+        self.name = checkpoint.repository
+        self._checkpoint = checkpoint
+        self._endpoint = address or checkpoint.endpoint
+        # A person's own token goes to encrypted endpoints only. None = HF_TOKEN or `hf auth login`.
+        token = None if self._endpoint.startswith("https://") else False
+        api = HfApi(endpoint=self._endpoint, token=token)
+        try:
+            self.commit = str(
+                api.model_info(checkpoint.repository, revision=checkpoint.revision, timeout=30).sha
+            )
+            entries = api.list_repo_tree(checkpoint.repository, revision=self.commit, recursive=True)
+            self.sizes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
+        except (HTTPError, OfflineModeIsEnabled, OSError) as error:
+            raise hub_errors.explain(error, checkpoint, self._endpoint) from error
+        self._stack = ExitStack()
+        self._client = self._stack.enter_context(
+            httpx.Client(headers=build_hf_headers(token=token), timeout=TIMEOUT, follow_redirects=True)
+        )
+
+    def __enter__(self) -> Hub:
+        """For ``with``: connections are closed at the end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the connections."""
+        self._stack.close()
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``start``, by one range request."""
+        url = hf_hub_url(self.name, path, revision=self.commit, endpoint=self._endpoint)
+        wanted = {"Range": f"bytes={start}-{start + length - 1}"}
+        try:
+            with self._client.stream("GET", url, headers=wanted) as answer:
+                answer.raise_for_status()
+                if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                    raise ThorError(
+                        "hub_no_ranges",
+                        f"{self._endpoint} answers {path} as a whole, not by ranges.",
+                        "Download the checkpoint (`hf download`) and audit the folder.",
+                    )
+                found = answer.read()
+        except httpx.HTTPError as error:
+            raise hub_errors.explain(error, self._checkpoint, self._endpoint) from error
+        if len(found) != length:
+            raise damaged(path, f"came as {len(found)} bytes where {length} were asked for")
+        return found

@@ -1,0 +1,182 @@
+"""``thorctl checkpoint``: what is in a checkpoint, and mending what an engine would misread."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Group
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from thorctl.checkpoint import repair as repairs
+from thorctl.checkpoint.audit import audit as audited
+from thorctl.checkpoint.source import Folder, Hub
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.lock import addresses
+from thorctl.errors import ThorError
+from thorctl.profile import Checkpoint
+from thorctl.result import Problem, Result
+
+if TYPE_CHECKING:
+    from thorctl.checkpoint.audit import Audit
+    from thorctl.checkpoint.repair import Repaired
+
+AUDIT_EPILOG = """\b
+Examples:
+  thorctl checkpoint audit ./Qwable-v1-NVFP4A16
+  thorctl checkpoint audit sahilchachra/Qwable-v1-NVFP4A16          headers by range requests, no weights
+  thorctl checkpoint audit sahilchachra/Qwable-v1-NVFP4A16@main --json
+"""
+REPAIR_EPILOG = """\b
+Examples:
+  thorctl checkpoint repair ./Qwable-v1-NVFP4A16 --out ./Qwable-v1-NVFP4A16-reconciled --dry-run
+  thorctl checkpoint repair ./Qwable-v1-NVFP4A16 --out ./Qwable-v1-NVFP4A16-reconciled
+"""
+HUB = "https://huggingface.co"
+
+
+@click.group("checkpoint")
+def command() -> None:
+    """What is in a checkpoint; mending scales that an engine would misread."""
+
+
+@command.command("audit", epilog=AUDIT_EPILOG)
+@click.argument("what", metavar="DIR|REPO[@REV]")
+@click.option("--endpoint", default=HUB, show_default=True, help="The hub of REPO.")
+@click.option("--via", "pairs", multiple=True, metavar="NAME=URL", help="Reach a hub at another address.")
+@pass_context
+def audit(ctx: Context, what: str, endpoint: str, pairs: tuple[str, ...]) -> Result:
+    """Compare a checkpoint with the model card's "What's quantized", tensor by tensor.
+
+    Reads config, tokenizer, the headers of all shards and the global scales, no weights; from a hub by range
+    requests.
+    Exit 1 with the list of what is off: missing experts, other formats, a configuration that does not fit
+    the tensors, scales that vLLM would misread.
+    """
+    with contextlib.ExitStack() as stack:
+        status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))
+        source = stack.enter_context(_opened(what, endpoint, pairs))
+        found = audited(source, lambda step: status.update(f"Reading {escape(what)}: {escape(step)}"))
+    errors = tuple(Problem("checkpoint_off", line, _remedy(line)) for line in found.off)
+    return Result(
+        "checkpoint audit", asdict(found), errors, exit_code=1 if errors else 0, view=audit_view(found)
+    )
+
+
+@command.command("repair", epilog=REPAIR_EPILOG)
+@click.argument("original", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="New folder; names the checkpoint."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@pass_context
+def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
+    """Write a copy of DIR in which matrices that vLLM loads as one share their global scale.
+
+    The FP8 block scales are rewritten; the FP4 weights stay, bit for bit. DIR is only read. A run that was
+    stopped goes on where it was. The copy is read back and audited before it gets its name.
+    """
+    that = repairs.opened(Folder(original))
+    data: dict[str, Any] = {
+        "out": str(out),
+        "groups": len(that.groups),
+        "to_mend": len(that.differ),
+        "worst_ratio": max(group.ratio for group in that.differ),
+        "bytes": that.bytes,
+        "written": False,
+    }
+    if dry_run:
+        text = (
+            f"{original.name}: {data['to_mend']} of {data['groups']} fused groups have global scales that "
+            f"differ, up to {data['worst_ratio']:.3g} ×.\nWould write {decimal(that.bytes)} to {out}; "
+            f"{original} stays as it is."
+        )
+        return Result("checkpoint repair", data, view=escape(text))
+    with ctx.messages.status("Repairing") as status:
+        done = repairs.repair(
+            that,
+            out,
+            lambda step, at, total: status.update(f"{escape(step)}: {decimal(at)} of {decimal(total)}"),
+        )
+    data |= {"written": True, "resumed_files": done.resumed, **done.manifest.figures}
+    data |= {"worst_error_before": done.before.worst, "worst_error_after": done.after.worst}
+    return Result("checkpoint repair", data, view=repair_view(done, out))
+
+
+@contextlib.contextmanager
+def _opened(what: str, endpoint: str, pairs: tuple[str, ...]) -> Any:
+    """The folder of that name, else the repository."""
+    folder = Path(what)
+    if folder.is_dir() or what.startswith((".", "/", "~")):
+        yield Folder(folder.expanduser())
+        return
+    repository, _, revision = what.partition("@")
+    try:
+        checkpoint = Checkpoint.model_validate(
+            {"repository": repository, "revision": revision or "main", "endpoint": endpoint}
+        )
+    except ValueError as error:
+        raise ThorError(
+            "checkpoint_not_found",
+            f"{what} is neither a folder nor a repository.",
+            "Name a folder, or a repository as OWNER/NAME or OWNER/NAME@REVISION.",
+            exit_code=2,
+        ) from error
+    host = checkpoint.endpoint.partition("://")[2]
+    with Hub(checkpoint, addresses(pairs).get(host)) as hub:
+        yield hub
+
+
+def audit_view(found: Audit) -> Group:
+    """The card's table as measured, the scales, the size."""
+    table = Table(
+        title=f"{escape(found.name)}: {found.layers} layers, {found.experts} experts each",
+        title_justify="left",
+        header_style="bold",
+    )
+    table.add_column("what")
+    table.add_column("format")
+    for column in ("modules", "weights", "bytes"):
+        table.add_column(column, justify="right")
+    for row in found.rows:
+        table.add_row(row.kind, row.format, f"{row.modules:,}", f"{row.weights:,}", decimal(row.bytes))
+    lines = [
+        (
+            f"on disk {decimal(found.disk_bytes)}, as BF16 {decimal(found.bf16_bytes)} "
+            f"({found.bf16_bytes / found.disk_bytes:.2f} ×)"
+        ),
+        "MTP head " + ("present" if found.mtp else "not there: speculation (switch `mtp`) is not possible"),
+    ]
+    for kind in found.fused:
+        state = (
+            f"[red]{kind.differ} differ, up to {kind.worst_ratio:.4g} ×[/]"
+            if kind.differ
+            else "[green]all agree[/]"
+        )
+        lines.append(f"global scales, {kind.groups:,} {kind.kind}: {state}")
+    lines.append(f"[red]{len(found.off)} off, see below[/]" if found.off else "[green]nothing is off[/]")
+    return Group(table, *lines)
+
+
+def repair_view(done: Repaired, out: Path) -> Text:
+    """What was mended and what it changed."""
+    return Text.from_markup(
+        f"[bold]{escape(str(out))}[/]: {done.mended} of {done.groups} fused groups mended "
+        f"(scales were up to {done.worst_ratio:.3g} × apart)\n"
+        f"weight error as vLLM reads them: {done.before.relative:.2%} before "
+        f"(worst group {done.before.worst:.1%}), [green]{done.after.relative:.2%}[/] after "
+        f"({done.after.worst:.1%})"
+        + (f"\n{done.resumed} files were there from an earlier run" if done.resumed else "")
+    )
+
+
+def _remedy(line: str) -> str:
+    if "checkpoint repair" in line:
+        return "Mend it: `thorctl checkpoint repair DIR --out DIR`."
+    return "Compare the files with the lock's SHA-256; if they are right, it is not what the card says."
