@@ -22,7 +22,7 @@ from thorctl.result import Exit, Problem, Result
 # must not pay for asyncssh and docker.
 VERBS = {
     "chat": "Talk to a device's model; thinking and answer are shown apart.",
-    "checkpoint": "What is in a checkpoint; mending scales that an engine would misread.",
+    "checkpoint": "Audit a checkpoint against its model card; repair its scales.",
     "doctor": "Check this machine: tools, keys, inventory, engine. Changes nothing.",
     "edge": "TLS and keys in front of the engines: authority, certificates, API keys.",
     "lock": "Resolve a profile to exact bytes: image digest, commit, files with SHA-256.",
