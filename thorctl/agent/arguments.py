@@ -13,6 +13,7 @@ DEADLINE_SECONDS = (
     3600  # long enough for a smoke and a person's second look, short enough for one night shift
 )
 KEEP_RELEASES = 1
+BENCH_SECONDS = 1800.0  # one measurement of a Thor takes one to two minutes; a CPU is slower
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     smoke = verbs.add_parser("smoke", help="generate text with the running release and judge it")
     smoke.add_argument("id", metavar="ID", nargs="?")
+    _bench(verbs)
     commit = verbs.add_parser("commit", help="keep the release on trial")
     commit.add_argument("id", metavar="ID", nargs="?")
     commit.add_argument("--without-smoke", action="store_true", help="though no smoke has passed")
@@ -71,6 +73,20 @@ def parser() -> argparse.ArgumentParser:
 
 def _release_file(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--release", required=True, metavar="FILE|-", help="the release document; - is stdin")
+
+
+def _bench(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    bench = verbs.add_parser(
+        "bench", help="how fast the running release generates, by the model card's method"
+    )
+    bench.add_argument("id", metavar="ID", nargs="?")
+    bench.add_argument("--quick", action="store_true", help="small sizes: a minute instead of five")
+    bench.add_argument("--tokens", type=int, metavar="N", help="tokens of each answer (256; quick: 32)")
+    bench.add_argument("--requests", type=int, metavar="N", help="measured one after another (8; quick: 3)")
+    bench.add_argument("--rounds", type=int, metavar="N", help="batches of several streams (4; quick: 1)")
+    bench.add_argument("--at-once", type=int, metavar="N", help="streams of a batch (16)")
+    bench.add_argument("--timeout", type=float, default=BENCH_SECONDS, metavar="SECONDS", help="of each part")
+    bench.add_argument("--dry-run", action="store_true", help="only say what would be run")
 
 
 def _lease_and_hold(verbs: argparse._SubParsersAction[_Parser]) -> None:

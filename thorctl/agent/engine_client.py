@@ -49,6 +49,14 @@ class EngineClient:
         except (*_FAULTS, KeyError, TypeError):
             return None
 
+    def text(self, path: str) -> str | None:
+        """Return what GET ``path`` answers (/version, /metrics); None unless it is HTTP 200."""
+        try:
+            status, body = self._get(path)
+        except _FAULTS:
+            return None
+        return body.decode("utf-8", errors="replace") if status == 200 else None
+
     def chat(self, body: dict[str, Any], *, silence_seconds: float, total_seconds: float) -> Reply:
         """POST one streamed chat completion and read it to its end; whatever goes wrong stands in ``error``.
 

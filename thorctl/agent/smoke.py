@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import journal_file, ready, release_store
+from thorctl.agent import release_store
 from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.gather import gather
-from thorctl.agent.journal import COMMITTED, TRIAL
 from thorctl.agent.judge import Generation, judge, split_thinking
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.serving import running_release, wait_until_ready
 from thorctl.agent.smoke_report import Report, shorten
 
 if TYPE_CHECKING:
@@ -35,42 +35,13 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         AgentError: ``smoke_failed``, ``engine_not_ready``, ``engine_died``; ``bad_state`` where no release
             runs, or another one.
     """
-    release = release_store.load(ctx.paths, _running(ctx, args.id))
+    release = release_store.load(ctx.paths, running_release(ctx, args.id))
     client = EngineClient(release.port, api_key(ctx))
     ctx.progress.update("smoke", release=release.id, message="waiting for the engine")
-    _wait_until_ready(ctx, client, release)
+    wait_until_ready(ctx, client, release)
     report = _smoke(ctx, client, release)
     ctx.files.write_json(ctx.paths.smoke_json, report.record(ctx.clock.now_text()))
     return Outcome(data=report.data(), error=report.error())
-
-
-def _running(ctx: Context, wanted: str | None) -> str:
-    journal = journal_file.load(ctx.paths)
-    if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
-        message = f"No release runs steadily here: the device is in state {journal.state}."
-        remedy = (
-            "Activate one first: `thor-agent activate ID`; `thor-agent recover` ends an interrupted change."
-        )
-        raise AgentError("bad_state", message, remedy)
-    if wanted not in (None, journal.running):
-        message = f"{wanted} does not run here; {journal.running} does."
-        raise AgentError("bad_state", message, f"Activate it first: `thor-agent activate {wanted}`.")
-    return journal.running
-
-
-def _wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> None:
-    served = client.models() if client.healthy() else None
-    if served is None:
-        try:
-            ready.wait(ctx, release)
-        except AgentError as error:
-            error.changed = False  # looking changes nothing, whatever the engine did
-            raise
-    elif release.model not in served:
-        # Waiting would not help: what answers here is another engine, or has another configuration.
-        message = f"The engine serves {', '.join(served) or 'nothing'}, not {release.model}."
-        remedy = "Look at `docker ps` and `ss -ltnp`: another engine may hold the port."
-        raise AgentError("engine_not_ready", message, remedy)
 
 
 def _smoke(ctx: Context, client: EngineClient, release: Release) -> Report:

@@ -18,6 +18,7 @@ VERBS = (
     "stage",
     "activate",
     "smoke",
+    "bench",
     "commit",
     "rollback",
     "recover",
@@ -27,9 +28,10 @@ VERBS = (
     "hold",
 )
 READ_ONLY = frozenset({"facts", "preflight", "plan", "status"})
-LONG = frozenset({"stage", "activate", "smoke", "rollback"})  # outlive a broken SSH link, show progress
+# These outlive a broken SSH link and show their progress.
+LONG = frozenset({"stage", "activate", "smoke", "bench", "rollback"})
 TAKES_DOCUMENT = frozenset({"preflight", "plan", "stage"})
-TAKES_ID = frozenset({"activate", "smoke", "commit", "rollback"})  # rollback: the release to leave
+TAKES_ID = frozenset({"activate", "smoke", "bench", "commit", "rollback"})  # rollback: the release to leave
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,6 @@ def stand_in(call: Call, release: dict[str, Any] | None) -> Call:
         return call
     if call.verb in {"stage", "activate", "smoke", "commit"} and release is not None:
         return call_for("plan", release, ())
-    if call.verb == "gc":
-        return Call("gc", (*call.words, "--dry-run"))
+    if call.verb in {"gc", "bench"}:
+        return Call(call.verb, (*call.words, "--dry-run"))
     return Call("status")

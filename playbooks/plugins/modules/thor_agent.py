@@ -21,22 +21,23 @@ description:
   - Where the agent is not installed, or is another one than the controller's, a read-only verb is answered
     by the controller's own agent, shipped to a temporary directory for that one call. So preflight and check
     mode work on a bare device.
-  - The verbs stage, activate, smoke and rollback run detached from the SSH connection. A broken link does not
-    stop them; their progress is shown as they go.
-  - In check mode a changing verb is replaced by C(plan), C(status) or C(gc --dry-run). RV(changed) then says
-    what would be.
+  - The verbs stage, activate, smoke, bench and rollback run detached from the SSH connection. A broken link
+    does not stop them; their progress is shown as they go.
+  - In check mode a changing verb is replaced by C(plan), C(status), C(gc --dry-run) or C(bench --dry-run).
+    RV(changed) then says what would be.
 options:
   verb:
     description: The verb. C(thor-agent --help) on a device explains each.
     type: str
     required: true
     choices:
-      [facts, preflight, plan, stage, activate, smoke, commit, rollback, recover, status, gc, lease, hold]
+      [facts, preflight, plan, stage, activate, smoke, bench, commit, rollback, recover, status, gc, lease,
+       hold]
   release:
     description:
       - The release document, as P(thor_release#lookup) makes it.
-      - Required by preflight, plan and stage, which get all of it on stdin. Activate, smoke and commit get
-        its id, rollback the id of the release to leave.
+      - Required by preflight, plan and stage, which get all of it on stdin. Activate, smoke, bench and commit
+        get its id, rollback the id of the release to leave.
     type: dict
   arguments:
     description: Further words for the command line, as C([--deadline, "600"]).

@@ -1,0 +1,19 @@
+"""The engine's own counters (GET /metrics, Prometheus text): whether somebody else uses it. Pure."""
+
+from __future__ import annotations
+
+import re
+
+RUNNING = "vllm:num_requests_running"
+WAITING = "vllm:num_requests_waiting"
+GENERATED = "vllm:generation_tokens_total"
+
+
+def total(text: str | None, name: str) -> int | None:
+    """Return the sum of a metric over its labels; None if it is not there."""
+    pattern = rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$"
+    values = re.findall(pattern, text or "", re.MULTILINE)
+    try:
+        return round(sum(float(value) for value in values)) if values else None
+    except ValueError:
+        return None

@@ -1,0 +1,53 @@
+"""The release that runs on this device, and its engine being ready to be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl.agent import journal_file, ready
+from thorctl.agent.journal import COMMITTED, TRIAL
+from thorctl.agent.outcome import AgentError
+
+if TYPE_CHECKING:
+    from thorctl.agent.context import Context
+    from thorctl.agent.engine_client import EngineClient
+    from thorctl.agent.release_document import Release
+
+
+def running_release(ctx: Context, wanted: str | None) -> str:
+    """Return the id of the release that runs; it must be ``wanted``, where given.
+
+    Raises:
+        AgentError: ``bad_state`` where no release runs steadily, or another one.
+    """
+    journal = journal_file.load(ctx.paths)
+    if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
+        message = f"No release runs steadily here: the device is in state {journal.state}."
+        remedy = (
+            "Activate one first: `thor-agent activate ID`; `thor-agent recover` ends an interrupted change."
+        )
+        raise AgentError("bad_state", message, remedy)
+    if wanted not in (None, journal.running):
+        message = f"{wanted} does not run here; {journal.running} does."
+        raise AgentError("bad_state", message, f"Activate it first: `thor-agent activate {wanted}`.")
+    return journal.running
+
+
+def wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> None:
+    """Wait until the engine serves the release's model.
+
+    Raises:
+        AgentError: ``engine_not_ready``, ``engine_died``.
+    """
+    served = client.models() if client.healthy() else None
+    if served is None:
+        try:
+            ready.wait(ctx, release)
+        except AgentError as error:
+            error.changed = False  # looking changes nothing, whatever the engine did
+            raise
+    elif release.model not in served:
+        # Waiting would not help: what answers here is another engine, or has another configuration.
+        message = f"The engine serves {', '.join(served) or 'nothing'}, not {release.model}."
+        remedy = "Look at `docker ps` and `ss -ltnp`: another engine may hold the port."
+        raise AgentError("engine_not_ready", message, remedy)
