@@ -142,3 +142,23 @@ def test_a_file_that_is_none_is_refused_without_its_content(tmp_path: Path, text
         registry_login.headers(device, "ghcr.io/a/b")
     assert failed.value.code == "bad_state"
     assert "s3cret" not in f"{failed.value} {failed.value.details}"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "may"),
+    [
+        ("https://huggingface.co", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost", True),
+        ("http://hub.lab", False),
+        ("http://127.0.0.1.lab", False),
+        ("http://localhost@hub.lab", False),
+        ("ftp://hub.lab", False),
+        ("", False),
+    ],
+)
+def test_the_token_goes_where_nobody_on_the_way_can_read_it(ctx: Context, endpoint: str, may: bool) -> None:  # noqa: F811 - the value of the fixture
+    give_token(ctx)
+    assert hub_token.may_see(endpoint) is may
+    assert bool(hub_token.header(ctx, endpoint)) is may
+    assert bool(hub_token.mount(ctx, endpoint)) is may

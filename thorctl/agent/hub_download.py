@@ -120,7 +120,8 @@ def _once(ctx: Context, release: Release, partial: Path, files: Sequence[Checkpo
     lock = release.document["lock"]["checkpoint"]
     if not files:
         return 0, ""
-    argv = arguments(release, partial, files, _endpoint(ctx, release), hub_token.mount(ctx))
+    endpoint = _endpoint(ctx, release)
+    argv = arguments(release, partial, files, endpoint, hub_token.mount(ctx, endpoint))
     with tempfile.TemporaryFile() as output:
         try:
             process = ctx.runner.spawn(argv, output=output)

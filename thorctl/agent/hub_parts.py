@@ -73,7 +73,7 @@ def _append(ctx: Context, release: Release, part: Path, file: CheckpointFile, en
     place = f"{checkpoint['repository']}/resolve/{checkpoint['commit']}/{quote(file.path)}"
     begun = part.stat().st_size
     asked = urllib.request.Request(f"{endpoint.rstrip('/')}/{place}", headers={"Range": f"bytes={begun}-"})
-    token = hub_token.header(ctx)
+    token = hub_token.header(ctx, endpoint)
     if token:
         # Not sent on when the hub redirects to its storage, which is another host and has its own signature.
         asked.add_unredirected_header("Authorization", token)

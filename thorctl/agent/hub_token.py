@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from thorctl.agent import device
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
 FILE = "/etc/thor/hub-token"  # root, 0600; written by Ansible (role thor_host)
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 IN_CONTAINER = "/run/secrets/hub-token"
 
 
@@ -20,13 +22,19 @@ def file(ctx: Context) -> Path | None:
     return ctx.paths.at(FILE) if (device.text(ctx, FILE) or "").strip() else None
 
 
-def mount(ctx: Context) -> list[str]:
-    """Options of ``docker run`` that give the token to ``hf`` (HF_TOKEN_PATH).
+def may_see(endpoint: str) -> bool:
+    """Whether the token may go to ``endpoint``: where nobody on the way can read it."""
+    parts = urlsplit(endpoint)
+    return parts.scheme == "https" or (parts.hostname or "") in LOOPBACK
+
+
+def mount(ctx: Context, endpoint: str) -> list[str]:
+    """Options of ``docker run`` that give the token to ``hf`` (HF_TOKEN_PATH); none where it may not go.
 
     As a file: an environment variable would be read by ``docker inspect``, an argument by ``ps``.
     """
     found = file(ctx)
-    if found is None:
+    if found is None or not may_see(endpoint):
         return []
     return [
         *("--mount", f"type=bind,src={found},dst={IN_CONTAINER},readonly"),
@@ -34,7 +42,7 @@ def mount(ctx: Context) -> list[str]:
     ]
 
 
-def header(ctx: Context) -> str | None:
-    """The value of ``Authorization`` for a request of our own to the hub."""
+def header(ctx: Context, endpoint: str) -> str | None:
+    """The value of ``Authorization`` for a request of our own to the hub; None where it may not go."""
     token = (device.text(ctx, FILE) or "").strip()
-    return f"Bearer {token}" if token else None
+    return f"Bearer {token}" if token and may_see(endpoint) else None
