@@ -47,13 +47,19 @@ MODES = {
     "stray_marker": "</think> left in the answer",
     "slow": "right, with pauses",
 }
+# Only a benchmark notices these.
+BENCH_MODES = {
+    "short": "one token fewer than was asked for, and no word about it",
+    "shared": "/metrics counts tokens that others asked for",
+    "at_work": "/metrics says that a request is running",
+}
 
 
 class Engine:
     """The double, on a port of 127.0.0.1.
 
     Attributes:
-        mode: one of MODES; may be changed at any time.
+        mode: one of MODES or BENCH_MODES; may be changed at any time.
         answers: prompt → right answer; other prompts get a sentence about themselves.
         requests: the bodies of the chat requests, in order.
     """
@@ -67,6 +73,7 @@ class Engine:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.running = 0
+        self.generated = 0
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
@@ -103,6 +110,9 @@ class Engine:
 
     def pieces(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the chunks of a stream, usage last."""
+        if body.get("ignore_eos"):
+            yield from self._exactly(int(body["max_completion_tokens"]) - (self.mode == "short"))
+            return
         prompt = body["messages"][-1]["content"]
         wanted = (
             body.get("chat_template_kwargs", {}).get("enable_thinking", True) and self.mode != "no_thinking"
@@ -120,6 +130,23 @@ class Engine:
                 "choices": [],
                 "usage": {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": tokens + 9},
             }
+
+    def _exactly(self, tokens: int) -> Iterator[dict[str, Any]]:
+        """Yield one chunk a token, as a benchmark asks for it."""
+        for _ in range(tokens):
+            yield {"choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]}
+        yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
+        with self.lock:
+            self.generated += tokens
+        yield {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": tokens}}
+
+    def metrics(self) -> str:
+        """Return what /metrics answers."""
+        if self.mode == "shared":
+            self.generated += 7
+        running = int(self.mode == "at_work")
+        made = f"vllm:generation_tokens_total{{}} {self.generated}.0"
+        return f"vllm:num_requests_running{{}} {running}.0\n{made}\n"
 
 
 def _cut(text: str) -> list[str]:
@@ -139,6 +166,10 @@ def _handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
             elif self.path == "/v1/models":
                 name = "another-model" if engine.mode == "wrong_model" else engine.model
                 self._json(200, {"object": "list", "data": [{"id": name, "object": "model"}]})
+            elif self.path == "/version":
+                self._json(200, {"version": "0.0.0"})
+            elif self.path == "/metrics":
+                self._text(engine.metrics())
             else:
                 self._json(404, {"error": {"message": "Not Found"}})
 
@@ -222,9 +253,14 @@ def _handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
             self.connection.shutdown(socket.SHUT_RDWR)
 
         def _json(self, status: int, document: object) -> None:
-            data = b"" if document is None else json.dumps(document).encode()
+            self._send(status, "application/json", b"" if document is None else json.dumps(document).encode())
+
+        def _text(self, text: str) -> None:
+            self._send(200, "text/plain", text.encode())
+
+        def _send(self, status: int, kind: str, data: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -237,7 +273,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--mode", choices=sorted(MODES), default=os.environ.get("ENGINE_MODE", "good"))
+    parser.add_argument(
+        "--mode", choices=sorted(MODES | BENCH_MODES), default=os.environ.get("ENGINE_MODE", "good")
+    )
     parser.add_argument("--answers", type=json.loads, default={}, help="JSON object: prompt to right answer")
     given = parser.parse_args()
     Engine(given.model, given.mode, given.port, given.answers).server.serve_forever()
