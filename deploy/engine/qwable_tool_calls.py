@@ -1,0 +1,211 @@
+"""Finds tool calls in what Qwable-v1 writes: text in, text and calls out, in any number of pieces.
+
+Pure: standard library only, no vLLM. `qwable_tool_parser.py` beside it is the part that vLLM loads, and
+`qwable_call_body.py` reads what stands inside a block.
+
+The form that the model was trained on; docs/engine.md lists what else is taken for a call::
+
+    <tool_use name="Read" id="toolu_01">
+    {"file_path": "/srv/server.py"}
+    </tool_use>
+
+Rules, the same for text that comes whole and for text that comes in pieces:
+
+- A block is a call or it is text. Which of the two is decided when the block ends, so nothing that a client
+  was told is ever taken back. A block that is no call stays in the text, to the last character.
+- A closing tag inside a JSON string or a parameter closes nothing: files about this format can be written.
+- Where the output ends before ``</tool_use>`` (stop strings do that) a complete body is a call.
+- White space between and around calls is no content; between two pieces of text it is.
+- What stands in ``<think>…</think>`` at the beginning is never a call.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qwable_call_body import Call, inside_value, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Call", "Reader"]
+
+
+class Reader:
+    """Reads one answer of the model.
+
+    ``schemas``, tool name to the JSON schema of its arguments, gives values in XML parameters their types.
+    ``taken`` are the ids of earlier calls in the conversation: with the same id once more nobody could tell
+    whose result is whose, so such a call loses its id.
+    """
+
+    def __init__(
+        self, schemas: Mapping[str, Mapping[str, Any]] | None = None, taken: set[str] | None = None
+    ) -> None:
+        self._schemas = schemas or {}
+        self._taken = set(taken or ())
+        self._rest = ""  # not decided yet
+        self._searched = 0  # in _rest: no closing tag ends before here
+        self._thinking = self._spoken = False
+        self._space = _Space()
+
+    def feed(self, text: str) -> list[str | Call]:
+        """What is certain by now; adjacent texts belong together."""
+        self._rest += text
+        return self._space.settle(self._read(ended=False), ended=False)
+
+    def finish(self) -> list[str | Call]:
+        """What was still open when the output ended; the reader is used up."""
+        return self._space.settle(self._read(ended=True), ended=True)
+
+    @property
+    def holds(self) -> bool:
+        """Whether ``finish`` may have something to give."""
+        return bool(self._rest) or self._space.holds
+
+    def _read(self, *, ended: bool) -> Iterator[str | Call]:
+        while self._rest:
+            if self._thinking:
+                end = self._rest.find(_THINK_END)
+                self._thinking = end < 0
+                if end < 0:
+                    yield self._take(len(self._rest) - (0 if ended else _overlap(self._rest, _THINK_END)))
+                    return
+                yield self._take(end + len(_THINK_END))
+            elif (mark := _MARK.search(self._rest)) is None:
+                yield self._take(len(self._rest) - (0 if ended else _half_mark(self._rest)))
+                return
+            elif mark.start():
+                yield self._take(mark.start())
+            elif mark["think"]:
+                self._thinking = not self._spoken
+                yield self._take(mark.end())
+            elif (block := self._block(ended=ended)) is None:
+                return
+            else:
+                text = self._take(block.length)
+                yield text if block.call is None else self._with_usable_id(block.call)
+
+    def _take(self, length: int) -> str:
+        text, self._rest = self._rest[:length], self._rest[length:]
+        self._searched = 0
+        self._spoken = self._spoken or bool(text.strip())
+        return text
+
+    def _with_usable_id(self, call: Call) -> Call:
+        if call.id is None or call.id in self._taken or not _ID.fullmatch(call.id):
+            return Call(call.name, call.arguments, None)
+        self._taken.add(call.id)
+        return call
+
+    def _block(self, *, ended: bool) -> _Block | None:
+        """What the rest begins with; None: later text decides."""
+        opening = _OPENING.match(self._rest)
+        if opening is None:
+            wait = not ended and _HALF_OPENING.match(self._rest)
+            return None if wait else _Block(len("<tool_"), None)
+        attributes = {found[1]: found[2][1:-1] if found[2][0] in "\"'" else found[2]
+                      for found in _ATTRIBUTES.finditer(opening[2])}  # fmt: skip
+        start = opening.end()
+        refused = _Block(start, None)  # the tag is text; what it held may hold calls
+        if opening[3]:
+            call = read(attributes, "", self._schemas)
+            return _Block(start, call) if call else refused
+        at = max(start, self._searched)
+        while closing := _CLOSING[opening[1]].search(self._rest, at):
+            body = self._rest[start : closing.start()]
+            if not inside_value(body):
+                call = read(attributes, body, self._schemas)
+                return _Block(closing.end(), call) if call else refused
+            at = closing.end()
+        if not ended:
+            self._searched = max(at, len(self._rest) - _LONGEST_CLOSING)
+            return None
+        body = _HALF_CLOSING[opening[1]].sub("", self._rest[start:])
+        call = read(attributes, body, self._schemas) if body.strip() else None
+        return _Block(len(self._rest), call) if call else refused
+
+
+@dataclass(frozen=True)
+class _Block:
+    length: int  # characters of the rest
+    call: Call | None  # None: they are text
+
+
+class _Space:
+    """Drops white space that only sets calls apart, whether or not it arrives together with them."""
+
+    def __init__(self) -> None:
+        self._held = ""  # white space since the last word
+        self._after_call = self._said = False
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
+
+    def settle(self, found: Iterator[str | Call], *, ended: bool) -> list[str | Call]:
+        out: list[str | Call] = []
+        for piece in found:
+            if isinstance(piece, Call):
+                self._after_call = True
+                out.append(piece)
+            elif words := self._words(piece):
+                out.append(words)
+        if ended and self._held and not self._after_call:
+            out.append(self._held)
+        return out
+
+    def _words(self, piece: str) -> str:
+        text = self._held + piece
+        words = text.rstrip()
+        self._held = text[len(words) :]
+        if not words:
+            return ""
+        if self._after_call and not self._said:
+            words = words.lstrip()
+        self._said, self._after_call = True, False
+        return words
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The tags. A tag that is only half there must be told from one that can never come of this beginning.
+
+_THINK_END = "</think>"
+_MARK = re.compile(r"<tool_(?:use|call)(?=[\s/>])|(?P<think><think>)")
+_MARKS = ("<tool_use", "<tool_call", "<think>")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what Anthropic's interface takes for one
+
+_KEY = r"[A-Za-z_][\w.:-]*"
+_ATTRIBUTE = rf"\s+({_KEY})\s*=\s*(\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'<>=/]+)"
+_ATTRIBUTES = re.compile(_ATTRIBUTE)
+_SOME = re.sub(r"\((?!\?)", "(?:", f"(?:{_ATTRIBUTE})*")  # the same without groups
+_OPENING = re.compile(rf"<(tool_use|tool_call)({_SOME})\s*(/?)>")
+_HALF_OPENING = re.compile(
+    rf"<tool_(?:use|call){_SOME}"
+    rf"(?:\s*/?|\s+{_KEY}\s*(?:=\s*(?:\"[^\"\n]*|'[^'\n]*|[^\s\"'<>=/]*))?)\Z"
+)
+_TAGS = ("tool_use", "tool_call")
+_CLOSING = {tag: re.compile(rf"</{tag}\s{{0,32}}>") for tag in _TAGS}
+_LONGEST_CLOSING = 64  # characters: more than any closing tag
+
+
+def _half(tag: str) -> str:
+    """A pattern for every beginning of the tag, and for none of it."""
+    pattern = ""
+    for character in reversed(tag):
+        pattern = f"(?:{re.escape(character)}{pattern})?"
+    return pattern
+
+
+_HALF_CLOSING = {tag: re.compile(rf"\s*{_half(f'</{tag}')}\s*\Z") for tag in _TAGS}
+
+
+def _overlap(text: str, mark: str) -> int:
+    """How many characters at the end of the text may be the beginning of the mark."""
+    return next((n for n in range(min(len(mark), len(text)), 0, -1) if text.endswith(mark[:n])), 0)
+
+
+def _half_mark(text: str) -> int:
+    return max(_overlap(text, mark) for mark in _MARKS)

@@ -1,0 +1,226 @@
+"""vLLM's tool parser ``qwable``: what ``qwable_tool_calls`` finds, said in vLLM's own types.
+
+    vllm serve … --enable-auto-tool-choice --tool-call-parser qwable \\
+      --tool-parser-plugin /etc/thor-engine/qwable_tool_parser.py
+
+Runs in vLLM 0.19 to 0.32 (those two are tested). A call is streamed in one piece once its block has ended:
+only then is it certain that it is one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from vllm.sampling_params import StructuredOutputsParams
+from vllm.tool_parsers.abstract_tool_parser import ToolParser, ToolParserManager
+from vllm.utils.import_utils import import_from_path
+
+try:
+    from vllm.entrypoints.generate.base import protocol  # where 0.32 has it
+except ImportError:
+    from vllm.entrypoints.openai.engine import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# vLLM imports a plugin by its path, so its neighbours are on no search path. Each comes after what it imports.
+import_from_path("qwable_call_body", Path(__file__).with_name("qwable_call_body.py"))
+calls = import_from_path("qwable_tool_calls", Path(__file__).with_name("qwable_tool_calls.py"))
+
+# Later versions call `finish_streaming` when output ends; for earlier ones see prev_tool_call_arr.
+TOLD_OF_THE_END = hasattr(ToolParser, "engine_based_streaming")
+# 0.19 reads answers to tool_choice "required" and to a named tool itself, as the JSON that it forces.
+ASKED_FOR_REQUIRED = hasattr(ToolParser, "supports_required_and_named")
+
+
+@ToolParserManager.register_module("qwable")
+class QwableToolParser(ToolParser):
+    """One per request. Whole output: ``extract_tool_calls``; streamed: ``extract_tool_calls_streaming``."""
+
+    supports_required_and_named = False  # forced calls come in the model's own form: see adjust_request
+    engine_based_streaming = True  # takes deltas only, and wants finish_streaming
+
+    def __init__(self, tokenizer: Any, tools: Any = None) -> None:
+        self._reader: Any = None
+        self._calls = 0
+        self._last: Any = None  # the message that vLLM got last
+        self._told: list[dict[str, str]] = []
+        super().__init__(tokenizer, tools)
+
+    def adjust_request(self, request: Any) -> Any:
+        """Forces a block of the right form where the client demands a call."""
+        if not ASKED_FOR_REQUIRED:
+            return super().adjust_request(request)
+        if tools := demanded(request):
+            single = request.tool_choice != "required" or request.parallel_tool_calls is False
+            request.structured_outputs = StructuredOutputsParams(
+                structural_tag=json.dumps(blocks(tools, single=single))
+            )
+            # A form that the client asked for its text cannot hold too: the call comes first.
+            setattr(request, "response_format" if hasattr(request, "response_format") else "text", None)
+        return request
+
+    def extract_tool_calls(self, model_output: str, request: Any) -> Any:
+        """Content and calls of a whole answer."""
+        if not reads_calls(request):
+            return protocol.ExtractedToolCallInformation(
+                tools_called=False, tool_calls=[], content=model_output
+            )
+        reader = new_reader(request)
+        found = [*reader.feed(model_output), *reader.finish()]
+        made = [
+            protocol.ToolCall(
+                id=call.id or new_id(),
+                function=protocol.FunctionCall(name=call.name, arguments=call.arguments),
+            )
+            for call in found
+            if not isinstance(call, str)
+        ]
+        content = "".join(text for text in found if isinstance(text, str))
+        return protocol.ExtractedToolCallInformation(
+            tools_called=bool(made), tool_calls=made, content=content or None
+        )
+
+    def extract_tool_calls_streaming(  # noqa: PLR0917 - vLLM's own signature
+        self,
+        previous_text: str,  # noqa: ARG002 - the reader keeps what it needs
+        current_text: str,  # noqa: ARG002
+        delta_text: str,
+        previous_token_ids: Sequence[int],  # noqa: ARG002
+        current_token_ids: Sequence[int],  # noqa: ARG002
+        delta_token_ids: Sequence[int],  # noqa: ARG002
+        request: Any,
+    ) -> Any:
+        """What is certain after this delta; None: nothing new."""
+        if not reads_calls(request):
+            return protocol.DeltaMessage(content=delta_text) if delta_text else None
+        if self._reader is None:
+            self._reader = new_reader(request)
+        self._last = self._message(self._reader.feed(delta_text))
+        if self._last is None and self._reader.holds and not TOLD_OF_THE_END:
+            self._last = protocol.DeltaMessage()  # an empty one, for prev_tool_call_arr to fill
+        return self._last
+
+    def finish_streaming(self) -> Any:
+        """What was still open when the output ended; None: nothing."""
+        reader, self._reader = self._reader, None
+        return self._message(reader.finish()) if reader is not None else None
+
+    def _message(self, found: list[Any]) -> Any:
+        if not found:
+            return None
+        message = protocol.DeltaMessage()
+        if content := "".join(text for text in found if isinstance(text, str)):
+            message.content = content
+        made = [self._delta(call) for call in found if not isinstance(call, str)]
+        if made:
+            message.tool_calls = made
+        return message
+
+    def _delta(self, call: Any) -> Any:
+        made = protocol.DeltaToolCall(
+            index=self._calls,
+            id=call.id or new_id(),
+            type="function",
+            function=protocol.DeltaFunctionCall(name=call.name, arguments=call.arguments),
+        )
+        self._calls += 1
+        return made
+
+    @property
+    def prev_tool_call_arr(self) -> list[dict[str, str]]:
+        """Empty: nothing of a call is ever left to be sent, so vLLM must not repair the last chunk.
+
+        Before 0.26 no one tells a parser that the output has ended, but the server reads this list then, and
+        only then. What was held back goes into the message it is about to send. Where that brings the first
+        call, the list says so, which makes `finish_reason` `tool_calls`.
+        """
+        if TOLD_OF_THE_END or self._reader is None:
+            return self._told
+        known = self._calls
+        late = self.finish_streaming()
+        if late is None or self._last is None:
+            return self._told
+        if late.content:
+            self._last.content = (self._last.content or "") + late.content
+        if late.tool_calls:
+            self._last.tool_calls = [*self._last.tool_calls, *late.tool_calls]
+            # The repair keeps one call and no content: with more in the message it must not set in.
+            if not known and len(late.tool_calls) == 1 and not self._last.content:
+                arguments = late.tool_calls[0].function.arguments
+                self.streamed_args_for_tool = [arguments]
+                self._told = [{"name": late.tool_calls[0].function.name, "arguments": arguments}]
+        return self._told
+
+    @prev_tool_call_arr.setter
+    def prev_tool_call_arr(self, value: list[dict[str, str]]) -> None:
+        """The base class sets it to an empty list; nothing else may."""
+
+
+def reads_calls(request: Any) -> bool:
+    """Whether the client offered tools and let the model use them; else blocks are plain text."""
+    return bool(request.tools) and request.tool_choice != "none"
+
+
+def new_reader(request: Any) -> Any:
+    """A reader that knows the request's tools and the ids that its conversation has used."""
+    earlier = getattr(request, "messages", None) or getattr(request, "input", None)
+    taken = set()
+    for one in earlier if isinstance(earlier, list) else ():
+        ident = (
+            one.get("tool_call_id") or one.get("call_id")
+            if isinstance(one, dict)
+            else getattr(one, "call_id", None)
+        )
+        if isinstance(ident, str):
+            taken.add(ident)
+    return calls.Reader(dict(functions(request)), taken)
+
+
+def functions(request: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Name and argument schema of each tool that is a function, in chat completions and in responses."""
+    found = []
+    for tool in request.tools or ():
+        function = getattr(tool, "function", tool)
+        if name := getattr(function, "name", None):
+            found.append((name, getattr(function, "parameters", None) or {}))
+    return found
+
+
+def demanded(request: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The tools of which the client demands one; empty: the model is free."""
+    choice = request.tool_choice
+    if not request.tools or choice in (None, "auto", "none"):
+        return []
+    named = getattr(getattr(choice, "function", choice), "name", None)
+    return [(name, schema) for name, schema in functions(request) if choice == "required" or name == named]
+
+
+def blocks(tools: list[tuple[str, dict[str, Any]]], *, single: bool) -> dict[str, Any]:
+    """One or more ``<tool_use>`` blocks with valid arguments, as xgrammar's structural tag."""
+    tags = [
+        {
+            "type": "tag",
+            "begin": f'<tool_use name="{name}" id="toolu_',
+            "content": {
+                "type": "sequence",
+                "elements": [
+                    {"type": "regex", "pattern": "[A-Za-z0-9]{1,24}"},
+                    {"type": "const_string", "value": '">\n'},
+                    {"type": "json_schema", "json_schema": schema or {"type": "object"}},
+                ],
+            },
+            "end": "\n</tool_use>",
+        }
+        for name, schema in tools
+    ]
+    form = {"type": "tags_with_separator", "tags": tags, "separator": "\n", "at_least_one": True}
+    return {"type": "structural_tag", "format": {**form, "stop_after_first": single}}
+
+
+def new_id() -> str:
+    """An id in the form that the model itself uses."""
+    return f"toolu_{uuid4().hex[:24]}"
