@@ -41,6 +41,15 @@ def docker_client() -> Iterator[DockerClient]:
         subprocess.run([script, "stop"], check=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def store_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where thorctl's store lies in this session: not with the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("store")
+        patch.setenv("THORCTL_STATE_DIR", str(home))
+        yield home
+
+
 @pytest.fixture(scope="session")
 def sim_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where simulations of this session keep their state: not in the checkout."""

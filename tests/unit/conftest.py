@@ -36,6 +36,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("THORCTL_INVENTORY", "THORCTL_PROJECT", "THORCTL_SIM", "HF_TOKEN", "ANSIBLE_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("THORCTL_SIM_DIR", str(tmp_path / "no-simulation"))
+    monkeypatch.setenv("THORCTL_STATE_DIR", str(tmp_path / "store"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker-login"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-hub-login"))
 

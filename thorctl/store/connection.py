@@ -1,0 +1,73 @@
+"""Opening the store. ``transaction`` (its own module) changes it in one piece."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from thorctl.errors import ThorError
+from thorctl.store.migrations import migrate, steps
+from thorctl.store.place import make_private, store_file, unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from thorctl.store.migrations import Step
+
+BUSY_SECONDS = 30.0  # every transaction of ours takes milliseconds: longer means that somebody is stuck
+
+
+@contextmanager
+def opened(file: Path | None = None, known: Sequence[Step] | None = None) -> Iterator[sqlite3.Connection]:
+    """The store for the length of the block, made or brought up to date first. Rows are ``sqlite3.Row``.
+
+    Whatever SQLite has to complain about inside the block comes out as a ThorError. The connection belongs to
+    one thread; each thread opens its own.
+
+    Args:
+        file: default ``store_file()``.
+        known: steps of the schema; default all.
+
+    Raises:
+        ThorError: ``store_unusable``, ``store_newer``, ``store_foreign``, ``store_corrupt``, ``store_busy``.
+    """
+    path = file or store_file()
+    try:
+        make_private(path)
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            _prepare(db, path, steps() if known is None else known)
+            yield db
+        finally:
+            db.close()
+    except sqlite3.IntegrityError:
+        raise  # a programming error: our statements keep our rules
+    except sqlite3.DatabaseError as fault:
+        raise _explained(path, fault) from fault
+
+
+def _prepare(db: sqlite3.Connection, path: Path, known: Sequence[Step]) -> None:
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA foreign_keys = ON")
+    # FULL: what is committed survives a power cut, not only our own end.
+    db.execute("PRAGMA synchronous = FULL")
+    migrate(db, path, known)
+
+
+def _explained(path: Path, fault: sqlite3.DatabaseError) -> ThorError:
+    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF  # the primary code
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return ThorError(
+            "store_busy",
+            f"Another process has held {path} for longer than {BUSY_SECONDS:g} s.",
+            f"See which one: fuser {path}",
+        )
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return ThorError(
+            "store_corrupt",
+            f"{path} is damaged ({fault}).",
+            f"Move it and its -wal and -shm away together; then use a backup, or begin anew.",
+        )
+    return unusable(path, str(fault))

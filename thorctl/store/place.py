@@ -1,0 +1,84 @@
+"""Where the store lies: the XDG state directory of the person who runs thorctl, readable by nobody else."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from thorctl.errors import ThorError
+from thorctl.store.migrations import APPLICATION_ID
+
+VARIABLE = "THORCTL_STATE_DIR"
+FILE = "thorctl.sqlite3"
+
+
+def store_file() -> Path:
+    """``$THORCTL_STATE_DIR/thorctl.sqlite3``, else below ``$XDG_STATE_HOME/thorctl``. Makes nothing."""
+    chosen = os.environ.get(VARIABLE)
+    return (Path(chosen).absolute() if chosen else platformdirs.user_state_path("thorctl")) / FILE
+
+
+def make_private(file: Path) -> None:
+    """Make the file and its folder if they are not there; the file is then its owner's alone.
+
+    SQLite gives the files that it puts beside it the same mode. The file itself is never opened here:
+    closing it would take the locks away that other threads of this process hold on it.
+
+    Raises:
+        ThorError: ``store_unusable``.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Looked at first: it is never there before the file is.
+        rest = os.path.lexists(f"{file}-wal")
+        if not os.path.lexists(file):
+            if rest:  # SQLite would write it into the new file
+                raise unusable(file, f"{file}-wal was left behind by another of that name; move it away")
+            _make(file)
+        found = file.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise unusable(file, "it is no file")
+        if found.st_uid != os.geteuid():
+            raise unusable(file, f"it belongs to the user with the number {found.st_uid}, not to you")
+        if stat.S_IMODE(found.st_mode) != 0o600:
+            file.chmod(0o600)
+    except OSError as fault:
+        raise unusable(file, fault.strerror or str(fault)) from fault
+
+
+def _make(file: Path) -> None:
+    """Put an empty store there, in one step: two that do it at once don't meet in a half-made one."""
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".new-") as folder:  # 0700
+        draft = Path(folder) / file.name
+        db = sqlite3.connect(draft)
+        try:
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        finally:
+            db.close()
+        if mode != "wal":
+            raise unusable(file, f"its disk has no memory to share, SQLite stays with {mode!r}")
+        draft.chmod(0o600)
+        try:
+            file.hardlink_to(draft)
+        except FileExistsError:
+            return  # somebody else was first
+    handle = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def unusable(file: Path, why: str) -> ThorError:
+    """The error for a store that can't be opened or written at all."""
+    return ThorError(
+        "store_unusable",
+        f"The store {file} cannot be used: {why}.",
+        f"It has to be a file of your own on a local disk; {VARIABLE}=DIR names another folder for it.",
+    )
