@@ -68,6 +68,6 @@ def _explained(path: Path, fault: sqlite3.DatabaseError) -> ThorError:
         return ThorError(
             "store_corrupt",
             f"{path} is damaged ({fault}).",
-            f"Move it and its -wal and -shm away together; then use a backup, or begin anew.",
+            "Move it and its -wal and -shm away together; then use a backup, or begin anew.",
         )
     return unusable(path, str(fault))
