@@ -13,6 +13,7 @@ from tests.agent import read_capture
 from tests.agent.device_double import Programs, make_context, make_release, serving
 from tests.doubles.engine import Engine
 from thorctl.agent import bench, bench_client, bench_condition
+from thorctl.agent import device as device_reader
 from thorctl.agent.arguments import parser
 from thorctl.agent.bench_result import Measured, UnusableError
 from thorctl.agent.outcome import AgentError, Outcome
@@ -209,13 +210,13 @@ def test_a_power_mode_that_changes_meanwhile_spoils_the_figures(
 
 def test_over_current_events_are_told_by_their_difference(tmp_path: Path, engine: Engine) -> None:
     ctx = device(tmp_path, engine)
-    assert bench_condition.over_current_events(ctx) is None
+    assert device_reader.over_current_events(ctx) is None
     counter = ctx.paths.at("/sys/class/hwmon/hwmon3/oc1_event_cnt")
     counter.parent.mkdir(parents=True)
     counter.write_text("2\n")
-    before = bench_condition.over_current_events(ctx)
+    before = device_reader.over_current_events(ctx)
     counter.write_text("5\n")
-    assert bench_condition.delta(before, bench_condition.over_current_events(ctx)) == {"hwmon3/oc1": 3}
+    assert bench_condition.delta(before, device_reader.over_current_events(ctx)) == {"hwmon3/oc1": 3}
     assert bench_condition.delta(None, before) is None
     assert bench_condition.delta({"hwmon4/oc1": 1}, before) is None
 

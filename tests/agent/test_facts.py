@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import logging
 import os
@@ -31,6 +32,21 @@ KEYS = {
     "soc_compatible",
     "model_name",
     "module",
+    "tnspec",
+    "container_toolkit",
+    "gpu_processes",
+    "clocks",
+    "cpus",
+    "swap",
+    "disks",
+    "root_filesystem",
+    "over_current_events",
+    "cgroup",
+    "iptables_raw",
+    "packages_held",
+    "unattended_upgrades",
+    "default_target",
+    "watchdog",
     "l4t",
     "l4t_core_package",
     "jetpack_package",
@@ -61,22 +77,60 @@ def thor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "proc/uptime": b"77.5 1.0\n",
         "proc/sys/kernel/random/boot_id": b"0e8c7a1e-9a3c-4b6e-8f5f-0d8f6a1c2b3d\n",
         "proc/driver/nvidia/version": raw("proc-driver-nvidia-version.r38.4.0"),
+        "proc/swaps": raw("swaps.composed"),
+        "proc/self/mountinfo": raw("mountinfo.ubuntu.composed"),
+        "proc/config.gz": gzip.compress(raw("kernel-config.r38.composed")),
+        "sys/class/hwmon/hwmon2/oc3_event_cnt": b"1\n",
+        "dev/watchdog0": b"",
     }
     for name, content in files.items():
         path = tmp_path / "root" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    put_disk(tmp_path / "root", "nvme0n1", "259:1")
     tools = {
         "nvpmodel": text("nvpmodel-q.120w"),
-        "nvidia-smi": text("nvidia-smi.gpu.csv"),
         "dpkg-query": text("dpkg-query.r38.4.0"),
+        "jetson_clocks": text("jetson_clocks-show.maxn-locked"),
+        "apt-mark": text("apt-mark-showhold"),
+        "apt-config": text("apt-config.ubuntu"),
+        "busctl": "t 120000000",
     }
     for name, output in tools.items():
-        put_tool(tmp_path / "bin", name, f"cat <<'END'\n{output.rstrip()}\nEND\n")
+        put_tool(tmp_path / "bin", name, printing(output))
+    put_tool(
+        tmp_path / "bin",
+        "nvidia-smi",
+        "case $1 in\n"
+        f"--query-gpu=*) {printing(text('nvidia-smi.gpu.csv'))};;\n"
+        f"--query-compute-apps=*) {printing(text('nvidia-smi.apps.composed.csv'))};;\n"
+        f"*) {printing(text('nvidia-smi.r38.2.1'))};;\nesac\n",
+    )
+    put_tool(
+        tmp_path / "bin",
+        "systemctl",
+        "case $1 in get-default) echo graphical.target;; is-enabled) echo disabled; exit 1;; esac\n",
+    )
     line = text("tegrastats.r38.4.0").rstrip()
     put_tool(tmp_path / "bin", "tegrastats", f"while :; do echo '{line}'; sleep 0.1; done\n")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     return tmp_path / "root"
+
+
+def printing(output: str) -> str:
+    return f"cat <<'END'\n{output.rstrip()}\nEND\n"
+
+
+def put_disk(root: Path, name: str, number: str) -> None:
+    """A disk with one partition in sysfs, as NVMe drives appear there."""
+    disk = root / f"sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/{name}"
+    (disk / f"{name}p1").mkdir(parents=True)
+    (disk / "size").write_text("2000409264\n")
+    (disk / f"{name}p1/partition").write_text("1\n")
+    links = {f"sys/block/{name}": disk, f"sys/dev/block/{number}": disk / f"{name}p1"}
+    for link, target in links.items():
+        (root / link).parent.mkdir(parents=True, exist_ok=True)
+        (root / link).symlink_to(target)
 
 
 def put_tool(directory: Path, name: str, script: str) -> None:
@@ -95,13 +149,30 @@ def test_facts_of_a_thor(thor: Path) -> None:
     assert found["jetpack"] == "7.1"
     assert found["gpu"] == {
         "name": "NVIDIA Thor", "driver": "580.00", "compute_capability": "11.0", "utilization_percent": 0,
+        "cuda": "13.0",
     }  # fmt: skip
+    assert [one["pid"] for one in found["gpu_processes"]] == [1234, 2201]
+    assert found["clocks"] == {
+        "gpu_hertz": 1575000000, "gpu_min_hertz": 1575000000, "gpu_max_hertz": 1575000000,
+        "memory_hertz": 4266000000, "locked": True,
+    }  # fmt: skip
+    assert (found["module"], found["tnspec"]) == ("T5000", "3834-0008")
+    assert found["over_current_events"] == {"hwmon2/oc3": 1}
     assert found["power_mode"] == {"name": "120W", "id": 1}
     assert found["memory"]["available_bytes"] == 2048 * 1024
     assert found["temperature_celsius"]["tj"] == 38.875
     assert found["power_milliwatts"]["VIN"] == 19780
     assert found["disk"]["same_filesystem"] is True
     assert found["disk"]["state_free_bytes"] > 0
+    assert (found["disk"]["state_filesystem"], found["disk"]["docker_disk"]) == ("ext4", "nvme0n1")
+    assert found["disks"] == [{"name": "nvme0n1", "kind": "nvme", "size_bytes": 2000409264 * 512}]
+    assert (found["root_filesystem"], found["cgroup"], found["iptables_raw"]) == ("ext4", 2, False)
+    assert found["swap"][1]["kind"] == "file"
+    assert found["packages_held"] == ["docker.io", "linux-image-tegra", "nvidia-l4t-core"]
+    assert found["unattended_upgrades"] == {"installed": False, "enabled": False}
+    assert found["default_target"] == "graphical.target"
+    assert found["watchdog"] == {"device": True, "runtime_seconds": 120}
+    assert found["container_toolkit"] is None
     assert found["docker"]["version"] is None
     assert found["boot_id"] == "0e8c7a1e-9a3c-4b6e-8f5f-0d8f6a1c2b3d"
     assert found["uptime_seconds"] == 77.5
@@ -125,8 +196,12 @@ def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) ->
     ctx = make_context(tmp_path)
     found = facts.collect(ctx)
     assert set(found) == KEYS
-    for key in ("soc_compatible", "model_name", "l4t", "jetpack", "gpu", "power_mode", "memory", "boot_id"):
+    known = {"architecture", "hostname", "kernel", "cpus", "disk", "docker", "clock_synchronized"}
+    said_in_parts = {"unattended_upgrades", "watchdog"}
+    for key in KEYS - known - said_in_parts:
         assert found[key] is None, key
+    assert found["unattended_upgrades"] == {"installed": None, "enabled": None}
+    assert found["watchdog"] == {"device": False, "runtime_seconds": None}
     assert found["docker"]["installed"] is False
     light = facts.light(ctx)
     assert light.pop("disk_free_bytes") > 0
@@ -135,11 +210,15 @@ def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) ->
 
 @pytest.mark.parametrize("garbage", ["", "exit 1\n", "printf '\\377\\376\\n'\n", "echo nonsense; exit 0\n"])
 def test_tools_that_fail_or_babble_give_null(thor: Path, garbage: str) -> None:
-    for name in ("nvpmodel", "nvidia-smi", "dpkg-query", "tegrastats"):
-        put_tool(thor.parent / "bin", name, garbage)
+    for tool in (thor.parent / "bin").iterdir():
+        put_tool(thor.parent / "bin", tool.name, garbage)
+    (thor / "proc/config.gz").write_bytes(b"\x1f\x8bnonsense")
     found = facts.collect(make_context(thor, Runner()))
-    for key in ("gpu", "power_mode", "power_milliwatts", "temperature_celsius", "l4t_core_package"):
+    for key in ("gpu", "power_mode", "power_milliwatts", "temperature_celsius", "l4t_core_package", "clocks",
+                "default_target", "iptables_raw"):  # fmt: skip
         assert found[key] is None, key
+    assert found["gpu_processes"] in (None, [])
+    assert found["watchdog"]["runtime_seconds"] is None
     assert found["l4t"] is not None
 
 

@@ -51,10 +51,31 @@ def test_not_one_gpu_is_none(unread: str | None) -> None:
 
 
 def test_gpu_memory_of_processes() -> None:
-    assert nvidia_smi.parse_process_memory("12, python3, 100\n13, Xorg, 48\n") == 148 * 2**20
-    assert nvidia_smi.parse_process_memory("") == 0
-    assert nvidia_smi.parse_process_memory("12, python3, [N/A]\n13, Xorg, 48\n") is None
-    assert nvidia_smi.parse_process_memory(None) is None
+    found = nvidia_smi.parse_processes(text("nvidia-smi.apps.composed.csv"))
+    assert found is not None
+    assert found[1] == nvidia_smi.GpuProcess(2201, "/usr/bin/python3", 37120 * 2**20)
+    assert nvidia_smi.used_bytes(found) == (91350 + 37120) * 2**20
+    assert nvidia_smi.parse_processes("") == []
+    assert nvidia_smi.used_bytes([]) == 0
+
+
+def test_a_process_without_a_figure_leaves_the_sum_unknown() -> None:
+    found = nvidia_smi.parse_processes("12, a, b, [N/A]\n13, Xorg, 48\n")
+    assert found is not None
+    assert found[0] == nvidia_smi.GpuProcess(12, "a, b", None)
+    assert nvidia_smi.used_bytes(found) is None
+
+
+@pytest.mark.parametrize("unread", [None, "NVIDIA-SMI has failed\n", "12, python3\n", "[N/A], x, 1\n"])
+def test_unreadable_gpu_processes_are_none(unread: str | None) -> None:
+    assert nvidia_smi.parse_processes(unread) is None
+    assert nvidia_smi.used_bytes(None) is None
+
+
+def test_cuda_stands_in_the_banner_only() -> None:
+    assert nvidia_smi.parse_cuda(text("nvidia-smi.r38.2.1")) == "13.0"
+    assert nvidia_smi.parse_cuda("CUDA Version: N/A") is None
+    assert nvidia_smi.parse_cuda(None) is None
 
 
 def test_power_mode() -> None:
@@ -119,6 +140,7 @@ def test_jetson_clocks() -> None:
     assert found is not None
     assert (found.soc, found.machine) == ("tegra264", "NVIDIA Jetson AGX Thor Developer Kit")
     assert (found.gpu_max_hertz, found.memory_hertz, found.power_mode) == (1575000000, 4266000000, "MAXN")
+    assert (found.gpu_hertz, found.gpu_min_hertz) == (1575000000, 1575000000)
     assert found.locked is True
 
 

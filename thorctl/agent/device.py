@@ -9,17 +9,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thorctl.agent.outcome import AgentError
-from thorctl.agent.parsers import docker, dpkg, nvidia_smi, nvpmodel, tegrastats, thermal
+from thorctl.agent.parsers import docker, dpkg, jetson_clocks, nvidia_smi, nvpmodel, tegrastats, thermal
+from thorctl.agent.parsers.numbers import integer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from thorctl.agent.context import Context
 
-_TOOL_SECONDS = 4.0
+TOOL_SECONDS = 4.0
 _TEGRASTATS_INTERVAL_MILLISECONDS = "100"
 # As systemd-timedated: the kernel counts the error up, and past 16 s nobody disciplines the clock.
 _MAXERROR_MICROSECONDS = 16_000_000
+_OVER_CURRENT_COUNTERS = "hwmon*/oc*_event_cnt"
+_GPU_CLOCKS = "/sys/class/devfreq/gpu-gpc-0"
+_PACKAGES = ("nvidia-l4t-core", "nvidia-jetpack", "nvidia-container-toolkit", "unattended-upgrades")
+_DPKG_ANSWERED = (0, 1)  # 1: of some of the packages it knows nothing
 _DOCKER_PROGRAMS = ("usr/bin/dockerd", "usr/local/bin/dockerd", "usr/sbin/dockerd")
 
 
@@ -39,19 +44,45 @@ def content(ctx: Context, path: str) -> bytes | None:
 
 def power_mode(ctx: Context) -> nvpmodel.PowerMode | None:
     """Return the power mode that is set; asking needs no root."""
-    return nvpmodel.parse_query(_output(ctx, "nvpmodel", "-q"))
+    return nvpmodel.parse_query(output(ctx, "nvpmodel", "-q"))
+
+
+def clocks(ctx: Context) -> jetson_clocks.Clocks | None:
+    """Return the clocks by `jetson_clocks --show`, which needs root; None if it does not say."""
+    return jetson_clocks.parse_show(output(ctx, "jetson_clocks", "--show"))
 
 
 def gpu(ctx: Context) -> nvidia_smi.Gpu | None:
     """Return what nvidia-smi says of the one GPU."""
     query = f"--query-gpu={nvidia_smi.QUERY}"
-    return nvidia_smi.parse_gpu(_output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))
+    return nvidia_smi.parse_gpu(output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))
 
 
-def packages(ctx: Context) -> dict[str, str]:
-    """Return the versions of the installed NVIDIA packages; dpkg-query fails if one is missing."""
-    argv = ["dpkg-query", "-W", f"-f={dpkg.FORMAT}", "nvidia-l4t-core", "nvidia-jetpack"]
-    return dpkg.parse_versions(ctx.runner.run(argv, timeout=_TOOL_SECONDS).stdout)
+def gpu_processes(ctx: Context) -> list[nvidia_smi.GpuProcess] | None:
+    """Return the programs that compute on the GPU."""
+    query = f"--query-compute-apps={nvidia_smi.PROCESSES_QUERY}"
+    return nvidia_smi.parse_processes(output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))
+
+
+def cuda(ctx: Context) -> str | None:
+    """Return the newest CUDA that the driver runs; only nvidia-smi's own table names it."""
+    return nvidia_smi.parse_cuda(output(ctx, "nvidia-smi"))
+
+
+def over_current_events(ctx: Context) -> dict[str, int] | None:
+    """Return the over-current counters, ``hwmon3/oc1`` → events since boot; None where there are none."""
+    found = {}
+    for file in sorted(ctx.paths.at("/sys/class/hwmon").glob(_OVER_CURRENT_COUNTERS)):
+        count = integer(_small_file(file))
+        if count is not None:
+            found[f"{file.parent.name}/{file.name.partition('_')[0]}"] = count
+    return found or None
+
+
+def packages(ctx: Context) -> dict[str, str] | None:
+    """Return the versions of those installed among the packages that matter; None if dpkg does not answer."""
+    done = ctx.runner.run(["dpkg-query", "-W", f"-f={dpkg.FORMAT}", *_PACKAGES], timeout=TOOL_SECONDS)
+    return dpkg.parse_versions(done.stdout) if done.rc in _DPKG_ANSWERED else None
 
 
 def sensors(ctx: Context) -> tuple[dict[str, float] | None, dict[str, int] | None]:
@@ -62,7 +93,9 @@ def sensors(ctx: Context) -> tuple[dict[str, float] | None, dict[str, int] | Non
     if line is not None and line.temperature_celsius:
         return line.temperature_celsius, line.power_milliwatts or None
     zones = sorted(ctx.paths.at("/sys/class/thermal").glob("thermal_zone*"))
-    return thermal.parse_zones((_zone_file(zone / "type"), _zone_file(zone / "temp")) for zone in zones), None
+    return thermal.parse_zones(
+        (_small_file(zone / "type"), _small_file(zone / "temp")) for zone in zones
+    ), None
 
 
 def docker_info(ctx: Context) -> docker.DockerInfo | None:
@@ -99,8 +132,9 @@ def clock_synchronized() -> bool | None:
     return timex[3] < _MAXERROR_MICROSECONDS
 
 
-def _output(ctx: Context, *argv: str) -> str | None:
-    done = ctx.runner.run(list(argv), timeout=_TOOL_SECONDS)
+def output(ctx: Context, *argv: str) -> str | None:
+    """Return what a program prints; None if it is missing, fails or does not come back."""
+    done = ctx.runner.run(list(argv), timeout=TOOL_SECONDS)
     return done.stdout if done.ok else None
 
 
@@ -112,7 +146,7 @@ def _first_line(ctx: Context, argv: list[str]) -> str | None:
             process = ctx.runner.spawn(argv, output=output)
         try:
             line = b""
-            while b"\n" not in line and select.select([reading], [], [], _TOOL_SECONDS)[0]:
+            while b"\n" not in line and select.select([reading], [], [], TOOL_SECONDS)[0]:
                 piece = os.read(reading, 65536)
                 if not piece:
                     break
@@ -127,7 +161,7 @@ def _first_line(ctx: Context, argv: list[str]) -> str | None:
         os.close(reading)
 
 
-def _zone_file(path: Path) -> str | None:
+def _small_file(path: Path) -> str | None:
     try:
         return path.read_text(errors="replace")
     except OSError:

@@ -7,21 +7,24 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import device
+from thorctl.agent import device, device_host
 from thorctl.agent.gather import gather
 from thorctl.agent.outcome import Outcome
-from thorctl.agent.parsers import boot_control, devicetree, driver, l4t, meminfo, system
+from thorctl.agent.parsers import boot_control, devicetree, driver, l4t, meminfo, module, mountinfo, system
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from thorctl.agent.context import Context
     from thorctl.agent.parsers.docker import DockerInfo
+    from thorctl.agent.parsers.jetson_clocks import Clocks
+    from thorctl.agent.parsers.mountinfo import Mount
     from thorctl.agent.parsers.nvidia_smi import Gpu
 
 # Every tool normally answers in a fraction of a second; past this its fact is null.
 _LONGEST_SECONDS = 5.0
+_STATE = "/var/lib/thor"
 _DEVICE_TREE = "/sys/firmware/devicetree/base"
 
 
@@ -31,28 +34,51 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
 
 
 def collect(ctx: Context) -> dict[str, Any]:
-    """Return the facts in the shape of docs/interfaces.md, plus ``module`` and ``docker.installed``."""
+    """Return the facts in the shape of docs/interfaces.md."""
     slow: dict[str, Callable[[], Any]] = {
         "sensors": partial(device.sensors, ctx),
         "gpu": partial(device.gpu, ctx),
+        "gpu_processes": partial(device.gpu_processes, ctx),
+        "cuda": partial(device.cuda, ctx),
         "power_mode": partial(device.power_mode, ctx),
+        "clocks": partial(device.clocks, ctx),
         "docker": partial(device.docker_info, ctx),
         "packages": partial(device.packages, ctx),
+        "packages_held": partial(device_host.packages_held, ctx),
+        "upgrades": partial(device_host.upgrades_by_itself, ctx),
+        "default_target": partial(device_host.default_target, ctx),
+        "watchdog": partial(device_host.watchdog, ctx),
     }
     found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
     temperatures, rails = found["sensors"] or (None, None)
-    packages = found["packages"] or {}
+    packages, mounts = found["packages"], device_host.mounts(ctx)
+    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo"))
+    root = mountinfo.mount_of(mounts, "/")
     return {
-        **_identity(ctx),
-        "l4t_core_package": packages.get("nvidia-l4t-core"),
-        "jetpack_package": packages.get("nvidia-jetpack"),
-        "gpu": _gpu(ctx, found["gpu"]),
+        **_identity(ctx, found["gpu"], memory),
+        "l4t_core_package": (packages or {}).get("nvidia-l4t-core"),
+        "jetpack_package": (packages or {}).get("nvidia-jetpack"),
+        "container_toolkit": (packages or {}).get("nvidia-container-toolkit"),
+        "gpu": _gpu(ctx, found["gpu"], found["cuda"]),
+        "gpu_processes": _each(found["gpu_processes"]),
         "power_mode": asdict(found["power_mode"]) if found["power_mode"] else None,
-        "memory": meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")),
-        "disk": _disk(ctx, found["docker"]),
+        "clocks": _clocks(found["clocks"]),
+        "cpus": os.cpu_count(),
+        "memory": memory,
+        "swap": device_host.swap(ctx),
+        "disk": _disk(ctx, found["docker"], mounts),
+        "disks": device_host.disks(ctx),
+        "root_filesystem": root.type if root else None,
         "temperature_celsius": temperatures,
         "power_milliwatts": rails,
+        "over_current_events": device.over_current_events(ctx),
         "docker": _docker(ctx, found["docker"]),
+        "cgroup": mountinfo.cgroup_version(mounts),
+        "iptables_raw": device_host.iptables_raw(ctx),
+        "packages_held": found["packages_held"],
+        "unattended_upgrades": _upgrades(packages, found["upgrades"]),
+        "default_target": found["default_target"],
+        "watchdog": found["watchdog"] or {"device": None, "runtime_seconds": None},
         "uptime_seconds": system.parse_uptime(device.text(ctx, "/proc/uptime")),
         "clock_synchronized": device.clock_synchronized(),
     }
@@ -83,8 +109,10 @@ def light(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _identity(ctx: Context) -> dict[str, Any]:
+def _identity(ctx: Context, gpu: Gpu | None, memory: dict[str, int | None] | None) -> dict[str, Any]:
     machine = os.uname()
+    tnspec = boot_control.parse_tnspec(device.text(ctx, "/etc/nv_boot_control.conf"))
+    model = devicetree.parse_string(device.content(ctx, f"{_DEVICE_TREE}/model"))
     compatible = devicetree.parse_strings(device.content(ctx, f"{_DEVICE_TREE}/compatible"))
     release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     boot_id = device.text(ctx, "/proc/sys/kernel/random/boot_id")
@@ -94,9 +122,14 @@ def _identity(ctx: Context) -> dict[str, Any]:
         "kernel": machine.release or None,
         "os_release": system.parse_os_release(device.text(ctx, "/etc/os-release")),
         "soc_compatible": compatible,
-        "model_name": devicetree.parse_string(device.content(ctx, f"{_DEVICE_TREE}/model")),
-        "module": boot_control.module_of(
-            boot_control.parse_tnspec(device.text(ctx, "/etc/nv_boot_control.conf"))
+        "model_name": model,
+        "tnspec": tnspec,
+        "module": module.module_of(
+            tnspec=tnspec,
+            model=model,
+            gpu=gpu.name if gpu else None,
+            compatible=compatible,
+            memory_bytes=(memory or {}).get("total_bytes"),
         ),
         "l4t": asdict(release) if release else None,
         "jetpack": l4t.jetpack_of(release.revision_full) if release else None,
@@ -104,25 +137,56 @@ def _identity(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _gpu(ctx: Context, found: Gpu | None) -> dict[str, Any] | None:
+def _gpu(ctx: Context, found: Gpu | None, cuda: str | None) -> dict[str, Any] | None:
     if found is None:
         return None
     loaded = driver.parse_driver_version(device.text(ctx, "/proc/driver/nvidia/version"))
-    return {**asdict(found), "driver": found.driver or loaded}
+    return {**asdict(found), "driver": found.driver or loaded, "cuda": cuda}
 
 
-def _disk(ctx: Context, info: DockerInfo | None) -> dict[str, Any] | None:
+def _clocks(found: Clocks | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "gpu_hertz": found.gpu_hertz,
+        "gpu_min_hertz": found.gpu_min_hertz,
+        "gpu_max_hertz": found.gpu_max_hertz,
+        "memory_hertz": found.memory_hertz,
+        "locked": found.locked,
+    }
+
+
+def _each(found: list[Any] | None) -> list[dict[str, Any]] | None:
+    return None if found is None else [asdict(one) for one in found]
+
+
+def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[str, Any]:
     # Docker 29 keeps new images with containerd, whose directory need not be on Docker's filesystem.
     if info is not None and info.image_store == "containerd":
         images = "/var/lib/containerd"
     else:
         images = (info.root_directory if info else None) or "/var/lib/docker"
     state, store = device.filesystem(ctx.paths.state_dir), device.filesystem(ctx.paths.at(images))
+    under_state, under_store = (mountinfo.mount_of(mounts, path) for path in (_STATE, images))
     return {
         "state_free_bytes": state[0] if state else None,
         "docker_free_bytes": store[0] if store else None,
         "same_filesystem": state[1] == store[1] if state and store else None,
+        "state_filesystem": under_state.type if under_state else None,
+        "docker_filesystem": under_store.type if under_store else None,
+        "state_disk": device_host.disk_under(ctx, under_state),
+        "docker_disk": device_host.disk_under(ctx, under_store),
     }
+
+
+def _upgrades(
+    packages: Mapping[str, str] | None, conditions: tuple[bool | None, bool | None] | None
+) -> dict[str, bool | None]:
+    """The package must be there, asked for, and its timer on: one no is a no, else one unknown is unknown."""
+    installed = None if packages is None else "unattended-upgrades" in packages
+    all_three = (installed, *(conditions or (None, None)))
+    enabled = False if False in all_three else None if None in all_three else True
+    return {"installed": installed, "enabled": enabled}
 
 
 def _docker(ctx: Context, info: DockerInfo | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class Clocks:
 
     soc: str
     machine: str
+    gpu_hertz: int | None
     gpu_min_hertz: int | None
     gpu_max_hertz: int | None
     memory_hertz: int | None
@@ -34,6 +35,7 @@ def parse_show(text: str | None) -> Clocks | None:
     return Clocks(
         soc=header.group(1),
         machine=header.group(2).strip(),
+        gpu_hertz=int(gpu.group(3)) if gpu else None,
         gpu_min_hertz=int(gpu.group(1)) if gpu else None,
         gpu_max_hertz=int(gpu.group(2)) if gpu else None,
         memory_hertz=int(emc.group(2)) if emc else None,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from thorctl.agent.parsers.numbers import integer
 
 QUERY = "name,driver_version,compute_cap,utilization.gpu"
+PROCESSES_QUERY = "pid,process_name,used_memory"
+_CUDA = re.compile(r"\bCUDA Version: (\d+\.\d+)\b")
+_MIB = 1024 * 1024
 _ABSENT = {"", "[n/a]", "n/a", "not supported", "[not supported]", "[unknown error]"}
 
 
@@ -30,15 +34,43 @@ def parse_gpu(csv: str | None) -> Gpu | None:
     return Gpu(name, driver, capability, integer(utilization))
 
 
-def parse_process_memory(csv: str | None) -> int | None:
-    """Sum used bytes of `--query-compute-apps=pid,process_name,used_memory --format=csv,noheader,nounits`.
+def parse_cuda(banner: str | None) -> str | None:
+    """Return the newest CUDA that the driver runs, such as '13.0', from what nvidia-smi alone prints."""
+    found = _CUDA.search(banner or "")
+    return found.group(1) if found else None
 
-    The one real GPU memory figure on a Thor. None if a line has no number: a sum with a hole is no sum.
-    """
+
+@dataclass(frozen=True)
+class GpuProcess:
+    """A program that computes on the GPU; ``used_bytes`` None where nvidia-smi had no value."""
+
+    pid: int
+    name: str
+    used_bytes: int | None
+
+
+def parse_processes(csv: str | None) -> list[GpuProcess] | None:
+    """Parse `--query-compute-apps=PROCESSES_QUERY --format=csv,noheader,nounits`; None if unreadable."""
     if csv is None:
         return None
-    used = [integer(line.rsplit(",", 1)[-1]) for line in csv.splitlines() if line.strip()]
-    return None if any(mib is None for mib in used) else sum(mib or 0 for mib in used) * 1024 * 1024
+    processes = []
+    for line in csv.splitlines():
+        fields = line.split(",")  # a program's name may have commas of its own
+        pid = integer(fields[0])
+        if pid is not None and len(fields) >= 3:
+            used = integer(fields[-1])
+            name = ",".join(fields[1:-1]).strip()
+            processes.append(GpuProcess(pid, name, None if used is None else used * _MIB))
+        elif line.strip():
+            return None
+    return processes
+
+
+def used_bytes(processes: list[GpuProcess] | None) -> int | None:
+    """Sum what processes use: the one real GPU memory figure on a Thor. None if one is unknown."""
+    if processes is None or any(one.used_bytes is None for one in processes):
+        return None
+    return sum(one.used_bytes or 0 for one in processes)
 
 
 def _present(field: str) -> str | None:
