@@ -26,7 +26,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# vLLM imports a plugin by its path, so its neighbours are on no search path. Each comes after what it imports.
+# vLLM imports a plugin by its path, so its neighbours are on no search path. What is imported comes first.
 import_from_path("qwable_call_body", Path(__file__).with_name("qwable_call_body.py"))
 calls = import_from_path("qwable_tool_calls", Path(__file__).with_name("qwable_tool_calls.py"))
 

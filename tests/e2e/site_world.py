@@ -112,7 +112,7 @@ def make_project(folder: Path, broken_checkpoint: str) -> Path:
     """A copy of deploy/ with the demo's profile and one for the checkpoint that babbles, both locked."""
     deploy = folder / "deploy"
     profiles = deploy / "profiles"
-    for part in ("device_classes", "profiles", "templates"):
+    for part in ("device_classes", "engine", "profiles", "templates"):
         shutil.copytree(PLAYBOOKS.parent / "deploy" / part, deploy / part)
     good = (profiles / f"{PROFILE}.yml").read_text(encoding="utf-8")
     bad = good.replace(f"name: {PROFILE}\n", f"name: {BROKEN}\n").replace(

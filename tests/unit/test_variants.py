@@ -23,7 +23,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 @pytest.fixture
 def deploy(tmp_path: Path) -> Path:
     folder = tmp_path / "deploy"
-    for part in ("profiles", "templates", "device_classes"):
+    for part in ("profiles", "templates", "device_classes", "engine"):
         shutil.copytree(DEPLOY / part, folder / part)
     return folder
 
@@ -93,12 +93,11 @@ def test_a_switch_and_an_option_that_contradict_each_other() -> None:
 
 def test_engine_files_become_files_of_the_release(deploy: Path) -> None:
     before = release_of(deploy)
-    (deploy / "engine").mkdir()
     (deploy / "engine" / "chat.jinja").write_text("{{ messages }}\n")
     of = profile.load(deploy, "tiny-qwable")
     of = changed(
         of,
-        engine_files=["chat.jinja"],
+        engine_files=[*of.engine_files, "chat.jinja"],
         serve={**of.serve, "chat-template": "/etc/thor-engine/chat.jinja"},
     )
     release = render_release(
@@ -109,7 +108,8 @@ def test_engine_files_become_files_of_the_release(deploy: Path) -> None:
 
 
 def test_an_engine_file_that_is_not_there(deploy: Path) -> None:
-    of = changed(profile.load(deploy, "tiny-qwable"), engine_files=["chat.jinja"])
+    of = profile.load(deploy, "tiny-qwable")
+    of = changed(of, engine_files=[*of.engine_files, "chat.jinja"])
     with pytest.raises(ThorError) as caught:
         render_release(
             of, lock_for(of), device_class.load(deploy, "simulated-container"), deploy / "templates"
@@ -120,10 +120,11 @@ def test_an_engine_file_that_is_not_there(deploy: Path) -> None:
 def test_an_option_that_names_a_file_the_release_has_not() -> None:
     of = profile.load(DEPLOY, "tiny-qwable")
     with pytest.raises(ValidationError, match=r"'gone\.jinja' is not in engine_files"):
-        changed(of, serve={**of.serve, "chat-template": "/etc/thor-engine/gone.jinja"}, engine_files=[])
+        changed(of, serve={**of.serve, "chat-template": "/etc/thor-engine/gone.jinja"})
 
 
 @pytest.mark.parametrize("names", [["serve.yaml"], ["release.json"], ["a.py", "a.py"], ["../a"]])
 def test_engine_files_have_names_of_their_own(names: list[str]) -> None:
-    with pytest.raises(ValidationError):
-        changed(profile.load(DEPLOY, "tiny-qwable"), engine_files=names)
+    of = profile.load(DEPLOY, "tiny-qwable")
+    with pytest.raises(ValidationError, match=r"is the name of another file|should match pattern"):
+        changed(of, engine_files=[*of.engine_files, *names])
