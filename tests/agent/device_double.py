@@ -73,7 +73,7 @@ def make_context(root: Path, programs: Runner | None = None) -> Context:
 
 
 def make_release(**changes: Any) -> Release:
-    """Return a release; ``changes`` replace parts of its profile, lock and device_class."""
+    """Return a release; ``changes`` replace parts of its profile, lock, device_class and files."""
     profile = {
         "serve": {"served-model-name": ["tiny"], "port": 8000, "reasoning-parser": "qwen3"},
         "ready": {"first_start_seconds": 60, "start_seconds": 30},
@@ -109,7 +109,10 @@ def make_release(**changes: Any) -> Release:
         "profile": {**profile, **changes.get("profile", {})},
         "lock": {**lock, **changes.get("lock", {})},
         "device_class": {**device_class, **changes.get("device_class", {})},
-        "files": {"thor-engine.service": {"mode": "0444", "content": "[Unit]\n"}},
+        "files": {
+            "thor-engine.service": {"mode": "0444", "content": "[Unit]\n"},
+            **changes.get("files", {}),
+        },
     }
     return parse(canonical({**document, "id": true_id(document)}))
 

@@ -12,10 +12,11 @@ import pytest
 from tests.agent import read_capture
 from tests.agent.device_double import Programs, make_context, make_release, serving
 from tests.doubles.engine import Engine
-from thorctl.agent import bench, bench_client, bench_condition
+from thorctl.agent import bench, bench_client, bench_condition, serve_yaml
 from thorctl.agent import device as device_reader
 from thorctl.agent.arguments import parser
 from thorctl.agent.bench_result import Measured, UnusableError
+from thorctl.agent.machine import machine
 from thorctl.agent.outcome import AgentError, Outcome
 
 if TYPE_CHECKING:
@@ -43,10 +44,16 @@ def device(root: Path, engine: Engine, **options: Any) -> Context:
         for name in ("config.json", "model.safetensors")
     ]
     serve = {"served-model-name": ["tiny"], "port": engine.port, "max-model-len": 2048, "max-num-seqs": 4}
+    lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in {**serve, **options}.items())
     release = make_release(
-        profile={"serve": {**serve, **options}},
+        files={"serve.yaml": {"mode": "0444", "content": f"# @RELEASE_ID@\n{lines}"}},
+        profile={"serve": serve},
         lock={"checkpoint": {**make_release().document["lock"]["checkpoint"], "files": files}},
-        device_class={"name": "some-class", "memory_bandwidth_bytes_per_second": 10**9},
+        device_class={
+            "name": "some-class",
+            "power_modes": ["MAXN", "120W"],
+            "memory_bandwidth_bytes_per_second": 10**9,
+        },
     )
     programs = Programs(
         {
@@ -119,7 +126,7 @@ def test_all_that_a_comparison_needs_is_recorded(
     assert (data["before"]["power_mode"], data["before"]["clocks_locked"]) == ("120W", True)
     assert data["before"]["gpu_max_hertz"] == 1575000000
     assert data["before"]["gpu_processes"] == ["VLLM::EngineCore"]
-    assert data["device_class"] == "some-class"
+    assert (data["device_class"], data["power_modes"]) == ("some-class", ["MAXN", "120W"])
     assert data["checkpoint_bytes"] == sum(
         (MODEL / name).stat().st_size for name in ("config.json", "model.safetensors")
     )
@@ -234,6 +241,44 @@ def test_a_checkpoint_whose_bytes_cannot_be_told_has_no_share(
     data = run(ctx, "--quick").data
     assert (data["bytes_per_token"], data["roofline"]) == (None, None)
     assert "num_experts" in data["unknown"]
+
+
+def test_options_that_a_switch_adds_count(tmp_path: Path, engine: Engine, client: list[Measurement]) -> None:
+    half = run(device(tmp_path / "fp8", engine, **{"kv-cache-dtype": "fp8"}), "--quick").data
+    whole = run(device(tmp_path / "bf16", engine), "--quick").data
+    assert half["bytes_per_token"]["kv_cache"] * 2 == pytest.approx(
+        whole["bytes_per_token"]["kv_cache"], abs=1
+    )
+    speculating = {"speculative-config": {"method": "mtp", "num_speculative_tokens": 1}}
+    data = run(device(tmp_path / "mtp", engine, **speculating), "--quick").data
+    assert (data["bytes_per_token"], data["roofline"]) == (None, None)
+    assert "speculative" in data["unknown"]
+
+
+def test_a_release_whose_options_cannot_be_read_has_no_share(
+    tmp_path: Path, engine: Engine, client: list[Measurement]
+) -> None:
+    for text in ("max-model-len 2048\n", "  indented: 1\n", "dtype: bfloat16\n"):
+        release = make_release(files={"serve.yaml": {"mode": "0444", "content": text}})
+        with pytest.raises(ValueError, match=r"serve\.yaml"):
+            serve_yaml.options(release)
+    with pytest.raises(ValueError, match="has no"):
+        serve_yaml.options(make_release())
+
+
+def test_the_machine_is_told_apart_without_its_id(tmp_path: Path) -> None:
+    ctx = make_context(tmp_path)
+    assert machine(ctx) is None
+    file = ctx.paths.at("/etc/machine-id")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = []
+    for text in ("uninitialized\n", "", "0123456789abcdef" * 2 + "\n", "fedcba9876543210" * 2 + "\n"):
+        file.write_text(text)
+        found.append(machine(ctx))
+    assert found[:2] == [None, None]
+    assert found[2] != found[3]
+    assert [len(word or "") for word in found[2:]] == [16, 16]
+    assert "0123456789abcdef" not in str(found[2])
 
 
 @pytest.mark.parametrize("words", [["--tokens", "9999"], ["--at-once", "17"], ["--rounds", "0"]])

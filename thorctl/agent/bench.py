@@ -19,10 +19,12 @@ from thorctl.agent import (
     bench_metrics,
     hold,
     release_store,
+    serve_yaml,
 )
 from thorctl.agent.api_key import api_key
 from thorctl.agent.bench_result import UnusableError
 from thorctl.agent.engine_client import EngineClient
+from thorctl.agent.machine import machine
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_CONTAINER
 from thorctl.agent.serving import running_release, wait_until_ready
@@ -50,6 +52,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     plan = bench_call.measurements(sizes)
     data: dict[str, Any] = {
         "release": release.id,
+        "machine": machine(ctx),
+        "device_class": release.document["device_class"].get("name"),
+        "power_modes": release.document["device_class"].get("power_modes"),
         "method": {
             **asdict(sizes),
             "at_once_wanted": wanted.at_once,
@@ -93,8 +98,9 @@ def _measured(
     key = api_key(ctx)
     measured: dict[str, Measured] = {}
     for number, step in enumerate(plan, start=1):
-        what = f"{step.name}: {len(step.prompts)} × {step.tokens} tokens, {step.at_once} at once"
-        ctx.progress.update("bench", release=release.id, message=f"{what} ({number} of {len(plan)})")
+        what = f"{number} of {len(plan)}: {step.name}, {len(step.prompts)} × {step.tokens} tokens, "
+        what += f"{step.at_once} at once"
+        ctx.progress.update("bench", release=release.id, message=what)
         ctx.log.info("%s", what)
         try:
             measured[step.name] = bench_client.measure(
@@ -116,7 +122,6 @@ def _measured(
             "model": release.model,
             "alone": alone,
         },
-        "device_class": release.document["device_class"].get("name"),
         "before": before,
         "after": after,
         "over_current_delta": bench_condition.delta(
@@ -174,7 +179,7 @@ def _memory(
         parts = bench_bytes.bytes_per_token(
             bench_headers.tensor_bytes(file for file in files if file.suffix == ".safetensors"),
             json.loads((folder / "config.json").read_bytes()),
-            serve=release.document["profile"]["serve"],
+            serve=serve_yaml.options(release),
             context_tokens=prompt_tokens + sizes.tokens / 2,
         )
     except (bench_bytes.UnaccountableError, ValueError, OSError, KeyError, AttributeError) as fault:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import device
 from thorctl.agent.gather import gather
-from thorctl.agent.parsers import meminfo, nvidia_smi
+from thorctl.agent.parsers import l4t, meminfo, nvidia_smi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ def read(ctx: Context) -> dict[str, Any]:
     Keys: ``at``, ``power_mode`` (its name), ``clocks_locked`` (by jetson_clocks), ``gpu_min_hertz``,
     ``gpu_max_hertz``, ``memory_hertz``, ``temperature_celsius`` and ``power_milliwatts`` (by sensor),
     ``over_current_events`` (by counter, since boot), ``gpu_processes`` (their names), ``gpu_memory_bytes``,
-    ``memory_available_bytes``.
+    ``memory_available_bytes``, ``l4t`` (as 38.4.0).
     """
     slow: dict[str, Callable[[], Any]] = {
         "sensors": partial(device.sensors, ctx),
@@ -34,6 +34,7 @@ def read(ctx: Context) -> dict[str, Any]:
     found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
     temperatures, rails = found["sensors"] or (None, None)
     clocks, processes = found["clocks"], found["processes"]
+    linux = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
     return {
         "at": ctx.clock.now_text(),
@@ -48,6 +49,7 @@ def read(ctx: Context) -> dict[str, Any]:
         "gpu_processes": None if processes is None else sorted(one.name for one in processes),
         "gpu_memory_bytes": nvidia_smi.used_bytes(processes),
         "memory_available_bytes": memory.get("available_bytes"),
+        "l4t": linux.revision_full if linux else None,
     }
 
 
