@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from thorctl import schema
+from thorctl import licenses, schema
 from thorctl.errors import ThorError
 from thorctl.profile import Endpoint, Repository, Revision
 
@@ -79,6 +79,18 @@ class CheckpointLock(schema.Model):
         return f"{self.repository.replace('/', '--')}@{self.commit}"
 
 
+class LicenseLock(schema.Model):
+    """The checkpoint's licence. Accepting it belongs here: reviewed, and in git with its author and date."""
+
+    hub: str | None = Field(
+        default=None, description="As the model card of that commit says; null where it says nothing."
+    )
+    accepted: str | None = Field(
+        default=None,
+        description="The licence somebody accepted with `--accept-license`; null where none has to be.",
+    )
+
+
 class Lock(schema.Model):
     """The exact bytes of one profile. No time stamps: the same bytes give the same lock."""
 
@@ -86,6 +98,7 @@ class Lock(schema.Model):
     profile: schema.Name
     image: ImageLock
     checkpoint: CheckpointLock
+    license: LicenseLock = Field(default_factory=LicenseLock)
 
     def text(self) -> str:
         """The file's content: two blanks of indentation, keys in the model's order, a newline."""
@@ -155,6 +168,16 @@ def require_match(profile: Profile, lock: Lock) -> None:
         )
 
 
+def require_license(profile: Profile, lock: Lock) -> None:
+    """Refuses a lock whose licence is not the profile's, or has not been accepted.
+
+    Raises:
+        ThorError: ``license_mismatch``, ``license_not_accepted``.
+    """
+    licenses.require_agreement(profile.name, profile.license, lock.license.hub)
+    licenses.require_acceptance(profile.name, profile.license, lock.license.accepted)
+
+
 def changes(before: Lock | None, after: Lock) -> list[tuple[str, str | None, str | None]]:
     """What differs between two locks: (key, before, after), files by path; empty when they are the same."""
     old, new = (flat(before) if before else {}), flat(after)
@@ -162,12 +185,13 @@ def changes(before: Lock | None, after: Lock) -> list[tuple[str, str | None, str
 
 
 def flat(lock: Lock) -> dict[str, str]:
-    """A lock as key -> value; a file's value is its size and hash."""
-    document: dict[str, Any] = lock.model_dump(mode="json")
+    """A lock as key -> value, what is null left out; a file's value is its size and hash."""
+    document: dict[str, Any] = lock.model_dump(mode="json", exclude_none=True)
     rows = {f"image.{key}": str(value) for key, value in document["image"].items()}
     rows |= {
         f"checkpoint.{key}": str(value) for key, value in document["checkpoint"].items() if key != "files"
     }
+    rows |= {f"license.{key}": str(value) for key, value in document["license"].items()}
     rows |= {
         f"file {file.path}": f"{file.size} bytes, sha256 {file.sha256}" for file in lock.checkpoint.files
     }

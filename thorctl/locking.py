@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from thorctl import device_class
+from thorctl import device_class, licenses
 from thorctl.device_class import PLATFORMS
 from thorctl.errors import ThorError
 from thorctl.image_reference import ImageReference
-from thorctl.lock import Lock
+from thorctl.lock import LicenseLock, Lock
 from thorctl.sources import hub, oci
 from thorctl.sources.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from thorctl.profile import Profile
 
@@ -55,7 +55,7 @@ def platform_of(profile: Profile, deploy: Path, chosen: str | None, here: str | 
 def resolve(
     profile: Profile, platform: str, via: Mapping[str, str], progress: Callable[[str], None] = lambda _: None
 ) -> Lock:
-    """Asks registry and hub what the profile's tag and revision are right now.
+    """Asks registry and hub what the profile's tag and revision are right now; no licence is accepted in it.
 
     Raises:
         ThorError: as ``sources.oci.resolve`` and ``sources.hub.resolve``.
@@ -65,12 +65,24 @@ def resolve(
     with Registry(reference.host, via.get(reference.host)) as registry:
         image = oci.resolve(reference, platform, registry)
     endpoint = urlsplit(profile.checkpoint.endpoint).netloc
-    checkpoint = hub.resolve(
+    found = hub.resolve(
         profile.checkpoint,
         via.get(endpoint),
         lambda path: progress(f"{profile.checkpoint.repository}: {path}"),
     )
-    return Lock(schema_=1, profile=profile.name, image=image, checkpoint=checkpoint)
+    license_ = LicenseLock(hub=found.license)
+    return Lock(schema_=1, profile=profile.name, image=image, checkpoint=found.checkpoint, license=license_)
+
+
+def accepted(lock: Lock, profile: Profile, before: Lock | None, words: Iterable[str]) -> Lock:
+    """``lock`` with the acceptance of its licence: what the person says, else what ``before`` has of it.
+
+    Raises:
+        ThorError: ``usage`` where ``words`` name another licence.
+    """
+    earlier = before.license.accepted if before else None
+    found = licenses.acceptance(profile.license, earlier, words)
+    return lock.model_copy(update={"license": LicenseLock(hub=lock.license.hub, accepted=found)})
 
 
 def write(path: Path, lock: Lock) -> None:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 
 from thorctl import vllm_options
 from thorctl.errors import ThorError
-from thorctl.lock import require_match
+from thorctl.lock import require_license, require_match
 from thorctl.release import Release, RenderedFile, make
 from thorctl.schema import WrongKeyError
 from thorctl.systemd_quote import word
@@ -34,10 +34,11 @@ def render_release(
     Reads nothing but ``templates`` and, for a profile's engine_files, the folder ``engine`` beside them.
 
     Raises:
-        ThorError: ``lock_mismatch``, ``device_class_mismatch``, ``platform_mismatch``, ``option_refused``,
-            ``templates_missing``, ``engine_file_missing``.
+        ThorError: ``lock_mismatch``, ``license_*``, ``device_class_mismatch``, ``platform_mismatch``,
+            ``option_refused``, ``templates_missing``, ``engine_file_missing``.
     """
     require_match(profile, lock)
+    require_license(profile, lock)
     require_fit(profile, lock, device_class)
     require_options(profile, lock)
     environment = template_environment(templates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl import device_class, profile
+from thorctl import device_class, licenses, profile
 from thorctl.lock import Lock, LockedFile
 from thorctl.render import render_release
 
@@ -37,6 +37,10 @@ def lock_document(of: Profile, platform: str = "linux/amd64") -> dict[str, Any]:
             "commit": "b" * 40,
             "files": [file.model_dump() for file in FILES],
             "total_bytes": sum(file.size for file in FILES),
+        },
+        "license": {
+            "hub": None,
+            "accepted": of.license if licenses.must_be_accepted(of.license) else None,
         },
     }
 

@@ -26,7 +26,7 @@ FILES = {
 
 def resolve(hub: HubFiles, repository: str = "team/model", revision: str = "main") -> CheckpointLock:
     checkpoint = Checkpoint(repository=repository, revision=revision, endpoint="http://hub.example.test")
-    return source.resolve(checkpoint, hub.url)
+    return source.resolve(checkpoint, hub.url).checkpoint
 
 
 def test_every_file_has_its_size_and_hash(hub: HubFiles, capfd: pytest.CaptureFixture[str]) -> None:

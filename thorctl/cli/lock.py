@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.table import Table
 
+from thorctl import licenses, locking
 from thorctl import lock as locks
-from thorctl import locking
 from thorctl import profile as profiles
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
+from thorctl.lock_changes import Movement, movements, short
 from thorctl.result import Problem, Result
 from thorctl.sim import state
 from thorctl.sources import via as mapping
 
 if TYPE_CHECKING:
     from thorctl.lock import Lock
+    from thorctl.profile import Profile
 
 EPILOG = """\b
 Examples:
   thorctl lock tiny-qwable                 write deploy/locks/tiny-qwable.lock.json
-  thorctl lock tiny-qwable --check         exit 1 if tag or branch have moved on since
-  thorctl lock tiny-qwable --dry-run       show what would change
+  thorctl lock tiny-qwable --check         what has moved upstream since; exit 1 if anything has
+  thorctl lock tiny-qwable --dry-run       show what would be locked
+  thorctl lock qwable-v1-nvfp4a16 --accept-license AGPL-3.0-only
   thorctl lock my-model --platform linux/arm64 --via registry.lab:5000=http://10.0.0.5:5000
 """
 
@@ -36,6 +39,13 @@ Examples:
 @click.argument("name", metavar="PROFILE")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the lock is not what would be written.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; show what would change.")
+@click.option(
+    "--accept-license",
+    "accepted",
+    multiple=True,
+    metavar="LICENSE",
+    help="Accept the checkpoint's licence, by its name. [default: asked on a terminal; kept in the lock]",
+)
 @click.option(
     "--via",
     "pairs",
@@ -50,37 +60,61 @@ Examples:
 )
 @pass_context
 def command(
-    ctx: Context, *, name: str, check: bool, dry_run: bool, pairs: tuple[str, ...], platform: str | None
+    ctx: Context,
+    *,
+    name: str,
+    check: bool,
+    dry_run: bool,
+    accepted: tuple[str, ...],
+    pairs: tuple[str, ...],
+    platform: str | None,
 ) -> Result:
     """Resolve PROFILE to exact bytes: image digest, checkpoint commit, every file with size and SHA-256.
 
     Asks the registry and the hub, and writes deploy/locks/PROFILE.lock.json. Commit that file: devices run
     what it says, whatever tag and branch become later. Tokens come from `docker login`, `hf auth login` or
     HF_TOKEN.
+
+    A licence that asks for more than attribution has to be accepted once: the lock says so, and git says who.
     """
     profile = profiles.load(ctx.deploy, name)
     path = locks.path_of(ctx.deploy, name)
     before = existing(ctx, name)
     chosen = locking.platform_of(profile, ctx.deploy, platform)
+    licenses.acceptance(profile.license, None, accepted)  # a wrong word is told before the network is asked
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Resolving {name}"))
-        lock = locking.resolve(
+        found = locking.resolve(
             profile, chosen, addresses(pairs), lambda what: status.update(f"Resolving {escape(what)}")
         )
+    lock = locking.accepted(found, profile, before, accepted)
+    objection = objection_to(profile, lock)
+    if objection and not check and not dry_run:
+        if not (objection.code == "license_not_accepted" and agreed(ctx, profile)):
+            raise objection
+        lock, objection = locking.accepted(found, profile, before, [profile.license]), None
     changed = locks.changes(before, lock)
     written = bool(changed) and not check and not dry_run
     if written:
         locking.write(path, lock)
+    moved = movements(before, lock, decimal) if before else []
+    errors = problems(name, before, len(changed), objection) if check else ()
     data = {
         "path": str(path),
         "written": written,
         "changes": [{"key": key, "before": old, "after": new} for key, old, new in changed],
+        "moved": [asdict(movement) for movement in moved],
+        "license": {
+            "profile": profile.license,
+            **lock.license.model_dump(mode="json"),
+            "problem": objection.code if objection else None,
+        },
         "lock": lock.model_dump(mode="json"),
     }
-    errors = (stale(name, before, len(changed)),) if check and changed else ()
-    return Result(
-        "lock", data, errors, exit_code=1 if errors else 0, view=view(lock, before, changed, written)
-    )
+    shown = view(profile, lock, before, moved, changed=bool(changed), written=written)
+    if objection and dry_run:
+        ctx.messages.print(f"[yellow]{escape(objection.message)}[/] {escape(objection.remedy)}")
+    return Result("lock", data, errors, exit_code=1 if errors else 0, view=shown)
 
 
 def addresses(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -99,19 +133,51 @@ def existing(ctx: Context, name: str) -> Lock | None:
         return None
 
 
-def stale(name: str, before: Lock | None, count: int) -> Problem:
-    """What ``--check`` says when the lock is not what would be written now."""
-    message = (
-        f"{count} entries of the lock are no longer what {name} resolves to."
-        if before
-        else "There is no lock."
+def objection_to(profile: Profile, lock: Lock) -> ThorError | None:
+    """What stands against this lock's licence; None if nothing does."""
+    try:
+        locks.require_license(profile, lock)
+    except ThorError as error:
+        return error
+    return None
+
+
+def agreed(ctx: Context, profile: Profile) -> bool:
+    """Asks the person, where one is there to be asked."""
+    if ctx.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    question = (
+        f"{profile.checkpoint.repository} is under {licenses.described(profile.license)}.\n"
+        f"Its terms: {profile.checkpoint.endpoint}/{profile.checkpoint.repository}\n"
+        "Do you accept them for whom you act for? It is written into the lock"
     )
-    return Problem("lock_stale", message, f"Write it anew and commit it: `thorctl lock {name}`.")
+    return click.confirm(question, default=False, err=True)
+
+
+def problems(name: str, before: Lock | None, count: int, objection: ThorError | None) -> tuple[Problem, ...]:
+    """What ``--check`` says when the lock is not what would be written now, or may not be used."""
+    found = []
+    if before is None:
+        found.append(
+            Problem("lock_stale", "There is no lock.", f"Write it and commit it: `thorctl lock {name}`.")
+        )
+    elif count:
+        message = f"{count} entries of the lock are no longer what {name} resolves to."
+        found.append(Problem("lock_stale", message, f"Write it anew and commit it: `thorctl lock {name}`."))
+    if objection:
+        found.append(Problem.of(objection))
+    return tuple(found)
 
 
 def view(
-    lock: Lock, before: Lock | None, changed: list[tuple[str, str | None, str | None]], written: bool
-) -> object:
+    profile: Profile,
+    lock: Lock,
+    before: Lock | None,
+    moved: list[Movement],
+    *,
+    changed: bool,
+    written: bool,
+) -> str:
     """What has changed, or that nothing has; a first lock as a whole."""
     image, checkpoint = lock.image, lock.checkpoint
     if not changed:
@@ -122,19 +188,19 @@ def view(
             f"{lock.profile}: {verb}\n"
             f"  image       {image.reference}, {image.platform}, {decimal(image.compressed_bytes)}\n"
             f"              {image.digest}\n"
+            f"              vLLM {image.vllm_version or 'of a version that the image does not say'}\n"
             f"  checkpoint  {checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}\n"
             f"              {checkpoint.commit}, {len(checkpoint.files)} files, "
-            f"{decimal(checkpoint.total_bytes)}"
+            f"{decimal(checkpoint.total_bytes)}\n"
+            f"  license     {license_line(profile, lock)}"
         )
-    table = Table(title=f"{lock.profile}: {verb}", title_justify="left", header_style="bold")
-    table.add_column("key", overflow="fold")
-    table.add_column("before", style="red", overflow="fold")
-    table.add_column("now", style="green", overflow="fold")
-    for key, old, new in changed:
-        table.add_row(escape(key), escape(short(old or "–")), escape(short(new or "–")))
-    return table
+    rows = [f"  {movement.what:<10}  {movement.sentence}" for movement in moved]
+    return "\n".join([f"{lock.profile}: {verb}", *rows])
 
 
-def short(text: str) -> str:
-    """``text`` with every hash cut to its first 12 digits; --json has them whole."""
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1…", text)
+def license_line(profile: Profile, lock: Lock) -> str:
+    """The profile's word, the hub's, and whether it was accepted."""
+    hub = f"the model card says {lock.license.hub or 'nothing'}"
+    if not licenses.must_be_accepted(profile.license):
+        return f"{profile.license}; {hub}"
+    return f"{profile.license}, {'accepted' if lock.license.accepted else 'not accepted yet'}; {hub}"

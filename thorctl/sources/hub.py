@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,9 +13,12 @@ from huggingface_hub import HfApi, hf_hub_download
 # HTTPError is that of the HTTP client, which differs between versions of huggingface_hub.
 from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.repocard import metadata_load
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from pydantic import ValidationError
+from yaml import YAMLError  # huggingface_hub's
 
+from thorctl import licenses
 from thorctl.errors import ThorError
 from thorctl.lock import CheckpointLock, LockedFile
 from thorctl.sources import hub_errors
@@ -22,14 +26,25 @@ from thorctl.sources import hub_errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from huggingface_hub.hf_api import ModelInfo
+
     from thorctl.profile import Checkpoint
 
 TIMEOUT_SECONDS = 30
+CARD = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A checkpoint's bytes, and its licence as the hub has it; None where the hub has none."""
+
+    checkpoint: CheckpointLock
+    license: str | None
 
 
 def resolve(
     checkpoint: Checkpoint, address: str | None = None, progress: Callable[[str], None] = lambda _: None
-) -> CheckpointLock:
+) -> Resolved:
     """What ``checkpoint`` is right now.
 
     Large files' hashes are the hub's own (LFS); small ones, for which it only has git's, are downloaded and
@@ -50,9 +65,8 @@ def resolve(
     api = HfApi(endpoint=endpoint, token=token)
     disable_progress_bars()
     try:
-        commit = api.model_info(
-            checkpoint.repository, revision=checkpoint.revision, timeout=TIMEOUT_SECONDS
-        ).sha
+        info = api.model_info(checkpoint.repository, revision=checkpoint.revision, timeout=TIMEOUT_SECONDS)
+        commit = info.sha
         entries = api.list_repo_tree(checkpoint.repository, revision=commit, recursive=True)
         found = sorted((entry for entry in entries if isinstance(entry, RepoFile)), key=lambda e: e.path)
         with TemporaryDirectory(prefix="thorctl-lock-") as folder:
@@ -71,13 +85,14 @@ def resolve(
                     token=token,
                 )
                 files.append(hashed(entry, Path(path), checkpoint.repository))
+            license_ = license_of(info, Path(folder) / CARD)
     except (HTTPError, OfflineModeIsEnabled, OSError) as error:
         raise hub_errors.explain(error, checkpoint, endpoint) from error
     except ValidationError as error:
         raise hub_errors.invalid(error, endpoint) from error
     if not files:
         raise hub_errors.empty(checkpoint, endpoint)
-    return CheckpointLock.model_validate(
+    locked = CheckpointLock.model_validate(
         {
             **checkpoint.model_dump(),
             "commit": commit,
@@ -85,6 +100,17 @@ def resolve(
             "total_bytes": sum(file.size for file in files),
         }
     )
+    return Resolved(locked, license_)
+
+
+def license_of(info: ModelInfo, card: Path) -> str | None:
+    """The licence in the model card's metadata: the hub's reading of it, or ours where a mirror has none."""
+    if info.card_data is not None:
+        return licenses.of_card(vars(info.card_data))
+    try:
+        return licenses.of_card(metadata_load(card))
+    except (OSError, ValueError, YAMLError):  # no card, or one that nobody can read: it says nothing
+        return None
 
 
 def hashed(entry: RepoFile, path: Path, repository: str) -> LockedFile:
