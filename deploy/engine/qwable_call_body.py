@@ -98,7 +98,7 @@ def _written(arguments: Any) -> str | None:
 def _envelope(body: dict[str, Any], ident: str | None) -> tuple[str | None, str | None, Any]:
     """Name, id and arguments of a call that is JSON as a whole."""
     name = next((body[key] for key in _NAMES if isinstance(body.get(key), str)), None)
-    arguments = next((body[key] for key in _INPUTS if key in body), {})
+    arguments: Any = next((body[key] for key in _INPUTS if key in body), {})
     if isinstance(arguments, str):  # as OpenAI's interface has them
         arguments = _object(arguments)
     given = body.get("id")

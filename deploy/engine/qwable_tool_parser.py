@@ -37,7 +37,7 @@ ASKED_FOR_REQUIRED = hasattr(ToolParser, "supports_required_and_named")
 
 
 @ToolParserManager.register_module("qwable")
-class QwableToolParser(ToolParser):
+class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image only
     """One per request. Whole output: ``extract_tool_calls``; streamed: ``extract_tool_calls_streaming``."""
 
     supports_required_and_named = False  # forced calls come in the model's own form: see adjust_request
