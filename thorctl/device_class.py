@@ -88,9 +88,17 @@ class DeviceClass(schema.NamedModel):
         min_length=1, description="As `uname -m`."
     )
     soc: Word | None = Field(description="Must stand in the device tree's `compatible`; null = not asked.")
+    module: Literal["T5000", "T4000"] | None = Field(
+        default=None, description="What the device must say it is; null = not asked."
+    )
     l4t: L4t
     memory_minimum_bytes: int = Field(gt=0, description="MemTotal must reach this.")
-    power_modes: tuple[Word, ...] = Field(description="Names of `nvpmodel` modes a device may be in.")
+    memory_bandwidth_bytes_per_second: int | None = Field(
+        default=None, gt=0, description="Of the memory, by its maker: decoding is measured against it."
+    )
+    power_modes: tuple[Word, ...] = Field(
+        description="Names of `nvpmodel` modes a device may be in; [] = any."
+    )
     power_mode_default: Word | None = Field(description="What thor_host sets; null = leave alone.")
     container: Container
     reserve: Reserve

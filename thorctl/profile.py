@@ -106,6 +106,33 @@ class Smoke(schema.Model):
         return value
 
 
+class CardDevice(schema.Model):
+    """The device of the model card's test, in the card's words."""
+
+    gpu: str = Field(min_length=1)
+    cpu_memory: str = Field(min_length=1)
+    software: str = Field(min_length=1)
+    serving: str = Field(min_length=1)
+
+
+class CardSpeed(schema.Model):
+    """What the card measured of one variant: decoding at batch 1 and 16, and the size of its files."""
+
+    single_stream_tokens_per_second: float = Field(gt=0)
+    batched_16_tokens_per_second: float = Field(gt=0, description="All 16 streams together.")
+    on_disk_gb: float = Field(gt=0, description="In units of 10⁹ bytes.")
+
+
+class Card(schema.Model):
+    """What the checkpoint's model card says, to be shown beside what a device is and does."""
+
+    test_device: CardDevice
+    speed: CardSpeed = Field(description="Of this profile's checkpoint.")
+    source_speed: CardSpeed | None = Field(
+        default=None, description="Of what it was quantized from; null where the profile serves that."
+    )
+
+
 class Profile(schema.NamedModel):
     """What to serve and how."""
 
@@ -132,6 +159,7 @@ class Profile(schema.NamedModel):
     ready: Ready
     smoke: Smoke
     license: str = Field(min_length=1, description="SPDX identifier of the checkpoint's license.")
+    card: Card | None = Field(default=None, description="The model card's figures; nothing runs by them.")
 
     @field_validator("serve")
     @classmethod

@@ -29,6 +29,15 @@ def test_a_real_thor_gets_its_gpu() -> None:
     assert thor.platforms == ("linux/arm64",)
 
 
+def test_a_t4000_is_told_from_a_t5000_and_has_half_its_memory() -> None:
+    large, small = (device_class.load(DEPLOY, name) for name in ("jetson-agx-thor", "jetson-t4000"))
+    assert (large.module, small.module) == ("T5000", "T4000")
+    assert small.memory_minimum_bytes < 64 * 10**9 < large.memory_minimum_bytes
+    assert large.container == small.container
+    assert {one.memory_bandwidth_bytes_per_second for one in (large, small)} == {273 * 10**9}
+    assert small.power_modes == ()  # nobody knows their names yet: nothing is asked, nothing set
+
+
 def test_an_unknown_class_lists_those_there_are() -> None:
     with pytest.raises(ThorError, match="no device class 'orin'") as caught:
         device_class.load(DEPLOY, "orin")
@@ -44,6 +53,7 @@ MISTAKES = {
     "number": ('minimum: "38.2"', "minimum: 38.2", "l4t.minimum: Input should be a valid string"),
     "shared memory": ("ipc: private", "ipc: host", "shm_size is null with ipc: host"),
     "no shared memory": ("shm_size: 1g", "shm_size: null", "a size with ipc: private"),
+    "module": ("soc: tegra264", "module: T9000\nsoc: tegra264", "module: Input should be 'T5000' or 'T4000'"),
     "mode": ("power_mode_default: 120W", "power_mode_default: 15W", "is none of power_modes"),
     "ulimit": ("ulimits: {}", 'ulimits: {memlock: "-1 --privileged"}', "ulimit memlock"),
     "gpus": ("gpus: null", "gpus: 'all --privileged'", "container.gpus"),

@@ -30,6 +30,28 @@ def test_the_demo_asks_what_its_model_was_checked_with() -> None:
     assert [prompt.model_dump() for prompt in asked] == checked
 
 
+def test_the_model_cards_figures_are_those_of_the_card() -> None:
+    card = profile.load(CHECKOUT / "deploy", "qwable-v1-nvfp4a16").card
+    assert card is not None
+    assert card.source_speed is not None
+    assert "122 GB unified memory" in card.test_device.cpu_memory
+    figures = [tuple(one.model_dump().values()) for one in (card.speed, card.source_speed)]
+    assert figures == [(41.8, 330.8, 24.0), (30.3, 303.0, 67.0)]
+
+
+def test_the_source_is_compared_with_itself() -> None:
+    source = profile.load(CHECKOUT / "deploy", "qwable-v1-bf16").card
+    quantized = profile.load(CHECKOUT / "deploy", "qwable-v1-nvfp4a16").card
+    assert source is not None
+    assert quantized is not None
+    assert (source.speed, source.source_speed) == (quantized.source_speed, None)
+
+
+def test_weights_that_fill_a_t4000_are_not_for_it() -> None:
+    assert "jetson-t4000" in profile.load(CHECKOUT / "deploy", "qwable-v1-nvfp4a16").device_classes
+    assert "jetson-t4000" not in profile.load(CHECKOUT / "deploy", "qwable-v1-bf16").device_classes
+
+
 def test_an_unknown_profile_lists_those_there_are() -> None:
     with pytest.raises(ThorError, match=r"no profile 'tiny-quable'\. Did you mean 'tiny-qwable'\?") as caught:
         profile.load(CHECKOUT / "deploy", "tiny-quable")

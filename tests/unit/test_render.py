@@ -26,6 +26,7 @@ RELEASES = [
     ("tiny-qwable", "simulated-container"),
     ("tiny-qwable", "simulated-vm"),
     ("qwable-v1-nvfp4a16", "jetson-agx-thor"),
+    ("qwable-v1-nvfp4a16", "jetson-t4000"),
     ("qwable-v1-nvfp4a16-upstream", "jetson-agx-thor"),
     ("qwable-v1-bf16", "jetson-agx-thor"),
 ]
