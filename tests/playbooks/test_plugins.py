@@ -38,7 +38,8 @@ class Module:
 
 
 def entry(path: Path, **more: Any) -> dict[str, Any]:
-    return {"path": str(path), "content": None, "base64": None, "create_only": False, "target": None} | more
+    unset = dict.fromkeys(("content", "base64", "target", "check"))
+    return {"path": str(path), "create_only": False, "backup": False} | unset | more
 
 
 class TestFiles:

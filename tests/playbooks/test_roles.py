@@ -35,6 +35,7 @@ def test_these_are_the_roles() -> None:
         "thor_runtime",
         "thor_service",
         "thor_smoke",
+        "thor_time",
     ]
 
 

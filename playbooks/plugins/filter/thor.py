@@ -9,6 +9,8 @@ from thorctl.bridge import edge
 from thorctl.bridge.converged import serves
 from thorctl.bridge.daemon_json import merged, needs_restart
 from thorctl.bridge.explain import standing
+from thorctl.bridge.restart import decide
+from thorctl.bridge.swap import swap_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +25,10 @@ class FilterModule:
             "thor_edge_files": edge.files,
             "thor_edge_problem": edge.problem,
             "thor_plain": edge.plain,
+            "thor_restart": decide,
             "thor_serves": serves,
             "thor_standing": standing,
+            "thor_swap_bytes": swap_bytes,
             "thor_daemon_json": merged,
             "thor_daemon_json_needs_restart": needs_restart,
         }

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -18,7 +20,7 @@ short_description: Several small files, directories and links in one round trip
 description:
   - Does for a list what M(ansible.builtin.copy) and M(ansible.builtin.file) do for one path each. A device
     that has converged is asked once instead of twice a file.
-  - Each file is replaced atomically. Owner and group are root.
+  - Each file is replaced atomically. Owner and group are root. Missing parents are made, 0755.
 options:
   entries:
     description: What has to be there, in this order.
@@ -27,12 +29,21 @@ options:
     required: true
     suboptions:
       path: {description: Absolute path., type: path, required: true}
-      state: {description: What it is., type: str, choices: [file, directory, link], default: file}
+      state:
+        description: What it is. A directory is never made C(absent).
+        type: str
+        choices: [file, directory, link, absent]
+        default: file
       mode: {description: Permissions of a file or directory. Required for them., type: str}
       content: {description: The file's text., type: str}
       base64: {description: The file's bytes in base64, for what is not text., type: str}
       create_only: {description: Leave the content of a file that exists alone., type: bool, default: false}
       target: {description: Where the link points., type: str}
+      backup: {description: Keep what a file was as C(PATH.before-thorctl)., type: bool, default: false}
+      check:
+        description: A program that has to accept a new file before it is in place; C(%s) is its path.
+        type: list
+        elements: str
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
@@ -58,12 +69,14 @@ changed_paths:
 
 ENTRY = {
     "path": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["file", "directory", "link"], "default": "file"},
+    "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
     "mode": {"type": "str"},
     "content": {"type": "str"},
     "base64": {"type": "str"},
     "create_only": {"type": "bool", "default": False},
     "target": {"type": "str"},
+    "backup": {"type": "bool", "default": False},
+    "check": {"type": "list", "elements": "str"},
 }
 
 
@@ -86,7 +99,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    make = {"file": put_file, "directory": put_directory, "link": put_link}
+    make = {"file": put_file, "directory": put_directory, "link": put_link, "absent": put_away}
     diffs = []
     for entry in module.params["entries"]:
         diff = make[entry["state"]](module, entry)
@@ -111,11 +124,16 @@ def put_file(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
     if before == wanted or (entry["create_only"] and before is not None):
         return None
     if not module.check_mode:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".thor-", dir=Path(path).parent)
         with os.fdopen(handle, "wb") as file:
             file.write(wanted)
             file.flush()
             os.fsync(file.fileno())
+        if entry["check"]:
+            require_accepted(module, entry["check"], temporary)
+        if entry["backup"] and before is not None:
+            shutil.copy2(path, f"{path}.before-thorctl")
         # It is 0600 until put_attributes widens it. Ansible's own atomic_move would leave a new
         # file, secrets among them, readable by all for a moment.
         Path(temporary).replace(path)
@@ -147,9 +165,30 @@ def put_link(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
     return {"before": f"-> {before}\n" if before else "", "after": f"-> {target}\n"}
 
 
+def put_away(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] | None:
+    """Removes a file or link."""
+    path = Path(str(entry["path"]))
+    if not os.path.lexists(path):
+        return None
+    before = f"-> {path.readlink()}\n" if path.is_symlink() else shown(read(str(path)))
+    if not module.check_mode:
+        path.unlink()
+    return {"before": before}
+
+
+def require_accepted(module: AnsibleModule, words: list[str], path: str) -> None:
+    """Ends the module if the program refuses the file, and leaves nothing of it."""
+    done = subprocess.run(
+        [word.replace("%s", path) for word in words], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        Path(path).unlink()
+        module.fail_json(msg=f"{words[0]} refuses the new file: {done.stderr.strip() or done.stdout.strip()}")
+
+
 def put_attributes(module: AnsibleModule, entry: dict[str, object], fresh: bool) -> bool:
     """Owner, group and mode; whether they were wrong on something that was there before."""
-    if entry["state"] == "link" or (module.check_mode and not Path(str(entry["path"])).exists()):
+    if entry["state"] in ("link", "absent") or (module.check_mode and not Path(str(entry["path"])).exists()):
         return False
     wanted = module.load_file_common_arguments(
         {**dict.fromkeys(("owner", "group"), "root"), "mode": entry["mode"]}, path=entry["path"]
