@@ -22,6 +22,7 @@ from thorctl import licenses
 from thorctl.errors import ThorError
 from thorctl.lock import CheckpointLock, LockedFile
 from thorctl.sources import hub_errors
+from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def resolve(
     """
     endpoint = address or checkpoint.endpoint
     # A token is the person's own: it goes to encrypted endpoints only. None = HF_TOKEN or `hf auth login`.
-    token = None if endpoint.startswith("https://") else False
+    token = None if keeps_secrets(endpoint) else False
     api = HfApi(endpoint=endpoint, token=token)
     disable_progress_bars()
     try:

@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from thorctl.errors import ThorError
+from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -28,7 +29,8 @@ def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorErro
         return ThorError(
             "hub_denied",
             f"{endpoint} does not let you read {name}: it is gated, private or absent.",
-            f"Accept its terms at {checkpoint.endpoint}/{name}, then `hf auth login` or set HF_TOKEN.",
+            f"Accept its terms at {checkpoint.endpoint}/{name}, then `hf auth login` or set HF_TOKEN."
+            + ("" if keeps_secrets(endpoint) else " It was not sent there, since that is not encrypted."),
         )
     if isinstance(error, RevisionNotFoundError):
         return ThorError(
@@ -48,11 +50,18 @@ def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorErro
             f"{endpoint} answered {status} for {name}.",
             "Try again later; 429 means too many requests, and `hf auth login` raises that limit.",
         )
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return ThorError(
+            "hub_untrusted",
+            f"The certificate of the hub at {endpoint} is not to be trusted: {error}.",
+            "If its authority is your own, name the file with its certificate: SSL_CERT_FILE=FILE. "
+            "No lock was written or changed.",
+        )
     return ThorError(
         "hub_unreachable",
         f"The hub {checkpoint.endpoint} cannot be reached at {endpoint}: {error}.",
         "Locking needs the network (and HF_HUB_OFFLINE unset); run it where the hub answers, or name its "
-        "address: --via NAME=http://ADDRESS. The existing lock is untouched.",
+        "address: --via NAME=http://ADDRESS. No lock was written or changed.",
     )
 
 

@@ -37,11 +37,13 @@ class Registry:
         self._credentials = registry_auth.Credentials(host)
         self._token: str | None = None
         # An address given by hand or by a simulation is on this machine's own network: no proxy reaches it.
+        # On a redirect to another host httpx leaves the Authorization header behind.
         self._client = httpx.Client(
             base_url=address or default_address(host),
             timeout=TIMEOUT,
             follow_redirects=True,
             trust_env=address is None,
+            verify=httpx.create_ssl_context(),  # SSL_CERT_FILE counts for every address
         )
 
     def __enter__(self) -> Registry:
@@ -150,9 +152,16 @@ def default_address(host: str) -> str:
 def unreachable(host: str, address: httpx.URL, error: httpx.HTTPError) -> ThorError:
     """No answer at all: locking needs the network, and nothing is made up in its place."""
     reason = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return ThorError(
+            "registry_untrusted",
+            f"The certificate of {host} at {address} is not to be trusted: {reason}.",
+            "If its authority is your own, name the file with its certificate: SSL_CERT_FILE=FILE. "
+            "No lock was written or changed.",
+        )
     return ThorError(
         "registry_unreachable",
         f"The registry {host} cannot be reached at {address}: {reason}.",
         "Locking needs the network; run it where the registry answers, or name its address: "
-        f"--via {host}=http://ADDRESS. The existing lock is untouched.",
+        f"--via {host}=http://ADDRESS. No lock was written or changed.",
     )

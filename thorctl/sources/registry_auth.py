@@ -14,6 +14,7 @@ from docker import auth
 from docker.errors import DockerException
 
 from thorctl.errors import ThorError
+from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
     from docker.auth import AuthConfig
@@ -49,28 +50,36 @@ class Credentials:
 def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Client, host: str) -> str:
     """The ``Authorization`` header that meets a ``WWW-Authenticate`` challenge.
 
+    The password goes to encrypted addresses only, whoever asks for it.
+
     Raises:
-        ThorError: ``registry_denied``, ``registry_unreachable`` (the token's issuer).
+        ThorError: ``registry_denied``, ``registry_plain``, ``registry_unreachable`` (the token's issuer).
     """
     scheme, _, rest = challenge.partition(" ")
-    basic = credentials.basic()
-    if scheme.lower() == "basic" and basic:
-        return basic
     parameters = dict(_PARAMETER.findall(rest))
-    if scheme.lower() != "bearer" or "realm" not in parameters:
+    bearer = scheme.lower() == "bearer" and "realm" in parameters
+    if not bearer and scheme.lower() != "basic":
         raise denied(host, path)
+    issuer = parameters["realm"] if bearer else str(client.base_url)
+    basic = credentials.basic()
+    if basic and not keeps_secrets(issuer):
+        raise plain(host, issuer)
+    if not bearer:
+        if not basic:
+            raise denied(host, path)
+        return basic
     query = {"scope": parameters.get("scope") or f"repository:{path}:pull"}
     if "service" in parameters:
         query["service"] = parameters["service"]
     headers = {"Authorization": basic} if basic else {}
     try:
-        response = client.get(parameters["realm"], params=query, headers=headers)
+        response = client.get(issuer, params=query, headers=headers)
         token = response.json() if response.is_success else {}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ThorError(
             "registry_unreachable",
-            f"{host} sends to {parameters['realm']} for a token, which cannot be had: {error}.",
-            "Run it where both answer. The existing lock is untouched.",
+            f"{host} sends to {issuer} for a token, which cannot be had: {error}.",
+            "Run it where both answer. No lock was written or changed.",
         ) from error
     word = token.get("token") or token.get("access_token") if isinstance(token, dict) else None
     if not word:
@@ -84,4 +93,13 @@ def denied(host: str, path: str) -> ThorError:
         "registry_denied",
         f"{host} does not let you read {path!r}.",
         f"Log in: `docker login {host}`. Some registries answer this way for names that do not exist.",
+    )
+
+
+def plain(host: str, issuer: str) -> ThorError:
+    """A login is asked for where anybody on the way could read it."""
+    return ThorError(
+        "registry_plain",
+        f"{host} asks for your login at {issuer}, which is not encrypted: it was not sent.",
+        f"Reach the registry over TLS: --via {host}=https://ADDRESS, with its authority in SSL_CERT_FILE.",
     )
