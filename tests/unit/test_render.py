@@ -16,6 +16,7 @@ from tests.unit.documents import changed, lock_for, release_of
 from thorctl import device_class, profile
 from thorctl.errors import ThorError
 from thorctl.render import render_release, yaml_value
+from thorctl.serve_options import RESERVED_ENVIRONMENT
 from thorctl.systemd_quote import word
 
 if TYPE_CHECKING:
@@ -59,6 +60,29 @@ def test_engine_env(project: Path) -> None:
     assert values["VLLM_NO_USAGE_STATS"] == values["DO_NOT_TRACK"] == "1"
     assert values["HOME"] == "/cache"
     assert values["VLLM_ENGINE_READY_TIMEOUT_S"] == "600"
+    assert set(RESERVED_ENVIRONMENT) - {"PATH"} <= set(values)
+
+
+CACHES = (
+    "VLLM_CACHE_ROOT",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    "CUDA_CACHE_PATH",
+    "FLASHINFER_WORKSPACE_BASE",
+)
+
+
+def test_what_is_compiled_survives_restarts_and_releases() -> None:
+    release = release_of(DEPLOY, "qwable-v1-nvfp4a16", "jetson-agx-thor")
+    lines = release.files["engine.env"].content.splitlines()
+    values = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert all(Path(values[name]).is_relative_to("/cache") for name in CACHES)
+    assert len({values[name] for name in CACHES}) == len(CACHES)
+    assert int(values["CUDA_CACHE_MAXSIZE"]) == 4 * 2**30
+    words = docker_words(release)
+    assert "type=bind,src=/var/lib/thor/cache,dst=/cache" in words
+    assert values["TRITON_PTXAS_PATH"] == "/usr/local/cuda/bin/ptxas"
+    assert values["VLLM_ENGINE_READY_TIMEOUT_S"] == "3600"
 
 
 def test_the_thors_container_gets_the_gpu_and_host_memory() -> None:

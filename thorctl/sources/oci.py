@@ -27,6 +27,10 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 
+_NUMBER = r"(\d+\.\d+(?:\.\d+)?(?:[A-Za-z0-9.+-]*[A-Za-z0-9])?)"
+_VERSION = re.compile(f"v?{_NUMBER}")
+_BUILT = re.compile(rf"(?:\bVLLM_VERSION=[\"']?|\bvllm(?:\[[a-z,-]+\])?==)v?{_NUMBER}")
+
 
 def resolve(reference: ImageReference, platform: str, registry: Registry) -> ImageLock:
     """What ``reference`` is right now, for ``platform`` (``linux/amd64``).
@@ -70,17 +74,30 @@ def resolve(reference: ImageReference, platform: str, registry: Registry) -> Ima
             "digest": digest,
             "platform": platform,
             "compressed_bytes": sum(sizes),
-            "vllm_version": vllm_version(config.get("config") or {}),
+            "vllm_version": vllm_version(config),
         }
     )
 
 
-def vllm_version(config: dict[str, Any]) -> str | None:
-    """What the image says of its vLLM: our label, or the variable that images for Jetson set; else None."""
+def vllm_version(image: dict[str, Any]) -> str | None:
+    """What an image's configuration says of its vLLM; None where it does not, or says two things.
+
+    In this order: our label; the label of an image that says it is built from vLLM's own source; the variable
+    that images for Jetson set; the commands it was built with.
+    """
+    config = image.get("config") or {}
     labels = config.get("Labels") or {}
     variables = dict(line.split("=", 1) for line in config.get("Env") or () if "=" in line)
-    found = str(labels.get("dev.thorctl.vllm_version") or variables.get("VLLM_VERSION") or "")
-    return found.removeprefix("v") if re.match(r"v?\d+\.\d+", found) else None
+    source = str(labels.get("org.opencontainers.image.source") or "").lower().rstrip("/").removesuffix(".git")
+    upstream = (
+        labels.get("org.opencontainers.image.version") if source.endswith("/vllm-project/vllm") else None
+    )
+    for said in (labels.get("dev.thorctl.vllm_version"), upstream, variables.get("VLLM_VERSION")):
+        if said and (found := _VERSION.fullmatch(str(said))):
+            return found[1]
+    steps = "\n".join(str(step.get("created_by") or "") for step in image.get("history") or ())
+    built = set(_BUILT.findall(steps))
+    return built.pop() if len(built) == 1 else None
 
 
 def kind(document: dict[str, Any], media_type: str) -> str:
