@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.contract import parsers
 from tests.simulated import CHECKOUT, Simulated, running
 from thorctl.errors import ThorError
 from thorctl.sim import engine, hub_tree
@@ -48,6 +49,12 @@ def store_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         home = tmp_path_factory.mktemp("store")
         patch.setenv("THORCTL_STATE_DIR", str(home))
         yield home
+
+
+@pytest.fixture(scope="session")
+def vllm_0_19(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the packages of vLLM 0.19.1."""
+    return parsers.packages(tmp_path_factory.mktemp("vllm-0.19.1"))
 
 
 @pytest.fixture(scope="session")

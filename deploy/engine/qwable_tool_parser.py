@@ -136,7 +136,7 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
 
         Before 0.26 no one tells a parser that the output has ended, but the server reads this list then, and
         only then. What was held back goes into the message it is about to send. Where that brings the first
-        call, the list says so, which makes `finish_reason` `tool_calls`.
+        call, the list names it, which makes `finish_reason` `tool_calls`.
         """
         if TOLD_OF_THE_END or self._reader is None:
             return self._told
@@ -147,17 +147,31 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
         if late.content:
             self._last.content = (self._last.content or "") + late.content
         if late.tool_calls:
-            self._last.tool_calls = [*self._last.tool_calls, *late.tool_calls]
-            # The repair keeps one call and no content: with more in the message it must not set in.
-            if not known and len(late.tool_calls) == 1 and not self._last.content:
-                arguments = late.tool_calls[0].function.arguments
-                self.streamed_args_for_tool = [arguments]
-                self._told = [{"name": late.tool_calls[0].function.name, "arguments": arguments}]
+            self._last.tool_calls = [
+                *self._last.tool_calls,
+                *(late.tool_calls if known else apart(late.tool_calls)),
+            ]
+            if not known:
+                said = [call.function for call in late.tool_calls]
+                self._told = [{"name": one.name, "arguments": one.arguments} for one in said]
+                self.streamed_args_for_tool = [one.arguments for one in said]
         return self._told
 
     @prev_tool_call_arr.setter
     def prev_tool_call_arr(self, value: list[dict[str, str]]) -> None:
         """The base class sets it to an empty list; nothing else may."""
+
+
+def apart(made: list[Any]) -> list[Any]:
+    """The same calls, the first one's name before its arguments: a message that begins so is not repaired."""
+    first, *others = made
+    name = protocol.DeltaFunctionCall(name=first.function.name)
+    arguments = protocol.DeltaFunctionCall(arguments=first.function.arguments)
+    return [
+        protocol.DeltaToolCall(index=first.index, id=first.id, type="function", function=name),
+        protocol.DeltaToolCall(index=first.index, function=arguments),
+        *others,
+    ]
 
 
 def reads_calls(request: Any) -> bool:

@@ -14,12 +14,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def vllm_0_19(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the packages of vLLM 0.19.1."""
-    return parsers.packages(tmp_path_factory.mktemp("vllm-0.19.1"))
-
-
-@pytest.fixture(scope="session")
 def answers(docker_client: DockerClient, vllm_0_19: Path) -> dict[str, dict[str, Any]]:
     """What each version's parser makes of every rendering; asked once, since its imports take seconds."""
     image = parsers.engine_image(docker_client)
