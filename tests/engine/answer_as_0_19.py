@@ -1,8 +1,8 @@
 """Runs where vLLM 0.19 is laid out: its own chat server class, given what a model says, answers the client.
 
 Imports nothing of ours. Reads a JSON list of cases from standard input: ``{"said", "at_once",
-"finish_reason", "request"}``, the text after the prompt, how many tokens come at once, why they end, keys of the
-request. Prints a JSON list: ``{"streamed": [chunks], "whole": choice}``.
+"finish_reason", "request"}``, the text after the prompt, how many tokens come at once, why they end, keys of
+the request. Prints a JSON list: ``{"streamed": [chunks], "whole": choice}``.
 """
 
 from __future__ import annotations
