@@ -27,6 +27,10 @@ lint: bootstrap ## ruff, mypy, import rules, ansible-lint, yamllint, shellcheck
 test: lint ## Lint and all tests; what CI runs
 	@$(BIN)/python -m pytest
 
+.PHONY: test-vm
+test-vm: bootstrap ## Only the virtual Thor: preflight, roles, reboot, power cut on a whole aarch64 machine
+	@$(BIN)/python -m pytest -m vm
+
 .PHONY: unit
 unit: bootstrap ## The tests that need no simulated device
 	@$(BIN)/python -m pytest -m "not sim"
@@ -45,6 +49,10 @@ requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)
 	  --no-annotate --no-header -q -o requirements/thorctl.lock
 	uv pip compile pyproject.toml --group build --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -q -o requirements/dev.lock
+	# Needs PyTorch's CPU build in reach (UV_FIND_LINKS, UV_INDEX); scripts/quantize-env installs that apart.
+	uv pip compile pyproject.toml --extra quantize --group build --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -c requirements/torch.txt --no-emit-package torch \
+	  -o requirements/quantize.lock
 
 .PHONY: clean
 clean: ## Remove the environment and caches

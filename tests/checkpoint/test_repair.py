@@ -144,7 +144,7 @@ def test_an_original_that_changed_meanwhile(sharded: Path, tmp_path: Path) -> No
     os.utime(original / "config.json", (1, 1))
     with pytest.raises(ThorError) as caught:
         repaired(original, tmp_path / "out")
-    assert caught.value.code == "repair_source_changed"
+    assert caught.value.code == "source_changed"
 
 
 def test_refusals(written: Path, bf16: Path, tmp_path: Path) -> None:

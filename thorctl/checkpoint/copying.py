@@ -39,7 +39,7 @@ def verify(
     """SHA-256 of source and target, once the target has the patches and is the source everywhere else.
 
     Raises:
-        ThorError: ``repair_unverified``.
+        ThorError: ``result_unverified``.
     """
     ahead = sorted(patches, key=lambda patch: patch.start)
     hashes = hashlib.sha256(), hashlib.sha256()
@@ -62,6 +62,17 @@ def verify(
     return hashes[0].hexdigest(), hashes[1].hexdigest()
 
 
+def sha256(path: Path, told: Callable[[int], None]) -> str:
+    """Of a file. ``told``: bytes so far."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        done = 0
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            told(done := done + len(chunk))
+    return digest.hexdigest()
+
+
 def _overlay(chunk: bytearray, at: int, patch: Patch) -> None:
     first, last = max(patch.start, at), min(patch.end, at + len(chunk))
     if first < last:
@@ -70,7 +81,7 @@ def _overlay(chunk: bytearray, at: int, patch: Patch) -> None:
 
 def _differs(target: Path) -> ThorError:
     return ThorError(
-        "repair_unverified",
+        "result_unverified",
         f"{target.name} was not read back as it was written.",
-        "Disk or memory is not to be trusted: check the machine, remove the partial folder, repair again.",
+        "Disk or memory is not to be trusted: check the machine, remove the partial folder, begin again.",
     )

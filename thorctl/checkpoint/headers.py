@@ -10,9 +10,12 @@ import json
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LENGTH = struct.Struct("<Q")
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
@@ -80,6 +83,24 @@ def parse(header: bytes, file_size: int, where: str) -> dict[str, Tensor]:
     if expected != file_size:
         raise damaged(where, f"should have {expected} bytes by its header, but has {file_size}")
     return {tensor.name: tensor for tensor in tensors}
+
+
+def build(rows: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[bytes, dict[str, Tensor]]:
+    """The beginning of a file with these tensors (name to dtype and shape), and where each will lie.
+
+    In the order of the format's own writer: wide numbers first, so that all are aligned; then by name.
+    """
+    order = sorted(rows, key=lambda name: (-BITS[rows[name][0]], name))
+    document: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name in order:
+        dtype, shape = rows[name]
+        end = at + math.prod(shape) * BITS[dtype] // 8
+        document[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % LENGTH.size)
+    return LENGTH.pack(len(text)) + text, parse(text, LENGTH.size + len(text) + at, "header")
 
 
 def damaged(where: str, what: str) -> ThorError:

@@ -31,6 +31,7 @@ class Manifest(schema.Model):
     made_by: str = Field(description="The command.")
     origin: Origin
     figures: dict[str, float | int]
+    tools: dict[str, str] = Field(default={}, description="Versions that the bytes depend on.")
     files: tuple[LockedFile, ...] = Field(
         description="Sorted by path; the manifest itself is not among them."
     )

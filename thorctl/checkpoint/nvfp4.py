@@ -24,6 +24,11 @@ def scales(raw: bytes | Bytes) -> Floats:
     return np.frombuffer(raw, dtype=ml_dtypes.float8_e4m3fn).astype(np.float64)
 
 
+def bf16(raw: bytes) -> Floats:
+    """BF16 numbers, flat."""
+    return np.frombuffer(raw, dtype=ml_dtypes.bfloat16).astype(np.float64)
+
+
 def to_e4m3(values: Floats) -> Bytes:
     """Numbers to the nearest FP8, ties to even.
 

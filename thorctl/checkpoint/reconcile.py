@@ -18,7 +18,7 @@ import numpy as np
 from thorctl.checkpoint import nvfp4
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from thorctl.checkpoint.nvfp4 import Bytes, Floats
 
@@ -97,3 +97,13 @@ class WeightError:
     def relative(self) -> float:
         """Over all groups."""
         return math.sqrt(self.squared_error / self.squared_weights) if self.squared_weights else 0.0
+
+
+def total(errors: Iterable[WeightError]) -> WeightError:
+    """Of all together."""
+    rows = list(errors)
+    return WeightError(
+        sum(row.squared_error for row in rows),
+        sum(row.squared_weights for row in rows),
+        max((row.worst for row in rows), default=0.0),
+    )

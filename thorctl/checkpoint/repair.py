@@ -1,25 +1,20 @@
 """Rewrites a checkpoint so that fused matrices share their global scale. The original is only read.
 
-File by file into a hidden folder beside the result: copied, patched, flushed, read back, noted in a
-journal. A run that was killed goes on behind the last noted file. Patches follow from the original alone,
-so a file done twice is the same. At the end the whole is audited, and only then gets its name.
+File by file into a hidden folder beside the result (`partial`): copied, patched, flushed, read back, noted.
+Patches follow from the original alone, so a file done twice is the same.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.checkpoint import copying, inventory, scales
-from thorctl.checkpoint.audit import audit
 from thorctl.checkpoint.manifest import NAME, Manifest, Origin
 from thorctl.checkpoint.modules import gather
+from thorctl.checkpoint.partial import Partial
 from thorctl.checkpoint.patch import mend
-from thorctl.checkpoint.reconcile import WeightError
-from thorctl.checkpoint.source import Folder
+from thorctl.checkpoint.reconcile import WeightError, total
 from thorctl.errors import ThorError
 from thorctl.lock import LockedFile
 
@@ -31,9 +26,9 @@ if TYPE_CHECKING:
     from thorctl.checkpoint.modules import Module
     from thorctl.checkpoint.patch import Patch
     from thorctl.checkpoint.scales import Group
+    from thorctl.checkpoint.source import Folder
 
-JOURNAL = ".journal.json"
-SPARE = 64 << 20  # bytes left free beside the copy
+MADE_BY = "thorctl checkpoint repair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +92,34 @@ def repair(that: Opened, out: Path, progress: Callable[[str, int, int], None] = 
         progress: what is done, bytes done, bytes in all.
 
     Raises:
-        ThorError: ``out_exists``, ``disk_too_small``, ``repair_source_changed``, ``repair_unverified``.
+        ThorError: as `Partial`; ``result_unverified``.
     """
-    if out.exists():
-        raise ThorError("out_exists", f"{out} exists already.", "Name another folder, or remove that one.")
-    work = out.parent / f".{out.name}.partial"
-    journal = _begin(that, work)
-    resumed, done = len(journal), 0
-    for path, size in that.source.sizes.items():
-        if path == NAME:
-            continue  # of the original: the result gets its own
-        if path not in journal:
+    with Partial(that.source, out, that.bytes, {"made_by": MADE_BY}) as partial:
+        done = 0
+        for path, size in that.source.sizes.items():
+            if path == NAME:
+                continue  # of the original: the result gets its own
+            if path not in partial.rows:
 
-            def told(what: str, bytes_done: int, path: str = path, at: int = done) -> None:
-                progress(f"{what} {path}", at + bytes_done, that.bytes)
+                def told(what: str, bytes_done: int, path: str = path, at: int = done) -> None:
+                    progress(f"{what} {path}", at + bytes_done, that.bytes)
 
-            journal[path] = _one(that, work, path, told)
-            _note(that, work, journal)
-        done += size
-    before = _sum(journal, "before")
-    after = _sum(journal, "after")
-    _require_sound(work, that.source)
+                partial.note(path, _one(that, partial.folder, path, told))
+            done += size
+        result = _result(that, out.name, partial)
+        partial.finish(result.manifest)
+    return result
+
+
+def _result(that: Opened, name: str, partial: Partial) -> Repaired:
+    rows = sorted(partial.rows.items())
+    before = total(WeightError(**row["before"]) for row in partial.rows.values())
+    after = total(WeightError(**row["after"]) for row in partial.rows.values())
     worst = max(group.ratio for group in that.differ)
     manifest = Manifest(
-        name=out.name,
-        made_by="thorctl checkpoint repair",
-        origin=Origin(
-            name=that.source.name, files={path: row["source"] for path, row in sorted(journal.items())}
-        ),
+        name=name,
+        made_by=MADE_BY,
+        origin=Origin(name=that.source.name, files={path: row["source"] for path, row in rows}),
         figures={
             "groups": len(that.groups),
             "mended": len(that.differ),
@@ -133,15 +128,10 @@ def repair(that: Opened, out: Path, progress: Callable[[str, int, int], None] = 
             "error_after": after.relative,
         },
         files=tuple(
-            LockedFile(path=path, size=that.source.sizes[path], sha256=row["sha256"])
-            for path, row in sorted(journal.items())
+            LockedFile(path=path, size=that.source.sizes[path], sha256=row["sha256"]) for path, row in rows
         ),
     )
-    _write(work / NAME, manifest.text())
-    (work / JOURNAL).unlink()
-    work.rename(out)
-    _sync(out.parent)
-    return Repaired(manifest, len(that.groups), len(that.differ), worst, before, after, resumed)
+    return Repaired(manifest, len(that.groups), len(that.differ), worst, before, after, partial.resumed)
 
 
 def _one(that: Opened, work: Path, path: str, told: Callable[[str, int], None]) -> dict[str, Any]:
@@ -166,80 +156,3 @@ def _one(that: Opened, work: Path, path: str, told: Callable[[str, int], None]) 
     copying.write(source, target, patches, lambda n: told("writing", n))
     hashes = copying.verify(source, target, patches, lambda n: told("reading back", n))
     return {"source": hashes[0], "sha256": hashes[1], "before": asdict(before), "after": asdict(after)}
-
-
-def _begin(that: Opened, work: Path) -> dict[str, dict[str, Any]]:
-    """The journal's rows of a run that was killed, or none and an empty folder with room enough."""
-    try:
-        document = json.loads((work / JOURNAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        document = None
-    if isinstance(document, dict) and {"source", "files"} <= set(document):
-        if document["source"] != _fingerprint(that.source):
-            raise ThorError(
-                "repair_source_changed",
-                f"{that.source.name} is not what the unfinished repair in {work} began with.",
-                f"Remove {work} and repair again.",
-            )
-        rows: dict[str, dict[str, Any]] = document["files"]
-        return rows
-    if work.exists():
-        shutil.rmtree(work)
-    work.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(work.parent).free
-    if free < that.bytes + SPARE:
-        raise ThorError(
-            "disk_too_small",
-            f"{work.parent} has {free / 1e9:.1f} GB free; the result needs {that.bytes / 1e9:.1f} GB.",
-            "Free space there, or name a folder on another disk with --out.",
-        )
-    work.mkdir()
-    _note(that, work, {})
-    return {}
-
-
-def _note(that: Opened, work: Path, journal: dict[str, dict[str, Any]]) -> None:
-    draft = work / f"{JOURNAL}.new"
-    _write(draft, json.dumps({"source": _fingerprint(that.source), "files": journal}))
-    draft.replace(work / JOURNAL)
-    _sync(work)
-
-
-def _fingerprint(source: Folder) -> dict[str, list[int]]:
-    return {path: [size, (source.folder / path).stat().st_mtime_ns] for path, size in source.sizes.items()}
-
-
-def _sum(journal: dict[str, dict[str, Any]], which: str) -> WeightError:
-    rows = [WeightError(**row[which]) for row in journal.values()]
-    return WeightError(
-        sum(row.squared_error for row in rows),
-        sum(row.squared_weights for row in rows),
-        max(row.worst for row in rows),
-    )
-
-
-def _require_sound(work: Path, source: Folder) -> None:
-    """The result must be off in nothing that the original was not, and its scales must agree."""
-    found = audit(Folder(work))
-    new = set(found.off) - set(audit(source).off)
-    if new or any(kind.differ for kind in found.fused):
-        raise ThorError(
-            "repair_unverified",
-            f"The repaired checkpoint does not pass its own audit: {'; '.join(sorted(found.off))}.",
-            f"Keep {work} and report this; the original is as it was.",
-        )
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

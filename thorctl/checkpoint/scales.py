@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thorctl.checkpoint.modules import GLOBAL, Kind
+from thorctl.checkpoint.modules import GLOBAL, Kind, kind_of
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
@@ -94,15 +94,19 @@ def read(
     return values
 
 
+def fused(module: str) -> tuple[str, tuple[str, ...]] | None:
+    """The group that a module is of, and all its members; None if it is loaded by itself."""
+    if kind_of(module) not in {Kind.ROUTED, Kind.SHARED, Kind.ATTENTION}:
+        return None
+    for pattern, members in _COMPILED:
+        if match := pattern.match(module):
+            return match[1], tuple(f"{match[1]}.{member}" for member in members)
+    return None
+
+
 def groups(modules: Iterable[Module], scales: Mapping[str, float]) -> list[Group]:
     """All fused groups whose members all have a scale, sorted by name."""
-    found: dict[str, tuple[str, ...]] = {}
-    for module in modules:
-        if module.kind not in {Kind.ROUTED, Kind.SHARED, Kind.ATTENTION}:
-            continue
-        for pattern, members in _COMPILED:
-            if match := pattern.match(module.name):
-                found[match[1]] = tuple(f"{match[1]}.{member}" for member in members)
+    found = dict(filter(None, (fused(module.name) for module in modules)))
     return [
         Group(name, members, tuple(scales[member] for member in members))
         for name, members in sorted(found.items())

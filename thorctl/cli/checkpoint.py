@@ -1,4 +1,4 @@
-"""``thorctl checkpoint``: what is in a checkpoint, and mending what an engine would misread."""
+"""``thorctl checkpoint``: what is in a checkpoint, mending what an engine would misread, quantizing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.checkpoint import quantize as quantizes
 from thorctl.checkpoint import repair as repairs
+from thorctl.checkpoint import split as splits
 from thorctl.checkpoint.audit import audit as audited
+from thorctl.checkpoint.llm_compressor import LlmCompressor
 from thorctl.checkpoint.source import Folder, Hub
+from thorctl.cli import quantize_views
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.lock import addresses
 from thorctl.errors import ThorError
@@ -38,12 +42,18 @@ Examples:
   thorctl checkpoint repair ./Qwable-v1-NVFP4A16 --out ./Qwable-v1-NVFP4A16-reconciled --dry-run
   thorctl checkpoint repair ./Qwable-v1-NVFP4A16 --out ./Qwable-v1-NVFP4A16-reconciled
 """
+QUANTIZE_EPILOG = """\b
+Examples:
+  thorctl checkpoint quantize lordx64/Qwable-v1 --out ./Qwable-v1-NVFP4A16 --dry-run    headers only
+  thorctl checkpoint quantize ./Qwable-v1 --out ./Qwable-v1-NVFP4A16
+  thorctl checkpoint quantize ./Qwable-v1 --out ./Qwable-v1-NVFP4A16 --device cuda
+"""
 HUB = "https://huggingface.co"
 
 
 @click.group("checkpoint")
 def command() -> None:
-    """What is in a checkpoint; mending scales that an engine would misread."""
+    """What is in a checkpoint; mending scales that an engine would misread; quantizing from BF16."""
 
 
 @command.command("audit", epilog=AUDIT_EPILOG)
@@ -107,6 +117,53 @@ def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
     data |= {"written": True, "resumed_files": done.resumed, **done.manifest.figures}
     data |= {"worst_error_before": done.before.worst, "worst_error_after": done.after.worst}
     return Result("checkpoint repair", data, view=repair_view(done, out))
+
+
+@command.command("quantize", epilog=QUANTIZE_EPILOG)
+@click.argument("what", metavar="SOURCE")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="New folder; names the checkpoint."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, from headers alone; write nothing.")
+@click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …")
+@click.option("--endpoint", default=HUB, show_default=True, help="The hub of SOURCE, for --dry-run.")
+@click.option("--via", "pairs", multiple=True, metavar="NAME=URL", help="Reach a hub at another address.")
+@pass_context
+def quantize(
+    ctx: Context,
+    *,
+    what: str,
+    out: Path,
+    dry_run: bool,
+    device: str,
+    endpoint: str,
+    pairs: tuple[str, ...],
+) -> Result:
+    """Make an NVFP4A16 checkpoint with the model card's split from the BF16 one in the folder SOURCE.
+
+    The arithmetic is llm-compressor's (pip install 'thorctl[quantize]'). Matrices that vLLM loads as one
+    share their global scale from the start, so there is nothing to repair. SOURCE is only read. A run that
+    was stopped goes on at the file where it was. The result is decoded, read back and audited before it gets
+    its name. The same source, versions and device give the same bytes. --dry-run takes a repository too.
+    """
+    with contextlib.ExitStack() as stack:
+        status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))
+        source = stack.enter_context(_opened(what, endpoint, pairs))
+        that = splits.split(source)
+        data = quantize_views.planned(that, out)
+        if dry_run:
+            return Result("checkpoint quantize", data, view=quantize_views.plan(that, out))
+        quantizes.require_local(source)
+        status.update("Loading llm-compressor")
+        quantizer = LlmCompressor(device)
+        done = quantizes.quantize(
+            that,
+            out,
+            quantizer,
+            lambda step, at, total: status.update(f"{escape(step)}: {decimal(at)} of {decimal(total)}"),
+        )
+    data |= quantize_views.done(done)
+    return Result("checkpoint quantize", data, view=quantize_views.report(done, out))
 
 
 @contextlib.contextmanager

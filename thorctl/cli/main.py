@@ -21,8 +21,10 @@ from thorctl.result import Exit, Problem, Result
 # Verb -> its promise. The module thorctl.cli.<verb> is imported when the verb is called: `thorctl --help`
 # must not pay for asyncssh and docker.
 VERBS = {
+    "baseline": "What benchmarks are compared with: show, forget.",
+    "bench": "Measure how fast the running releases generate, by the model card's method.",
     "chat": "Talk to a device's model; thinking and answer are shown apart.",
-    "checkpoint": "Audit a checkpoint against its model card; repair its scales.",
+    "checkpoint": "Audit a checkpoint against its model card; repair its scales; quantize one from BF16.",
     "doctor": "Check this machine: tools, keys, inventory, engine. Changes nothing.",
     "edge": "TLS and keys in front of the engines: authority, certificates, API keys.",
     "lock": "Resolve a profile to exact bytes: image digest, commit, files with SHA-256.",

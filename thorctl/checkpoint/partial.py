@@ -1,0 +1,176 @@
+"""A checkpoint under way: a hidden folder beside the result, and in it a journal of the files that are done.
+
+A run that was killed goes on behind the last file of the journal, if it begins with the same source and means
+to do the same. The folder gets the result's name only when it is whole: nothing half done looks finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from thorctl.checkpoint.audit import audit
+from thorctl.checkpoint.manifest import NAME, Manifest
+from thorctl.checkpoint.source import Folder
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+JOURNAL = ".journal.json"
+SPARE = 64 << 20  # bytes left free beside the result
+Row = dict[str, Any]
+
+
+class Partial:
+    """The folder, this process's alone. ``rows`` are the journal's: what is known of each file done."""
+
+    def __init__(self, source: Folder, out: Path, needed: int, how: Mapping[str, str]) -> None:
+        """Begins, or goes on where an earlier run was killed.
+
+        Args:
+            source: what is read.
+            out: what the folder will be called.
+            needed: bytes to be written in all.
+            how: what else decides the result's bytes.
+
+        Raises:
+            ThorError: ``out_exists``, ``out_in_source``, ``out_busy``, ``disk_too_small``,
+                ``source_changed``.
+        """
+        if out.exists():
+            raise ThorError(
+                "out_exists", f"{out} exists already.", "Name another folder, or remove that one."
+            )
+        if source.folder.resolve() in out.resolve().parents:
+            raise ThorError(
+                "out_in_source",
+                f"{out} is in {source.folder}, which is only read.",
+                "Name a folder beside it.",
+            )
+        self.folder = out.parent / f".{out.name}.partial"
+        self._source = source
+        self._out = out
+        self._began = {**how, "source": _fingerprint(source)}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not self.folder.is_dir():
+            self._require_room(needed)
+            self.folder.mkdir()
+        self._lock = self._alone()
+        try:
+            self.rows = self._earlier(needed)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.resumed = len(self.rows)
+
+    def __enter__(self) -> Partial:
+        """For ``with``: at its end others may write here again."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Lets go of the folder."""
+        os.close(self._lock)
+
+    def note(self, path: str, row: Row) -> None:
+        """One more file is on the disk and verified."""
+        self.rows[path] = row
+        self._write_journal()
+
+    def finish(self, manifest: Manifest) -> None:
+        """Audits the result; then, and only then, it gets its manifest and its name.
+
+        Raises:
+            ThorError: ``result_unverified``.
+        """
+        found = audit(Folder(self.folder))
+        new = set(found.off) - set(audit(self._source).off)
+        if new or any(kind.differ for kind in found.fused):
+            raise ThorError(
+                "result_unverified",
+                f"{self._out.name} does not pass its own audit: {'; '.join(sorted(found.off))}.",
+                f"Keep {self.folder} and report this; {self._source.folder} is as it was.",
+            )
+        write(self.folder / NAME, manifest.text())
+        (self.folder / JOURNAL).unlink()
+        self.folder.rename(self._out)
+        sync(self._out.parent)
+
+    def _alone(self) -> int:
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise ThorError(
+                "out_busy",
+                f"Another thorctl is writing {self._out} at this moment.",
+                "Wait for it, or stop it; what it has finished is kept.",
+            ) from error
+        return handle
+
+    def _earlier(self, needed: int) -> dict[str, Row]:
+        """The rows of a run that was killed, or none and an empty folder."""
+        try:
+            document = json.loads((self.folder / JOURNAL).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            document = None
+        if isinstance(document, dict) and {"began", "files"} <= set(document):
+            if document["began"] != self._began:
+                raise ThorError(
+                    "source_changed",
+                    f"The unfinished run in {self.folder} began with another {self._source.name}, "
+                    "or with other settings or versions.",
+                    f"Remove {self.folder} and begin again.",
+                )
+            rows: dict[str, Row] = document["files"]
+            return rows
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._require_room(needed)
+        self.rows = {}
+        self._write_journal()
+        return self.rows
+
+    def _require_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self._out.parent).free
+        if free < needed + SPARE:
+            raise ThorError(
+                "disk_too_small",
+                f"{self._out.parent} has {free / 1e9:.1f} GB free; the result needs {needed / 1e9:.1f} GB.",
+                "Free space there, or name a folder on another disk with --out.",
+            )
+
+    def _write_journal(self) -> None:
+        draft = self.folder / f"{JOURNAL}.new"
+        write(draft, json.dumps({"began": self._began, "files": self.rows}))
+        draft.replace(self.folder / JOURNAL)
+        sync(self.folder)
+
+
+def write(path: Path, text: str) -> None:
+    """``text`` as a file, on the disk."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(folder: Path) -> None:
+    """The names in ``folder``, on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _fingerprint(source: Folder) -> dict[str, list[int]]:
+    return {path: [size, (source.folder / path).stat().st_mtime_ns] for path, size in source.sizes.items()}
