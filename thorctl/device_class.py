@@ -102,6 +102,9 @@ class DeviceClass(schema.NamedModel):
     power_mode_default: Word | None = Field(description="What thor_host sets; null = leave alone.")
     container: Container
     reserve: Reserve
+    overlay_root_kept: bool = Field(
+        default=False, description="Whether an overlay root outlives a restart, as a container's does."
+    )
     image_unpack_ratio: float = Field(ge=1, description="Unpacked bytes / compressed bytes of the image.")
     free_page_cache: bool = Field(
         description="sync + drop_caches before start and after stop: a Thor's GPU takes page cache for used."

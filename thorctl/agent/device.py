@@ -23,7 +23,8 @@ _TEGRASTATS_INTERVAL_MILLISECONDS = "100"
 _MAXERROR_MICROSECONDS = 16_000_000
 _OVER_CURRENT_COUNTERS = "hwmon*/oc*_event_cnt"
 _GPU_CLOCKS = "/sys/class/devfreq/gpu-gpc-0"
-_PACKAGES = ("nvidia-l4t-core", "nvidia-jetpack", "nvidia-container-toolkit", "unattended-upgrades")
+_PACKAGES = ("nvidia-l4t-core", "nvidia-jetpack", "nvidia-container-toolkit", "unattended-upgrades",
+             "docker.io", "docker-ce")  # fmt: skip
 _DPKG_ANSWERED = (0, 1)  # 1: of some of the packages it knows nothing
 _DOCKER_PROGRAMS = ("usr/bin/dockerd", "usr/local/bin/dockerd", "usr/sbin/dockerd")
 

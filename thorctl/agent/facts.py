@@ -72,7 +72,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         "temperature_celsius": temperatures,
         "power_milliwatts": rails,
         "over_current_events": device.over_current_events(ctx),
-        "docker": _docker(ctx, found["docker"]),
+        "docker": _docker(ctx, found["docker"], packages or {}),
         "cgroup": mountinfo.cgroup_version(mounts),
         "iptables_raw": device_host.iptables_raw(ctx),
         "packages_held": found["packages_held"],
@@ -189,9 +189,10 @@ def _upgrades(
     return {"installed": installed, "enabled": enabled}
 
 
-def _docker(ctx: Context, info: DockerInfo | None) -> dict[str, Any]:
+def _docker(ctx: Context, info: DockerInfo | None, packages: Mapping[str, str]) -> dict[str, Any]:
     return {
         "installed": info is not None or device.docker_installed(ctx),
+        "package": next((name for name in ("docker.io", "docker-ce") if name in packages), None),
         "version": info.version if info else None,
         "storage_driver": info.storage_driver if info else None,
         "image_store": info.image_store if info else None,

@@ -39,7 +39,7 @@ def listener(ctx: Context, port: int) -> Listener | None:
         return None
     for process in ctx.paths.at("/proc").iterdir():
         if process.name.isdigit() and _holds(process, inodes):
-            return Listener(int(process.name), _read(process / "comm"), _in_engine(ctx, process))
+            return Listener(int(process.name), _read(process / "comm"), in_engine(ctx, int(process.name)))
     return Listener(None, None, is_engine=False)
 
 
@@ -54,12 +54,13 @@ def _holds(process: Path, inodes: set[int]) -> bool:
     return False
 
 
-def _in_engine(ctx: Context, process: Path) -> bool:
+def in_engine(ctx: Context, pid: int) -> bool:
+    """Return whether a process runs in the engine's container."""
     try:
         container = ctx.docker.container(ENGINE_CONTAINER)
     except AgentError:
         return False
-    cgroups = _read(process / "cgroup")
+    cgroups = _read(ctx.paths.at(f"/proc/{pid}/cgroup"))
     return bool(container and cgroups and container["Id"] in cgroups)
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import checkpoint, facts, image, ports, release_store
 from thorctl.agent.outcome import AgentError, Outcome
-from thorctl.agent.preflight_checks import CHECKS, Situation, judge
+from thorctl.agent.paths import ENGINE_CONTAINER
+from thorctl.agent.preflight_checks import CHECKS, judge
 from thorctl.agent.preflight_item import FAIL, PASS, WARN, Item
+from thorctl.agent.preflight_situation import Situation
 
 if TYPE_CHECKING:
     import argparse
@@ -29,25 +31,36 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if unknown:
         remedy = f"Checks are: {', '.join(CHECKS)}."
         raise AgentError("bad_call", f"--skip: there is no check named {', '.join(unknown)}.", remedy)
-    items = judge(look(ctx, release_store.read_argument(args.release)), skip)
-    return Outcome(data=document(items), error=failure(items))
+    release = release_store.read_argument(args.release)
+    situation = look(ctx, release)
+    items = judge(situation, skip)
+    data = document(items) | {
+        "release": release.id,
+        "image_present": situation.image_present,
+        "facts": dict(situation.facts),
+    }
+    return Outcome(data=data, error=failure(items, data))
 
 
 def look(ctx: Context, release: Release) -> Situation:
     """Read everything the checks look at."""
+    found = facts.collect(ctx)
+    processes = (one["pid"] for one in found["gpu_processes"] or [])
     return Situation(
-        facts=facts.collect(ctx),
+        facts=found,
         release=release.document,
         listener=ports.listener(ctx, release.port),
         image_present=_image_present(ctx, release),
         checkpoint_present_bytes=_checkpoint_present(ctx, release),
+        engine_running=_engine_running(ctx),
+        engine_pids=frozenset(pid for pid in processes if ports.in_engine(ctx, pid)),
         now=ctx.clock.now(),
         python=sys.version_info[:3],
     )
 
 
 def document(items: list[Item]) -> dict[str, Any]:
-    """Return the verb's data."""
+    """Return the checks as the verb's data has them."""
     counts = Counter(item.status for item in items)
     return {
         "items": [
@@ -66,8 +79,8 @@ def document(items: list[Item]) -> dict[str, Any]:
     }
 
 
-def failure(items: list[Item]) -> AgentError | None:
-    """Return ``preflight_failed``, which tells the first failure whole and names the others."""
+def failure(items: list[Item], data: dict[str, Any]) -> AgentError | None:
+    """Return ``preflight_failed`` with ``data``; it tells the first failure whole and names the others."""
     failed = [item for item in items if item.status == FAIL]
     if not failed:
         return None
@@ -79,8 +92,16 @@ def failure(items: list[Item]) -> AgentError | None:
         message,
         remedy,
         details={"failed": [item.name for item in failed]},
-        data=document(items),
+        data=data,
     )
+
+
+def _engine_running(ctx: Context) -> bool:
+    try:
+        container = ctx.docker.container(ENGINE_CONTAINER)
+    except AgentError:
+        return False
+    return bool(container and (container.get("State") or {}).get("Running"))
 
 
 def _image_present(ctx: Context, release: Release) -> bool:

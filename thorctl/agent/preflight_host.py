@@ -1,51 +1,20 @@
-"""Preflight checks of what runs on the device: Docker, port, clock, power mode, Python."""
+"""Preflight checks of the system around the engine: its port, clock, Python, and what changes by itself."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from thorctl.agent.clock import as_text
-from thorctl.agent.preflight_item import FAIL, PASS, WARN, Item
+from thorctl.agent.preflight_item import FAIL, PASS, UNKNOWN, WARN, Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thorctl.agent.preflight_checks import Situation
+    from thorctl.agent.preflight_situation import Situation
 
 # No Thor is older than this; a clock that says so was never set (boards without a battery start in 1970).
 _EARLIEST_POSSIBLE = 1_755_820_800.0  # 2025-08-22, the date of Jetson Linux 38.2
 _OLDEST_PYTHON = (3, 10)
-
-
-def _docker(situation: Situation) -> Item:
-    docker = situation.facts.get("docker") or {}
-    if docker.get("version"):
-        return Item("docker", PASS, docker["version"], "an engine that answers", "Docker answers.")
-    if docker.get("installed"):
-        remedy = "Start it: `systemctl start docker`; `journalctl -u docker` says why it does not run."
-        return Item("docker", FAIL, "no answer", "an engine that answers", "Docker does not answer.", remedy)
-    message = "Docker is not installed; the role thor_runtime installs it."
-    return Item(
-        "docker", WARN, "absent", "an engine that answers", message, "Run site.yml, or install docker.io."
-    )
-
-
-def _container_runtime(situation: Situation) -> Item:
-    wanted = situation.wanted["container"].get("runtime")
-    docker = situation.facts.get("docker") or {}
-    runtimes = docker.get("runtimes")
-    found = ", ".join(runtimes) if runtimes else "unknown"
-    name = "container_runtime"
-    if wanted is None:
-        return Item(name, PASS, found, "any", "The device class asks for no particular container runtime.")
-    if wanted in (runtimes or []):
-        return Item(name, PASS, found, wanted, f"Docker knows the runtime {wanted}.")
-    remedy = f"Run site.yml, or `nvidia-ctk runtime configure --runtime=docker` where {wanted} is nvidia."
-    if not docker.get("installed"):
-        message = "Docker is not installed; the role thor_runtime installs it and its runtime."
-        return Item(name, WARN, "absent", wanted, message, remedy)
-    message = f"Docker does not know the runtime {wanted}; the role thor_runtime configures it."
-    return Item(name, WARN if runtimes else FAIL, found, wanted, message, remedy)
 
 
 def _port(situation: Situation) -> Item:
@@ -75,15 +44,36 @@ def _clock(situation: Situation) -> Item:
     return Item("clock", WARN, found, wanted, message, remedy)
 
 
-def _power_mode(situation: Situation) -> Item:
-    modes = situation.wanted.get("power_modes") or []
-    found = (situation.facts.get("power_mode") or {}).get("name")
-    wanted = " or ".join(modes) or "any"
-    if not modes or found in modes:
-        return Item("power_mode", PASS, found or "unknown", wanted, "The power mode is one of the class.")
-    remedy = "Run `nvpmodel -q` on the device; a mode with a name of its own belongs into the device class."
-    message = f"The power mode {found} is not one of the class." if found else "The power mode is unknown."
-    return Item("power_mode", FAIL, found or "unknown", wanted, message, remedy)
+def _unattended_upgrades(situation: Situation) -> Item:
+    name, enabled = "unattended_upgrades", situation.part("unattended_upgrades").get("enabled")
+    if enabled is False:
+        return Item(name, PASS, "off", "off", "The device upgrades nothing by itself.")
+    message = "The device upgrades packages by itself: kernel, driver or Docker may change under the engine."
+    if enabled is None:
+        message = "Whether the device upgrades packages by itself is unknown."
+    remedy = "Run site.yml (the role thor_host switches it off), or disable apt-daily-upgrade.timer."
+    return Item(name, WARN, UNKNOWN if enabled is None else "on", "off", message, remedy)
+
+
+def _packages_held(situation: Situation) -> Item:
+    name, held = "packages_held", situation.facts.get("packages_held")
+    docker = situation.part("docker").get("package")
+    there = {
+        "nvidia-l4t-core": situation.facts.get("l4t_core_package"),
+        "nvidia-container-toolkit": situation.facts.get("container_toolkit"),
+        docker: docker,
+    }
+    wanted = [package for package, installed in there.items() if package and installed]
+    text = f"held: {', '.join(wanted)}" if wanted else "none of ours is installed"
+    if held is None:
+        remedy = "Run `apt-mark showhold` on the device."
+        return Item(name, WARN, UNKNOWN, text, "Which packages are held is unknown.", remedy)
+    loose = [package for package in wanted if package not in held]
+    if not loose:
+        return Item(name, PASS, f"{len(held)} held", text, "What the engine stands on stays as it is.")
+    message = f"An `apt upgrade` would change {', '.join(loose)} under the engine."
+    remedy = f"Run site.yml (the role thor_host holds them), or `apt-mark hold {' '.join(loose)}`."
+    return Item(name, WARN, f"not held: {', '.join(loose)}", text, message, remedy)
 
 
 def _python(situation: Situation) -> Item:
@@ -95,10 +85,9 @@ def _python(situation: Situation) -> Item:
 
 
 CHECKS: dict[str, Callable[[Situation], Item]] = {
-    "docker": _docker,
-    "container_runtime": _container_runtime,
     "port": _port,
     "clock": _clock,
-    "power_mode": _power_mode,
     "python": _python,
+    "unattended_upgrades": _unattended_upgrades,
+    "packages_held": _packages_held,
 }

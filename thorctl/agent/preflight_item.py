@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
+UNKNOWN = "unknown"
+NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,13 @@ class Item:
         if self.status != FAIL:
             return self
         return replace(self, status=WARN, message=f"{self.message} (a failure, lowered by {self.switch})")
+
+
+def gibibytes(size: int | None) -> str:
+    """Return a size for people."""
+    return UNKNOWN if size is None else f"{size / 2**30:.1f} GiB"
+
+
+def not_asked(name: str, found: str, why: str) -> Item:
+    """Return the pass of a check that the device class has no use for."""
+    return Item(name, PASS, found, NOT_ASKED, why)
