@@ -28,6 +28,7 @@ def merged(
     log: dict[str, Any],
     insecure_registries: list[str],
     extra: dict[str, Any],
+    data_root: str | None = None,
 ) -> dict[str, Any]:
     """What daemon.json should be.
 
@@ -36,6 +37,8 @@ def merged(
         log: log settings, taken only where the file has none: somebody who chose a log driver keeps it.
         insecure_registries: added to those that are there.
         extra: these win over what is there.
+        data_root: where Docker keeps its data; None leaves that alone. Images go there too: a new Docker (29)
+            would leave them with containerd, in another place.
     """
     wanted = dict(existing)
     if not {"log-driver", "log-opts"} & existing.keys():
@@ -44,6 +47,9 @@ def merged(
     new = [registry for registry in insecure_registries if registry not in registries]
     if new:
         wanted["insecure-registries"] = registries + new
+    if data_root:
+        wanted["data-root"] = data_root
+        wanted["features"] = (existing.get("features") or {}) | {"containerd-snapshotter": False}
     return wanted | extra
 
 

@@ -32,7 +32,7 @@ def decide(
     if not allowed and not opened:
         if window:
             return _said("later", f"it is {local_time.strip()} there, the window is {window}")
-        return _said("refuse", "nobody allowed a restart, and the device has no maintenance window")
+        return _said("refuse", "nobody allowed one now, nor is there a maintenance window")
     obstacle = _obstacle(status, holder)
     return _said("refuse", obstacle) if obstacle else _said("restart", "")
 
