@@ -9,6 +9,7 @@ import asyncio
 import shlex
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -39,6 +40,7 @@ def run_verb(
     connect_timeout: float = CONNECT_TIMEOUT,
     timeout: float = VERB_TIMEOUT,
     on_answer: Callable[[Answer], None] | None = None,
+    on_line: Callable[[str, str], None] | None = None,
 ) -> list[Answer]:
     """Runs ``thor-agent VERB ARGS`` on every device; answers in the order of ``devices``.
 
@@ -49,6 +51,7 @@ def run_verb(
         connect_timeout: seconds until logged in.
         timeout: seconds for the verb itself.
         on_answer: called with each answer as it comes.
+        on_line: called with the device's name and each line of its log as it comes.
     """
     return asyncio.run(
         run_verb_async(
@@ -61,6 +64,7 @@ def run_verb(
             connect_timeout=connect_timeout,
             timeout=timeout,
             on_answer=on_answer,
+            on_line=on_line,
         )
     )
 
@@ -76,6 +80,7 @@ async def run_verb_async(
     connect_timeout: float = CONNECT_TIMEOUT,
     timeout: float = VERB_TIMEOUT,  # noqa: ASYNC109 - part of the answer's contract, not of the caller's scope
     on_answer: Callable[[Answer], None] | None = None,
+    on_line: Callable[[str, str], None] | None = None,
 ) -> list[Answer]:
     """As ``run_verb``, inside a running event loop."""
     gate = asyncio.Semaphore(limit)
@@ -87,7 +92,10 @@ async def run_verb_async(
                 async with connect(device, connect_timeout) as connection:
                     user = connection.get_extra_info("username")
                     command = agent_command(user, verb, args, holder)
-                    answer = await ask(connection, device.name, verb, command, stdin=stdin, timeout=timeout)
+                    heard = partial(on_line, device.name) if on_line else None
+                    answer = await ask(
+                        connection, device.name, verb, command, stdin=stdin, timeout=timeout, heard=heard
+                    )
             except ThorError as error:
                 answer = Answer(device.name, error=Problem.of(error), reached=False)
             answer = replace(answer, seconds=time.monotonic() - started)
@@ -118,11 +126,12 @@ async def ask(
     *,
     stdin: str | None = None,
     timeout: float = VERB_TIMEOUT,  # noqa: ASYNC109 - becomes an Answer, not an exception
+    heard: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Runs one command on an open connection and reads its answer."""
+    """Runs one command on an open connection and reads its answer; ``heard`` gets each line of its log."""
     try:
         async with asyncio.timeout(timeout):
-            return await _ask(connection, device, verb, command, stdin)
+            return await _ask(connection, device, verb, command, stdin=stdin, heard=heard)
     except TimeoutError:
         return Answer(device, error=_late(device, verb, timeout))
     except (asyncssh.Error, OSError) as error:
@@ -136,10 +145,16 @@ async def ask(
 
 
 async def _ask(
-    connection: asyncssh.SSHClientConnection, device: str, verb: str, command: str, stdin: str | None
+    connection: asyncssh.SSHClientConnection,
+    device: str,
+    verb: str,
+    command: str,
+    *,
+    stdin: str | None,
+    heard: Callable[[str], None] | None,
 ) -> Answer:
     process = await connection.create_process(command, errors="replace")
-    errors = asyncio.create_task(_read(process.stderr, STDERR_LIMIT, keep_reading=True))
+    errors = asyncio.create_task(_read(process.stderr, STDERR_LIMIT, keep_reading=True, heard=heard))
     try:
         if stdin is not None:
             process.stdin.write(stdin)
@@ -156,11 +171,22 @@ async def _ask(
         await asyncio.gather(errors, return_exceptions=True)
 
 
-async def _read(reader: asyncssh.SSHReader[str], limit: int, *, keep_reading: bool) -> tuple[str, bool]:
+async def _read(
+    reader: asyncssh.SSHReader[str],
+    limit: int,
+    *,
+    keep_reading: bool,
+    heard: Callable[[str], None] | None = None,
+) -> tuple[str, bool]:
     """Up to ``limit`` characters, and whether that was all. ``keep_reading`` keeps the newest instead."""
-    text = ""
+    text = line = ""
     while piece := await reader.read(65536):
         text += piece
+        if heard:
+            *whole, line = (line + piece).split("\n")
+            for one in whole:
+                heard(one)
+            line = line[-limit:]
         if len(text) > limit:
             if not keep_reading:
                 return text, False

@@ -60,7 +60,7 @@ def test_an_error_for_people_goes_to_stderr_with_its_remedy(project: Path) -> No
 
 
 EARLY = {
-    "unknown verb": (["frobnicate"], "No such command 'frobnicate'. Commands: chat, checkpoint, doctor,"),
+    "unknown verb": (["frobnicate"], f"Commands: {', '.join(sorted(VERBS))}."),
     "unknown option": (["lock", "x", "--chekc"], "--check"),
     "missing argument": (["lock"], "PROFILE"),
     "missing option": (["render", "x"], "--out"),

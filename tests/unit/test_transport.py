@@ -278,3 +278,17 @@ def bad(code: str) -> Answer:
 )
 def test_exit_codes(answers: list[Answer], code: int) -> None:
     assert exit_code_for_answers(answers) == code
+
+
+def test_the_devices_log_is_heard_line_by_line_as_it_comes(device: Device, sshd: Sshd) -> None:
+    heard: list[tuple[str, str]] = []
+    sshd.behave(
+        "import sys, time\n"
+        "for piece in ('on', 'e\\ntwo\\nthr', 'ee'):\n"
+        "    print(piece, end='', file=sys.stderr, flush=True)\n"
+        "    time.sleep(0.05)\n"
+        f"print({json.dumps(STATUS)!r})\n"
+    )
+    (answer,) = run_verb([device], "status", on_line=lambda name, line: heard.append((name, line)))
+    assert answer.ok
+    assert heard == [("thor-01", "one"), ("thor-01", "two")]
