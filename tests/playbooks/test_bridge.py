@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.unit import benchmarks
 from thorctl.answer import read_answer
+from thorctl.bridge import bench
 from thorctl.bridge.converged import serves
 from thorctl.bridge.daemon_json import merged, needs_restart
 from thorctl.bridge.explain import busy_with, failure_text, generation_line, standing
@@ -65,6 +67,23 @@ def test_what_a_plan_foresees(verb: str, already: str, actions: list[dict[str, A
 )
 def test_what_a_rollback_would_change(state: str, previous: str | None, changes: bool) -> None:
     assert would_change("rollback", "status", {"state": state, "previous": previous}) is changes
+
+
+def test_a_benchmark_changes_nothing() -> None:
+    assert would_change("bench", "bench", {"method": {"commands": []}}) is False
+
+
+def test_what_was_measured_is_said_in_three_lines() -> None:
+    assert bench.lines(benchmarks.data()) == [
+        "qwable-v1-nvfp4a16-0123456789ab: one stream 41.2 tok/s, first token after 61 ms, "
+        "60% of what the memory's bandwidth allows",
+        "×16, the same prompt 329.0 tok/s, different prompts 254.0 tok/s",
+        "120W, clocks locked",
+    ]
+    unknown = benchmarks.data(roofline=None, before__power_mode=None, before__clocks_locked=None)
+    assert bench.lines(unknown)[2] == "power mode not known, clocks not known"
+    planned = {"release": "x", "method": {"commands": [["vllm", "bench", "a b"]]}}
+    assert bench.lines(planned)[1:] == ["vllm bench 'a b'"]
 
 
 def test_stage_s_diff_is_its_steps_and_activate_s_the_files() -> None:

@@ -11,7 +11,7 @@ from tests.playbooks.playbook_run import PLAYBOOKS, playbook, read_recap
 if TYPE_CHECKING:
     from pathlib import Path
 
-BOOKS = ["site", "preflight", "stage", "activate", "smoke", "rollback", "edge"]
+BOOKS = ["site", "preflight", "stage", "activate", "smoke", "rollback", "bench", "edge"]
 
 
 def test_there_is_one_playbook_per_verb() -> None:

@@ -21,6 +21,8 @@ def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:
             change = bool(data["actions"]) or data["already"] != "committed"
         case _, "gc":
             change = bool(data["removed"])
+        case "bench", _:
+            change = False
         case "rollback", _:
             change = data["state"] in UNFINISHED or data.get("previous") is not None
         case "recover", _:

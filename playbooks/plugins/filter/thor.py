@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.bridge import edge
+from thorctl.bridge import bench, edge
 from thorctl.bridge.converged import serves
 from thorctl.bridge.daemon_json import merged, needs_restart
 from thorctl.bridge.explain import standing
@@ -22,6 +22,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name to function."""
         return {
+            "thor_bench_lines": bench.lines,
             "thor_edge_files": edge.files,
             "thor_edge_problem": edge.problem,
             "thor_plain": edge.plain,
