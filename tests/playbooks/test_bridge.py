@@ -75,8 +75,10 @@ def test_a_benchmark_changes_nothing() -> None:
 
 def test_what_was_measured_is_said_in_three_lines() -> None:
     assert bench.lines(benchmarks.data()) == [
-        "qwable-v1-nvfp4a16-0123456789ab: one stream 41.2 tok/s, first token after 61 ms, "
-        "60% of what the memory's bandwidth allows",
+        (
+            "qwable-v1-nvfp4a16-0123456789ab: one stream 41.2 tok/s, first token after 61 ms, "
+            "60% of what the memory's bandwidth allows"
+        ),
         "×16, the same prompt 329.0 tok/s, different prompts 254.0 tok/s",
         "120W, clocks locked",
     ]

@@ -12,17 +12,18 @@ def lines(data: dict[str, Any]) -> list[str]:
         return ["would run, in the engine's container:", *map(shlex.join, data["method"]["commands"])]
     found, before = data["measured"], data["before"]
     locked = {True: "clocks locked", False: "clocks not locked", None: "clocks not known"}
-    said = [
-        f"{data['release']}: one stream {_speed(found['single'])}, "
-        f"first token after {found['single']['ttft_median_ms']:.0f} ms",
-        f"×{found['identical']['at_once']}, the same prompt {_speed(found['identical'])}, "
-        f"different prompts {_speed(found['different'])}",
-        f"{before['power_mode'] or 'power mode not known'}, {locked[before['clocks_locked']]}",
-    ]
+    single, identical, different = (found[name] for name in ("single", "identical", "different"))
+    first = (
+        f"{data['release']}: one stream {_speed(single)}, first token after {single['ttft_median_ms']:.0f} ms"
+    )
     share = (data.get("roofline") or {}).get("share")
     if share is not None:
-        said[0] += f", {share:.0%} of what the memory's bandwidth allows"
-    return said
+        first += f", {share:.0%} of what the memory's bandwidth allows"
+    several = (
+        f"×{identical['at_once']}, the same prompt {_speed(identical)}, different prompts {_speed(different)}"
+    )
+    power = f"{before['power_mode'] or 'power mode not known'}, {locked[before['clocks_locked']]}"
+    return [first, several, power]
 
 
 def _speed(figures: dict[str, Any]) -> str:
