@@ -7,12 +7,17 @@ one: version, the values as the parser took them, its complaint where it refused
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+# Options whose value is one JSON object, and vLLM's own class for it: the parser takes any object, the engine
+# then refuses a name that the class has not.
+OBJECTS = {"speculative-config": "SpeculativeConfig", "compilation-config": "CompilationConfig"}
 
 
 def main() -> None:
@@ -24,7 +29,12 @@ def main() -> None:
 
         parser, serve = serve_parser()
         parsed = {name: parse(parser, text) for name, text in configurations.items()}
-        answer = {"version": vllm.__version__, "parsed": parsed, "options": options(serve)}
+        answer = {
+            "version": vllm.__version__,
+            "parsed": parsed,
+            "options": options(serve),
+            "words": words(),
+        }
     json.dump(answer, out, default=str)
 
 
@@ -51,17 +61,37 @@ def parse(parser: Any, text: str) -> dict[str, Any]:
     return {"values": {key: value for key, value in vars(values).items() if value is not None}}
 
 
+def words() -> dict[str, list[str]]:
+    """What vLLM knows of values that its parser does not judge: attention backends, backends of the draft."""
+    from typing import get_args
+
+    from vllm.config.kernel import MoEBackend
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum
+
+    return {
+        "attention-backend": [backend.name for backend in AttentionBackendEnum],
+        "moe_backend": list(get_args(MoEBackend)),
+    }
+
+
 def options(parser: Any) -> dict[str, dict[str, Any]]:
-    """Every long option: whether it is a flag, takes several values, and its choices."""
+    """Every long option: whether it is a flag, takes several values, its choices, the keys of its object."""
+    import vllm.config
+
+    keys = {
+        option: sorted(field.name for field in dataclasses.fields(getattr(vllm.config, name)) if field.init)
+        for option, name in OBJECTS.items()
+    }
     found = {}
     for action in parser._actions:  # argparse offers no other way to its options
         for option in action.option_strings:
             if option.startswith("--"):
-                found[option.removeprefix("--")] = {
+                name = option.removeprefix("--")
+                found[name] = {
                     "flag": action.nargs == 0,
                     "many": action.nargs in ("+", "*"),
                     "choices": sorted(map(str, action.choices)) if action.choices else None,
-                }
+                } | ({"keys": keys[name]} if name in keys else {})
     return found
 
 

@@ -11,6 +11,7 @@ import yaml
 from tests.contract import parsers
 from tests.contract.renderings import renderings
 from thorctl import vllm_options
+from thorctl.switches import OPTIONS
 
 pytestmark = pytest.mark.vllm
 
@@ -36,6 +37,15 @@ def test_taken_as_meant(answers: dict[str, dict[str, Any]], version: str, name: 
 @pytest.mark.parametrize("version", parsers.VERSIONS)
 def test_a_misspelled_option_is_refused(answers: dict[str, dict[str, Any]], version: str) -> None:
     assert "--max-num-seqz" in str(answers[version]["parsed"]["misspelled"]["refused"])
+
+
+@pytest.mark.parametrize("version", parsers.VERSIONS)
+def test_what_a_switch_says_where_the_parser_does_not_look(
+    answers: dict[str, dict[str, Any]], version: str
+) -> None:
+    known = answers[version]["words"]
+    assert OPTIONS["fp8_kv_cache"]["attention-backend"] in known["attention-backend"]
+    assert OPTIONS["mtp"]["speculative-config"]["moe_backend"] in known["moe_backend"]
 
 
 @pytest.mark.parametrize("version", parsers.VERSIONS)

@@ -42,6 +42,12 @@ def test_the_table_of_the_nearest_older_version_is_used(version: str, taken: str
         ({"max-model-len": True}, None, "'max-model-len' needs a value"),
         ({"max-model-len": [1, 2]}, None, "takes one value, not a list"),
         ({"dtype": "bf16"}, "0.19.1", "'dtype' takes .*bfloat16.*; not 'bf16'"),
+        (
+            {"speculative-config": {"method": "mtp", "num_speculative_token": 1}},
+            None,
+            "no key 'num_speculative_token'; did you mean 'num_speculative_tokens'",
+        ),
+        ({"compilation-config": {"cudagraph_modes": "NONE"}}, "0.19.1", "did you mean 'cudagraph_mode'"),
     ],
 )
 def test_what_vllm_would_refuse(options: dict[str, Any], version: str | None, sentence: str) -> None:

@@ -21,11 +21,15 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One long option: a ``flag`` has no value, ``many`` are several words, ``choices`` are all there are."""
+    """One long option: a ``flag`` has no value, ``many`` are several words, ``choices`` are all there are.
+
+    ``keys`` are those of its value, where that is an object with keys of its own; None: any, or no object.
+    """
 
     flag: bool
     many: bool
     choices: tuple[str, ...] | None
+    keys: tuple[str, ...] | None = None
 
 
 def versions() -> list[str]:
@@ -38,7 +42,12 @@ def known(version: str) -> Mapping[str, Option]:
     """The options of one of `versions`, by name without dashes before it."""
     document = json.loads((FOLDER / f"{version}.json").read_text(encoding="utf-8"))
     return {
-        name: Option(row["flag"], row["many"], tuple(row["choices"]) if row["choices"] else None)
+        name: Option(
+            row["flag"],
+            row["many"],
+            tuple(row["choices"]) if row["choices"] else None,
+            tuple(row["keys"]) if "keys" in row else None,
+        )
         for name, row in document.items()
     }
 
@@ -85,6 +94,11 @@ def _misfit(name: str, value: Any, option: Option) -> str | None:
         return f"{name!r} needs a value"
     if isinstance(value, list) and not option.many:
         return f"{name!r} takes one value, not a list"
+    if option.keys and isinstance(value, dict):
+        for key in value:
+            if key not in option.keys:
+                guess = nearest(key, option.keys)
+                return f"{name!r} has no key {key!r}" + (f"; did you mean {guess!r}?" if guess else "")
     words = value if isinstance(value, list) else [value]
     if option.choices and not isinstance(value, dict):
         for word in words:
