@@ -18,6 +18,7 @@ from thorctl.agent.arguments import parser
 from thorctl.agent.bench_result import Measured, UnusableError
 from thorctl.agent.machine import machine
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.bench import measurement
 
 if TYPE_CHECKING:
     import argparse
@@ -133,7 +134,7 @@ def test_all_that_a_comparison_needs_is_recorded(
     roofline = data["roofline"]
     assert roofline["share"] == pytest.approx(50.0 * data["bytes_per_token"]["total"] / 1e9, abs=1e-4)
     assert not outcome.changed
-    json.dumps(data)
+    assert measurement.read(json.loads(json.dumps(data)), "thor-01").release == data["release"]
 
 
 def test_no_more_at_once_than_the_engine_runs(

@@ -123,6 +123,36 @@ def test_the_bf16_model_reads_six() -> None:
     assert round(found["total"] / 1e9, 3) == 6.025
 
 
+@pytest.mark.parametrize(("quantized", "gigabytes"), [(True, 4.005), (False, 6.025)])
+def test_the_same_from_files_of_full_size_whose_weights_are_holes(
+    tmp_path: Path, quantized: bool, gigabytes: float
+) -> None:
+    rows = list(full_size(quantized=quantized).items())
+    files = [
+        sparse(tmp_path / "model-00001-of-00002.safetensors", dict(rows[::2])),
+        sparse(tmp_path / "model-00002-of-00002.safetensors", dict(rows[1::2])),
+    ]
+    assert sum(file.stat().st_size for file in files) > 20e9
+    assert sum(file.stat().st_blocks * 512 for file in files) < 100e6
+    found = bytes_per_token(tensor_bytes(files), CONFIG, serve={}, context_tokens=CONTEXT)
+    for file in files:
+        file.unlink()
+    assert round(found["total"] / 1e9, 3) == gigabytes
+
+
+def sparse(file: Path, tensors: dict[str, int]) -> Path:
+    """A safetensors file with a true header, and room for the weights that takes no room."""
+    header, end = {}, 0
+    for name, size in tensors.items():
+        header[name] = {"dtype": "U8", "shape": [size], "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with file.open("wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text)
+        stream.truncate(8 + len(text) + end)
+    return file
+
+
 def test_the_parts_make_the_total_and_each_is_there() -> None:
     found = bytes_per_token(full_size(quantized=True), CONFIG, serve={}, context_tokens=CONTEXT)
     assert set(found) == {*PARTS, "total"}
