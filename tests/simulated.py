@@ -52,6 +52,7 @@ class Simulated:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command, as the administrator, over SSH with strict host key checking; does not raise."""
         simulation = self.simulation
+        place = simulation.device(device)
         words = [
             *(
                 "ssh",
@@ -67,7 +68,7 @@ class Simulated:
             *("-i", str(simulation.private_key), "-o", "StrictHostKeyChecking=yes"),
             *("-o", f"UserKnownHostsFile={known_hosts or simulation.known_hosts}"),
             *("-o", "GlobalKnownHostsFile=/dev/null", *options),
-            *(f"{user}@{simulation.device(device).address}", command),
+            *("-p", str(place.port), f"{user}@{place.address}", command),
         ]
         return subprocess.run(words, capture_output=True, text=True, check=False, timeout=SSH_TIMEOUT_SECONDS)
 
@@ -80,12 +81,12 @@ class Simulated:
 
 @contextmanager
 def running(
-    client: DockerClient, name: str, *, devices: int, disk_bytes: int | None = None
+    client: DockerClient, name: str, *, devices: int, disk_bytes: int | None = None, virtual: int = 0
 ) -> Iterator[Simulated]:
     """A simulation of that name for the length of the block; nothing of it stays. Needs ``sim_home``."""
     progress = StepProgress(Console(stderr=True, force_terminal=False))
     try:
-        up.up(client, name, devices, progress, disk_bytes=disk_bytes)
+        up.up(client, name, devices, progress, disk_bytes=disk_bytes, virtual=virtual)
         yield Simulated(client, name)
     finally:
         down.down(client, name, progress)

@@ -11,7 +11,7 @@ from docker.utils import parse_bytes
 from thorctl.cli.context import pass_context
 from thorctl.errors import ThorError
 from thorctl.result import Result
-from thorctl.sim import devices, down, engine, layout, overview, state, up
+from thorctl.sim import down, engine, layout, overview, power, state, up
 from thorctl.sim.progress import StepProgress
 from thorctl.sim.report import timed
 
@@ -43,28 +43,47 @@ class Size(click.ParamType[int]):
 
 @click.group()
 def command() -> None:
-    """Simulated devices on this machine: containers with systemd, sshd and a Docker engine of their own."""
+    """Simulated devices on this machine: containers with systemd, sshd and a Docker engine; virtual machines.
+
+    \b
+    thorctl sim up --devices 3       three containers: quick, they run the real vLLM
+    thorctl sim up --vms 1           a whole aarch64 machine under QEMU: own kernel, real reboot and power cut
+    thorctl sim cut thor-vm-01       pull its plug, and switch it on again
+    """
 
 
 @command.command(name="up")
 @click.option(
-    "--devices", "count", type=click.IntRange(min=1), help="How many. [default: those there are, else 1]"
+    "--devices",
+    "count",
+    type=click.IntRange(min=1),
+    help="How many containers. [default: those there are; else 1, or none with --vms]",
 )
+@click.option("--vms", type=click.IntRange(min=1), help="How many virtual Thors. [default: those there are]")
 @name_option
 @click.option("--sites", metavar="A,B", default=up.DEFAULT_SITE, show_default=True, help="Dealt in turn.")
 @click.option(
     "--disk", type=Size(), help="New devices get a small /var/lib/thor (in memory, so a reboot empties it)."
 )
 @pass_context
-def up_command(context: Context, count: int | None, name: str | None, sites: str, disk: int | None) -> Result:
+def up_command(
+    context: Context, *, count: int | None, vms: int | None, name: str | None, sites: str, disk: int | None
+) -> Result:
     """Start a simulation, or add devices to it. Repeats nothing that is done."""
     chosen = layout.chosen_name(name)
     present = state.find(chosen)
-    wanted = count or (len(present.devices) if present else 0) or 1
+    virtual = vms or (len(present.virtual) if present else 0)
+    wanted = count or (len(present.containers) if present else 0) or (0 if virtual else 1)
     client = engine.connect()
     with StepProgress(context.messages) as progress:
         simulation = up.up(
-            client, chosen, wanted, progress, sites=layout.checked_sites(sites), disk_bytes=disk
+            client,
+            chosen,
+            wanted,
+            progress,
+            sites=layout.checked_sites(sites),
+            disk_bytes=disk,
+            virtual=virtual,
         )
     return Result(
         "sim", {"simulation": overview.summary(simulation, client)}, view=overview.table([simulation], client)
@@ -77,7 +96,7 @@ def up_command(context: Context, count: int | None, name: str | None, sites: str
 @click.option("--images", is_flag=True, help="Also the images built for simulations, once none is left.")
 @pass_context
 def down_command(context: Context, name: str | None, everything: bool, images: bool) -> Result:
-    """Remove a simulation: containers, volumes, network, state. Nothing is kept but the images."""
+    """Remove a simulation: devices, volumes, network, state. Nothing is kept but the images."""
     client = engine.connect()
     removed = {}
     with StepProgress(context.messages) as progress:
@@ -125,9 +144,9 @@ def inventory_command(context: Context, name: str | None, as_yaml: bool) -> Resu
 def reboot_command(context: Context, device: str, name: str | None) -> Result:
     """Reboot a device in order: every unit is stopped first."""
     simulation = state.load(name)
-    simulation.device(device)
+    chosen = simulation.device(device)
     with StepProgress(context.messages) as progress, timed(progress, "reboot", device):
-        devices.reboot(engine.connect(), simulation.name, device)
+        power.reboot(engine.connect(), simulation.name, chosen)
     return Result("sim", {"device": device})
 
 
@@ -139,10 +158,10 @@ def reboot_command(context: Context, device: str, name: str | None) -> Result:
 def cut_command(context: Context, device: str, stay_off: bool, name: str | None) -> Result:
     """Cut a device's power: every process dies at once. Then switch it on again."""
     simulation = state.load(name)
-    simulation.device(device)
+    chosen = simulation.device(device)
     client = engine.connect()
     with StepProgress(context.messages) as progress, timed(progress, "power cut", device):
-        devices.cut(client, simulation.name, device)
+        power.cut(client, simulation.name, chosen)
         if not stay_off:
-            devices.power_on(client, simulation.name, device)
+            power.power_on(client, simulation.name, chosen)
     return Result("sim", {"device": device, "on": not stay_off})

@@ -18,6 +18,7 @@ CANDIDATES = tuple(
 )
 _REGISTRY_HOST = 2  # .1 is the bridge
 _HUB_HOST = 3
+_TIME_HOST = 4
 _FIRST_DEVICE_HOST = 11
 MAX_DEVICES = 200
 
@@ -48,6 +49,11 @@ def registry_address(subnet: str) -> str:
 def hub_address(subnet: str) -> str:
     """Address of the hub mirror."""
     return str(IPv4Network(subnet)[_HUB_HOST])
+
+
+def time_address(subnet: str) -> str:
+    """Address of the time server."""
+    return str(IPv4Network(subnet)[_TIME_HOST])
 
 
 def device_address(subnet: str, number: int) -> str:

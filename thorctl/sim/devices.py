@@ -93,6 +93,14 @@ def get(client: DockerClient, simulation: str, device: str) -> Container:
         ) from None
 
 
+def status(client: DockerClient, simulation: str, device: str) -> str:
+    """State of the device's container in the engine's words; ``missing`` where there is none."""
+    try:
+        return str(get(client, simulation, device).status)
+    except ThorError:
+        return "missing"
+
+
 def wait_booted(container: Container, device: str) -> None:
     """Returns when systemd says ``running``: every unit is up.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from thorctl.sim import layout, objects, state
+from thorctl.sim import layout, objects, state, virtual_devices
 from thorctl.sim.refusals import explained
 from thorctl.sim.report import timed
 
@@ -21,12 +21,12 @@ def everything(client: DockerClient) -> list[str]:
 
 
 def down(client: DockerClient, name: str, report: Report) -> int:
-    """Removes a simulation's containers, volumes, network and folder; how many Docker objects there were.
+    """Removes a simulation's devices, volumes, network and folder; how many objects there were.
 
     Needs no readable state: also what a broken ``up`` has left is found, by label.
     """
     with timed(report, "remove", name), explained(name):
-        removed = objects.remove(client, name)
+        removed = virtual_devices.remove(name) + objects.remove(client, name)
         if (folder := layout.folder(name)).exists():
             shutil.rmtree(folder)
     for parent in (layout.home(), layout.home().parent):
@@ -38,4 +38,4 @@ def down(client: DockerClient, name: str, report: Report) -> int:
 def remove_images(client: DockerClient, report: Report) -> int:
     """Removes the images built for simulations and the registry's content; how many objects."""
     with timed(report, "remove", "images"):
-        return objects.remove_cache(client)
+        return objects.remove_cache(client) + virtual_devices.remove_images()

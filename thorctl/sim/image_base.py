@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
-from thorctl.sim import host_apt, host_network
+from thorctl.sim import host_apt, host_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from docker import DockerClient
 
@@ -23,10 +22,13 @@ INSTALL = "apt-get install mmdebstrap debian-archive-keyring"
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/doc/*")
 
 
-def command(out: str, packages: list[str], sources: list[str], apt_options: list[str]) -> list[str]:
+def command(
+    out: str, packages: list[str], sources: list[str], apt_options: list[str], more: Sequence[str] = ()
+) -> list[str]:
     """The mmdebstrap call that writes ``out`` (a tar file); the host's apt settings do not stay in it.
 
     Without ``sources`` mmdebstrap takes Debian's own and leaves those in the image, for the images on top.
+    ``more`` are further options; hooks among them run last.
     """
     forget = ['--customize-hook=: > "$1"/etc/apt/sources.list'] if sources else []
     return [
@@ -40,6 +42,7 @@ def command(out: str, packages: list[str], sources: list[str], apt_options: list
         *forget,
         '--customize-hook=rm -rf "$1"/etc/apt/sources.list.d/* "$1"/var/log/* "$1"/var/cache/*',
         '--customize-hook=rm -f "$1"/etc/machine-id "$1"/etc/hostname "$1"/etc/resolv.conf',
+        *more,
         host_apt.SUITE,
         out,
         *sources,
@@ -58,6 +61,20 @@ def build(
     Raises:
         ThorError: ``tool_missing`` or ``image_build_failed``.
     """
+    with tempfile.TemporaryDirectory(prefix="thorctl-base-") as folder:
+        tar = str(Path(folder) / "base.tar")
+        make(tar, packages, on_line)
+        repository, _, tag = name.rpartition(":")
+        changes = ['CMD ["/bin/sh"]', *(f"LABEL {key}={value}" for key, value in labels.items())]
+        client.api.import_image_from_file(tar, repository=repository, tag=tag, changes=changes)
+
+
+def make(tar: str, packages: list[str], on_line: Callable[[str], None], more: Sequence[str] = ()) -> None:
+    """Writes a root file system with the host's own apt settings; see ``command``.
+
+    Raises:
+        ThorError: ``tool_missing`` or ``image_build_failed``.
+    """
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if not Path(host_apt.KEYRING).is_file():
         missing.append("debian-archive-keyring")
@@ -65,32 +82,9 @@ def build(
         raise ThorError("tool_missing", f"not on this machine: {', '.join(missing)}", f"as root: {INSTALL}")
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     sources = host_apt.mirrors(host_apt.read_sources()).sources()
-    with tempfile.TemporaryDirectory(prefix="thorctl-base-") as folder:
-        tar = str(Path(folder) / "base.tar")
-        _run([*_as_root(), *command(tar, packages, sources, host_apt.options(dump))], on_line)
-        repository, _, tag = name.rpartition(":")
-        changes = ['CMD ["/bin/sh"]', *(f"LABEL {key}={value}" for key, value in labels.items())]
-        client.api.import_image_from_file(tar, repository=repository, tag=tag, changes=changes)
-
-
-def _as_root() -> list[str]:
-    if os.geteuid() == 0 or shutil.which("sudo") is None:
-        return []  # without either, mmdebstrap tries a user namespace of its own
-    kept = ",".join(host_network.PROXY_VARIABLES)
-    return ["sudo", f"--preserve-env={kept}"]
-
-
-def _run(command_line: list[str], on_line: Callable[[str], None]) -> None:
-    tail: list[str] = []
-    with subprocess.Popen(
-        command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
-    ) as process:
-        for line in process.stderr or ():
-            tail = [*tail[-20:], line.rstrip()]
-            on_line(line.rstrip())
-    if process.returncode != 0:
-        raise ThorError(
-            "image_build_failed",
-            f"mmdebstrap exited with {process.returncode}:\n" + "\n".join(tail),
-            "mend what its last lines name (often: no route to the Debian mirror), then repeat the command",
-        )
+    host_command.run(
+        [*host_command.as_root(), *command(tar, packages, sources, host_apt.options(dump), more)],
+        on_line,
+        name="mmdebstrap",
+        remedy="mend what its last lines name (often: no route to the mirror), then repeat the command",
+    )

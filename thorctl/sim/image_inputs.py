@@ -42,7 +42,7 @@ def tag_of(kind: Kind) -> str:
     parent = parent_of(kind)
     digest.update(f"parent {tag_of(parent) if parent else None}\n".encode())
     for name, path in files_of(kind).items():
-        digest.update(f"{name} {_content(path)}\n".encode())
+        digest.update(f"{name} {content(path)}\n".encode())
     return f"thorctl/{kind}:{digest.hexdigest()[:_TAG_HEX]}"
 
 
@@ -57,7 +57,8 @@ def packages_of(kind: Kind) -> list[str]:
     return words(file.read_text()) if file.is_file() else []
 
 
-def _content(path: Path) -> str:
+def content(path: Path) -> str:
+    """What of a file counts: its bytes and its executable bit, or where a link leads."""
     if path.is_symlink():
         return f"link {path.readlink()}"
     executable = bool(path.stat().st_mode & 0o100)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from thorctl.sim.state import Simulation
 
 PROFILE = "tiny-qwable"
-DEVICE_CLASS = "simulated-container"
+SSH_PORT = 22
+DEVICE_CLASSES = {"container": "simulated-container", "virtual": "simulated-vm"}
 
 
 def inventory(simulation: Simulation) -> dict[str, Any]:
@@ -25,12 +26,17 @@ def inventory(simulation: Simulation) -> dict[str, Any]:
         group = sites.setdefault(
             f"site_{device.site.replace('-', '_')}", {"vars": {"thor_site": device.site}, "hosts": {}}
         )
-        group["hosts"][device.name] = {"ansible_host": device.address}
+        group["hosts"][device.name] = {
+            "ansible_host": device.address,
+            "ansible_port": device.port,
+            "thor_device_class": DEVICE_CLASSES[device.kind],
+        }
+        if device.kind == "virtual":  # a container's clock is its host's
+            group["hosts"][device.name]["thor_time_servers"] = [layout.TIME]
     return {
         "thor": {
             "vars": {
                 "ansible_user": layout.USER,
-                "ansible_port": 22,
                 "ansible_become": True,
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "ansible_ssh_private_key_file": str(simulation.private_key),
@@ -39,7 +45,6 @@ def inventory(simulation: Simulation) -> dict[str, Any]:
                     f"-o UserKnownHostsFile='{simulation.known_hosts}' -o StrictHostKeyChecking=yes"
                 ),
                 "thor_profile": PROFILE,
-                "thor_device_class": DEVICE_CLASS,
                 "thor_docker_insecure_registries": [layout.REGISTRY],
             },
             "children": sites,
@@ -57,6 +62,9 @@ def to_yaml(document: Mapping[str, Any]) -> str:
     return f"---\n# Written by `thorctl sim up`: changes here are lost.\n{out.getvalue()}"
 
 
-def known_hosts(keys: Mapping[str, str]) -> str:
-    """known_hosts(5) from address → public key (``ssh-ed25519 AAAA… comment``)."""
-    return "".join(f"{address} {' '.join(key.split()[:2])}\n" for address, key in keys.items())
+def known_hosts(keys: Mapping[tuple[str, int], str]) -> str:
+    """known_hosts(5) from (address, port) → public key (``ssh-ed25519 AAAA… comment``)."""
+    return "".join(
+        f"{address if port == SSH_PORT else f'[{address}]:{port}'} {' '.join(key.split()[:2])}\n"
+        for (address, port), key in keys.items()
+    )

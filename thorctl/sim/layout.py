@@ -19,6 +19,7 @@ REGISTRY_VOLUME = "thorctl-registry"  # the pushed engine image: the same bytes 
 DEFAULT_NAME = "demo"
 REGISTRY = "registry.thorctl.test:5000"
 HUB = "hub.thorctl.test"
+TIME = "time.thorctl.test"
 USER = "thor"  # the administrator that JetPack's first-boot dialogue would have made
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
@@ -73,6 +74,11 @@ def home(environment: Mapping[str, str] | None = None) -> Path:
 def folder(name: str) -> Path:
     """Where a simulation keeps its state, inventory and keys."""
     return home() / checked_name(name)
+
+
+def virtual_folder(name: str, device: str) -> Path:
+    """Where a virtual machine has its disk and its identity."""
+    return folder(name) / "virtual" / device
 
 
 def network(name: str) -> str:

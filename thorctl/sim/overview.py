@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from thorctl.errors import ThorError
 from thorctl.humane import gib
-from thorctl.sim import devices
+from thorctl.sim import power
+from thorctl.sim.inventory import SSH_PORT
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thorctl.sim.state import Simulation
 
 
-COLUMNS = ("simulation", "device", "site", "address", "state disk", "container")
+COLUMNS = ("simulation", "device", "kind", "site", "address", "state disk", "status")
 
 
 def summary(simulation: Simulation, client: DockerClient) -> dict[str, Any]:
@@ -26,18 +26,10 @@ def summary(simulation: Simulation, client: DockerClient) -> dict[str, Any]:
         "inventory": str(simulation.inventory),
         "via": simulation.via,
         "devices": [
-            {**device.model_dump(), "container": running(client, simulation.name, device.name)}
+            {**device.model_dump(), "status": power.status(client, simulation.name, device)}
             for device in simulation.devices
         ],
     }
-
-
-def running(client: DockerClient, simulation: str, device: str) -> str:
-    """State of a device's container in the engine's words; ``missing`` where there is none."""
-    try:
-        return str(devices.get(client, simulation, device).status)
-    except ThorError:
-        return "missing"
 
 
 def table(simulations: list[Simulation], client: DockerClient) -> Table:
@@ -45,7 +37,10 @@ def table(simulations: list[Simulation], client: DockerClient) -> Table:
     rows = Table(*COLUMNS, box=None, pad_edge=False)
     for simulation in simulations:
         for device in simulation.devices:
-            disk = gib(device.disk_bytes) if device.disk_bytes else "host's"
-            status = running(client, simulation.name, device.name)
-            rows.add_row(simulation.name, device.name, device.site, device.address, disk, status)
+            disk = "its own" if device.kind == "virtual" else "host's"
+            if device.disk_bytes:
+                disk = gib(device.disk_bytes)
+            address = device.address if device.port == SSH_PORT else f"{device.address}:{device.port}"
+            status = power.status(client, simulation.name, device)
+            rows.add_row(simulation.name, device.name, device.kind, device.site, address, disk, status)
     return rows

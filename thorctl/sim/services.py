@@ -1,4 +1,4 @@
-"""The upstream services of a simulation: an OCI registry and a hub mirror, filled once."""
+"""The upstream services of a simulation: an OCI registry and a hub mirror, filled once; a time server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,11 @@ def ensure(client: DockerClient, simulation: Simulation, report: Report) -> None
         simulation.push_port = _published_port(container)
         simulation.save()
         _wait(f"{simulation.via[layout.REGISTRY]}/v2/", "registry")
-    _fill_registry(client, simulation, report)
+    if simulation.virtual:  # containers have the host's clock
+        with timed(report, "time server", layout.TIME):
+            _run(client, simulation, image, "time")
+    if simulation.containers:  # the engine's image is of this host's architecture: of no use to others
+        _fill_registry(client, simulation, report)
 
 
 def _fill_registry(client: DockerClient, simulation: Simulation, report: Report) -> None:
@@ -102,6 +106,8 @@ def _options(client: DockerClient, simulation: Simulation, part: str) -> tuple[s
     if part == "hub":
         tree = docker.types.Mount("/srv/hub", str(simulation.hub_tree), type="bind", read_only=True)
         return layout.HUB, addresses.hub_address(simulation.subnet), {"command": ["hub"], "mounts": [tree]}
+    if part == "time":
+        return layout.TIME, addresses.time_address(simulation.subnet), {"command": ["time"]}
     # Shared by all simulations, as images are: the same engine image is pushed once, not for each.
     client.volumes.create(layout.REGISTRY_VOLUME, labels={layout.CACHE_LABEL: "registry"})
     content = docker.types.Mount("/var/lib/registry", layout.REGISTRY_VOLUME, type="volume")

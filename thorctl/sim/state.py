@@ -15,17 +15,21 @@ if TYPE_CHECKING:
 
 
 class Device(BaseModel):
-    """A container device.
+    """A simulated device.
 
     Attributes:
-        address: on the private network.
-        disk_bytes: size of /var/lib/thor; None: the host's disk.
+        kind: a container, or a virtual machine.
+        address: on the private network; a virtual machine is behind this host's loopback.
+        port: of its SSH at that address.
+        disk_bytes: size of a container's /var/lib/thor; None: the host's disk.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
+    kind: Literal["container", "virtual"] = "container"
     address: str
+    port: int = 22
     site: str
     disk_bytes: int | None = None
 
@@ -51,8 +55,18 @@ class Simulation(BaseModel):
     devices: list[Device] = []
 
     @property
+    def containers(self) -> list[Device]:
+        """The devices that are containers."""
+        return [device for device in self.devices if device.kind == "container"]
+
+    @property
+    def virtual(self) -> list[Device]:
+        """The devices that are virtual machines."""
+        return [device for device in self.devices if device.kind == "virtual"]
+
+    @property
     def folder(self) -> Path:
-        """Holds ``sim.json``, ``inventory/``, ``ssh/`` and ``hub/``."""
+        """Holds ``sim.json``, ``inventory/``, ``ssh/``, ``hub/`` and ``virtual/``."""
         return layout.folder(self.name)
 
     @property
@@ -67,7 +81,7 @@ class Simulation(BaseModel):
 
     @property
     def known_hosts(self) -> Path:
-        """The devices' host keys, read from the devices through the engine."""
+        """The devices' host keys: read from containers through the engine, given to virtual machines."""
         return self.folder / "ssh" / "known_hosts"
 
     @property

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
-from thorctl.sim import addresses, devices, images, inventory, layout, objects, services, ssh_key, state
+from thorctl.sim import (
+    addresses,
+    devices,
+    images,
+    inventory,
+    layout,
+    objects,
+    services,
+    ssh_key,
+    state,
+    virtual_devices,
+    virtual_image,
+    virtual_machine,
+)
 from thorctl.sim.refusals import explained
 from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from docker import DockerClient
 
@@ -19,6 +34,14 @@ if TYPE_CHECKING:
     from thorctl.sim.state import Device, Simulation
 
 DEFAULT_SITE = "lab"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What new devices are made from: an image's name, a folder; of a kind that is not planned: nothing."""
+
+    container: str
+    virtual: Path | None
 
 
 def check_count(present: int, count: int) -> None:
@@ -46,13 +69,30 @@ def check_count(present: int, count: int) -> None:
 def planned_devices(
     present: Sequence[Device], count: int, *, subnet: str, sites: Sequence[str], disk_bytes: int | None
 ) -> list[Device]:
-    """Those present, and new ones up to ``count``, dealt to the sites in turn. Pure."""
+    """The containers present, and new ones up to ``count``, dealt to the sites in turn. Pure."""
     added = [
         state.Device(
             name=f"thor-{number:02d}",
             address=addresses.device_address(subnet, number),
             site=sites[(number - 1) % len(sites)],
             disk_bytes=disk_bytes,
+        )
+        for number in range(len(present) + 1, count + 1)
+    ]
+    return [*present, *added]
+
+
+def planned_virtual(
+    present: Sequence[Device], count: int, *, sites: Sequence[str], free_port: Callable[[], int]
+) -> list[Device]:
+    """The virtual machines present, and new ones up to ``count``, dealt to the sites in turn."""
+    added = [
+        state.Device(
+            name=f"thor-vm-{number:02d}",
+            kind="virtual",
+            address=virtual_machine.LOOPBACK,
+            port=free_port(),
+            site=sites[(number - 1) % len(sites)],
         )
         for number in range(len(present) + 1, count + 1)
     ]
@@ -67,14 +107,15 @@ def up(
     *,
     sites: Sequence[str] = (DEFAULT_SITE,),
     disk_bytes: int | None = None,
+    virtual: int = 0,
 ) -> Simulation:
-    """A simulation with ``count`` running devices and its upstream services.
+    """A simulation with ``count`` containers and ``virtual`` machines, all running, and its services.
 
     Raises:
         ThorError: from any step; what is made so far stays, is known to ``sim.json`` and removed by ``down``.
     """
     with explained(name):
-        return _up(client, name, count, report, sites=sites, disk_bytes=disk_bytes)
+        return _up(client, name, count, report, sites=sites, disk_bytes=disk_bytes, virtual=virtual)
 
 
 def _up(
@@ -85,10 +126,15 @@ def _up(
     *,
     sites: Sequence[str],
     disk_bytes: int | None,
+    virtual: int,
 ) -> Simulation:
     simulation = state.find(name)
-    check_count(len(simulation.devices) if simulation else 0, count)
-    image = images.ensure(client, "sim-device", report)
+    check_count(len(simulation.containers) if simulation else 0, count)
+    check_count(len(simulation.virtual) if simulation else 0, virtual)
+    made_from = Made(
+        container=images.ensure(client, "sim-device", report).name if count else "",
+        virtual=virtual_image.ensure(report).folder if virtual else None,
+    )
     if simulation is None:
         if name in objects.names(client):
             raise ThorError(
@@ -98,33 +144,44 @@ def _up(
             )
         subnet = objects.claim_network(client, name, addresses.host_routes())
         simulation = state.Simulation(name=name, subnet=subnet)
-    simulation.devices = planned_devices(
-        simulation.devices, count, subnet=simulation.subnet, sites=sites, disk_bytes=disk_bytes
-    )
+    simulation.devices = [
+        *planned_devices(
+            simulation.containers, count, subnet=simulation.subnet, sites=sites, disk_bytes=disk_bytes
+        ),
+        *planned_virtual(simulation.virtual, virtual, sites=sites, free_port=virtual_machine.free_port),
+    ]
     simulation.save()
     with timed(report, "network", f"{layout.network(name)} {simulation.subnet}"):
         objects.ensure_network(client, name, simulation.subnet)
-    _boot(client, simulation, image.name, report)
+    _boot(client, simulation, made_from, report)
     services.ensure(client, simulation, report)
     return simulation
 
 
-def _boot(client: DockerClient, simulation: Simulation, image: str, report: Report) -> None:
+def _boot(client: DockerClient, simulation: Simulation, made_from: Made, report: Report) -> None:
     authorized_key = ssh_key.ensure(simulation.private_key)
 
     def boot(device: Device) -> str:
         with timed(report, f"device {device.name}", device.address):
+            if device.kind == "virtual":
+                assert made_from.virtual is not None  # noqa: S101 - built where one is planned
+                return virtual_devices.ensure(
+                    simulation, device, image=made_from.virtual, authorized_key=authorized_key
+                ).host_key
             devices.ensure(
-                client, device, simulation=simulation.name, image=image, authorized_key=authorized_key
+                client,
+                device,
+                simulation=simulation.name,
+                image=made_from.container,
+                authorized_key=authorized_key,
             )
             container = devices.get(client, simulation.name, device.name)
             devices.wait_booted(container, device.name)
             return devices.host_key(container, device.name)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
-        keys = dict(
-            zip((d.address for d in simulation.devices), pool.map(boot, simulation.devices), strict=True)
-        )
+        places = [(device.address, device.port) for device in simulation.devices]
+        keys = dict(zip(places, pool.map(boot, simulation.devices), strict=True))
     simulation.known_hosts.write_text(inventory.known_hosts(keys), encoding="ascii")
     simulation.inventory.parent.mkdir(parents=True, exist_ok=True)
     simulation.inventory.write_text(inventory.to_yaml(inventory.inventory(simulation)), encoding="utf-8")

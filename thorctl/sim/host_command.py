@@ -1,0 +1,59 @@
+"""Runs a command of this host: its output line by line to a callback, its end in the error where it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from thorctl.errors import ThorError
+from thorctl.sim import host_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEPT_LINES = 20  # of a failed command's output
+
+
+def as_root() -> list[str]:
+    """What to put before a command that needs root: nothing for root itself, else sudo where there is one."""
+    if os.geteuid() == 0 or shutil.which("sudo") is None:
+        return []  # without either, mmdebstrap tries a user namespace of its own
+    kept = ",".join(host_network.PROXY_VARIABLES)
+    return ["sudo", f"--preserve-env={kept}"]
+
+
+def run(command: list[str], on_line: Callable[[str], None], *, name: str, remedy: str) -> None:
+    """Runs a command to its end; ``name`` is what the error calls it.
+
+    Raises:
+        ThorError: ``image_build_failed``, with the last lines of its standard error.
+    """
+    tail: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        for line in process.stderr or ():
+            tail = [*tail[-KEPT_LINES:], line.rstrip()]
+            on_line(line.rstrip())
+    if process.returncode != 0:
+        raise ThorError(
+            "image_build_failed", f"{name} exited with {process.returncode}:\n" + "\n".join(tail), remedy
+        )
+
+
+def require(tools: dict[str, str]) -> None:
+    """Sees that programs are here; ``tools`` maps each to the Debian package that brings it.
+
+    Raises:
+        ThorError: ``tool_missing``, naming the packages.
+    """
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(sorted({tools[tool] for tool in missing}))
+        raise ThorError(
+            "tool_missing",
+            f"not on this machine: {', '.join(missing)}",
+            f"as root: apt-get install {packages}",
+        )

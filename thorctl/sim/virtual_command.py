@@ -1,0 +1,99 @@
+"""What QEMU is asked for to run a virtual Thor: its command line, exactly. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QEMU = "qemu-system-aarch64"
+
+# What a Thor's device tree says; as in tests/agent/captures.
+MODEL = "NVIDIA Jetson AGX Thor Developer Kit"
+COMPATIBLE = ("nvidia,p4071-0000+p3834-0008", "nvidia,p3834-0008", "nvidia,tegra264")
+
+# How QEMU keeps the disk's file (qemu-system manual, -drive cache=):
+#   writeback     a flush of the guest reaches the host's disk; what was not flushed may be lost with QEMU
+#   writethrough  each write is flushed: nothing that was written is lost
+#   unsafe        flushes are ignored: quick, for a machine that is thrown away
+Cache = Literal["writeback", "writethrough", "unsafe"]
+CACHES: tuple[Cache, ...] = get_args(Cache)
+
+_MACHINE = "virt,gic-version=3"
+DEFAULT_CPUS = 2
+DEFAULT_MEMORY_BYTES = 3 << 30
+
+_KERNEL_ARGUMENTS = "root=/dev/vda ro console=ttyAMA0 panic=5"
+# Files of the machine's folder that sim-identity reads inside (images/sim-vm).
+IDENTITY = ("hostname", "hosts", "host_key", "host_key.pub", "authorized_keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A virtual machine as its owner sees it.
+
+    Attributes:
+        port: on this host's loopback, leads to the machine's SSH.
+        cache: see ``Cache``.
+    """
+
+    name: str
+    port: int
+    cpus: int = DEFAULT_CPUS
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    cache: Cache = "writeback"
+
+
+def board(hardware: Hardware) -> list[str]:
+    """The machine without its devices: what decides its device tree."""
+    return [
+        *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-name", hardware.name),
+        *("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "cortex-a72"),
+        *("-smp", str(hardware.cpus), "-m", f"{hardware.memory_bytes >> 20}M"),
+    ]
+
+
+def dump_device_tree(hardware: Hardware, out: Path) -> list[str]:
+    """Writes QEMU's own device tree of this machine, and ends."""
+    return [*board(hardware), "-machine", f"{_MACHINE},dumpdtb={_value(out)}"]
+
+
+def patch_device_tree(tree: Path) -> list[list[str]]:
+    """Makes the tree a Thor's."""
+    return [
+        ["fdtput", "-t", "s", str(tree), "/", "model", MODEL],
+        ["fdtput", "-t", "s", str(tree), "/", "compatible", *COMPATIBLE],
+    ]
+
+
+def start(hardware: Hardware, folder: Path) -> list[str]:
+    """Boots the machine whose files lie in ``folder`` (see ``virtual_machine``), in the background.
+
+    QEMU goes on through reboots of the guest and ends when the guest switches itself off.
+    """
+    place = _value(folder)
+    disk = f"if=none,id=disk,format=qcow2,discard=unmap,cache={hardware.cache},file={place}/disk.qcow2"
+    given = (f"name=opt/thorctl/{name},file={place}/identity/{name}" for name in IDENTITY)
+    network = f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{hardware.port}-:22"
+    return [
+        *board(hardware),
+        *("-machine", _MACHINE, "-dtb", str(folder / "thor.dtb")),
+        *("-kernel", str(folder / "image" / "kernel"), "-initrd", str(folder / "image" / "initrd")),
+        *("-append", _KERNEL_ARGUMENTS),
+        *("-drive", disk, "-device", "virtio-blk-pci,drive=disk"),
+        # romfile: nothing boots over the network, and the ROM is another package.
+        *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-device", "virtio-rng-pci"),
+        *("-device", "i6300esb", "-action", "watchdog=reset"),
+        *("-chardev", f"file,id=console,append=on,path={place}/console.log"),
+        *("-serial", "chardev:console"),
+        *(word for one in given for word in ("-fw_cfg", one)),
+        *("-pidfile", str(folder / "qemu.pid"), "-daemonize"),
+    ]
+
+
+def _value(path: Path) -> str:
+    """A path within a QEMU option: a comma would end it (qemu-system manual)."""
+    return str(path).replace(",", ",,")
