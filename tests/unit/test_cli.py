@@ -30,6 +30,12 @@ def test_without_words_the_help_is_shown() -> None:
     assert all(f"{verb} {promise}" in shown for verb, promise in VERBS.items())
 
 
+def test_a_group_without_a_verb_shows_its_help() -> None:
+    done = thorctl("edge", "keys")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: thorctl edge keys")
+
+
 def test_version() -> None:
     assert thorctl("--version").stdout == f"thorctl, version {__version__}\n"
 

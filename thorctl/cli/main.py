@@ -29,6 +29,7 @@ VERBS = {
     "edge": "TLS and keys in front of the engines: authority, certificates, API keys.",
     "lock": "Resolve a profile to exact bytes: image digest, commit, files with SHA-256.",
     "logs": "Show the engine's or the agent's log of a device.",
+    "preflight": "Ask devices whether they can take their release. Changes nothing.",
     "release": "Show what a release is made of.",
     "render": "Write the files that would run on a device, without touching one.",
     "sim": "Simulated devices on this machine: up, down, list, inventory.",
@@ -152,6 +153,11 @@ def run(arguments: list[str]) -> Result | None:
     except click.exceptions.Abort:
         problem = Problem("interrupted", "Stopped by you.", "Run it again: every step can be repeated.")
         return Result(command, errors=(problem,), exit_code=130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        if wants_json(arguments):
+            return usage_result(error, command)
+        click.echo(error.format_message())  # `thorctl edge keys`: what there is
+        return None
     except click.ClickException as error:
         return usage_result(error, command)
     return value if isinstance(value, Result) else None
