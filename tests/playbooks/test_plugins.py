@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible.errors import AnsibleLookupError
 
-from tests.playbooks.playbook_run import PLAYBOOKS, playbook
+from tests.playbooks.load_plugin import load
+from tests.playbooks.playbook_run import playbook
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from tests.playbooks.playbook_run import PlaybookRun
 
 
-def load(kind: str, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PLAYBOOKS / "plugins" / kind / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class ModuleFailedError(Exception):
+    """What fail_json says."""
 
 
 class Module:
@@ -35,6 +28,10 @@ class Module:
     @staticmethod
     def atomic_move(source: str, target: str) -> None:
         Path(source).replace(target)
+
+    @staticmethod
+    def fail_json(msg: str) -> None:
+        raise ModuleFailedError(msg)
 
 
 def entry(path: Path, **more: Any) -> dict[str, Any]:
@@ -78,6 +75,34 @@ class TestFiles:
         assert self.files.put_directory(module, entry(tmp_path / "d"))
         assert self.files.put_link(module, entry(tmp_path / "l", target="/a"))
         assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_absent_goes_and_stays_away(self, tmp_path: Path) -> None:
+        path, link = tmp_path / "f", tmp_path / "l"
+        path.write_text("a\n")
+        link.symlink_to("nowhere")
+        assert self.files.put_away(Module(check_mode=True), entry(path)) == {"before": "a\n"}
+        assert path.exists()
+        assert self.files.put_away(Module(), entry(path)) == {"before": "a\n"}
+        assert self.files.put_away(Module(), entry(link)) == {"before": "-> nowhere\n"}
+        assert self.files.put_away(Module(), entry(path)) is None
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_that_its_program_refuses_is_not_put_in_place(self, tmp_path: Path) -> None:
+        path = tmp_path / "f"
+        path.write_text("good\n")
+        check = ["grep", "-q", "good", "%s"]
+        with pytest.raises(ModuleFailedError, match="grep refuses the new file"):
+            self.files.put_file(Module(), entry(path, content="bad\n", check=check, backup=True))
+        assert path.read_text() == "good\n"
+        assert [file.name for file in tmp_path.iterdir()] == ["f"]
+        assert self.files.put_file(Module(), entry(path, content="good too\n", check=check))
+
+    def test_a_backup_is_what_was_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "new" / "f"
+        self.files.put_file(Module(), entry(path, content="one\n", backup=True))
+        assert [file.name for file in path.parent.iterdir()] == ["f"]
+        self.files.put_file(Module(), entry(path, content="two\n", backup=True))
+        assert (tmp_path / "new" / "f.before-thorctl").read_text() == "one\n"
 
 
 class TestReleaseLookup:

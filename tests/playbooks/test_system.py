@@ -1,0 +1,246 @@
+"""What thor_system judges: packages to hold, units to start, whose an account is, which clock is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.playbooks.load_plugin import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+system = load("modules", "thor_system")
+
+# dpkg-query of a simulated R38.4 device, shortened: a held one, a removed one, one of another architecture.
+LISTING = """\
+adduser install installed
+containerd install installed
+docker.io hold installed
+libnvidia-container1:arm64 install installed
+linux-image-6.8.12-tegra install installed
+linux-image-6.6.0 deinstall config-files
+nvidia-l4t-core install installed
+nvidia-l4t-kernel hold installed
+"""
+
+
+def test_what_matches_and_is_free_is_held() -> None:
+    patterns = ["nvidia-l4t-*", "linux-image*", "libnvidia-container*"]
+    wrong = ["libnvidia-container1:arm64", "linux-image-6.8.12-tegra", "nvidia-l4t-core"]
+    assert system.holds_to_change(LISTING, patterns, held=True) == wrong
+    assert system.holds_to_change(LISTING, ["no-such-*"], held=True) == []
+
+
+def test_what_matches_and_is_held_is_released() -> None:
+    assert system.holds_to_change(LISTING, ["nvidia-*"], held=False) == ["nvidia-l4t-kernel"]
+    assert system.holds_to_change(LISTING, ["docker.io"], held=False) == ["docker.io"]
+
+
+# `systemctl show` of three units: running, never started, started where its condition is not met.
+SHOWN = """\
+Id=ssh.service
+ActiveState=active
+NeedDaemonReload=no
+ConditionResult=yes
+ConditionTimestampMonotonic=1141955174
+
+Id=thor-clocks.service
+ActiveState=inactive
+NeedDaemonReload=no
+ConditionResult=no
+ConditionTimestampMonotonic=0
+
+Id=other.service
+ActiveState=inactive
+NeedDaemonReload=no
+ConditionResult=no
+ConditionTimestampMonotonic=7
+"""
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, ...]]]:
+    """Has each program answer what is given for its first two words; returns what was run."""
+    ran: list[tuple[str, ...]] = []
+
+    def install(said: dict[str, str | tuple[int, str]]) -> list[tuple[str, ...]]:
+        def run(*words: str) -> subprocess.CompletedProcess[str]:
+            ran.append(words)
+            answer = said[" ".join(words[:2])]
+            code, text = answer if isinstance(answer, tuple) else (0, answer)
+            return subprocess.CompletedProcess(words, code, text, text if code else "")
+
+        monkeypatch.setattr(system, "run", run)
+        return ran
+
+    return install
+
+
+def test_only_what_could_run_and_does_not_is_started(answers: Callable[..., list[tuple[str, ...]]]) -> None:
+    ran = answers({"systemctl show": SHOWN, "systemctl start": ""})
+    notes: list[str] = []
+    names = ["ssh.service", "thor-clocks.service", "other.service"]
+    changes = list(system.units(names, notes))
+    assert [(change.what, change.before, change.after) for change in changes] == [
+        ("thor-clocks.service", "inactive", "active")
+    ]
+    assert notes == ["other.service: its condition is not met here"]
+    changes[0].make()
+    assert ran[-1] == ("systemctl", "start", "thor-clocks.service")
+
+
+def test_a_unit_that_does_not_start_says_why(answers: Callable[..., list[tuple[str, ...]]]) -> None:
+    answers({"systemctl start": (1, "Job failed."), "journalctl --unit": "jetson_clocks: no such clock"})
+    with pytest.raises(
+        system.HostError, match=r"unit_failed: x does not start — Job failed\.\njetson_clocks"
+    ):
+        system.start("x")
+
+
+def test_a_device_that_is_as_wanted_needs_nothing(answers: Callable[..., list[tuple[str, ...]]]) -> None:
+    ran = answers({"systemctl get-default": "multi-user.target\n", "dpkg-query --show": LISTING})
+    wanted: dict[str, Any] = {
+        **dict.fromkeys(("account", "watchdog_seconds", "clock_seconds")),
+        "active": [],
+        "packages": ["docker.io"],
+        "packages_state": "held",
+        "target": "multi-user.target",
+    }
+    assert list(system.differences(wanted, [])) == []
+    assert [words[0] for words in ran] == ["dpkg-query", "systemctl"]
+    wanted["target"] = "graphical.target"
+    (change,) = system.differences(wanted, [])
+    assert (change.what, change.before, change.after) == (
+        "boot target",
+        "multi-user.target",
+        "graphical.target",
+    )
+
+
+def test_a_watchdog_that_systemd_does_not_take_is_a_failure(
+    answers: Callable[..., list[tuple[str, ...]]],
+) -> None:
+    answers({"systemctl daemon-reexec": "", "busctl get-property": "t 0\n"})
+    with pytest.raises(system.HostError, match="watchdog_not_taken: systemd has a watchdog of 0 s, not 60 s"):
+        system.set_watchdog(60)
+    answers({"systemctl daemon-reexec": "", "busctl get-property": "t 60000000\n"})
+    system.set_watchdog(60)
+
+
+@pytest.mark.parametrize(
+    ("uid", "shell", "is_one"),
+    [
+        (998, "/usr/sbin/nologin", True),
+        (998, "/bin/false", True),
+        (1000, "/bin/bash", False),
+        (1000, "/usr/sbin/nologin", False),
+        (998, "/bin/sh", False),
+        (0, "/usr/sbin/nologin", False),
+    ],
+)
+def test_whose_account_it_is(uid: int, shell: str, is_one: bool) -> None:
+    assert system.is_system_account(uid, shell) is is_one
+
+
+def test_an_account_that_somebody_logs_in_to_is_left_alone() -> None:
+    notes: list[str] = []
+    assert list(system.account("root", notes)) == []
+    assert notes == [
+        "root is an account that somebody logs in to: left alone (thor_host_account names another)"
+    ]
+    (change,) = system.account("no-such-account", [])
+    assert change.before == "absent"
+
+
+UNWATCHED = "the clock is plausible, but nothing keeps it right"
+NOW = 1_795_600_000.0  # in November 2026
+
+
+@pytest.mark.parametrize(
+    ("clock", "controller", "wrong"),
+    [
+        (NOW, NOW, False),
+        (NOW + 3000, NOW, False),
+        (NOW, None, False),
+        (NOW + 4000, NOW, True),
+        (NOW - 4000, NOW, True),
+        (12.0, NOW, True),
+        (12.0, None, True),
+        (1_755_000_000.0, 1_755_000_000.0, True),
+    ],
+)
+def test_which_clock_is_wrong(clock: float, controller: float | None, wrong: bool) -> None:
+    assert system.is_wrong(clock, controller) is wrong
+
+
+def clock_of(**more: Any) -> tuple[list[Any], list[str]]:
+    notes: list[str] = []
+    wanted = {"clock_seconds": 0, "controller_time": NOW, "set_clock": False} | more
+    return list(system.clock(wanted, notes)), notes
+
+
+class TestClock:
+    @pytest.fixture(autouse=True)
+    def device(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No container, a clock in time that nobody synchronises."""
+        monkeypatch.setattr(system, "Path", lambda _: type("P", (), {"exists": staticmethod(lambda: False)}))
+        monkeypatch.setattr(system, "synchronized", lambda: False)
+        monkeypatch.setattr(system.time, "time", lambda: NOW)
+
+    def test_in_time_is_nothing_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(system, "synchronized", lambda: True)
+        assert clock_of() == ([], [])
+
+    def test_off_is_switched_on_and_waited_for(self, answers: Callable[..., list[tuple[str, ...]]]) -> None:
+        ran = answers({"timedatectl show": "CanNTP=yes\nNTP=no\n", "timedatectl set-ntp": ""})
+        changes, notes = clock_of()
+        assert [change.what for change in changes] == ["time synchronisation", "clock"]
+        for change in changes:
+            change.make()
+        assert ("timedatectl", "set-ntp", "true") in ran
+        assert notes == [UNWATCHED]
+
+    def test_a_plausible_clock_is_told_not_refused(
+        self, answers: Callable[..., list[tuple[str, ...]]]
+    ) -> None:
+        answers({"timedatectl show": "CanNTP=yes\nNTP=yes\n"})
+        assert clock_of()[0] == []
+        answers({"timedatectl show": "CanNTP=no\nNTP=no\n"})
+        assert clock_of()[1] == [
+            "no service for time synchronisation is installed: apt-get install systemd-timesyncd"
+        ]
+        notes: list[str] = []
+        system.wait({"clock_seconds": 0, "controller_time": NOW}, notes)
+        assert notes == [UNWATCHED]
+
+    def test_a_clock_of_1970_is_refused_with_three_ways_out(
+        self, answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(system.time, "time", lambda: 12.0)
+        answers({"timedatectl show": "CanNTP=yes\nNTP=yes\n"})
+        ((change,), _) = clock_of()
+        with pytest.raises(system.HostError) as caught:
+            change.make()
+        for part in (
+            "clock_wrong: ",
+            "1970-01-01 00:00:12 UTC",
+            "thor_time_servers",
+            "thor_time_from_controller",
+        ):
+            assert part in str(caught.value)
+
+    def test_it_is_set_by_the_controller_s_if_allowed(
+        self, answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[float] = []
+        monkeypatch.setattr(system.time, "time", lambda: told[-1] if told else 12.0)
+        monkeypatch.setattr(system.time, "clock_settime", lambda _, seconds: told.append(seconds))
+        answers({"timedatectl show": "CanNTP=yes\nNTP=yes\n"})
+        changes, notes = clock_of(set_clock=True)
+        for change in changes:
+            change.make()
+        assert told == [NOW]
+        assert notes == [UNWATCHED]
