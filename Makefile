@@ -39,6 +39,10 @@ unit: bootstrap ## The tests that need no simulated device
 bench-converge: bootstrap ## Time of a first and of a second site.yml, and their ratio
 	@$(BIN)/python -m tests.bench.bench_converge
 
+.PHONY: bench-serve
+bench-serve: bootstrap ## How fast the demo's devices generate, twice, and the ratios (BENCH=--quick for a minute)
+	@$(BIN)/python -m tests.bench.bench_serve $(BENCH)
+
 .PHONY: docs
 docs: bootstrap ## Write the generated parts of docs/
 	@$(BIN)/python -m thorctl.cli_reference > docs/cli.md
