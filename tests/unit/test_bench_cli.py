@@ -176,6 +176,11 @@ def test_one_at_work_for_others_and_one_that_is_off(sshd: Sshd, tmp_path: Path) 
     assert (both.exit_code, codes(both)) == (Exit.PARTIAL, ["device_unreachable"])
     assert [device["kept_as_baseline"] for device in both.data["devices"]] == [True, False]
     assert "1 of 2 devices measured" in str(both.view)
+    fleet = [" ".join(line.split()) for line in str(both.view).splitlines()]
+    assert fleet[fleet.index("Decode, tok/s Single Identical Different") + 1 :][:2] == [
+        "thor-01 41.2 329.0 254.0",
+        "thor-02 – – –",
+    ]
 
 
 def test_a_store_that_cannot_be_used_is_found_before_anything_is_measured(

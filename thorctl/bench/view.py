@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from thorctl.bench.card import Row
+    from thorctl.bench.compare import Change
     from thorctl.bench.measurement import Measurement
     from thorctl.bench.verdict import Outcome
     from thorctl.profile import Card
@@ -49,7 +50,31 @@ def view(outcomes: Sequence[Outcome], card_of: Mapping[str, Card | None], now: d
             ]
             parts.append(Padding(Group(*below), (0, 0, 0, INDENT)))
         parts.append(Text())
+    if len(outcomes) > 1:
+        parts += [_fleet(outcomes), Text()]
     return Group(*parts, _verdict(outcomes))
+
+
+def _fleet(outcomes: Sequence[Outcome]) -> Table:
+    """One line a device: its decode speeds, and by how much each differs from its baseline."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Decode, tok/s", overflow="fold")
+    for title in ("Single", "Identical", "Different"):
+        table.add_column(title, justify="right")
+    for outcome in outcomes:
+        cells = [NOTHING] * 3
+        if found := outcome.measurement:
+            changed = {one.what: f" ({one.relative:+.0%})" for one in _changes(outcome)}
+            speeds = {"single": found.measured.single, "identical": found.measured.identical}
+            speeds |= {"different": found.measured.different}
+            cells = [f"{speeds[one].decode_tokens_per_second:.1f}{changed.get(one, '')}" for one in speeds]
+        style = "red" if outcome.problem else ""
+        table.add_row(*(Text(cell, style=style) for cell in (outcome.device, *cells)))
+    return table
+
+
+def _changes(outcome: Outcome) -> Sequence[Change]:
+    return outcome.comparison.changes if outcome.comparison else ()
 
 
 def _head(outcome: Outcome) -> Text:
@@ -136,10 +161,10 @@ def _baseline(outcome: Outcome, now: datetime) -> list[str]:
     if before is None:
         return ["none before this; this is it now"] if outcome.keep else ["none"]
     lines = [f"{age(before.set_at, now)}, by {before.set_by}"]
-    if compared and compared.changes:
+    if changed := _changes(outcome):
         changes = (
             f"{NAMES[one.what]} {one.baseline:.1f} → {one.now:.1f} tok/s ({one.relative:+.1%})"
-            for one in compared.changes
+            for one in changed
         )
         lines.append("; ".join(changes))
     if compared and compared.conditions:
