@@ -144,7 +144,6 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]], i
     """One device from its variables; templates such as ``{{ inventory_dir }}`` are filled in."""
     folder = inventory if inventory.is_dir() else inventory.parent
     variables = Variables(name, raw, folder.absolute())
-    edge_names = (variables.text("thor_edge_names") or "").split(",")
     extra = [variables.text("ansible_ssh_common_args"), variables.text("ansible_ssh_extra_args")]
     return Device(
         name=name,
@@ -158,5 +157,5 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]], i
         device_class=variables.text("thor_device_class"),
         profile=variables.text("thor_profile"),
         groups=tuple(sorted(group for group, hosts in groups.items() if name in hosts and group != "all")),
-        edge_names=tuple(word.strip() for word in edge_names if word.strip()),
+        edge_names=variables.words("thor_edge_names"),
     )

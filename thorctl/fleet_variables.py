@@ -45,6 +45,14 @@ class Variables:
             raise self._error(key, f"cannot be filled in: {error.message}") from error
         raise self._error(key, "refers to itself")
 
+    def words(self, key: str) -> tuple[str, ...]:
+        """The variable as a list of words: a list, or one text with commas."""
+        value = self._raw.get(key)
+        if not isinstance(value, list):
+            value = (self.text(key) or "").split(",")
+        items = [Variables(self._name, {**self._raw, key: one}, self._folder).text(key) for one in value]
+        return tuple(item.strip() for item in items if item and item.strip())
+
     def number(self, key: str, default: int) -> int:
         """The variable as a whole number."""
         text = self.text(key)

@@ -172,6 +172,26 @@ def test_broken_inventories(tmp_path: Path, text: str, code: str) -> None:
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("", ()),
+        ("[]", ()),
+        ("llm.example.test", ("llm.example.test",)),
+        ("'a, b,'", ("a", "b")),
+        ("[a, b]", ("a", "b")),
+        ("['{{ inventory_hostname }}.lab', 7]", ("thor-01.lab", "7")),
+    ],
+)
+def test_further_names_are_a_list_or_words_with_commas(
+    tmp_path: Path, value: str, names: tuple[str, ...]
+) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(f"thor: {{hosts: {{thor-01: {{thor_edge_names: {value}}}}}}}\n")
+    (device,) = fleet.load(path)
+    assert device.edge_names == names
+
+
 def test_templates_cannot_reach_python(tmp_path: Path) -> None:
     path = tmp_path / "hosts.yml"
     path.write_text("thor: {hosts: {a: {ansible_host: \"{{ ''.__class__.__mro__ }}\"}}}")
