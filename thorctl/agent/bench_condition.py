@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from thorctl.agent.context import Context
 
-_LONGEST_SECONDS = 8.0
+_LONGEST_SECONDS = device.TOOL_SECONDS + 1
 
 
 def read(ctx: Context) -> dict[str, Any]:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from thorctl.agent.context import Context
 
-TOOL_SECONDS = 4.0
+# Tools answer in a fraction of a second; right after boot, or with all cores busy, it may be several. A device
+# is not to fail its preflight for that; nor is a stuck tool to be waited for much longer.
+TOOL_SECONDS = 20.0
+GLANCE_SECONDS = 4.0  # for who only wants to show something
 _TEGRASTATS_INTERVAL_MILLISECONDS = "100"
 # As systemd-timedated: the kernel counts the error up, and past 16 s nobody disciplines the clock.
 _MAXERROR_MICROSECONDS = 16_000_000
@@ -43,9 +46,9 @@ def content(ctx: Context, path: str) -> bytes | None:
         return None
 
 
-def power_mode(ctx: Context) -> nvpmodel.PowerMode | None:
+def power_mode(ctx: Context, seconds: float = TOOL_SECONDS) -> nvpmodel.PowerMode | None:
     """Return the power mode that is set; asking needs no root."""
-    return nvpmodel.parse_query(output(ctx, "nvpmodel", "-q"))
+    return nvpmodel.parse_query(output(ctx, "nvpmodel", "-q", seconds=seconds))
 
 
 def clocks(ctx: Context) -> jetson_clocks.Clocks | None:
@@ -86,11 +89,12 @@ def packages(ctx: Context) -> dict[str, str] | None:
     return dpkg.parse_versions(done.stdout) if done.rc in _DPKG_ANSWERED else None
 
 
-def sensors(ctx: Context) -> tuple[dict[str, float] | None, dict[str, int] | None]:
+def sensors(
+    ctx: Context, seconds: float = TOOL_SECONDS
+) -> tuple[dict[str, float] | None, dict[str, int] | None]:
     """Return (temperatures in °C, rails in mW): from tegrastats, else temperatures from the thermal zones."""
-    line = tegrastats.parse_line(
-        _first_line(ctx, ["tegrastats", "--interval", _TEGRASTATS_INTERVAL_MILLISECONDS])
-    )
+    words = ["tegrastats", "--interval", _TEGRASTATS_INTERVAL_MILLISECONDS]
+    line = tegrastats.parse_line(_first_line(ctx, words, seconds))
     if line is not None and line.temperature_celsius:
         return line.temperature_celsius, line.power_milliwatts or None
     zones = sorted(ctx.paths.at("/sys/class/thermal").glob("thermal_zone*"))
@@ -133,13 +137,13 @@ def clock_synchronized() -> bool | None:
     return timex[3] < _MAXERROR_MICROSECONDS
 
 
-def output(ctx: Context, *argv: str) -> str | None:
+def output(ctx: Context, *argv: str, seconds: float = TOOL_SECONDS) -> str | None:
     """Return what a program prints; None if it is missing, fails or does not come back."""
-    done = ctx.runner.run(list(argv), timeout=TOOL_SECONDS)
+    done = ctx.runner.run(list(argv), timeout=seconds)
     return done.stdout if done.ok else None
 
 
-def _first_line(ctx: Context, argv: list[str]) -> str | None:
+def _first_line(ctx: Context, argv: list[str], seconds: float) -> str | None:
     """Return the first line of a program that prints for ever, and end it."""
     reading, writing = os.pipe()
     try:
@@ -147,7 +151,7 @@ def _first_line(ctx: Context, argv: list[str]) -> str | None:
             process = ctx.runner.spawn(argv, output=output)
         try:
             line = b""
-            while b"\n" not in line and select.select([reading], [], [], TOOL_SECONDS)[0]:
+            while b"\n" not in line and select.select([reading], [], [], seconds)[0]:
                 piece = os.read(reading, 65536)
                 if not piece:
                     break

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from thorctl.agent.parsers.mountinfo import Mount
     from thorctl.agent.parsers.nvidia_smi import Gpu
 
-# Every tool normally answers in a fraction of a second; past this its fact is null.
-_LONGEST_SECONDS = 5.0
+_LONGEST_SECONDS = device.TOOL_SECONDS + 1  # past this a fact is null
 _STATE = "/var/lib/thor"
 _DEVICE_TREE = "/sys/firmware/devicetree/base"
 
@@ -91,10 +90,10 @@ def light(ctx: Context) -> dict[str, Any]:
     ``disk_free_bytes`` (state filesystem), ``temperature_celsius`` (hottest sensor); each may be None.
     """
     slow: dict[str, Callable[[], Any]] = {
-        "sensors": partial(device.sensors, ctx),
-        "power_mode": partial(device.power_mode, ctx),
+        "sensors": partial(device.sensors, ctx, device.GLANCE_SECONDS),
+        "power_mode": partial(device.power_mode, ctx, device.GLANCE_SECONDS),
     }
-    found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
+    found = gather(slow, seconds=device.GLANCE_SECONDS + 1, log=ctx.log)
     release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
     state = device.filesystem(ctx.paths.state_dir)
