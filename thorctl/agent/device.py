@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from thorctl.agent.context import Context
 
-# Tools answer in a fraction of a second; right after boot, or with all cores busy, it may be several. A device
+# Tools answer in a fraction of a second; right after boot, or with all cores busy, in several. A device
 # is not to fail its preflight for that; nor is a stuck tool to be waited for much longer.
 TOOL_SECONDS = 20.0
 GLANCE_SECONDS = 4.0  # for who only wants to show something
