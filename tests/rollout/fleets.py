@@ -1,0 +1,139 @@
+"""A rollout over a model fleet: the engine, its record and its world, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tests.rollout.model import (
+    HOLDER,
+    NEW,
+    OLD,
+    SOAK,
+    Fuse,
+    Killed,
+    ModelDevice,
+    ModelHands,
+    ModelRecord,
+    ViolationError,
+    World,
+)
+from tests.rollout.policies import policy
+from thorctl.rollout import plan
+from thorctl.rollout.engine import Engine
+from thorctl.rollout.plan import Candidate, Seen
+from thorctl.rollout.state import seconds
+from thorctl.store.rollouts import Rollout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.rollout.state import State
+
+DOCUMENT = {"profile": {"ready": {"first_start_seconds": 600, "start_seconds": 300}}}
+
+
+def rollout_of(devices: Sequence[ModelDevice], **changes: Any) -> Rollout:
+    chosen = policy(**{"soak_seconds": SOAK, **changes})
+    candidates = [
+        Candidate(one.name, NEW, "ab"[i % 2], ("night",) if i % 3 == 2 else ())
+        for i, one in enumerate(devices)
+    ]
+    seen = {one.name: Seen(True, "committed", OLD, True, 1000) for one in devices}
+    made = plan.make(candidates, chosen, seen, {}, datetime(2026, 11, 25, tzinfo=UTC))
+    return Rollout(
+        "2026-11-25T00:00:00+00:00",
+        HOLDER,
+        "m",
+        chosen.model_dump(mode="json"),
+        made.document(),
+        {NEW: DOCUMENT},
+        "20261125-1",
+    )
+
+
+@dataclass
+class Fleet:
+    """A rollout, its world and its record; the engine comes and goes."""
+
+    devices: list[ModelDevice]
+    rollout: Rollout
+    world: World
+    record: ModelRecord = field(default_factory=ModelRecord)
+    engine: Engine | None = None
+    hands: ModelHands | None = None
+    runs: int = 0
+
+    @classmethod
+    def of(cls, *natures: str, **changes: Any) -> Fleet:
+        devices = [ModelDevice(f"thor-{i:02}", nature) for i, nature in enumerate(natures, start=1)]
+        fleet = cls(devices, rollout_of(devices, **changes), World(devices))
+        fleet.world.watch = fleet.watch
+        fleet.world.controlled = lambda: fleet.engine is not None
+        return fleet
+
+    def __getitem__(self, number: int) -> ModelDevice:
+        return self.devices[number - 1]
+
+    @property
+    def state(self) -> State:
+        assert self.engine is not None
+        return self.engine.state
+
+    def phases(self) -> list[str]:
+        return [one.phase.value for one in self.state.devices.values()]
+
+    def watch(self, what: str, device: ModelDevice) -> None:
+        """What must hold whenever a device is changed."""
+        lines = self.record.lines
+        if what != "activate":
+            return
+        taken = max(line.id for line in lines if line.verb == "take" and line.device == device.name)
+        restarted = device.powered_at >= seconds(lines[taken - 1].at)  # which takes a lease away
+        if not restarted and (device.lease is None or device.lease.holder != HOLDER):
+            raise ViolationError(f"{device.name} is activated without a lease")
+        begun = max(line.id for line in lines if line.verb == "activate" and line.device == device.name)
+        if any(line.kind in {"stopped", "aborted"} and line.id < begun for line in lines):
+            raise ViolationError(f"{device.name} is activated after the stop")
+        wave = next(w["number"] for w in self.rollout.plan["waves"] if device.name in w["devices"])
+        if wave > 1 and not any(line.kind == "wave_closed" and line.wave == 1 for line in lines):
+            raise ViolationError(f"{device.name} is activated before the canary is well")
+        at_once = sum(one.state == "activating" for one in self.devices) + 1
+        if at_once > self.rollout.policy["parallel"]:
+            raise ViolationError(f"{at_once} devices are out of service at once")
+
+    def start(self, blow_at: int | None = None) -> None:
+        """A controller takes the rollout over; it may die at its ``blow_at``-th moment."""
+        self.runs += 1
+        fuse = Fuse(blow_at)
+        self.record.fuse = fuse
+        self.hands = ModelHands(self.world, fuse, lambda: self.record.lines)
+        self.engine = Engine(
+            self.rollout, self.record, self.hands, self.world, who=HOLDER, run=f"run-{self.runs}"
+        )
+        self.engine.start()
+
+    def kill(self) -> None:
+        """The controller is gone; what its devices do goes on."""
+        if self.hands:
+            self.hands.dead()
+        self.engine = self.hands = None
+        self.record.fuse = Fuse()
+
+    def run(self, blow_at: int | None = None, rounds: int = 5000) -> str | None:
+        """Runs to the end, or to the controller's; how it ended, or None if it was killed."""
+        try:
+            self.start(blow_at)
+            for _ in range(rounds):
+                assert self.engine
+                todo = self.engine.turn()
+                if todo.over or todo.people:
+                    return self.state.ended or self.state.paused or "asked"
+        except Killed:
+            self.kill()
+            return None
+        raise AssertionError(f"no end in {rounds} rounds: {self.phases()}")
+
+    def lines(self, kind: str) -> list[str]:
+        return [line.message for line in self.record.lines if line.kind == kind]

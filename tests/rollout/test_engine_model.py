@@ -1,0 +1,167 @@
+"""The engine against random fleets, answers, orders and deaths of its controller (hypothesis, stateful).
+
+The world itself watches while a rollout runs (model.py, fleets.py): no step before its record, no activation
+without need, without a lease, before the canary is well, after a stop or beyond ``parallel``; no commit of a
+release that is not well or was not watched for its soak. At the end, with every device back and a controller
+that lives, nobody may be forgotten, on trial or leased, and the record must say what is true.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.rollout.fleets import Fleet
+from tests.rollout.model import HOLDER, NATURES, NEW, OLD, Killed, Lease, ModelDevice
+from thorctl.rollout.device import Phase
+from thorctl.rollout.state import begin, fold
+
+EXAMPLES, STEPS = 150, 30
+
+natures = st.sampled_from(("well",) * 5 + NATURES)
+policies = st.fixed_dictionaries(
+    {
+        "canary": st.sampled_from([{"count": 1}, {"site": "a"}]),
+        "waves": st.sampled_from([[{"rest": True}], [{"count": 2}, {"rest": True}], [{"each": "site"}]]),
+        "parallel": st.integers(1, 4),
+        "stage_parallel": st.integers(1, 4),
+        "success_percent": st.sampled_from([30, 60, 100]),
+        "errors": st.sampled_from([{"stop_at_percent": 40}, {"stop_at_devices": 2}, {"stop_at_percent": 90}]),
+        "offline": st.sampled_from([{}, {"budget_devices": 1}, {"budget_percent": 30}]),
+        "on_stop": st.sampled_from(["keep", "return"]),
+        "approve": st.sampled_from(["never", "never", "after_canary", "each_wave"]),
+        "wait": st.sampled_from([{}, {"silence_seconds": 20, "lease_seconds": 30, "evidence_seconds": 60}]),
+    }
+)
+numbers = st.integers(0, 7)
+
+
+class Rollouts(RuleBasedStateMachine):
+    """A fleet in trouble, and the rollout that has to get through it."""
+
+    fleet: Fleet
+
+    @initialize(natures=st.lists(natures, min_size=2, max_size=7), wish=policies)
+    def begin(self, natures: list[str], wish: dict[str, Any]) -> None:
+        self.fleet = Fleet.of(*natures, **wish)
+
+    def device(self, number: int) -> ModelDevice:
+        return self.fleet.devices[number % len(self.fleet.devices)]
+
+    @rule(rounds=st.integers(1, 25), blow_at=st.one_of(st.none(), st.integers(1, 40)))
+    def work(self, rounds: int, blow_at: int | None) -> None:
+        """A controller works for a while; it may die at any moment in it."""
+        try:
+            if self.fleet.engine is None:
+                self.fleet.start(blow_at)
+            assert self.fleet.engine
+            for _ in range(rounds):
+                todo = self.fleet.engine.turn()
+                if todo.over:
+                    self.fleet.kill()
+                    return
+        except Killed:
+            self.fleet.kill()
+
+    @rule()
+    def kill(self) -> None:
+        self.fleet.kill()
+
+    @rule(seconds=st.sampled_from([5, 40, 400, 5000]))
+    @precondition(lambda self: self.fleet.engine is None)
+    def nobody_watches(self, seconds: int) -> None:
+        self.fleet.world.pass_time(seconds)
+
+    @rule(number=numbers)
+    def cut_or_mend_the_link(self, number: int) -> None:
+        device = self.device(number)
+        device.linked = not device.linked
+
+    @rule(number=numbers)
+    def power_cut(self, number: int) -> None:
+        self.fleet.world.power_cut(self.device(number).name)
+
+    @rule(number=numbers)
+    def hold_or_let_go(self, number: int) -> None:
+        device = self.device(number)
+        device.hold = None if device.hold else "on patrol"
+
+    @rule(number=numbers, reason=st.sampled_from(["by hand", "rollout 20261124-9"]), force=st.booleans())
+    def somebody_leases(self, number: int, reason: str, force: bool) -> None:
+        device = self.device(number)
+        if device.lease is None or force:
+            device.lease = Lease("carl@lab", reason, self.fleet.world.time + 300)
+
+    @rule(kind=st.sampled_from(["paused", "approved", "approved", "aborted"]), returns=st.booleans())
+    def order(self, kind: str, returns: bool) -> None:
+        """An operator says something, whoever runs the rollout."""
+        state = fold(begin(self.fleet.rollout), self.fleet.record.lines)
+        data = {"returns": returns} if kind == "aborted" else {}
+        self.fleet.record.order(
+            self.fleet.world, kind, state.wave + 1 if kind == "approved" else None, **data
+        )
+
+    @invariant()
+    def every_answer_had_its_question(self) -> None:
+        if not hasattr(self, "fleet"):
+            return
+        begun: set[int] = set()
+        for line in self.fleet.record.lines:
+            if line.kind == "step_begun":
+                begun.add(line.id)
+            elif line.kind == "step_ended":
+                assert line.step in begun
+                begun.discard(line.step)
+
+    def teardown(self) -> None:
+        """Everything comes back, and the rollout is taken to its end."""
+        if not hasattr(self, "fleet"):
+            return
+        fleet = self.fleet
+        fleet.kill()
+        fleet.world.pass_time(20_000)  # every deadline and every lease of before is over
+        for device in fleet.devices:
+            device.linked, device.hold = True, None
+        ended = fleet.run()
+        for number in range(2, 10):
+            if ended == "asked":
+                fleet.record.order(fleet.world, "approved", wave=fleet.state.wave + 1)
+                ended = fleet.run()
+            del number
+        assert ended in {"finished", "stopped", "aborted"}, (ended, fleet.phases())
+        for device in fleet.devices:
+            self.check(device, stopped=ended != "finished")
+        self.check_the_cap()
+
+    def check(self, device: ModelDevice, *, stopped: bool) -> None:
+        one = self.fleet.state.devices[device.name]
+        assert device.state == "committed", f"{device.name} is {device.state}"
+        assert device.current in {OLD, NEW}
+        assert device.lease is None or device.lease.holder != HOLDER, f"{device.name} is still leased"
+        assert device.nature == "well" or device.current == OLD, f"{device.name} keeps a bad release"
+        assert (device.current == NEW) == (one.phase is Phase.DONE), (device.current, one.phase, one.why)
+        settled = {Phase.DONE, Phase.FAILED, Phase.RETURNED}
+        untouched = {Phase.NEW, Phase.STAGING, Phase.STAGED, Phase.ABSENT}
+        assert one.phase in (settled | untouched if stopped else settled), (
+            f"{device.name} is forgotten: {one}"
+        )
+        assert device.name not in self.fleet.state.open
+
+    def check_the_cap(self) -> None:
+        """Once a limit is reached no further device is activated, so no more can fail than were under way."""
+        lines = self.fleet.record.lines
+        stop = next((line.id for line in lines if line.kind in {"stopped", "aborted"}), None)
+        late = [line for line in lines if line.verb == "activate" and line.kind == "step_begun"]
+        assert stop is None or all(line.id < stop for line in late)
+
+
+Rollouts.TestCase.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestRollouts = Rollouts.TestCase

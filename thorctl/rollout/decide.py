@@ -1,0 +1,312 @@
+"""What is to be done now: steps to begin, events to record, and when to ask again. Pure.
+
+The order of a device: look, stage; then in its wave take (the lease), look, activate, smoke, look through the
+soak, commit, give (the lease back). A device that is not well is rolled back and looked at instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from thorctl.rollout.device import CHANGING, UNFINISHED, UNTOUCHED, Device, Phase
+from thorctl.rollout.gate import Action, Decision, judge_fleet, judge_wave
+from thorctl.rollout.outcome import AUTOMATIC
+from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
+_VERBS = {
+    Phase.NEW: "look",
+    Phase.STAGING: "stage",
+    Phase.STAGED: "take",
+    Phase.LEASED: "look",
+    Phase.READY: "activate",
+    Phase.TRIAL: "smoke",
+    Phase.SOAKING: "look",
+    Phase.PASSED: "commit",
+    Phase.DOUBT: "look",
+    Phase.RETURNING: "rollback",
+    Phase.LEFT: "look",
+    Phase.ABSENT: "look",
+    Phase.LOST: "look",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One verb for one device. ``seconds``: of the trial for ``activate``, of the lease for ``take``."""
+
+    device: str
+    verb: str
+    release: str
+    wave: int | None = None
+    seconds: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something about the whole rollout, to be recorded."""
+
+    kind: str
+    message: str = ""
+    wave: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """What follows.
+
+    Attributes:
+        events: to be recorded first; then ask again, before any step.
+        steps: to be begun.
+        wake: when to ask again though nothing happens, seconds since the epoch; inf = only when it does.
+        over: nothing is left to do, now or later.
+        people: only a person's word lets it go on.
+    """
+
+    events: tuple[Event, ...] = ()
+    steps: tuple[Step, ...] = ()
+    wake: float = math.inf
+    over: bool = False
+    people: bool = False
+
+
+def decide(state: State, now: float) -> Todo:
+    """What is to be done at ``now``, seconds since the epoch."""
+    if state.ended:
+        return Todo(over=True)
+    event = _event(state, now)
+    if event:
+        return Todo(events=(event,))
+    steps = _steps(state, now)
+    wake = _wake(state, now)
+    if steps or state.open:
+        return Todo(steps=tuple(steps), wake=wake)
+    quiet = not any(one.phase in UNFINISHED or one.leased for one in state.devices.values())
+    if state.paused and quiet:
+        return Todo(over=True)
+    return Todo(wake=wake, people=state.asked is not None and quiet)
+
+
+def _event(state: State, now: float) -> Event | None:
+    """What is to be recorded before anything else is begun; None: nothing."""
+    if state.stopped is None:
+        verdict = judge_fleet(state.brief.policy, state.count())
+        if verdict:
+            return _stop(verdict)
+        if state.wave_open:
+            event = _gate(state, now)
+            if event:
+                return event
+        elif state.paused is None:
+            event = _next_wave(state)
+            if event:
+                return event
+    return _end(state)
+
+
+def _gate(state: State, now: float) -> Event | None:
+    wave = state.waves[state.wave]
+    decision = judge_wave(
+        state.brief.policy, wave, state.count(wave.devices), state.count(), canary=wave.number == 1
+    )
+    if decision.action in {Action.STOP, Action.STOP_AND_RETURN}:
+        return _stop(decision)
+    if decision.action is Action.GO_ON:
+        return Event("wave_closed", decision.reason, wave.number)
+    if state.paused or state.count(wave.devices).still:
+        return None
+    return _evidence(state, decision.reason, now)
+
+
+def _evidence(state: State, reason: str, now: float) -> Event | None:
+    """Nothing is under way, and too few could be seen: wait for them, then let a person decide."""
+    if state.waiting is None or state.waiting[0] != reason:
+        return Event("waiting", reason, state.wave)
+    if now - state.waiting[1] >= state.brief.policy.wait.evidence_seconds:
+        return Event("paused", f"{reason}; resume it when they are back", state.wave)
+    return None
+
+
+def _next_wave(state: State) -> Event | None:
+    """Opens the next wave, asks for it, or catches up those who were absent."""
+    number = state.wave + 1
+    wave = state.waves.get(number)
+    if wave is None:
+        return _catch_up(state, number)
+    if state.wave == 0 and any(one.phase in {Phase.NEW, Phase.STAGING} for one in state.devices.values()):
+        return None  # staged everywhere first
+    if wave.approval and number not in state.approved:
+        if state.asked == number:
+            return None
+        return Event("asked", f"wave {number} ({wave.name}) waits for `thorctl rollout approve`", number)
+    return Event("wave_opened", f"{wave.name}: {len(wave.devices)} devices", number)
+
+
+def _catch_up(state: State, number: int) -> Event | None:
+    back = [one.name for one in state.devices.values() if not one.settled and one.phase not in UNFINISHED]
+    if not back:
+        return None
+    return Event("wave_opened", f"catch-up: {len(back)} devices are back", number, {"devices": back})
+
+
+def _stop(decision: Decision) -> Event:
+    returns = decision.action is Action.STOP_AND_RETURN
+    return Event("stopped", decision.reason, data={"returns": returns})
+
+
+def _end(state: State) -> Event | None:
+    """The last event, once nothing is left that could be done."""
+    if state.open or any(one.leased for one in state.devices.values()):
+        return None
+    devices = list(state.devices.values())
+    if any(one.phase in UNFINISHED for one in devices):
+        return None
+    if state.stopped is not None:
+        stuck = any(one.phase in {Phase.LOST, Phase.STUCK} for one in devices)
+        word = "aborted" if state.aborted else "stopped"
+        return Event("ended", f"{word}, with devices to look after" if stuck else word)
+    if state.paused or state.wave_open or state.wave < max(state.waves, default=0):
+        return None
+    if any(not one.settled or _unseen_since_closing(state, one) for one in devices):
+        return None
+    incomplete = any(one.phase in {Phase.ABSENT, Phase.LOST} for one in devices)
+    return Event("ended", "incomplete" if incomplete else "finished")
+
+
+def _unseen_since_closing(state: State, one: Device) -> bool:
+    """Whether an absent device was not looked at since the last wave was closed."""
+    last = not state.wave_open and state.wave >= max(state.waves, default=0)
+    return last and one.phase is Phase.ABSENT and one.looked_at < state.closed_at and one.due < math.inf
+
+
+def _steps(state: State, now: float) -> list[Step]:
+    slots = Counter(
+        changing=state.brief.policy.parallel - sum(map(_is_changing(state), state.devices.values())),
+        staging=state.brief.policy.stage_parallel - sum(line.verb == "stage" for line in state.open.values()),
+    )
+    found = []
+    for one in _in_order(state):
+        if one.name in state.open or _due(state, one) > now:
+            continue
+        verb = _verb(state, one, now)
+        room = {"take": "changing", "stage": "staging"}.get(verb or "")
+        if verb == "take" and one.phase is Phase.RECALLED:
+            room = None
+        if verb is None or (room and slots[room] <= 0):
+            continue
+        if room:
+            slots[room] -= 1
+        found.append(_step(state, one, verb))
+    return found
+
+
+def _is_changing(state: State) -> Any:
+    def changing(one: Device) -> bool:
+        begun = state.open.get(one.name)
+        taking = begun is not None and begun.verb == "take" and one.phase is Phase.STAGED
+        return one.phase in CHANGING or taking
+
+    return changing
+
+
+def _in_order(state: State) -> Sequence[Device]:
+    """The devices in the order of their waves."""
+    names = dict.fromkeys(name for wave in state.waves.values() for name in wave.devices)
+    return [state.devices[name] for name in names]
+
+
+def _verb(state: State, one: Device, now: float) -> str | None:
+    """What is next for a device, if it may be."""
+    if one.leased and one.settled:
+        return "give"
+    resting = state.paused is not None or state.stopped is not None
+    if one.leased and resting and one.phase in UNTOUCHED:
+        return "give"
+    if one.phase is Phase.RECALLED:
+        return "rollback" if one.leased else "take"
+    verb = _VERBS.get(one.phase)
+    begins = one.phase is Phase.ABSENT or one.phase in UNTOUCHED
+    if verb is None or (begins and resting):
+        return None
+    if verb == "take" and not _may_change(state, one, now):
+        return None
+    return verb
+
+
+def _may_change(state: State, one: Device, now: float) -> bool:
+    wave = state.wave_of(one.name)
+    if wave is None or wave.number != state.wave or not state.wave_open:
+        return False
+    calendar = state.brief.policy.calendar(_site(state, one))
+    return calendar is None or calendar.is_open(datetime.fromtimestamp(now, UTC))
+
+
+def _site(state: State, one: Device) -> str | None:
+    return next(planned.site for planned in state.brief.plan.devices if planned.name == one.name)
+
+
+def _step(state: State, one: Device, verb: str) -> Step:
+    wave = state.wave_of(one.name)
+    rules = state.rules(one.name)
+    trial = SMOKE_SECONDS + rules.soak_seconds + rules.wait.silence_seconds + SLACK_SECONDS
+    lengths = {"activate": trial, "take": rules.activate_seconds + trial + SLACK_SECONDS}
+    reasons = {"take": f"{AUTOMATIC}{state.brief.id}"}
+    reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"
+    return Step(
+        one.name,
+        verb,
+        one.target,
+        wave.number if wave else None,
+        lengths.get(verb, 0),
+        reasons.get(verb, ""),
+    )
+
+
+def _due(state: State, one: Device) -> float:
+    if one.leased and one.settled:
+        return one.due if one.tries else 0.0
+    if one.phase is not Phase.ABSENT:
+        return one.due
+    if _unseen_since_closing(state, one):
+        return 0.0
+    if state.waiting is not None:
+        return min(one.due, one.looked_at + ABSENT_EVIDENCE_SECONDS)
+    return one.due
+
+
+def _wake(state: State, now: float) -> float:
+    """The next moment at which something may be due though nothing happens before."""
+    times = [
+        _due(state, one)
+        for one in state.devices.values()
+        if one.name not in state.open and (one.phase in _VERBS or one.phase is Phase.RECALLED or one.leased)
+    ]
+    if state.waiting is not None:
+        times.append(state.waiting[1] + state.brief.policy.wait.evidence_seconds)
+    if state.brief.policy.windows is not None and state.stopped is None and state.paused is None:
+        times += _openings(state, now)
+    return min((time for time in times if time > now), default=math.inf)
+
+
+def _openings(state: State, now: float) -> list[float]:
+    """When the sites of devices that wait for their window open."""
+    if not state.wave_open:
+        return []
+    waiting = {_site(state, one) for one in state.devices.values() if one.phase is Phase.STAGED}
+    moment = datetime.fromtimestamp(now, UTC)
+    found = []
+    for site in waiting:
+        calendar = state.brief.policy.calendar(site)
+        opens = calendar.opens(moment) if calendar else None
+        if opens is not None:
+            found.append(opens.timestamp())
+    return found

@@ -1,0 +1,119 @@
+"""One device in a rollout: its phase, and what is remembered of it. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Where a device is. The words are what people read."""
+
+    NEW = "not seen yet"
+    STAGING = "to be staged"
+    STAGED = "staged"
+    LEASED = "leased"
+    READY = "ready"  # leased and seen: the activation may begin
+    TRIAL = "on trial"  # activated, to be asked
+    SOAKING = "soaking"
+    PASSED = "passed"  # to be committed
+    DOUBT = "in doubt"  # touched, and what became of it must be looked at
+    RECALLED = "recalled"  # committed, and to return
+    RETURNING = "returning"
+    LEFT = "left"  # it went back, which must be seen
+    DONE = "updated"
+    FAILED = "failed"  # and on the release it had
+    RETURNED = "returned"
+    ABSENT = "absent"  # never failed: caught up later
+    LOST = "lost"  # touched, and silent ever since; its own deadline takes it back
+    STUCK = "not returned"
+
+
+UNTOUCHED = frozenset({Phase.NEW, Phase.STAGING, Phase.STAGED, Phase.LEASED, Phase.READY})
+PREPARED = frozenset({Phase.LEASED, Phase.READY})
+ON_TRIAL = frozenset({Phase.TRIAL, Phase.SOAKING, Phase.PASSED})
+GOING_BACK = frozenset({Phase.RECALLED, Phase.RETURNING, Phase.LEFT})
+SETTLED = frozenset({Phase.DONE, Phase.FAILED, Phase.RETURNED, Phase.ABSENT, Phase.LOST, Phase.STUCK})
+# Out of service, or about to be: what `parallel` limits.
+CHANGING = frozenset({Phase.LEASED, Phase.READY, Phase.TRIAL, Phase.DOUBT, Phase.RETURNING})
+# No step takes these further by itself.
+UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.DOUBT}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What is known of one device. Times are seconds since the epoch, on the controller's clock.
+
+    Attributes:
+        target: the release it is to get.
+        why: the last thing worth telling: why it failed, is absent, or how it went.
+        fault: why it is not well; None = nothing is held against it.
+        before: the release that was committed when it was last looked at before its activation.
+        since: when the journal said that state began: it moves with every change on the device.
+        had_release, baseline: whether a release served before, and its tokens per second in a smoke test.
+        staged: whether all bytes were seen to be there.
+        began_at: when our activation began; None = none that may have had an effect.
+        trial_from: when it was seen to be on trial.
+        trial_seconds: the deadline that was given to the device.
+        soak_from, restarts: when the soak began, and how often its engine had been restarted by then.
+        changed: whether the new release was committed by this rollout.
+        leased: whether the device may be under our lease.
+        due: no step before.
+        strikes: looks in a row that found it unwell.
+        tries: unfruitful attempts at the same thing.
+        silent_since, refused_since: since when it gives no answer, or is in use by others.
+        absences: how often it became absent in this run.
+        looked_at: when it was last looked at.
+    """
+
+    name: str
+    target: str
+    phase: Phase = Phase.NEW
+    why: str = ""
+    fault: str | None = None
+    before: str | None = None
+    since: str | None = None
+    had_release: bool = False
+    baseline: float | None = None
+    speed: float | None = None
+    staged: bool = False
+    began_at: float | None = None
+    trial_from: float | None = None
+    trial_seconds: int = 0
+    soak_from: float | None = None
+    restarts: int | None = None
+    changed: bool = False
+    leased: bool = False
+    due: float = 0.0
+    strikes: int = 0
+    tries: int = 0
+    silent_since: float | None = None
+    refused_since: float | None = None
+    absences: int = 0
+    looked_at: float = 0.0
+    activations: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more is expected of it for now."""
+        return self.phase in SETTLED
+
+    @property
+    def counts_as_failed(self) -> bool:
+        """Also while it is still on its way back."""
+        return self.phase in {Phase.FAILED, Phase.LOST} or (
+            self.fault is not None and self.phase in {Phase.RETURNING, Phase.LEFT, Phase.DOUBT}
+        )
+
+    @property
+    def trial_ends(self) -> float | None:
+        """When the device's own deadline ends its trial; None without one."""
+        start = self.trial_from if self.trial_from is not None else self.began_at
+        return None if start is None else start + self.trial_seconds
+
+
+def forget_trial(device: Device) -> Device:
+    """As before its activation."""
+    return replace(
+        device, began_at=None, trial_from=None, soak_from=None, restarts=None, strikes=0, silent_since=None
+    )

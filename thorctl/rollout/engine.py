@@ -1,0 +1,179 @@
+"""Drives a rollout: reads the record, decides, records what it is about to do, does it, records what came.
+
+Effects, clock and record are passed in. The engine keeps nothing that is not in the record: one that is
+killed at any moment and another that takes over come to the same end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from thorctl.rollout.decide import decide
+from thorctl.rollout.state import State, begin, fold, text
+from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thorctl.answer import Answer
+    from thorctl.rollout.decide import Event, Step, Todo
+    from thorctl.store.rollouts import Rollout
+
+POLL_SECONDS = 2.0  # until an order of another process (pause, abort, approve) is noticed
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A step that is recorded, to be done. ``number``: the id of its line."""
+
+    number: int
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step's end, and what the device answered."""
+
+    number: int
+    answer: Answer
+
+
+class Hands(Protocol):
+    """What reaches the devices."""
+
+    def begin(self, steps: Sequence[Begun]) -> None:
+        """Begin these steps; does not wait for them."""
+
+    def wait(self, seconds: float) -> list[Done]:
+        """Steps that have ended; waits for the first one, but not longer than this."""
+
+
+class Record(Protocol):
+    """The rollout's log."""
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Add lines in one piece; when it returns they are safe."""
+
+    def after(self, line: int) -> list[Line]:
+        """Every line beyond this one, whoever wrote it."""
+
+
+class Clock(Protocol):
+    """The time, seconds since the epoch."""
+
+    def now(self) -> float:
+        """Now."""
+
+
+class Engine:
+    """One process at work on one rollout. That it is the only one is for the caller to see to."""
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        record: Record,
+        hands: Hands,
+        clock: Clock,
+        *,
+        who: str,
+        run: str,
+        tell: Callable[[State, Sequence[Line]], None] = lambda *_: None,
+    ) -> None:
+        self._rollout, self._record, self._hands, self._clock = rollout, record, hands, clock
+        self._who, self._run, self._tell = who, run, tell
+        self.state: State = begin(rollout)
+
+    def start(self) -> None:
+        """Take the rollout over, from its beginning or from wherever another process left it."""
+        self._read()
+        kind = "resumed" if self.state.run else "started"
+        self._note([self._line(kind, f"{kind} by {self._who}")])
+
+    def turn(self) -> Todo:
+        """One round: decide, record, begin, wait. What it returns says whether another one makes sense."""
+        self._read()
+        todo = decide(self.state, self._clock.now())
+        while todo.events:
+            self._note([self._event(event) for event in todo.events])
+            todo = decide(self.state, self._clock.now())
+        if todo.over:
+            return todo
+        if todo.steps:
+            self._begin(todo.steps)
+        pause = max(0.0, min(todo.wake - self._clock.now(), POLL_SECONDS))
+        self._end(self._hands.wait(pause))
+        return todo
+
+    def run(self, *, wait_for_people: bool = True) -> State:
+        """Rounds until nothing is left to do; without ``wait_for_people`` also until a person is asked."""
+        self.start()
+        while True:
+            todo = self.turn()
+            if todo.over or (todo.people and not wait_for_people):
+                return self.state
+
+    def _begin(self, steps: Sequence[Step]) -> None:
+        lines = [
+            self._line(
+                STEP_BEGUN,
+                step.reason,
+                device=step.device,
+                wave=step.wave,
+                verb=step.verb,
+                data={"release": step.release, "seconds": step.seconds},
+            )
+            for step in steps
+        ]
+        self._note(lines)
+        begun = [Begun(self.state.open[step.device].id, step) for step in steps]
+        self._hands.begin(begun)
+
+    def _end(self, done: Sequence[Done]) -> None:
+        lines = []
+        for one in done:
+            begun = self.state.open.get(one.answer.device)
+            if begun is None or begun.id != one.number:
+                continue  # of a run before: its step is in doubt already
+            lines.append(self._ended(begun, one.answer))
+        if lines:
+            self._note(lines)
+
+    def _ended(self, begun: Line, answer: Answer) -> Line:
+        error = (answer.object or {}).get("error")
+        details = error.get("details") if isinstance(error, dict) else None
+        problem = answer.error
+        return self._line(
+            STEP_ENDED,
+            problem.message if problem else "",
+            device=begun.device,
+            wave=begun.wave,
+            verb=begun.verb,
+            step=begun.id,
+            ok=answer.ok,
+            code=problem.code if problem else None,
+            data={
+                "reached": answer.reached,
+                "seconds": round(answer.seconds, 3),
+                "data": answer.data,
+                "details": details or {},
+                "remedy": problem.remedy if problem else None,
+            },
+        )
+
+    def _event(self, event: Event) -> Line:
+        return self._line(event.kind, event.message, wave=event.wave, data=event.data)
+
+    def _line(self, kind: str, message: str = "", **values: Any) -> Line:
+        at = text(self._clock.now())
+        return Line(self._rollout.id, at, self._who, self._run, kind, message=message, **values)
+
+    def _note(self, lines: Sequence[Line]) -> None:
+        self._record.append(lines)
+        self._read()
+
+    def _read(self) -> None:
+        lines = self._record.after(self.state.last)
+        if lines:
+            self.state = fold(self.state, lines)
+            self._tell(self.state, lines)
