@@ -37,7 +37,8 @@ def _container_runtime(situation: Situation) -> Item:
     wanted = situation.wanted["container"].get("runtime")
     docker = situation.part("docker")
     runtimes = docker.get("runtimes")
-    found = ", ".join(runtimes) if runtimes else UNKNOWN
+    # Docker also lists the shims behind them, io.containerd.…, which nobody chooses.
+    found = ", ".join(one for one in runtimes or [] if "." not in one) or UNKNOWN
     name = "container_runtime"
     if wanted is None:
         return not_asked(name, found, "The device class asks for no particular container runtime.")

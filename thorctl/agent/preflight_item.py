@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 PASS, WARN, FAIL = "pass", "warn", "fail"
 UNKNOWN = "unknown"
 NOT_ASKED = "not asked"
+_SMALLEST_IN_GIB = 2**30 // 10
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,10 @@ class Item:
 
 
 def gibibytes(size: int | None) -> str:
-    """Return a size for people."""
-    return UNKNOWN if size is None else f"{size / 2**30:.1f} GiB"
+    """Return a size for people: in GiB, small ones in MiB."""
+    if size is None:
+        return UNKNOWN
+    return f"{size / 2**30:.1f} GiB" if size >= _SMALLEST_IN_GIB or not size else f"{size / 2**20:.0f} MiB"
 
 
 def not_asked(name: str, found: str, why: str) -> Item:

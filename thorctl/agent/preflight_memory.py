@@ -73,7 +73,8 @@ def _needed(situation: Situation, total: int | None) -> tuple[int, str]:
 def _gpu_processes(situation: Situation) -> Item:
     name, wanted, processes = "gpu_processes", "the engine alone", situation.facts.get("gpu_processes")
     if not situation.on_gpu:
-        return not_asked(name, UNKNOWN if processes is None else f"{len(processes)}", "There is no GPU.")
+        found = UNKNOWN if processes is None else f"{len(processes)} on it"
+        return not_asked(name, found, "The device class's engines run on the processor.")
     remedy = (
         "Stop what is not needed here; the profile's gpu-memory-utilization must leave room for the rest."
     )

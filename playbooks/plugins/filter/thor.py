@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.bridge import bench, edge
+from thorctl.bridge import bench, edge, preflight_table
 from thorctl.bridge.converged import serves
 from thorctl.bridge.daemon_json import merged, needs_restart
 from thorctl.bridge.explain import standing
@@ -26,6 +26,8 @@ class FilterModule:
             "thor_edge_files": edge.files,
             "thor_edge_problem": edge.problem,
             "thor_plain": edge.plain,
+            "thor_preflight_report": preflight_table.reported,
+            "thor_preflight_table": preflight_table.table,
             "thor_restart": decide,
             "thor_serves": serves,
             "thor_standing": standing,

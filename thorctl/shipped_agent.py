@@ -1,0 +1,144 @@
+"""A verb that only looks, answered by this thorctl's own agent, on devices that have none or another one too.
+
+Where the very same agent is installed, that one answers. Else ours travels with the question: it lies in a
+temporary directory of the device for that one call, and nothing else there changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from thorctl import agent_pack
+from thorctl.answer import Answer
+from thorctl.errors import ThorError
+from thorctl.result import Problem
+from thorctl.ssh import CONNECT_TIMEOUT, connect
+from thorctl.transport import agent_command, as_root, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thorctl.fleet import Device
+
+INSTALLED = "/opt/thor/agent.pyz"
+# The agent in base64 is the first line of stdin, the verb's own input all the rest.
+LOADER = """\
+import base64, os, subprocess, sys, tempfile
+agent, _, rest = sys.stdin.buffer.read().partition(b"\\n")
+with tempfile.TemporaryDirectory(prefix="thorctl-") as place:
+    path = os.path.join(place, "agent.pyz")
+    with open(path, "wb") as file:
+        file.write(base64.b64decode(agent))
+    sys.exit(subprocess.run([sys.executable, path, *sys.argv[1:]], input=rest).returncode)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A reading verb for one device: its words, and what it gets on stdin."""
+
+    device: Device
+    verb: str
+    words: tuple[str, ...] = ()
+    stdin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Zipapp:
+    """Our agent's bytes."""
+
+    content: bytes
+
+    @classmethod
+    def packed(cls) -> Zipapp:
+        """The agent of this thorctl."""
+        with tempfile.TemporaryDirectory(prefix="thorctl-") as scratch:
+            return cls(agent_pack.build(Path(scratch) / "agent.pyz").read_bytes())
+
+    @property
+    def sha256(self) -> str:
+        """By which an installed one is recognised as the same."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def carrying(self, stdin: str) -> str:
+        """What LOADER gets on stdin."""
+        return f"{base64.b64encode(self.content).decode()}\n{stdin}"
+
+
+def look(
+    questions: Sequence[Question],
+    *,
+    limit: int = 50,
+    connect_timeout: float = CONNECT_TIMEOUT,
+    timeout: float,
+    on_answer: Callable[[Answer], None] | None = None,
+) -> list[Answer]:
+    """The answers, in the order of ``questions``; see ``transport.run_verb`` for the arguments."""
+    return asyncio.run(_look(questions, limit, connect_timeout, timeout, on_answer))
+
+
+async def _look(
+    questions: Sequence[Question],
+    limit: int,
+    connect_timeout: float,
+    timeout: float,  # noqa: ASYNC109 - becomes an Answer, not an exception
+    on_answer: Callable[[Answer], None] | None,
+) -> list[Answer]:
+    gate, ours = asyncio.Semaphore(limit), Zipapp.packed()
+
+    async def one(question: Question) -> Answer:
+        async with gate:
+            started = time.monotonic()
+            try:
+                async with connect(question.device, connect_timeout) as connection:
+                    answer = await _ask(connection, question, ours, timeout)
+            except ThorError as error:
+                answer = Answer(question.device.name, error=Problem.of(error), reached=False)
+            answer = replace(answer, seconds=time.monotonic() - started)
+        if on_answer:
+            on_answer(answer)
+        return answer
+
+    return await asyncio.gather(*(one(question) for question in questions))
+
+
+async def _ask(
+    connection: asyncssh.SSHClientConnection,
+    question: Question,
+    ours: Zipapp,
+    timeout: float,  # noqa: ASYNC109 - as above
+) -> Answer:
+    user, name, verb = connection.get_extra_info("username"), question.device.name, question.verb
+    if await _installed(connection, timeout) == ours.sha256:
+        command = agent_command(user, verb, question.words)
+        return await ask(connection, name, verb, command, stdin=question.stdin, timeout=timeout)
+    command = as_root(user, ("python3", "-c", LOADER, verb, *question.words))
+    answer = await ask(connection, name, verb, command, stdin=ours.carrying(question.stdin), timeout=timeout)
+    if answer.error is None or answer.error.code != "agent_missing":
+        return answer
+    problem = Problem(
+        "python_missing",
+        "There is no python3 on the device, which the agent needs.",
+        "Install it: `apt-get install python3` (3.10 or newer).",
+        name,
+    )
+    return replace(answer, error=problem)
+
+
+async def _installed(connection: asyncssh.SSHClientConnection, timeout: float) -> str | None:  # noqa: ASYNC109
+    """SHA-256 of the agent that is installed; None if there is none, or it cannot be read."""
+    try:
+        done = await asyncio.wait_for(connection.run(f"sha256sum {INSTALLED}", check=False), timeout)
+    except (TimeoutError, asyncssh.Error, OSError):
+        return None
+    words = str(done.stdout or "").split()
+    return words[0] if done.exit_status == 0 and words else None
