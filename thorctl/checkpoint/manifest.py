@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from thorctl import schema
+from thorctl.checkpoint import copying
+from thorctl.checkpoint.headers import damaged
 from thorctl.lock import LockedFile, Sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NAME = "thorctl-manifest.json"
@@ -45,6 +48,21 @@ def load(folder: Path) -> Manifest | None:
     """The manifest of a checkpoint; None where there is none."""
     path = folder / NAME
     return Manifest.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def require_intact(folder: Path, manifest: Manifest, told: Callable[[str], None] = lambda _: None) -> None:
+    """Every file of the manifest is there, with its size and hash.
+
+    Raises:
+        ThorError: ``checkpoint_damaged``.
+    """
+    for file in manifest.files:
+        told(f"checking {file.path}")
+        path = folder / file.path
+        if not path.is_file():
+            raise damaged(file.path, f"is in {NAME}, but not in {folder}")
+        if path.stat().st_size != file.size or copying.sha256(path, lambda _: None) != file.sha256:
+            raise damaged(file.path, f"is not the file that {NAME} names")
 
 
 def document(manifest: Manifest) -> dict[str, Any]:

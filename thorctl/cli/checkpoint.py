@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.checkpoint import manifest as manifests
 from thorctl.checkpoint import quantize as quantizes
 from thorctl.checkpoint import repair as repairs
 from thorctl.checkpoint import split as splits
@@ -26,6 +27,7 @@ from thorctl.cli.lock import addresses
 from thorctl.errors import ThorError
 from thorctl.profile import Checkpoint
 from thorctl.result import Problem, Result
+from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
     from thorctl.checkpoint.audit import Audit
@@ -48,12 +50,16 @@ Examples:
   thorctl checkpoint quantize ./Qwable-v1 --out ./Qwable-v1-NVFP4A16
   thorctl checkpoint quantize ./Qwable-v1 --out ./Qwable-v1-NVFP4A16 --device cuda
 """
+PUBLISH_EPILOG = """\b
+Examples:
+  thorctl checkpoint publish ./Qwable-v1-NVFP4A16-reconciled me/Qwable-v1-NVFP4A16-reconciled --tree /srv/hub
+"""
 HUB = "https://huggingface.co"
 
 
 @click.group("checkpoint")
 def command() -> None:
-    """What is in a checkpoint; mending scales that an engine would misread; quantizing from BF16."""
+    """What is in a checkpoint; mending its scales, quantizing one from BF16, publishing it."""
 
 
 @command.command("audit", epilog=AUDIT_EPILOG)
@@ -164,6 +170,52 @@ def quantize(
         )
     data |= quantize_views.done(done)
     return Result("checkpoint quantize", data, view=quantize_views.report(done, out))
+
+
+@command.command("publish", epilog=PUBLISH_EPILOG)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--tree", required=True, type=click.Path(path_type=Path), help="The mirror's folder.")
+@click.option("--revision", default="main", show_default=True, help="Branch or tag that will name it.")
+@click.option("--as-it-is", is_flag=True, help="Also if the audit finds something off.")
+@pass_context
+def publish(
+    ctx: Context, *, folder: Path, repository: str, tree: Path, revision: str, as_it_is: bool
+) -> Result:
+    """Put the checkpoint DIR into a hub mirror of your own, from which devices and `thorctl lock` take it.
+
+    The mirror is a folder that nginx serves (docs/checkpoint.md). DIR is checked against its manifest and
+    audited first. Said twice it is said once; other repositories and older commits in the folder stay.
+    """
+    with ctx.messages.status(f"Reading {escape(str(folder))}") as status:
+        source = Folder(folder)
+
+        def told(step: str) -> None:
+            status.update(escape(step))
+
+        manifest = manifests.load(folder)
+        if manifest is not None:
+            manifests.require_intact(folder, manifest, told)
+        off = audited(source, told).off
+        if off and not as_it_is:
+            errors = tuple(Problem("checkpoint_off", line, _remedy(line)) for line in off)
+            return Result("checkpoint publish", {"published": False}, errors, exit_code=1)
+        commit = hub_tree.publish(tree, repository, folder, revision, told)
+    data = {
+        "published": True,
+        "repository": repository,
+        "revision": revision,
+        "commit": commit,
+        "tree": str(tree),
+        "made_by": manifest.made_by if manifest else None,
+        "off": list(off),
+    }
+    text = (
+        f"{repository}@{revision} is {commit} in {tree}.\nA profile asks for it so:\n"
+        f"  extends: PROFILE\n  checkpoint: {{repository: {repository}, revision: {revision}, "
+        "endpoint: http://YOUR-MIRROR}"
+    )
+    return Result("checkpoint publish", data, view=escape(text))
 
 
 @contextlib.contextmanager

@@ -19,9 +19,12 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTENT = ".content"
 LFS_SUFFIXES = frozenset({".safetensors", ".bin", ".gguf", ".pt", ".pth", ".onnx", ".npz"})
@@ -59,7 +62,13 @@ class HubFile:
         return f"{self.etag}-{self.size}"
 
 
-def publish(root: Path, repository: str, source: Path, revision: str = "main") -> str:
+def publish(
+    root: Path,
+    repository: str,
+    source: Path,
+    revision: str = "main",
+    told: Callable[[str], None] = lambda _: None,
+) -> str:
     """Put the files of ``source`` into the tree and let the branch ``revision`` point to them. Repeatable.
 
     Args:
@@ -67,6 +76,7 @@ def publish(root: Path, repository: str, source: Path, revision: str = "main") -
         repository: ``owner/name``.
         source: the checkpoint's directory; hidden files and directories are left out.
         revision: branch or tag, without slashes.
+        told: each step, as it begins.
 
     Returns:
         The commit: 40 hex digits, the SHA-1 over paths, sizes and SHA-256 of the files; the same bytes have
@@ -79,13 +89,14 @@ def publish(root: Path, repository: str, source: Path, revision: str = "main") -
         raise ThorError(
             "hub_publish_failed", f"{repository}@{revision} is no owner/name@revision", "name it so"
         )
-    files = scan(source)
+    files = scan(source, told)
     if not files:
         raise ThorError("hub_publish_failed", f"{source} has no files", "name a checkpoint's directory")
     commit = commit_of(files)
     resolve = root / repository / "resolve" / commit
     for file in files:
         content = root / CONTENT / commit / file.stored
+        told(f"copying {file.path}")
         _copy(source / file.path, content)
         _link(resolve / file.path, content)
     api = root / "api" / "models" / repository
@@ -99,10 +110,15 @@ def publish(root: Path, repository: str, source: Path, revision: str = "main") -
     return commit
 
 
-def scan(source: Path) -> list[HubFile]:
+def scan(source: Path, told: Callable[[str], None] = lambda _: None) -> list[HubFile]:
     """The files below ``source`` with their hashes, by path."""
     paths = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
-    return [_hash(source, path) for path in paths if not any(part.startswith(".") for part in path.parts)]
+    found = []
+    for path in paths:
+        if not any(part.startswith(".") for part in path.parts):
+            told(f"hashing {path}")
+            found.append(_hash(source, path))
+    return found
 
 
 def commit_of(files: list[HubFile]) -> str:
