@@ -50,39 +50,45 @@ def quantize(original: Path, out: Path, shards: int = 1) -> None:
             for expert, both in enumerate(value):
                 gate, up = np.split(both, 2)
                 stem = name.replace("gate_up_proj", f"{expert}.")
-                tensors |= _matrix(f"{stem}gate_proj", gate) | _matrix(f"{stem}up_proj", up)
+                tensors |= matrix(f"{stem}gate_proj", gate) | matrix(f"{stem}up_proj", up)
         elif name.endswith("experts.down_proj"):
             for expert, down in enumerate(value):
-                tensors |= _matrix(name.replace("down_proj", f"{expert}.down_proj"), down)
+                tensors |= matrix(name.replace("down_proj", f"{expert}.down_proj"), down)
         elif QUANTIZED.search(name):
-            tensors |= _matrix(name.removesuffix(".weight"), value)
+            tensors |= matrix(name.removesuffix(".weight"), value)
         else:
             tensors[name] = value
     out.mkdir(parents=True)
     _save(tensors, out, shards)
     _share_qkv(out, tensors, shards)
-    config = dict(found.config)
-    config["quantization_config"] = {
-        "quant_method": "compressed-tensors",
-        "format": "nvfp4-pack-quantized",
-        "ignore": [f"re:.*{pattern}" for pattern in IGNORE],
-        "config_groups": {
-            "NVFP4A16": {
-                "targets": ["Linear"],
-                "weights": WEIGHTS,
-                "input_activations": None,
-                "output_activations": None,
-            }
-        },
-    }
     for path in source.sizes:
         if path == "config.json":
-            (out / path).write_text(json.dumps(config))
+            (out / path).write_text(json.dumps(configured(found.config)))
         elif not path.endswith((".safetensors", ".index.json")):
             shutil.copyfile(original / path, out / path)
 
 
-def _matrix(module: str, value: Array, scale: float | None = None) -> dict[str, Array]:
+def configured(config: dict[str, Any]) -> dict[str, Any]:
+    """config.json with a quantization_config."""
+    return config | {
+        "quantization_config": {
+            "quant_method": "compressed-tensors",
+            "format": "nvfp4-pack-quantized",
+            "ignore": [f"re:.*{pattern}" for pattern in IGNORE],
+            "config_groups": {
+                "NVFP4A16": {
+                    "targets": ["Linear"],
+                    "weights": WEIGHTS,
+                    "input_activations": None,
+                    "output_activations": None,
+                }
+            },
+        }
+    }
+
+
+def matrix(module: str, value: Array, scale: float | None = None) -> dict[str, Array]:
+    """The three tensors of one matrix; ``scale``: the global one, by default its own."""
     weights = value.astype(np.float64)
     whole = np.float32(scale or nvfp4.E4M3_MAX * 6 / np.abs(weights).max())
     blocks = weights.reshape(-1, nvfp4.GROUP)

@@ -81,10 +81,10 @@ def write(
             for matrix, raw, square, parts in zip(group, content, squares, made, strict=True):
                 if matrix.shard != shard.path:
                     continue  # counted and written with its own file
-                error = error.plus(_error(matrix, raw, square, parts), square)
                 for part, found in parts.items():
                     name = f"{matrix.name}.{part}"
                     digests[name] = _put(file, places[name], found)
+                error = error.plus(_error(matrix, raw, square, parts), square)
                 told(done := done + matrix.bytes)
         file.flush()
         os.fsync(file.fileno())
