@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.edge.edge_process import ALICE, BOB, issue, now
+from tests.edge.given import given_chain
 from thorctl.edge import authority
 from thorctl.edge.keys import new_key
 
@@ -80,6 +81,16 @@ def test_another_authority_is_not_believed(edge: Edge) -> None:
     edge.reload(**issue(authority.new_authority("test", now(), 30)))
     with edge.client() as client, pytest.raises(httpx.ConnectError, match="certificate verify failed"):
         client.get("/v1/models")
+
+
+def test_a_given_certificate_with_its_chain_serves(edge: Edge) -> None:
+    """Of somebody else's authority: RSA, with an intermediate that clients do not know."""
+    root, chain, key = given_chain()
+    edge.reload(certificate=chain, private_key=key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=root)
+    with socket.create_connection(("127.0.0.1", edge.settings["port"])) as plain:
+        context.wrap_socket(plain, server_hostname="127.0.0.1").close()
 
 
 def test_another_name_is_not_believed(edge: Edge) -> None:

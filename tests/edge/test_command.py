@@ -133,6 +133,22 @@ def test_what_is_replaced_and_why(fleet: Fleet) -> None:
     assert fleet.actions("thor-02") == {"thor-02": ("issued", "not signed by this authority")}
 
 
+def test_a_key_that_is_vaulted_is_not_replaced_for_it(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.edge("ca", "init")
+    fleet.edge("cert")
+    password = tmp_path / "vault"
+    password.write_text("vault password\n")
+    key = fleet.pki / "devices" / "thor-01.key"
+    subprocess.run(
+        [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(password), str(key)],
+        capture_output=True,
+        check=True,
+    )
+    assert key.read_text().startswith("$ANSIBLE_VAULT;")
+    assert fleet.actions("thor-01") == {"thor-01": ("kept", None)}
+    assert fleet.actions("thor-01", "--san", "door", "--dry-run")["thor-01"][1] == "not valid for door"
+
+
 def test_a_key_is_printed_once_and_kept_nowhere(fleet: Fleet) -> None:
     done = fleet.run("keys", "new", "alice")
     key = done.stdout.strip()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.documents import changed, lock_document
-from thorctl import device_class, profile, vllm_options
+from thorctl import device_class, lock, locking, profile, vllm_options
+from thorctl.cli.main import run
 from thorctl.errors import ThorError
 from thorctl.lock import Lock
 from thorctl.render import render_release
@@ -53,6 +54,26 @@ def test_the_table_of_the_nearest_older_version_is_used(version: str, taken: str
 def test_what_vllm_would_refuse(options: dict[str, Any], version: str | None, sentence: str) -> None:
     with pytest.raises(WrongKeyError, match=sentence):
         vllm_options.check(options, version)
+
+
+@pytest.mark.parametrize("version", vllm_options.versions())
+def test_a_misspelled_option_fails_the_render_at_its_line(project: Path, version: str) -> None:
+    deploy = project / "deploy"
+    source = deploy / "profiles" / "tiny-qwable.yml"
+    of = profile.load(deploy, "tiny-qwable")
+    document = lock_document(of)
+    document["image"]["vllm_version"] = version
+    locking.write(lock.path_of(deploy, "tiny-qwable"), Lock.model_validate(document))
+    lines = source.read_text().replace("max-num-seqs", "max-num-seqz")
+    source.write_text(lines)
+    at = 1 + [line.strip().startswith("max-num-seqz") for line in lines.splitlines()].index(True)
+    out = project / "out"
+    result = run(["--project", str(project), "--json", "render", "tiny-qwable", "--out", str(out)])
+    assert result is not None
+    assert (result.exit_code, result.errors[0].code) == (1, "profile_invalid")
+    assert f"tiny-qwable.yml:{at}: " in result.errors[0].message
+    assert "did you mean 'max-num-seqs'?" in result.errors[0].message
+    assert not out.exists()
 
 
 def only_in(version: str, other: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from thorctl.edge.authority import Pair
 
+VAULT = "$ANSIBLE_VAULT;"
 DAYS = 397  # what public authorities were allowed at most for years; clients accept it
 RENEW_BEFORE_DAYS = 60  # a device that is switched off for a season is still renewed in time
 
@@ -38,12 +39,15 @@ class Verdict:
 def judge(
     pair: Pair | None, ca_certificate: str, sans: Sequence[str], now: dt.datetime, renew_before_days: int
 ) -> Verdict:
-    """Whether ``pair`` will do for a device that is to be known as ``sans``."""
+    """Whether ``pair`` will do for a device that is to be known as ``sans``.
+
+    A key that ansible-vault has encrypted is taken for the certificate's; edge.yml, which can read it, looks.
+    """
     if pair is None:
         return Verdict("none yet", None)
     try:
         certificate = authority.read(pair.certificate)
-        owned = authority.belongs(certificate, pair.private_key)
+        owned = pair.private_key.startswith(VAULT) or authority.belongs(certificate, pair.private_key)
     except ThorError as error:
         return Verdict(error.code.removeprefix("edge_").replace("_", " "), None)
     expires = certificate.not_valid_after_utc
