@@ -1,4 +1,4 @@
-"""The chat template: what the model is told of tools, calls and results, and that nothing else has changed."""
+"""The chat template: what the model is told of tools, calls and results; and nothing else has changed."""
 
 from __future__ import annotations
 
