@@ -22,6 +22,7 @@ from tests.agent.test_stage import (  # the fixtures of a stage with real hf and
     say,
 )
 from thorctl.agent import hub_token, registry_login
+from thorctl.agent.account import ROOT
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
@@ -161,4 +162,5 @@ def test_the_token_goes_where_nobody_on_the_way_can_read_it(ctx: Context, endpoi
     give_token(ctx)
     assert hub_token.may_see(endpoint) is may
     assert bool(hub_token.header(ctx, endpoint)) is may
-    assert bool(hub_token.mount(ctx, endpoint)) is may
+    with hub_token.shown(ctx, endpoint, ROOT) as options:
+        assert bool(options) is may

@@ -6,14 +6,16 @@ import re
 import stat
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from thorctl.agent import hub_parts, hub_token
+from thorctl.agent import account, hub_parts, hub_token
+from thorctl.agent.account import ROOT, Account
 from thorctl.agent.files import read_json
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from thorctl.agent.context import Context
@@ -73,11 +75,13 @@ def arguments(
     partial: Path,
     files: Sequence[CheckpointFile],
     endpoint: str,
+    *,
     token: Sequence[str] = (),
+    user: Account = ROOT,
 ) -> list[str]:
     """The ``docker run`` that downloads; every part of it was checked when the release was read.
 
-    ``token``: the options that show ``hf`` the hub's token, of ``hub_token.mount``.
+    ``token``: the options that show ``hf`` the hub's token, of ``hub_token.shown``.
     """
     checkpoint = release.document["lock"]["checkpoint"]
     environment = {
@@ -91,6 +95,7 @@ def arguments(
     options = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
     return [
         *("docker", "run", "--rm", "--name", container_name(release), "--pull", "never"),
+        *("--user", f"{user.uid}:{user.gid}", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--network", "host", "--mount", f"type=bind,src={partial},dst=/out", *options, *token),
         *("--entrypoint", "hf", release.image),
         *("download", checkpoint["repository"], "--revision", checkpoint["commit"], "--local-dir", "/out"),
@@ -120,9 +125,13 @@ def _once(ctx: Context, release: Release, partial: Path, files: Sequence[Checkpo
     lock = release.document["lock"]["checkpoint"]
     if not files:
         return 0, ""
-    endpoint = _endpoint(ctx, release)
-    argv = arguments(release, partial, files, endpoint, hub_token.mount(ctx, endpoint))
-    with tempfile.TemporaryFile() as output:
+    endpoint, user = _endpoint(ctx, release), account.find(ctx)
+    with (
+        tempfile.TemporaryFile() as output,
+        _lent(user, partial),
+        hub_token.shown(ctx, endpoint, user) as token,
+    ):
+        argv = arguments(release, partial, files, endpoint, token=token, user=user)
         try:
             process = ctx.runner.spawn(argv, output=output)
         except OSError as missing:
@@ -145,6 +154,19 @@ def _once(ctx: Context, release: Release, partial: Path, files: Sequence[Checkpo
                 process.terminate()
                 _remove_container(ctx, release)
                 process.wait()
+
+
+@contextmanager
+def _lent(user: Account, partial: Path) -> Iterator[None]:
+    """The directory is the account's for as long as it downloads; what is checked and served is root's."""
+    if user == ROOT:
+        yield
+        return
+    account.own(user, partial)
+    try:
+        yield
+    finally:
+        account.own(ROOT, partial)
 
 
 def _endpoint(ctx: Context, release: Release) -> str:

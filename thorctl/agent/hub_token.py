@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from thorctl.agent import device
+from thorctl.agent.account import ROOT, Account
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from thorctl.agent.context import Context
@@ -28,18 +32,29 @@ def may_see(endpoint: str) -> bool:
     return parts.scheme == "https" or (parts.hostname or "") in LOOPBACK
 
 
-def mount(ctx: Context, endpoint: str) -> list[str]:
+@contextmanager
+def shown(ctx: Context, endpoint: str, user: Account) -> Iterator[list[str]]:
     """Options of ``docker run`` that give the token to ``hf`` (HF_TOKEN_PATH); none where it may not go.
 
-    As a file: an environment variable would be read by ``docker inspect``, an argument by ``ps``.
+    As a file: an environment variable would be read by ``docker inspect``, an argument by ``ps``. An account
+    other than root gets a copy of its own, in memory, which goes with the block.
     """
     found = file(ctx)
     if found is None or not may_see(endpoint):
-        return []
-    return [
-        *("--mount", f"type=bind,src={found},dst={IN_CONTAINER},readonly"),
-        *("--env", f"HF_TOKEN_PATH={IN_CONTAINER}"),
-    ]
+        yield []
+        return
+    lent = found if user == ROOT else ctx.paths.run_dir / "hub-token"
+    try:
+        if lent is not found:
+            ctx.files.write(lent, found.read_bytes(), 0o400)
+            os.chown(lent, user.uid, user.gid)
+        yield [
+            *("--mount", f"type=bind,src={lent},dst={IN_CONTAINER},readonly"),
+            *("--env", f"HF_TOKEN_PATH={IN_CONTAINER}"),
+        ]
+    finally:
+        if lent is not found:
+            lent.unlink(missing_ok=True)
 
 
 def header(ctx: Context, endpoint: str) -> str | None:

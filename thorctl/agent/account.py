@@ -1,0 +1,49 @@
+"""The account without a login: what reads foreign bytes from the network runs as it, not as root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.files import read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+
+FIRST_LOGIN_UID = 1000
+
+
+@dataclass(frozen=True)
+class Account:
+    """A system account of this device."""
+
+    uid: int
+    gid: int
+
+
+ROOT = Account(0, 0)
+
+
+def find(ctx: Context) -> Account:
+    """The account that /etc/thor/device.json names (role thor_host); root where that is none of a service."""
+    try:
+        device: Any = read_json(ctx.paths.device_json) or {}
+        entry = pwd.getpwnam(str(device.get("account") or ""))
+    except (KeyError, ValueError, AttributeError):
+        return ROOT
+    if not 0 < entry.pw_uid < FIRST_LOGIN_UID:
+        ctx.log.warning("%s is somebody's account: the download runs as root", entry.pw_name)
+        return ROOT
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def own(account: Account, directory: Path) -> None:
+    """Makes everything below ``directory`` the account's; nothing outside of it, whatever links say."""
+    os.lchown(directory, account.uid, account.gid)
+    for place, directories, names in os.walk(directory):
+        for name in (*directories, *names):
+            os.lchown(os.path.join(place, name), account.uid, account.gid)  # noqa: PTH118 - a tree may be large
