@@ -26,7 +26,7 @@ class Cgroups:
 
 def parse_mounts(text: str) -> Cgroups:
     """From ``/proc/self/mountinfo`` (proc(5)); version 1 includes the hybrid layout."""
-    mounts: list[tuple[str, str]] = []
+    mounts: dict[str, str] = {}  # path in a device -> path on the host
     for line in text.splitlines():
         before, _, after = line.partition(" - ")
         place = before.split()[4]
@@ -34,14 +34,17 @@ def parse_mounts(text: str) -> Cgroups:
         if kind == "cgroup2" and place == ROOT:
             return Cgroups(version=2)
         if kind == "cgroup2":
-            mounts.append((place, f"{ROOT}/unified"))
+            mounts.setdefault(f"{ROOT}/unified", place)
         elif kind == "cgroup":
             names = options.split(",")
             if "name=systemd" in names:
-                mounts.append((place, f"{ROOT}/systemd"))
+                mounts.setdefault(f"{ROOT}/systemd", place)
             # One hierarchy may carry several controllers (cpu,cpuacct): a device sees it under each name.
-            mounts += [(place, f"{ROOT}/{name}") for name in names if name in CONTROLLERS]
-    return Cgroups(version=1, mounts=tuple(sorted(set(mounts), key=lambda pair: pair[1])))
+            # The first mount counts: while a chroot is at work the same hierarchies hang in there once more.
+            for name in names:
+                if name in CONTROLLERS:
+                    mounts.setdefault(f"{ROOT}/{name}", place)
+    return Cgroups(version=1, mounts=tuple((place, target) for target, place in sorted(mounts.items())))
 
 
 def of_host() -> Cgroups:
