@@ -129,11 +129,19 @@ class Fleet:
                 assert self.engine
                 todo = self.engine.turn()
                 if todo.over or todo.people:
+                    self.check_the_end()
                     return self.state.ended or self.state.paused or "asked"
         except Killed:
             self.kill()
             return None
         raise AssertionError(f"no end in {rounds} rounds: {self.phases()}")
+
+    def check_the_end(self) -> None:
+        """A controller that says it is done leaves nobody on trial whom it could reach."""
+        for device in self.devices:
+            gone = self.state.devices[device.name].phase.value == "lost"
+            if self.state.ended and device.linked and not gone and device.state in {"activating", "trial"}:
+                raise ViolationError(f"{device.name} is {device.state} after the end")
 
     def lines(self, kind: str) -> list[str]:
         return [line.message for line in self.record.lines if line.kind == kind]

@@ -264,3 +264,22 @@ def test_killed_at_every_moment() -> None:
         assert all(one.lease is None for one in fleet.devices), moment
     else:
         raise AssertionError("it has no end")
+
+
+def turn_until(fleet: Fleet, phase: str, number: int = 1) -> None:
+    """Works until the device is in that phase, and no step of it is under way."""
+    fleet.start()
+    name = fleet[number].name
+    while fleet.state.devices[name].phase.value != phase or name in fleet.state.open:
+        assert fleet.engine
+        fleet.engine.turn()
+
+
+def test_what_somebody_else_did_meanwhile_is_not_done_again() -> None:
+    fleet = Fleet.of(*["well"] * 2, errors={"stop_at_devices": 1})
+    turn_until(fleet, "staged")
+    fleet.kill()
+    fleet[1].previous, fleet[1].current, fleet[1].since = OLD, NEW, 9
+    assert fleet.run() == "finished"
+    assert [one.activations for one in fleet.devices] == [0, 1]
+    assert fleet.state.devices["thor-01"].why == "it serves this release already"

@@ -61,6 +61,7 @@ class Rollouts(RuleBasedStateMachine):
             for _ in range(rounds):
                 todo = self.fleet.engine.turn()
                 if todo.over:
+                    self.fleet.check_the_end()
                     self.fleet.kill()
                     return
         except Killed:

@@ -268,7 +268,7 @@ def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
         return _again_back(device, end)
     trial_from = end.at if device.trial_from is None else device.trial_from
     phase = Phase.TRIAL if device.soak_from is None else Phase.SOAKING
-    return replace(device, phase=phase, trial_from=trial_from, refused_since=None, due=0.0)
+    return replace(device, phase=phase, trial_from=trial_from, due=0.0)
 
 
 def _others(device: Device, end: Ended) -> Device:
@@ -380,29 +380,33 @@ def _smoke_ended(device: Device, end: Ended, rules: Rules) -> Device:
             restarts=None,
             strikes=0,
             tries=0,
+            refused_since=None,
             speed=float(now) if known else None,  # type: ignore[arg-type]
             why=f"{smoke.reason}, {speed.reason}",
             due=end.at,
         )
     if end.code in _UNWELL:
         return _unwell(device, end.words)
-    return _doubted(device, end, "the smoke test")
+    return _doubted(device, end, rules, "the smoke test")
 
 
-def _commit_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+def _commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
     if end.ok and end.data.get("state") == "committed" and end.data.get("release") == device.target:
         return replace(device, phase=Phase.DONE, changed=True, tries=0)
-    return _doubted(device, end, "the commit")
+    return _doubted(device, end, rules, "the commit")
 
 
-def _doubted(device: Device, end: Ended, what: str) -> Device:
+def _doubted(device: Device, end: Ended, rules: Rules, what: str) -> Device:
     """A step on trial that did not say what it should: look, and if the device is there, do it again."""
+    if end.code in {"busy", "leased"}:  # our own verb, cut off from us, may still be at work there
+        since = end.at if device.refused_since is None else device.refused_since
+        if end.at - since < rules.activate_seconds:
+            return replace(device, phase=Phase.DOUBT, refused_since=since, due=end.at + LOOK_SECONDS)
     tries = device.tries + 1
     if tries > TRIES:
         said = "an answer that says nothing" if end.ok else end.words
         return _unwell(device, f"{what} gave no result in {TRIES} attempts: {said}")
-    wait = LOOK_SECONDS if end.code in {"busy", "leased"} else 0.0
-    return replace(device, phase=Phase.DOUBT, tries=tries, due=end.at + wait)
+    return replace(device, phase=Phase.DOUBT, tries=tries, due=end.at)
 
 
 def _rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:
