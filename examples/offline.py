@@ -3,8 +3,8 @@
     python3 offline.py --model /models/checkpoint "What is the capital of France?"
     python3 offline.py --model /models/checkpoint --raw "Hello!"
 
-Without --raw the prompt goes through the chat template, as in every client; with it the model goes on from the
-bare text, as on the card. Greedy. Prints the model's text, thinking included; vLLM's log goes to stderr.
+Without --raw the prompt goes through the chat template, as in every client; with it the model goes on from
+the bare text, as on the card. Greedy. Prints the model's text, thinking included; vLLM's log goes to stderr.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # read when vLLM is imported
 
-from vllm import LLM, SamplingParams  # noqa: E402 - after the line above
+from vllm import LLM, SamplingParams
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "deploy" / "engine" / "qwable_chat_template.jinja"
 

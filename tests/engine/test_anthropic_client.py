@@ -77,7 +77,7 @@ def test_a_conversation_with_results(client: anthropic.Anthropic, stream: bool) 
     ids = []
     for question, name, result in (
         ("Run uptime", "get_weather", "sunny"),
-        ("Thank you", "Bash", "load average: 0.71"),
+        ("Thank you", "Bash", "cpu 71%"),
     ):
         answer = ask(client, *said, tools=[WEATHER, BASH], stream=stream)
         (call,) = of(answer, "tool_use")
