@@ -113,6 +113,12 @@ def require_acceptance(profile: str, license_: str, accepted: str | None) -> Non
     )
 
 
+def told(license_: str, hub: str | None, accepted: str | None) -> str:
+    """One line: the licence, whether it was accepted where that is needed, and the model card's word."""
+    state = f", {'accepted' if accepted else 'not accepted yet'}" if must_be_accepted(license_) else ""
+    return f"{license_}{state}; the model card says {hub or 'nothing'}"
+
+
 def described(license_: str) -> str:
     """The name, and what people overlook most about it."""
     asks = next((text for start, text in ASKS.items() if normal(license_).startswith(start)), None)

@@ -132,6 +132,17 @@ def test_show_what_is_not_there(locked: Path, tmp_path: Path) -> None:
         assert result.errors[0].remedy
 
 
+def test_show_tells_the_switches_options_and_the_licence(locked: Path) -> None:
+    source = locked / "deploy" / "profiles" / "tiny-qwable.yml"
+    text = source.read_text().replace("license: Apache-2.0", "license: AGPL-3.0-only\nswitches: {mtp: true}")
+    source.write_text(text)
+    of = profile.load(locked / "deploy", "tiny-qwable")
+    locking.write(locks.path_of(locked / "deploy", "tiny-qwable"), lock_for(of))
+    told = shown(thorctl(locked, "release", "show", "tiny-qwable"))
+    assert 'speculative-config: {"method": "mtp"' in told
+    assert "AGPL-3.0-only, accepted; the model card says nothing" in told
+
+
 def test_render_writes_what_the_release_holds(locked: Path, tmp_path: Path) -> None:
     out = tmp_path / "a" / "out"
     result = thorctl(locked, "render", "tiny-qwable", "--out", out)

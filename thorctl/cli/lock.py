@@ -192,15 +192,7 @@ def view(
             f"  checkpoint  {checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}\n"
             f"              {checkpoint.commit}, {len(checkpoint.files)} files, "
             f"{decimal(checkpoint.total_bytes)}\n"
-            f"  license     {license_line(profile, lock)}"
+            f"  license     {licenses.told(profile.license, lock.license.hub, lock.license.accepted)}"
         )
     rows = [f"  {movement.what:<10}  {movement.sentence}" for movement in moved]
     return "\n".join([f"{lock.profile}: {verb}", *rows])
-
-
-def license_line(profile: Profile, lock: Lock) -> str:
-    """The profile's word, the hub's, and whether it was accepted."""
-    hub = f"the model card says {lock.license.hub or 'nothing'}"
-    if not licenses.must_be_accepted(profile.license):
-        return f"{profile.license}; {hub}"
-    return f"{profile.license}, {'accepted' if lock.license.accepted else 'not accepted yet'}; {hub}"

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from thorctl import releases
+from thorctl import licenses, releases
 from thorctl.cli.context import Context, pass_context
 from thorctl.render import yaml_value
 from thorctl.result import Result
@@ -50,7 +50,7 @@ def show(ctx: Context, wanted: str, device_class: str | None) -> Result:
 
 def view(release: Release) -> Group:
     """Three tables: what it is, the checkpoint's files, the rendered files."""
-    image, checkpoint = release.lock.image, release.lock.checkpoint
+    image, checkpoint, license_ = release.lock.image, release.lock.checkpoint, release.lock.license
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
@@ -64,10 +64,10 @@ def view(release: Release) -> Group:
         ("checkpoint", f"{checkpoint.repository}, {escape(checkpoint.revision)} of {checkpoint.endpoint}"),
         ("commit", checkpoint.commit),
         ("", f"{len(checkpoint.files)} files, {decimal(checkpoint.total_bytes)}"),
-        ("license", escape(release.profile.license)),
+        ("license", escape(licenses.told(release.profile.license, license_.hub, license_.accepted))),
         (
             "options",
-            escape("\n".join(f"{k}: {yaml_value(v)}" for k, v in sorted(release.profile.serve.items()))),
+            escape("\n".join(f"{k}: {yaml_value(v)}" for k, v in sorted(release.profile.options.items()))),
         ),
         (
             "environment",
