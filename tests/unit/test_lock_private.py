@@ -123,6 +123,40 @@ def test_with_login_and_token_it_locks(upstreams: Private) -> None:
     assert private.PASSWORD not in written
 
 
+HELPER = """#!/bin/sh
+# What Docker runs: the registry's name on standard input, one object on standard output.
+[ "$1" = get ] && grep -qx "{registry}" && echo '{{"Username": "{user}", "Secret": "{secret}"}}'
+"""
+
+
+def helper(folder: Path, user: str, secret: str) -> dict[str, str]:
+    """A credential helper, as Docker Desktop has one, and the configuration that names it."""
+    folder.mkdir()
+    program = folder / "docker-credential-test"
+    program.write_text(HELPER.format(registry=REGISTRY, user=user, secret=secret))
+    program.chmod(0o755)
+    (folder / "config.json").write_text(json.dumps({"credsStore": "test"}))
+    return {"DOCKER_CONFIG": str(folder), "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_a_credential_helper_is_asked(upstreams: Private) -> None:
+    given = helper(upstreams.folder / "helper", "thor", private.PASSWORD)
+    assert upstreams.thorctl(**given)["exit_code"] == 0
+
+
+def test_an_identity_token_is_named_as_what_it_is(upstreams: Private) -> None:
+    code, text = upstreams.error(**helper(upstreams.folder / "helper", "<token>", TOKEN))
+    assert code == "docker_login_unusable"
+    assert "docker login --username" in text
+
+
+def test_the_login_of_hf_is_used(upstreams: Private) -> None:
+    home = upstreams.folder / "hf-home"
+    home.mkdir()
+    (home / "token").write_text(TOKEN)
+    assert upstreams.thorctl(HF_TOKEN=None, HF_HOME=str(home))["exit_code"] == 0
+
+
 def test_neither_follows_a_redirect_to_another_host(upstreams: Private) -> None:
     assert upstreams.thorctl()["exit_code"] == 0
     asked = [line for line in upstreams.told.splitlines() if "/hub/" in line or "/registry/" in line]

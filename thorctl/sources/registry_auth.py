@@ -41,9 +41,17 @@ class Credentials:
                 f"The credentials of `docker login` cannot be read: {error}.",
                 f"Log in again: `docker login {self._host}`.",
             ) from error
-        if not entry or not entry.get("username"):
+        # From a credential helper the keys come with capitals, from the file without.
+        login = {key.lower(): value for key, value in (entry or {}).items()}
+        if login.get("identitytoken"):
+            raise ThorError(
+                "docker_login_unusable",
+                f"`docker login` holds an identity token for {self._host}, which only Docker can use.",
+                f"Log in with a name and an access token: `docker login --username NAME {self._host}`.",
+            )
+        if not login.get("username"):
             return None
-        pair = f"{entry['username']}:{entry.get('password', '')}"
+        pair = f"{login['username']}:{login.get('password', '')}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
