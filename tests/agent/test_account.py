@@ -19,7 +19,7 @@ from tests.agent.test_stage import (  # the fixtures of a stage with real hf and
     release_of,
     say,
 )
-from thorctl.agent import account, checkpoint, hub_token
+from thorctl.agent import account, checkpoint
 from thorctl.agent.account import ROOT, Account
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ class Entry:
 def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with a service's account, a person's, and root's."""
     entries = {"thor": Entry("thor", 997, 996), "ann": Entry("ann", 1000, 1000), "root": Entry("root", 0, 0)}
-    monkeypatch.setattr(account.pwd, "getpwnam", lambda name: entries[name])
+    monkeypatch.setattr("pwd.getpwnam", lambda name: entries[name])
 
 
 @pytest.fixture
 def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What was given to whom, in that order."""
     given: list[tuple[str, int]] = []
-    monkeypatch.setattr(account.os, "lchown", lambda path, uid, _: given.append((str(path), uid)))
-    monkeypatch.setattr(hub_token.os, "chown", lambda path, uid, _: given.append((str(path), uid)))
+    monkeypatch.setattr("os.lchown", lambda path, uid, _: given.append((str(path), uid)))
+    monkeypatch.setattr("os.chown", lambda path, uid, _: given.append((str(path), uid)))
     return given
 
 
