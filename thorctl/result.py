@@ -47,7 +47,7 @@ class Result:
     """The outcome of a command.
 
     ``view`` is what a person is shown on stdout: a rich renderable, a string, or None for nothing. ``data``
-    is what a program gets; it must be plain JSON.
+    is what a program gets; it must be plain JSON. ``line``: the last of a stream of JSON lines.
     """
 
     command: str
@@ -55,6 +55,7 @@ class Result:
     errors: tuple[Problem, ...] = ()
     exit_code: int = Exit.SUCCESS
     view: object = None
+    line: bool = False
 
     @property
     def status(self) -> Status:

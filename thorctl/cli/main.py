@@ -111,7 +111,8 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
 def show(result: Result, as_json: bool) -> None:
     """Prints a result: data to stdout, problems to stderr."""
     if as_json:
-        click.echo(json.dumps(result.envelope(), indent=2, ensure_ascii=False))
+        indent = None if result.line else 2
+        click.echo(json.dumps(result.envelope(), indent=indent, ensure_ascii=False))
         return
     if isinstance(result.view, str):
         click.echo(result.view)

@@ -1,0 +1,172 @@
+"""The real hands: what they say to devices over a real sshd, and how they read a playbook's tasks."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.doubles.answers import STATUS, document
+from tests.doubles.sshd import Sshd, running_sshd
+from thorctl import fleet
+from thorctl.playbook import TaskEnd
+from thorctl.rollout.decide import Step
+from thorctl.rollout.engine import Begun, Done
+from thorctl.rollout.hands import DeviceHands, answer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NEW = "m-bbbbbbbbbbbb"
+# A device that answers every verb with the words it was asked with.
+ECHO = f"""
+import json, os, shlex
+words = shlex.split(os.environ["SSH_ORIGINAL_COMMAND"])
+words = words[words.index("--holder"):]
+answer = json.loads({json.dumps(json.dumps(document("x", STATUS)))})
+answer["verb"], answer["data"]["words"] = words[2], words
+print(json.dumps(answer))
+"""
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    (tmp_path / "sshd").mkdir()
+    with running_sshd(tmp_path / "sshd") as server:
+        server.behave(ECHO)
+        yield server
+
+
+@pytest.fixture
+def hands(sshd: Sshd, tmp_path: Path) -> Iterator[DeviceHands]:
+    inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01", "thor-02")
+    with DeviceHands(
+        fleet.load(inventory),
+        "ann@desk",
+        {NEW: {"id": NEW}},
+        {NEW: 600},
+        playbooks=tmp_path / "playbooks",
+        inventory=inventory,
+        folder=tmp_path / "rollouts" / "1",
+        run="abc",
+    ) as made:
+        yield made
+
+
+def collected(hands: DeviceHands, count: int) -> dict[int, Done]:
+    done: dict[int, Done] = {}
+    until = time.monotonic() + 60
+    while len(done) < count and time.monotonic() < until:
+        done |= {one.number: one for one in hands.wait(1)}
+    return done
+
+
+WORDS = [
+    ("look", ["status"]),
+    ("take", ["lease", "take", "--reason", "rollout 1", "--ttl", "90"]),
+    ("smoke", ["smoke", NEW]),
+    ("commit", ["commit", NEW]),
+    ("rollback", ["rollback", NEW, "--reason", "rollout 1"]),
+    ("give", ["lease", "give"]),
+]
+
+
+def test_every_short_verb_and_its_words(hands: DeviceHands) -> None:
+    steps = [Step(f"thor-0{1 + i % 2}", verb, NEW, 1, 90, "rollout 1") for i, (verb, _) in enumerate(WORDS)]
+    hands.begin([Begun(number, step) for number, step in enumerate(steps)])
+    done = collected(hands, len(WORDS))
+    for number, (_, words) in enumerate(WORDS):
+        answer = done[number].answer
+        assert answer.ok, answer.error
+        assert answer.data["words"] == ["--holder", "ann@desk", *words]
+        assert answer.device == steps[number].device
+
+
+def test_waiting_has_an_end(hands: DeviceHands) -> None:
+    began = time.monotonic()
+    assert hands.wait(0.2) == []
+    assert time.monotonic() - began >= 0.2
+
+
+def test_a_playbook_that_cannot_run_is_an_answer_for_each_device(hands: DeviceHands) -> None:
+    hands.begin([Begun(number, Step(f"thor-0{number}", "stage", NEW)) for number in (1, 2)])
+    done = collected(hands, 2)
+    for number in (1, 2):
+        error = done[number].answer.error
+        assert error is not None
+        assert (error.code, error.device) == ("agent_garbage", f"thor-0{number}")
+        assert "There is no" in error.message
+
+
+def end(outcome: str, result: dict[str, Any], action: str = "thor_agent") -> TaskEnd:
+    return TaskEnd("thor-01", "Stage the release", action, outcome, result)
+
+
+def test_a_task_that_went_well() -> None:
+    answer = answer_of(end("ok", {"agent": document("stage", {"release": NEW})}))
+    assert answer is not None
+    assert answer.ok
+    assert answer.data == {"release": NEW}
+
+
+def test_tasks_that_say_nothing_of_the_verb() -> None:
+    assert answer_of(end("ok", {"msg": "hello"}, "debug")) is None
+    assert answer_of(end("skipped", {}, "debug")) is None
+
+
+FAILED: list[tuple[str, TaskEnd, str, bool, str]] = [
+    (
+        "the agent's own error",
+        end(
+            "failed",
+            {
+                "code": "disk_too_small",
+                "msg": "…",
+                "agent": document("stage", {}, {"code": "disk_too_small"}),
+            },
+        ),
+        "disk_too_small",
+        True,
+        "m",
+    ),
+    ("not reached", end("unreachable", {"msg": "ssh: no route"}), "device_unreachable", False, "no route"),
+    (
+        "silent while it worked",
+        end("failed", {"code": "unreachable", "msg": "gone"}),
+        "device_unreachable",
+        False,
+        "gone",
+    ),
+    (
+        "restarted while it worked",
+        end("failed", {"code": "rebooted", "msg": "up"}),
+        "device_unreachable",
+        False,
+        "up",
+    ),
+    ("too long", end("failed", {"code": "timeout", "msg": "late"}), "agent_timeout", True, "late"),
+    ("no agent", end("failed", {"code": "agent_missing", "msg": "none"}), "agent_missing", True, "none"),
+    ("no code", end("failed", {"msg": "module crashed"}), "agent_garbage", True, "crashed"),
+    ("another task", end("failed", {"msg": "template"}, "set_fact"), "agent_garbage", True, "template"),
+    ("ok without an answer", end("ok", {}), "agent_garbage", True, "without saying"),
+    (
+        "ok, and it says it failed",
+        end("ok", {"agent": document("stage", {}, {"code": "busy"})}),
+        "agent_garbage",
+        True,
+        "m",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", FAILED, ids=[case[0] for case in FAILED])
+def test_a_task_that_failed(case: tuple[str, TaskEnd, str, bool, str]) -> None:
+    _, task, code, reached, words = case
+    answer = answer_of(task)
+    assert answer is not None
+    assert answer.error is not None
+    assert (answer.error.code, answer.reached) == (code, reached)
+    assert words in answer.error.message

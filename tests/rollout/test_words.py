@@ -1,0 +1,113 @@
+"""What people and programs are told of a rollout: its standing, what to do next, every line in words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rich.console import Console
+
+from tests.rollout.fleets import Fleet
+from thorctl.rollout import words
+from thorctl.rollout.plan import from_document
+from thorctl.rollout.view import PlanView, RolloutView, duration
+
+
+def shown(view: object) -> str:
+    console = Console(width=160, color_system=None)
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get()
+
+
+def test_a_good_end() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.run()
+    data = words.as_json(fleet.rollout, fleet.state, at_work=False)
+    assert (data["status"], data["next"], words.exit_code(fleet.state)) == ("finished", None, 0)
+    assert [one["phase"] for one in data["devices"]] == ["updated"] * 3
+    assert [one["tokens_per_second"] for one in data["devices"]] == [40.0] * 3
+    assert [wave["state"] for wave in data["waves"]] == ["done", "done"]
+    assert words.problems(fleet.state) == ()
+    assert json.loads(json.dumps(data)) == data
+    text = shown(RolloutView(fleet.rollout, fleet.state, at_work=False))
+    assert "finished" in text
+    assert "m-aaaaaaaaaaaa → m-bbbbbbbbbbbb" in text
+
+
+def test_a_stop_names_the_device_and_why() -> None:
+    fleet = Fleet.of("smoke_fails", "well", "well")
+    fleet.run()
+    data = words.as_json(fleet.rollout, fleet.state, at_work=False)
+    assert (data["status"], words.exit_code(fleet.state)) == ("stopped", 1)
+    assert "canary" in data["reason"]
+    assert [wave["state"] for wave in data["waves"]] == ["stopped", "not begun"]
+    (problem,) = words.problems(fleet.state)
+    assert (problem.code, problem.device) == ("device_failed", "thor-01")
+    assert "babbles" in problem.message
+    assert "thorctl history show 20261125-1 thor-01" in problem.remedy
+
+
+def test_an_absent_device_is_to_be_caught_up() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet[2].linked = False
+    fleet.run()
+    data = words.as_json(fleet.rollout, fleet.state, at_work=False)
+    assert (data["status"], words.exit_code(fleet.state)) == ("incomplete", 3)
+    assert data["next"] == "thorctl rollout resume 20261125-1"
+    assert [problem.code for problem in words.problems(fleet.state)] == ["device_absent"]
+    assert "Go on with: thorctl rollout resume" in shown(RolloutView(fleet.rollout, fleet.state, False))
+
+
+def test_a_dead_controller_is_seen() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.start()
+    assert fleet.engine
+    fleet.engine.turn()
+    state = fleet.state
+    fleet.kill()
+    assert words.standing(state, at_work=True) == "running"
+    assert words.standing(state, at_work=False) == "interrupted"
+    assert words.next_command("1", state, at_work=False) == "thorctl rollout resume 1"
+
+
+def test_approval_is_asked_for_by_name() -> None:
+    fleet = Fleet.of(*["well"] * 3, approve="after_canary")
+    fleet.run()
+    data = words.as_json(fleet.rollout, fleet.state, at_work=True)
+    assert (data["status"], data["next"]) == ("waits for approval", "thorctl rollout approve 20261125-1")
+
+
+def test_every_line_has_its_words() -> None:
+    fleet = Fleet.of("well", "smoke_fails", "well", success_percent=40)
+    fleet.run()
+    told = [line for line in map(words.tell, fleet.record.lines) if line]
+    text = "\n".join(told)
+    for part in (
+        "wave 1 opens: canary",
+        "thor-01: staged, 1000 bytes downloaded",
+        "thor-01: on trial, ready after 30 s",
+        "thor-01: smoke test passed, 40.0 tok/s",
+        "thor-01: committed",
+        "thor-02: smoke failed: smoke_failed: babbles",
+        "thor-02: rolled back",
+        "ended: finished",
+    ):
+        assert part in text, text
+    for line in fleet.record.lines:
+        assert json.dumps(words.line_json(line))
+
+
+def test_the_plan_says_what_is_not_known() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    text = shown(PlanView(from_document(fleet.rollout.plan)))
+    assert "3 devices in 2 waves" in text
+    assert "never measured" in text
+    assert "–" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (0, "0 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")]
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,235 @@
+"""The hands that reach real devices: short verbs over SSH, staging and activation by the playbooks.
+
+Staging and activation outlive a broken connection that way (the playbooks run them detached), and leave
+ansible-runner's events and a log for each device below the rollout's folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from thorctl import playbook
+from thorctl.answer import Answer
+from thorctl.result import Problem
+from thorctl.rollout.engine import Begun, Done
+from thorctl.rollout.state import SMOKE_SECONDS
+from thorctl.transport import run_verb_async
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from thorctl.fleet import Device
+    from thorctl.playbook import TaskEnd
+
+AT_ONCE = 50  # connections; as many as thorctl opens elsewhere
+STATUS_SECONDS = 30.0
+SHORT_SECONDS = 120.0
+PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
+GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
+BOOKS = {"stage": "stage", "activate": "activate"}
+# What the playbooks' own plugin says when nobody knows how the verb ended.
+_SILENT = frozenset({"unreachable", "rebooted"})
+
+
+class DeviceHands:
+    """For the length of a ``with`` block. One thread speaks SSH, one more watches each playbook."""
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        holder: str,
+        releases: Mapping[str, Any],
+        activate_seconds: Mapping[str, int],
+        *,
+        playbooks: Path,
+        inventory: Path,
+        folder: Path,
+        run: str,
+    ) -> None:
+        self._devices = {device.name: device for device in devices}
+        self._holder, self._releases, self._activate_seconds = holder, releases, activate_seconds
+        self._playbooks, self._inventory, self._folder, self._run = playbooks, inventory, folder, run
+        self._done: queue.Queue[Done] = queue.Queue()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._closed = threading.Event()
+        self._books = 0
+        self._threads: list[threading.Thread] = []
+        self.progress: dict[str, Mapping[str, Any]] = {}  # device -> what its agent says of the verb at work
+
+    def __enter__(self) -> DeviceHands:
+        """Ready to begin steps."""
+        folder = self._folder / "releases"
+        folder.mkdir(mode=playbook.PRIVATE, parents=True, exist_ok=True)
+        for name, document in self._releases.items():
+            (folder / f"{name}.json").write_text(json.dumps(document, ensure_ascii=False))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets everything go; what devices are at goes on there."""
+        self._closed.set()
+        for thread in self._threads:
+            thread.join(GOODBYE_SECONDS)
+        with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
+            asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(GOODBYE_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def begin(self, steps: Sequence[Begun]) -> None:
+        """Begin these steps."""
+        for verb, book in BOOKS.items():
+            mine = [begun for begun in steps if begun.step.verb == verb]
+            if mine:
+                self._books += 1
+                folder = self._folder / f"{self._run}-{self._books:03}-{verb}"
+                thread = threading.Thread(target=self._play, args=(book, mine, folder), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        for begun in steps:
+            if begun.step.verb not in BOOKS:
+                asyncio.run_coroutine_threadsafe(self._ask(begun), self._loop)
+
+    def wait(self, seconds: float) -> list[Done]:
+        """Steps that have ended, at least one unless ``seconds`` have passed."""
+        done: list[Done] = []
+        try:
+            done.append(self._done.get(timeout=max(seconds, 0.01)))
+            while True:
+                done.append(self._done.get_nowait())
+        except queue.Empty:
+            return done
+
+    async def _ask(self, begun: Begun) -> None:
+        step = begun.step
+        words, seconds = words_for(begun), SHORT_SECONDS
+        if step.verb == "look":
+            seconds = STATUS_SECONDS
+        elif step.verb == "smoke":
+            seconds = float(SMOKE_SECONDS)
+        elif step.verb == "rollback":
+            seconds = float(self._activate_seconds[step.release])
+        async with self._gate:
+            (answer,) = await run_verb_async(
+                [self._devices[step.device]], words[0], words[1:], holder=self._holder, timeout=seconds
+            )
+        self._done.put(Done(begun.number, answer))
+
+    def _play(self, book: str, steps: Sequence[Begun], folder: Path) -> None:
+        left = {begun.step.device: begun.number for begun in steps}
+        watch = asyncio.run_coroutine_threadsafe(self._watch(left), self._loop)
+
+        def note(end: TaskEnd) -> None:
+            answer = answer_of(end)
+            if answer and end.device in left:
+                self._done.put(Done(left.pop(end.device), answer))
+
+        try:
+            run = playbook.run(
+                book,
+                playbooks=self._playbooks,
+                inventory=self._inventory,
+                devices=sorted(left),
+                folder=folder,
+                variables=self._variables(steps),
+                # Its first task renders the profile anew; here the release is given.
+                options="--skip-tags always",
+                on_task=note,
+                cancelled=self._closed.is_set,
+            )
+            ended = f"ended with {run.exit_code}"
+        except Exception as fault:  # noqa: BLE001 - whatever it was, its steps must not be waited for
+            ended = f"failed: {fault}"
+        watch.cancel()
+        for device, number in list(left.items()):
+            log = playbook.log_file(folder, device)
+            problem = Problem(
+                "agent_garbage", f"{book}.yml {ended} without a result.", f"Read {log} and {folder}.", device
+            )
+            self._done.put(Done(number, Answer(device, error=problem)))
+
+    def _variables(self, steps: Sequence[Begun]) -> dict[str, Any]:
+        # Read from files where they are used: as variables, Jinja templates inside would be filled in.
+        file = "thor_rollout_folder ~ '/' ~ thor_rollout_release[inventory_hostname] ~ '.json'"
+        return {
+            "thor_rollout_folder": str(self._folder / "releases"),
+            "thor_rollout_release": {begun.step.device: begun.step.release for begun in steps},
+            "thor_rollout_seconds": {begun.step.device: begun.step.seconds for begun in steps},
+            "thor_release": f"{{{{ lookup('ansible.builtin.file', {file}) | from_json }}}}",
+            "thor_service_trial_seconds": "{{ thor_rollout_seconds[inventory_hostname] }}",
+            "thor_holder": self._holder,
+        }
+
+    async def _watch(self, left: Mapping[str, int]) -> None:
+        """Keeps ``progress`` for devices that a playbook is at."""
+        names = list(left)
+        try:
+            while True:
+                await asyncio.sleep(PROGRESS_SECONDS)
+                devices = [self._devices[name] for name in names if name in left]
+                answers = await run_verb_async(devices, "status", limit=AT_ONCE, timeout=STATUS_SECONDS)
+                for answer in answers:
+                    progress = answer.data.get("progress")
+                    if answer.ok and isinstance(progress, dict) and answer.device in left:
+                        self.progress[answer.device] = progress
+                    else:
+                        self.progress.pop(answer.device, None)
+        finally:
+            for name in names:
+                self.progress.pop(name, None)
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def words_for(begun: Begun) -> list[str]:
+    """The agent's verb and its arguments for a step."""
+    step = begun.step
+    return {
+        "look": ["status"],
+        "take": ["lease", "take", "--reason", step.reason, "--ttl", str(step.seconds)],
+        "smoke": ["smoke", step.release],
+        "commit": ["commit", step.release],
+        "rollback": ["rollback", step.release, "--reason", step.reason],
+        "give": ["lease", "give"],
+    }[step.verb]
+
+
+def answer_of(end: TaskEnd) -> Answer | None:
+    """What the end of a playbook's task says of the agent's verb; None if the task was another."""
+    result = end.result
+    if end.outcome == "unreachable":
+        words = str(result.get("msg") or "ssh failed").strip()
+        problem = Problem("device_unreachable", words, f"thorctl doctor --devices {end.device}", end.device)
+        return Answer(end.device, error=problem, reached=False)
+    if end.action != "thor_agent" and end.outcome != "failed":
+        return None
+    found = result.get("agent")
+    if isinstance(found, dict) and found.get("ok") is True and end.outcome == "ok":
+        return Answer(end.device, object=found)
+    return _failure(end, found if isinstance(found, dict) else None)
+
+
+def _failure(end: TaskEnd, found: dict[str, Any] | None) -> Answer:
+    code = str(end.result.get("code") or "agent_garbage")
+    error = (found or {}).get("error")
+    said = error.get("message") if isinstance(error, dict) else None
+    remedy = error.get("remedy") if isinstance(error, dict) else None
+    message = str(said or end.result.get("msg") or "The playbook failed without saying how.")
+    silent = code in _SILENT
+    code = {"timeout": "agent_timeout"}.get(code, "device_unreachable" if silent else code)
+    problem = Problem(code, message, str(remedy or f"See thorctl history show ID {end.device}."), end.device)
+    return Answer(end.device, object=found, error=problem, reached=not silent)

@@ -1,0 +1,143 @@
+"""Before a rollout: which release each device gets, what the devices say, and the plan that comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl import profile as profiles
+from thorctl import releases as made
+from thorctl.errors import ThorError
+from thorctl.fleet_pattern import shortened
+from thorctl.rollout.plan import Candidate, Rates, Seen
+from thorctl.store import rollouts
+from thorctl.transport import run_verb
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from thorctl.answer import Answer
+    from thorctl.fleet import Device
+    from thorctl.release import Release
+
+STATUS_SECONDS = 30.0
+PLAN_SECONDS = 300.0  # the agent hashes nothing for its plan, but asks a registry
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The release of each device: by its name, and the documents by their ids."""
+
+    by_device: Mapping[str, Release]
+
+    @property
+    def documents(self) -> dict[str, Any]:
+        """Release id -> document."""
+        return {release.id: release.document() for release in self.by_device.values()}
+
+
+def releases(deploy: Path, wanted: str, path: Path, devices: Sequence[Device]) -> Given:
+    """The release that ``wanted`` (a profile, an id, a file or folder) means for each device.
+
+    A profile gives each device class its own release; a release fits the devices of its class only.
+
+    Raises:
+        ThorError: ``device_class_missing``, ``release_unfit``, or whatever is wrong with the release.
+    """
+    nameless = [device.name for device in devices if device.device_class is None]
+    if nameless:
+        raise ThorError(
+            "device_class_missing",
+            f"The inventory gives no thor_device_class to {shortened(nameless)}.",
+            "Set it for the device or its group.",
+            exit_code=2,
+        )
+    classes = dict.fromkeys(str(device.device_class) for device in devices)
+    if wanted in profiles.names(deploy):
+        profile = profiles.load(deploy, wanted)
+        _check_fit(devices, profile.device_classes, f"Profile {wanted}")
+        by_class = {name: made.build(deploy, wanted, name) for name in classes}
+    else:
+        release = made.find(deploy, wanted, path)
+        _check_fit(devices, (release.device_class.name,), f"Release {release.id}")
+        by_class = dict.fromkeys(classes, release)
+    return Given({device.name: by_class[str(device.device_class)] for device in devices})
+
+
+def _check_fit(devices: Sequence[Device], classes: Sequence[str], what: str) -> None:
+    unfit = [
+        f"{device.name} ({device.device_class})" for device in devices if device.device_class not in classes
+    ]
+    if unfit:
+        raise ThorError(
+            "release_unfit",
+            f"{what} is made for {', '.join(classes)}, not for {shortened(unfit)}.",
+            "Leave those devices out: 'all,!NAME'; or add their class to the profile.",
+            exit_code=2,
+        )
+
+
+def candidates(devices: Sequence[Device], given: Given) -> list[Candidate]:
+    """The devices as the plan takes them; their groups of the inventory are their labels."""
+    return [
+        Candidate(device.name, given.by_device[device.name].id, device.site, device.groups)
+        for device in devices
+    ]
+
+
+def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
+    """Asks every device for its status, and those that answer what staging would fetch."""
+    statuses = {one.device: one for one in run_verb(devices, "status", timeout=STATUS_SECONDS)}
+    answering = [device for device in devices if statuses[device.name].ok]
+    plans: dict[str, Answer] = {}
+    for release in {release.id: release for release in given.by_device.values()}.values():
+        mine = [device for device in answering if given.by_device[device.name].id == release.id]
+        asked = run_verb(mine, "plan", ("--release", "-"), stdin=release.text(), timeout=PLAN_SECONDS)
+        plans |= {one.device: one for one in asked}
+    return {name: seen(status, plans.get(name)) for name, status in statuses.items()}
+
+
+def seen(status: Answer, plan: Answer | None) -> Seen:
+    """What two answers say of a device."""
+    if status.error:
+        return Seen(status.reached, remarks=(f"{status.error.code}: {status.error.message}",))
+    data = status.data
+    engine = data.get("engine")
+    download = plan.data.get("download_bytes") if plan and plan.ok else None
+    return Seen(
+        reached=True,
+        state=data.get("state"),
+        release=data.get("release"),
+        ready=engine.get("ready") if isinstance(engine, dict) else None,
+        download_bytes=download if isinstance(download, int) else None,
+        remarks=tuple(_remarks(data, plan)),
+    )
+
+
+def _remarks(data: Mapping[str, Any], plan: Answer | None) -> list[str]:
+    found = []
+    if isinstance(data.get("hold"), dict):
+        found.append(f"on hold: {data['hold'].get('reason')}")
+    if isinstance(data.get("lease"), dict):
+        found.append(
+            f"leased by {data['lease'].get('holder')}: {data['lease'].get('reason') or 'no reason given'}"
+        )
+    if data.get("state") not in {"committed", "empty"}:
+        found.append(f"its state is {data.get('state')}")
+    if plan and plan.error:
+        found.append(f"{plan.error.code}: {plan.error.message}")
+    free, required = (plan.data.get(key) if plan else None for key in ("free_bytes", "required_bytes"))
+    if isinstance(free, int) and isinstance(required, int) and free < required:
+        found.append(f"too little room: {required} bytes needed, {free} free")
+    return found
+
+
+def rates(db: sqlite3.Connection, devices: Sequence[Device]) -> dict[str, Rates]:
+    """What was last measured on each device."""
+    found = {}
+    for device in devices:
+        last = rollouts.measured(db, device.name)
+        found[device.name] = Rates(last.bytes_per_second, last.switch_seconds, last.smoke_seconds)
+    return found

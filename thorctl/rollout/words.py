@@ -1,0 +1,192 @@
+"""A rollout in words and in plain data: for a terminal's lines, for ``--json``, for the history. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from thorctl.result import Exit, Problem
+from thorctl.rollout.device import Phase
+from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED
+
+if TYPE_CHECKING:
+    from thorctl.rollout.device import Device
+    from thorctl.rollout.state import State
+    from thorctl.store.rollouts import Line, Rollout
+
+# How a step is called when it begins; what is not named here is not worth a line.
+_BEGINS = {
+    "stage": "staging",
+    "activate": "activating, on trial",
+    "smoke": "smoke test",
+    "commit": "committing",
+    "rollback": "rolling back",
+}
+_BAD = frozenset({Phase.FAILED, Phase.LOST, Phase.STUCK})
+
+
+def standing(state: State, *, at_work: bool) -> str:
+    """One word or a few: ``running``, ``paused``, ``finished`` and so on."""
+    if state.ended:
+        return state.ended
+    if state.paused:
+        return "paused"
+    if state.asked is not None:
+        return "waits for approval"
+    if not at_work:
+        return "interrupted"
+    return "stopping" if state.stopped else "running"
+
+
+def reason(state: State) -> str:
+    """Why it stands where it stands; empty where the word says all."""
+    if state.stopped:
+        return state.stopped
+    if state.paused:
+        return state.paused
+    if state.asked is not None:
+        return f"wave {state.asked} ({state.waves[state.asked].name})"
+    return state.waiting[0] if state.waiting else ""
+
+
+def next_command(rollout: str, state: State, *, at_work: bool) -> str | None:
+    """The command that goes on from here."""
+    if state.asked is not None:
+        return f"thorctl rollout approve {rollout}"
+    unfinished = state.ended in {
+        "incomplete",
+        "stopped, with devices to look after",
+        "aborted, with devices to look after",
+    }
+    if unfinished or (not at_work and not state.ended):
+        return f"thorctl rollout resume {rollout}"
+    return None
+
+
+def as_json(rollout: Rollout, state: State, *, at_work: bool) -> dict[str, Any]:
+    """What ``rollout status --json`` says."""
+    count = state.count()
+    return {
+        "id": rollout.id,
+        "label": rollout.label,
+        "began_at": rollout.began_at,
+        "began_by": rollout.began_by,
+        "policy": state.brief.policy.name,
+        "status": standing(state, at_work=at_work),
+        "reason": reason(state),
+        "wave": state.wave,
+        "waves": [_wave(state, number) for number in state.waves],
+        "devices": [device_json(state, one) for one in state.devices.values()],
+        "there": list(state.brief.plan.there),
+        "counts": asdict(count),
+        "next": next_command(rollout.id, state, at_work=at_work),
+    }
+
+
+def device_json(state: State, one: Device) -> dict[str, Any]:
+    """One device of it."""
+    wave = state.wave_of(one.name)
+    return {
+        "name": one.name,
+        "wave": wave.number if wave else None,
+        "phase": one.phase.value,
+        "before": one.before,
+        "release": one.target,
+        "why": one.why,
+        "tokens_per_second": one.speed,
+        "tokens_per_second_before": one.baseline,
+        "activations": one.activations,
+    }
+
+
+def _wave(state: State, number: int) -> dict[str, Any]:
+    wave = state.waves[number]
+    return {
+        "number": number,
+        "name": wave.name,
+        "state": wave_state(state, number),
+        "devices": list(wave.devices),
+        "counts": asdict(state.count(wave.devices)),
+    }
+
+
+def wave_state(state: State, number: int) -> str:
+    """``open``, ``done``, ``waits``, or ``not begun`` in a rollout that stopped."""
+    if number < state.wave or (number == state.wave and not state.wave_open):
+        return "done"
+    if number == state.wave:
+        return "stopped" if state.stopped else "open"
+    return "not begun" if state.stopped else "waits"
+
+
+def problems(state: State) -> tuple[Problem, ...]:
+    """What a person has to look after, device by device."""
+    remedy = "See `thorctl history show {} {}`; the device's own log: `thorctl logs {} --agent`."
+    found = [
+        Problem("device_failed", one.why, remedy.format(state.brief.id, one.name, one.name), one.name)
+        for one in state.devices.values()
+        if one.phase in _BAD
+    ]
+    absent = [
+        Problem(
+            "device_absent",
+            one.why,
+            f"It is caught up by `thorctl rollout resume {state.brief.id}`.",
+            one.name,
+        )
+        for one in state.devices.values()
+        if one.phase is Phase.ABSENT
+    ]
+    return (*found, *absent)
+
+
+def exit_code(state: State) -> int:
+    """0 all is done and well, 1 stopped or aborted, 3 there is more to do or some devices failed."""
+    if state.ended and (state.stopped or state.aborted):
+        return Exit.ERROR
+    if state.ended == "finished" and not state.count().failed:
+        return Exit.SUCCESS
+    return Exit.PARTIAL
+
+
+def line_json(line: Line) -> dict[str, Any]:
+    """A line of the log for an event stream: without what a verb answered at length."""
+    return {
+        "at": line.at,
+        "event": line.kind,
+        "device": line.device,
+        "wave": line.wave,
+        "verb": line.verb,
+        "ok": line.ok,
+        "code": line.code,
+        "message": line.message,
+        "who": line.who,
+    }
+
+
+def tell(line: Line) -> str | None:
+    """A line of the log in words; None if it is not worth one."""
+    at = line.at[11:19]
+    if line.kind == STEP_BEGUN:
+        verb = _BEGINS.get(str(line.verb))
+        return f"{at}  {line.device}: {verb}" if verb else None
+    if line.kind == STEP_ENDED:
+        if line.ok:
+            done = _end_words(line)
+            return f"{at}  {line.device}: {done}" if done else None
+        return f"{at}  {line.device}: {line.verb} failed: {line.code}: {line.message}"
+    names = {"wave_opened": f"wave {line.wave} opens", "wave_closed": f"wave {line.wave} done"}
+    word = names.get(line.kind, line.kind)
+    return f"{at}  {word}: {line.message}" if line.message != word else f"{at}  {word}"
+
+
+def _end_words(line: Line) -> str | None:
+    data = line.data.get("data")
+    data = data if isinstance(data, dict) else {}
+    if line.verb == "stage":
+        return f"staged, {data.get('downloaded_bytes')} bytes downloaded"
+    if line.verb == "activate":
+        return f"on trial, ready after {data.get('ready_seconds')} s"
+    if line.verb == "smoke":
+        return f"smoke test passed, {data.get('tokens_per_second')} tok/s"
+    return {"commit": "committed", "rollback": "rolled back"}.get(str(line.verb))
