@@ -53,9 +53,11 @@ requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)
 	  --no-annotate --no-header -q -o requirements/thorctl.lock
 	uv pip compile pyproject.toml --group build --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -q -o requirements/dev.lock
-	# Needs PyTorch's CPU build in reach (UV_FIND_LINKS, UV_INDEX); scripts/quantize-env installs that apart.
+	# Needs PyTorch's CPU build in reach (UV_FIND_LINKS, UV_INDEX); scripts/quantize-env installs that apart, and leaves
+	# Ansible out: 30,000 files, none of which a checkpoint needs.
 	uv pip compile pyproject.toml --extra quantize --group build --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -c requirements/torch.txt --no-emit-package torch \
+	  --no-emit-package ansible --no-emit-package ansible-core \
 	  -o requirements/quantize.lock
 
 .PHONY: clean
