@@ -93,7 +93,7 @@ def _write(like: Path, out: Path, shards: list[Rows], scales: dict[str, float]) 
     config: dict[str, Any] = json.loads((out / "config.json").read_text())
     config["text_config"] |= {"num_hidden_layers": LAYERS, "num_experts": EXPERTS}
     (out / "config.json").write_text(json.dumps(config))
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, rows in enumerate(shards, 1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         weight_map |= dict.fromkeys(rows, file)

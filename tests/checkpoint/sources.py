@@ -44,24 +44,32 @@ def write(original: Path, out: Path, rows: dict[str, Array], shards: int = 1) ->
 
 
 def skewed(original: Path, out: Path) -> None:
-    """Each expert's gate or up made 3 to 5 times larger, so that their own scales lie apart."""
+    """The same model but for rounding; each expert's gate and up 3 to 5 times further apart in size.
+
+    Up is made larger or smaller and down the other way: silu(gate x) · (up x) is linear in up.
+    """
     dice = np.random.default_rng(1)
     rows = tensors(original)
 
-    def larger(value: Array) -> Array:
-        made: Array = (value.astype(np.float32) * dice.uniform(3, 5)).astype(ml_dtypes.bfloat16)
+    def times(value: Array, factors: Array) -> Array:
+        made: Array = (value.astype(np.float32) * factors).astype(ml_dtypes.bfloat16)
+        return made
+
+    def factors(count: int) -> Array:
+        made: Array = dice.uniform(3, 5, (count, 1, 1)) ** dice.choice([-1, 1], (count, 1, 1))
         return made
 
     for name in sorted(rows):
         if name.endswith("experts.gate_up_proj"):
-            value = rows[name].copy()
-            half = value.shape[1] // 2
-            for expert in range(value.shape[0]):
-                which = slice(half) if dice.random() < 0.5 else slice(half, None)
-                value[expert, which] = larger(value[expert, which])
-            rows[name] = value
-        elif name.endswith("shared_expert.gate_proj.weight"):
-            rows[name] = larger(rows[name])
+            down = name.replace("gate_up_proj", "down_proj")
+            drawn = factors(len(rows[name]))
+            gate, up = np.split(rows[name], 2, axis=1)
+            rows[name] = np.concatenate([gate, times(up, drawn)], axis=1)
+            rows[down] = times(rows[down], 1 / drawn)
+        elif name.endswith("shared_expert.up_proj.weight"):
+            down = name.replace("up_proj", "down_proj")
+            drawn = factors(1)[0]
+            rows[name], rows[down] = times(rows[name], drawn), times(rows[down], 1 / drawn)
     write(original, out, rows)
 
 
@@ -106,12 +114,17 @@ def dense(original: Path, out: Path) -> list[str]:
     return pairs
 
 
-def with_large_embeddings(original: Path, out: Path, size: int) -> None:
-    """Embeddings of ``size`` bytes, all zero."""
+def large(original: Path, out: Path, embeddings: int) -> None:
+    """With ``embeddings`` bytes of them, all zero, and the attention of the real model: its largest group."""
     rows = tensors(original)
     name = "model.language_model.embed_tokens.weight"
     width = rows[name].shape[1]
-    rows[name] = np.zeros((size // 2 // width, width), ml_dtypes.bfloat16)
+    rows[name] = np.zeros((embeddings // 2 // width, width), ml_dtypes.bfloat16)
+    dice = np.random.default_rng(1)
+    for letter, shape in {"q": (8192, 2048), "k": (512, 2048), "v": (512, 2048), "o": (2048, 4096)}.items():
+        drawn = dice.standard_normal(shape, np.float32) * np.float32(0.02)
+        name = f"model.language_model.layers.3.self_attn.{letter}_proj.weight"
+        rows[name] = drawn.astype(ml_dtypes.bfloat16)
     write(original, out, rows)
 
 
