@@ -43,16 +43,7 @@ class Partial:
             ThorError: ``out_exists``, ``out_in_source``, ``out_busy``, ``disk_too_small``,
                 ``source_changed``.
         """
-        if out.exists():
-            raise ThorError(
-                "out_exists", f"{out} exists already.", "Name another folder, or remove that one."
-            )
-        if source.folder.resolve() in out.resolve().parents:
-            raise ThorError(
-                "out_in_source",
-                f"{out} is in {source.folder}, which is only read.",
-                "Name a folder beside it.",
-            )
+        require_free(source, out)
         self.folder = out.parent / f".{out.name}.partial"
         self._source = source
         self._out = out
@@ -153,6 +144,20 @@ class Partial:
         write(draft, json.dumps({"began": self._began, "files": self.rows}))
         draft.replace(self.folder / JOURNAL)
         sync(self.folder)
+
+
+def require_free(source: Folder, out: Path) -> None:
+    """``out`` may be made.
+
+    Raises:
+        ThorError: ``out_exists``, ``out_in_source``.
+    """
+    if out.exists():
+        raise ThorError("out_exists", f"{out} exists already.", "Name another folder, or remove that one.")
+    if source.folder.resolve() in out.resolve().parents:
+        raise ThorError(
+            "out_in_source", f"{out} is in {source.folder}, which is only read.", "Name a folder beside it."
+        )
 
 
 def write(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from thorctl.checkpoint import repair as repairs
 from thorctl.checkpoint import split as splits
 from thorctl.checkpoint.audit import audit as audited
 from thorctl.checkpoint.llm_compressor import LlmCompressor
+from thorctl.checkpoint.partial import require_free
 from thorctl.checkpoint.source import Folder, Hub
 from thorctl.cli import quantize_views
 from thorctl.cli.context import Context, pass_context
@@ -159,7 +160,7 @@ def quantize(
         data = quantize_views.planned(that, out)
         if dry_run:
             return Result("checkpoint quantize", data, view=quantize_views.plan(that, out))
-        quantizes.require_local(source)
+        require_free(quantizes.require_local(source), out)
         status.update("Loading llm-compressor")
         quantizer = LlmCompressor(device)
         done = quantizes.quantize(
