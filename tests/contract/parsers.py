@@ -22,8 +22,8 @@ VERSIONS = ("0.19.1", "0.32.0")  # the image's own is the last
 REQUIREMENTS = HERE / "vllm-0.19.1.txt"
 
 
-def packages(folder: Path) -> Path:
-    """Lays out vLLM 0.19.1 in ``folder`` without its compiled parts, each wheel checked against its hash."""
+def packages(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
+    """Lays out vLLM 0.19.1 or another in ``folder`` without its compiled parts; wheels are pinned by hash."""
     wheels, laid = folder / "wheels", folder / "packages"
     subprocess.run(
         [
@@ -38,7 +38,7 @@ def packages(folder: Path) -> Path:
             ":all:",
             "--require-hashes",
             "--requirement",
-            str(REQUIREMENTS),
+            str(requirements),
             "--dest",
             str(wheels),
         ],

@@ -10,15 +10,9 @@ import httpx
 import pytest
 
 from tests.engine.clients_view import meant, of_choice, of_chunks
-from tests.engine.test_notations import NOTATIONS, TEXTS
-from tests.engine.test_vllm_0_19 import GIVEN, MIXES, TOOLS
+from tests.engine.sayings import GIVEN, SAID, TOOLS
 
 pytestmark = pytest.mark.vllm
-SAID = {
-    **{f"call, {name}": text for name, (text, _) in NOTATIONS.items()},
-    **{f"text, {name}": text for name, text in TEXTS.items()},
-    **MIXES,
-}
 AT_ONCE = 4  # the profile's max-num-seqs
 
 
