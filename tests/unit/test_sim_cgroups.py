@@ -37,5 +37,5 @@ def test_hybrid_gives_what_systemd_and_the_engine_use_and_no_more() -> None:
 
 
 def test_a_chroot_that_holds_the_same_hierarchies_once_more_changes_nothing() -> None:
-    again = HYBRID.replace("/sys/fs/cgroup", "/tmp/build/sys/fs/cgroup")
+    again = HYBRID.replace("/sys/fs/cgroup", "/build/root/sys/fs/cgroup")
     assert parse_mounts(HYBRID + again) == parse_mounts(HYBRID)
