@@ -53,6 +53,7 @@ WAVES: list[tuple[str, int, dict[str, Any], list[list[int]]]] = [
         {"canary": {"site": "b"}, "waves": [{"site": "b"}, {"rest": True}]},
         [[2, 4], [1, 3]],
     ),
+    ("a small fleet's share is none", 3, {"waves": [{"percent": 25}, {"rest": True}]}, [[1], [2, 3]]),
     ("more than there are", 3, {"waves": [{"count": 9}, {"rest": True}]}, [[1], [2, 3]]),
 ]
 
@@ -65,7 +66,6 @@ def test_waves(what: str, count: int, changes: dict[str, Any], expected: list[li
 REFUSED: list[tuple[str, int, dict[str, Any], str, str]] = [
     ("empty canary", 10, {"canary": {"percent": 5}}, "policy_empty_canary", "5 % of 10 rounds down to 0"),
     ("canary of all", 3, {"canary": {"count": 3}}, "policy_canary_is_all", "takes all 3"),
-    ("empty wave", 10, {"waves": [{"percent": 1}, {"rest": True}]}, "policy_empty_wave", "1 % of 10"),
     ("somebody left out", 5, {"waves": [{"count": 2}]}, "policy_leaves_out", "thor-04, thor-05"),
     ("an unknown device", 4, {"canary": {"devices": ["thor-09"]}}, "policy_selector", "'thor-09'"),
     ("an unknown label", 4, {"waves": [{"label": "day"}, {"rest": True}]}, "policy_selector", "label day"),

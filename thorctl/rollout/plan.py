@@ -204,7 +204,8 @@ def _waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candid
     """Every wave that has somebody in it, and nobody left out.
 
     Raises:
-        ThorError: ``policy_empty_canary``, ``policy_empty_wave``, ``policy_leaves_out``, ``policy_selector``.
+        ThorError: ``policy_empty_canary``, ``policy_canary_is_all``, ``policy_leaves_out``,
+            ``policy_selector``.
     """
     if not left:
         return []
@@ -222,7 +223,7 @@ def _waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candid
 
     canary = _chosen(policy, policy.canary, open_devices, left, everybody)
     if not canary:
-        raise _empty(policy, policy.canary, len(left), "canary")
+        raise _empty(policy, len(left))
     if len(canary) == len(left) > 1:
         raise ThorError(
             "policy_canary_is_all",
@@ -231,7 +232,7 @@ def _waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candid
             exit_code=2,
         )
     add(policy.canary, "canary", canary)
-    for number, wave in enumerate(policy.waves, start=1):
+    for wave in policy.waves:
         if wave.each:
             for site in dict.fromkeys(one.site for one in open_devices):
                 add(wave, f"site {site or '(none)'}", [one for one in open_devices if one.site == site])
@@ -239,9 +240,7 @@ def _waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candid
         if not open_devices:
             break
         chosen = _chosen(policy, wave, open_devices, left, everybody)
-        if not chosen and wave.percent is not None:
-            raise _empty(policy, wave, len(left), f"wave {number}")
-        if chosen:  # a site or label whose devices all went before, or are there already, needs no wave
+        if chosen:  # nobody: all went before, are there already, or the share of a small fleet is none
             add(wave, wave.words, chosen)
     if open_devices:
         raise ThorError(
@@ -286,21 +285,16 @@ def _chosen(
     return [one for one in open_devices if meant(one)]
 
 
-def _empty(policy: Policy, wave: Wave, fleet: int, what: str) -> ThorError:
-    if wave.percent is None:
-        return ThorError(
-            "policy_empty_canary",
-            f"The canary of policy {policy.name} ({wave.words}) has nothing to change: it is there already.",
-            "Choose a canary among the devices that change.",
-            exit_code=2,
-        )
-    word = "canary" if what == "canary" else "wave"
-    return ThorError(
-        f"policy_empty_{word}",
-        f"The {what} of policy {policy.name} would be empty: {wave.percent:g} % of {fleet} rounds down to 0.",
-        "Say `count: 1`, or a larger percent.",
-        exit_code=2,
-    )
+def _empty(policy: Policy, fleet: int) -> ThorError:
+    canary = policy.canary
+    if canary.percent is None:
+        why = "has nothing to change: it is there already"
+        remedy = "Choose a canary among the devices that change."
+    else:
+        why = f"would be empty: {canary.percent:g} % of {fleet} rounds down to 0"
+        remedy = "Say `count: 1`, or a larger percent."
+    message = f"The canary of policy {policy.name} ({canary.words}) {why}."
+    return ThorError("policy_empty_canary", message, remedy, exit_code=2)
 
 
 def _ordered(left: Sequence[Candidate], order: str) -> list[Candidate]:
