@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from thorctl import fleet
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import inventory_path
 from thorctl.cli.output import fit
+from thorctl.doctor import certificates, inventory, machine, project
 from thorctl.doctor import devices as device_checks
-from thorctl.doctor import inventory, machine, project
 from thorctl.doctor.check import Check, Status
+from thorctl.edge.pki import Pki
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Problem, Result
 
@@ -68,7 +70,11 @@ def _inventory(context: Context, *, ask: bool) -> list[Check]:
     except ThorError as error:
         status: Status = "warn" if error.code == "inventory_missing" and context.inventory is None else "fail"
         return [Check("inventory", "inventory", status, error.message, error.remedy)]
-    return inventory.checks(source, found) + (device_checks.checks(found) if ask else [])
+    try:
+        doors = certificates.checks(Pki.beside(source), found, dt.datetime.now(dt.UTC))
+    except ThorError as error:
+        doors = [Check("inventory", certificates.NAME, "fail", error.message, error.remedy)]
+    return inventory.checks(source, found) + doors + (device_checks.checks(found) if ask else [])
 
 
 def _count(checks: Sequence[Check], status: str) -> int:

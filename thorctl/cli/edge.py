@@ -184,9 +184,7 @@ def store_of(context: Context, pki: Path | None) -> Pki:
     """The folder that was named, else the one beside the inventory's: where thor_edge looks, too."""
     if pki is not None:
         return Pki(pki)
-    inventory = inventory_path(context).absolute()
-    folder = inventory if inventory.is_dir() else inventory.parent
-    return Pki(folder.parent / "pki")
+    return Pki.beside(inventory_path(context))
 
 
 def secret_of(file: Path | None) -> bytes | None:

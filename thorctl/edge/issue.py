@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from thorctl.edge.authority import Pair
 
+SOON = "expires soon"
 VAULT = "$ANSIBLE_VAULT;"
 DAYS = 397  # what public authorities were allowed at most for years; clients accept it
 RENEW_BEFORE_DAYS = 60  # a device that is switched off for a season is still renewed in time
@@ -57,7 +58,7 @@ def judge(
         (not _signed_by(ca_certificate, certificate), "not signed by this authority"),
         (expires <= now, "expired"),
         (bool(missing), f"not valid for {', '.join(missing)}"),
-        (expires - now < dt.timedelta(days=renew_before_days), "expires soon"),
+        (expires - now < dt.timedelta(days=renew_before_days), SOON),
     )
     return Verdict(next((reason for is_so, reason in reasons if is_so), None), expires)
 

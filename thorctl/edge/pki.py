@@ -29,6 +29,22 @@ class Pki:
         """What clients verify with."""
         return self.folder / "ca.crt"
 
+    @classmethod
+    def beside(cls, inventory: Path) -> Pki:
+        """The one beside the inventory's folder: where the role thor_edge looks, too."""
+        path = inventory.absolute()
+        folder = path if path.is_dir() else path.parent
+        return cls(folder.parent / "pki")
+
+    def root(self) -> str | None:
+        """The authority's certificate; None where there is none.
+
+        Raises:
+            ThorError: ``edge_pki_unreadable``.
+        """
+        found = self._read(self.ca_certificate, self.ca_certificate)
+        return found.certificate if found else None
+
     def authority(self) -> Pair:
         """The authority.
 
