@@ -8,6 +8,7 @@ and no simulation.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -210,11 +211,12 @@ class VirtualThor:
         Raises:
             ThorError: ``sim_device_off`` (it does not answer), ``sim_vm_not_stopped``.
         """
-        if self.pid is None:
+        pid = self.pid
+        if pid is None:
             return
         self._answering()
         self.ssh("sudo systemctl poweroff")
-        if not self._ended(SHUTDOWN_TIMEOUT_SECONDS):
+        if not _ended(pid, SHUTDOWN_TIMEOUT_SECONDS):
             raise ThorError(
                 "sim_vm_not_stopped",
                 f"{self.hardware.name} was told to switch itself off and still runs after"
@@ -230,7 +232,7 @@ class VirtualThor:
             return
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        if not self._ended(_ENDED_TIMEOUT_SECONDS):
+        if not _ended(pid, _ENDED_TIMEOUT_SECONDS):
             raise ThorError(
                 "sim_vm_not_stopped",
                 f"QEMU of {self.hardware.name} (process {pid}) was killed and is still there.",
@@ -254,14 +256,6 @@ class VirtualThor:
             )
         return boot
 
-    def _ended(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self.pid is not None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
-
     def _unhealthy(self) -> ThorError:
         failed = self.ssh("systemctl list-units --failed --plain --no-legend --no-pager").stdout
         units = ", ".join(line.split()[0] for line in failed.splitlines())
@@ -278,6 +272,18 @@ class VirtualThor:
         except OSError:
             return "It wrote nothing on its console."
         return "Its console's end: " + " / ".join(text.split("\n")[-4:])
+
+
+def _ended(pid: int, seconds: float) -> bool:
+    """Whether a process ends in time: all of it, its disk and its port are free again then."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], seconds)[0])
+    finally:
+        os.close(handle)
 
 
 def free_port() -> int:
