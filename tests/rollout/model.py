@@ -90,6 +90,7 @@ class ModelDevice:
     powered_at: float = 0.0
     working: str | None = None  # the verb that has the state lock
     activations: int = 0
+    excuses: int = 0  # trials that ended without a verdict: another activation is needed
     attended: float = 0.0  # seconds of its trial in which a controller lived and could reach it
 
     @property
@@ -171,6 +172,7 @@ class World:
         device = self.devices[name]
         device.working, device.lease, device.hold, device.powered_at = None, None, None, self.time
         if device.state in {"activating", "trial"}:
+            device.excuses += 1
             device.go_back()
 
     def _expire(self) -> None:
@@ -178,6 +180,7 @@ class World:
             if device.deadline is not None and device.deadline <= self.time and device.working is None:
                 if device.attended > ATTENDED_SECONDS:
                     raise ViolationError(f"{device.name} was left to its deadline")
+                device.excuses += 1
                 device.go_back()
             if device.lease and device.lease.expires <= self.time:
                 device.lease = None
@@ -202,6 +205,8 @@ class World:
             self.watch("activate", device)
             if device.running == step.release and device.state in {"trial", "committed"}:
                 raise ViolationError(f"{device.name} is activated though it runs {step.release}")
+            if device.activations > device.excuses:
+                raise ViolationError(f"{device.name} is activated again without need")
             if not device.staged:
                 raise ViolationError(f"{device.name} is activated though nothing is staged")
             device.activations += 1

@@ -8,6 +8,7 @@ that lives, nobody may be forgotten, on trial or leased, and the record must say
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -19,7 +20,8 @@ from tests.rollout.model import HOLDER, NATURES, NEW, OLD, Killed, Lease, ModelD
 from thorctl.rollout.device import Phase
 from thorctl.rollout.state import begin, fold
 
-EXAMPLES, STEPS = 150, 30
+# More of them: THORCTL_SEQUENCES=5000 pytest tests/rollout/test_engine_model.py
+EXAMPLES, STEPS = int(os.environ.get("THORCTL_SEQUENCES", "150")), 30
 
 natures = st.sampled_from(("well",) * 5 + NATURES)
 policies = st.fixed_dictionaries(

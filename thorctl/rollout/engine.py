@@ -86,7 +86,7 @@ class Engine:
 
     def start(self) -> None:
         """Take the rollout over, from its beginning or from wherever another process left it."""
-        self._read()
+        self.state = fold(self.state, self._record.after(self.state.last))  # what was told before
         kind = "resumed" if self.state.run else "started"
         self._note([self._line(kind, f"{kind} by {self._who}")])
 
