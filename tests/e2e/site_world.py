@@ -72,6 +72,13 @@ class World:
         return self.sim.run(self.device, "sudo docker inspect --format '{{.State.StartedAt}}' thor-engine")
 
 
+def envelope(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What thorctl printed with --json."""
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert answer["exit_code"] == done.returncode
+    return answer
+
+
 @contextmanager
 def ssh_cut_during(world: World, verb: str) -> Iterator[None]:
     """Kills every SSH session of the device once ``verb`` is at work there."""

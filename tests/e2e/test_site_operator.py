@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.site_world import DEVICE, PROFILE
+from tests.e2e.site_world import DEVICE, PROFILE, envelope
 
 if TYPE_CHECKING:
-    import subprocess
-
     from tests.e2e.site_world import World
 
 pytestmark = [pytest.mark.sim, pytest.mark.vllm]
@@ -30,12 +28,6 @@ PROMISED = [
     "disk_free_bytes",
     "last_smoke",
 ]
-
-
-def envelope(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(done.stdout)
-    assert answer["exit_code"] == done.returncode
-    return answer
 
 
 def test_status_tells_what_serves(world: World, committed: str) -> None:

@@ -72,7 +72,7 @@ def _packages_held(situation: Situation) -> Item:
     if not loose:
         return Item(name, PASS, f"{len(held)} held", text, "What the engine stands on stays as it is.")
     message = f"An `apt upgrade` would change {', '.join(loose)} under the engine."
-    remedy = f"Run site.yml (the role thor_host holds them), or `apt-mark hold {' '.join(loose)}`."
+    remedy = f"Run site.yml, which holds them, or `apt-mark hold {' '.join(loose)}`."
     return Item(name, WARN, f"not held: {', '.join(loose)}", text, message, remedy)
 
 
