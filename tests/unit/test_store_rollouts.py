@@ -36,6 +36,8 @@ def test_ids_count_through_the_day(db: sqlite3.Connection) -> None:
     assert [new(db).id, new(db).id] == ["20261125-1", "20261125-2"]
     assert new(db, "2026-11-26T00:00:00+00:00").id == "20261126-1"
     assert [one.id for one in rollouts.newest(db, 2)] == ["20261126-1", "20261125-2"]
+    assert [one.id for one in rollouts.later(db, "20261125-1")] == ["20261125-2", "20261126-1"]
+    assert rollouts.later(db, "20261126-1") == []
 
 
 def test_what_is_put_is_what_is_got(db: sqlite3.Connection) -> None:

@@ -117,12 +117,18 @@ def _total(plan: Plan) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RolloutView:
-    """Where a rollout stands: waves, then devices. ``progress``: what agents say of the verb at work."""
+    """Where a rollout stands: waves, then devices.
+
+    Attributes:
+        progress: what agents say of the verb at work.
+        elapsed: seconds since it began, for what is left of the plan's time; None = not shown.
+    """
 
     rollout: Rollout
     state: State
     at_work: bool
     progress: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    elapsed: float | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draws itself."""
@@ -130,7 +136,9 @@ class RolloutView:
         word = standing(state, at_work=self.at_work)
         style = _STANDINGS.get(word, "bold red")
         title = f"Rollout {self.rollout.id}"
-        yield Text.assemble((title, "bold"), f"  {self.rollout.label}  ", (word, style), f"  {reason(state)}")
+        yield Text.assemble(
+            (title, "bold"), f"  {self.rollout.label}  ", (word, style), f"  {reason(state) or self._left()}"
+        )
         yield Text()
         yield self._waves()
         yield Text()
@@ -139,6 +147,12 @@ class RolloutView:
         if command:
             yield Text()
             yield Text.assemble("Go on with: ", (command, "bold"))
+
+    def _left(self) -> str:
+        seconds = self.state.brief.plan.seconds
+        if self.elapsed is None or seconds is None or self.state.ended:
+            return ""
+        return f"about {duration(max(0.0, seconds - self.elapsed))} left, by what was last measured"
 
     def _waves(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")

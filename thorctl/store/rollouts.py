@@ -101,6 +101,15 @@ def newest(db: sqlite3.Connection, limit: int = 1) -> list[Rollout]:
     return [_rollout(row) for row in rows]
 
 
+def later(db: sqlite3.Connection, rollout: str) -> list[Rollout]:
+    """The rollouts that began after this one, the oldest first."""
+    rows = db.execute(
+        "SELECT * FROM rollouts WHERE rowid > (SELECT rowid FROM rollouts WHERE id = ?) ORDER BY rowid",
+        (rollout,),
+    )
+    return [_rollout(row) for row in rows]
+
+
 def append(db: sqlite3.Connection, lines: Sequence[Line]) -> list[Line]:
     """Add lines in one piece; when it returns they are on the disk. Returns them with their ids."""
     marks = ", ".join("?" * (len(_COLUMNS) + 1))
