@@ -189,7 +189,7 @@ def test_what_is_switched_off_is_taken_back(converged: Host) -> None:
     assert run.exit_code == 0, run.text
     assert converged.run("apt-mark showhold") == ""
     assert "Periodic::Unattended" not in converged.run("apt-config dump")
-    assert converged.run("find /etc -name 'thor-clocks*' -o -path '*/journald.conf.d/50-thor.conf'") == ""
+    assert converged.run("sudo find /etc -name 'thor-clocks*' -o -path '*/journald.conf.d/50-thor.conf'") == ""
     again = converged.converge("-e", json.dumps(off))
     assert again.total("changed") == 0, again.text
     alone = {**off, "thor_host_packages": "alone", "thor_runtime_packages": "alone"}
