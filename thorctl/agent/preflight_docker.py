@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.parsers.l4t import version_tuple
 from thorctl.agent.preflight_item import FAIL, PASS, UNKNOWN, WARN, Item, not_asked
+from thorctl.agent.preflight_situation import NVIDIA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,9 @@ def _container_runtime(situation: Situation) -> Item:
         return not_asked(name, found, "The device class asks for no particular container runtime.")
     if wanted in (runtimes or []):
         return Item(name, PASS, found, wanted, f"Docker knows the runtime {wanted}.")
-    remedy = f"Run site.yml, or `nvidia-ctk runtime configure --runtime=docker` where {wanted} is nvidia."
+    remedy = f"Add {wanted} to the runtimes in /etc/docker/daemon.json and restart Docker."
+    if wanted == NVIDIA:
+        remedy = "Run site.yml, or `nvidia-ctk runtime configure --runtime=docker` and restart Docker."
     if not docker.get("installed"):
         message = "Docker is not installed; the role thor_runtime installs it and its runtime."
         return Item(name, WARN, "absent", wanted, message, remedy)

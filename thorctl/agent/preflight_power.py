@@ -39,7 +39,9 @@ def _over_current(situation: Situation) -> Item:
         if not situation.on_gpu:
             return not_asked(name, UNKNOWN, "A simulated device has no power supply.")
         message = "The over-current counters cannot be read: whether the device throttles is unknown."
-        remedy = "Look for `ls /sys/class/hwmon/hwmon*/oc*_event_cnt` on the device."
+        remedy = (
+            "Run `ls /sys/class/hwmon/hwmon*/oc*_event_cnt` on the device: some carrier boards have none."
+        )
         return Item(name, WARN, UNKNOWN, wanted, message, remedy)
     seen = {counter: count for counter, count in events.items() if count}
     if not seen:

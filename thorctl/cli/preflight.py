@@ -87,7 +87,8 @@ def command(
 
         def note(answer: Answer) -> None:
             left.discard(answer.device)
-            shown.update(f"Looking at {', '.join(sorted(left))} …")
+            if left:
+                shown.update(f"Looking at {', '.join(sorted(left))} …")
 
         answers |= {
             answer.device: answer
