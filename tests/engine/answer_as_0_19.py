@@ -2,7 +2,7 @@
 
 Imports nothing of ours. Reads a JSON list of cases from standard input: ``{"said", "at_once",
 "finish_reason", "request"}``, the text after the prompt, how many tokens come at once, why they end, keys of
-the request. Prints a JSON list: ``{"streamed": [chunks], "whole": choice}``.
+the request. Prints a JSON list: ``{"streamed": [chunks], "whole": choice, "forced": schema or null}``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ async def answer(server: Any, tokenizer: Any, case: dict[str, Any]) -> dict[str,
         model="tiny", messages=[{"role": "user", "content": "?"}], **case["request"]
     )
 
+    request = server.tool_parser(tokenizer, request.tools).adjust_request(request)
+
     def call(make: Any, outputs: Any) -> Any:
         parser = server.reasoning_parser_cls(tokenizer, chat_template_kwargs=request.chat_template_kwargs)
         metadata = RequestResponseMetadata(request_id="1")
@@ -76,6 +78,7 @@ async def answer(server: Any, tokenizer: Any, case: dict[str, Any]) -> dict[str,
     return {
         "streamed": [json.loads(event) for event in events],
         "whole": json.loads(whole.choices[0].model_dump_json()),
+        "forced": request.structured_outputs and request.structured_outputs.json,
     }
 
 

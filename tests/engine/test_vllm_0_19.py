@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine import in_image
 from tests.engine.clients_view import meant, of_choice, of_chunks
-from tests.engine.sayings import GIVEN, SAID, TOOLS, thought_and_said
+from tests.engine.sayings import GIVEN, SAID, THOUGHT, TOOLS, thought_and_said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,12 @@ AT_ONCE = (1, 2, 3, 5, 1000)  # several tokens come at once with speculation; al
 REASONS = ("stop", "length")
 Case = tuple[str, int, str]
 CASES: list[Case] = [(name, at_once, reason) for name in SAID for at_once in AT_ONCE for reason in REASONS]
+NAMED = {"type": "function", "function": {"name": "Read"}}
+# A demanded call is bare JSON there, which the server reads itself.
+DEMANDED: list[tuple[Any, str]] = [
+    ("required", '[{"name": "Read", "parameters": {"file_path": "/etc/motd"}}]'),
+    (NAMED, '{"file_path": "/etc/motd"}'),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +61,25 @@ def test_streamed(answers: dict[Case, dict[str, Any]], name: str, at_once: int, 
         assert wanted.reasoning.startswith(got.reasoning)
         wanted = replace(wanted, reasoning=got.reasoning)
     assert got == wanted
+
+
+@pytest.fixture(scope="module")
+def demanded(docker_client: DockerClient, vllm_0_19: Path) -> list[dict[str, Any]]:
+    asked = [
+        {
+            "said": f"{THOUGHT}</think>{said}",
+            "at_once": 1,
+            "finish_reason": "stop",
+            "request": {"tools": TOOLS, "tool_choice": choice},
+        }
+        for choice, said in DEMANDED
+    ]
+    return in_image.ask(docker_client, "answer_as_0_19.py", asked, vllm_0_19)
+
+
+@pytest.mark.parametrize("at", range(len(DEMANDED)), ids=["required", "named"])
+def test_a_demanded_call_is_left_to_the_server(demanded: list[dict[str, Any]], at: int) -> None:
+    assert demanded[at]["forced"]
+    for view in (of_choice(demanded[at]["whole"], GIVEN), of_chunks(demanded[at]["streamed"], GIVEN)):
+        assert view.calls == (("Read", {"file_path": "/etc/motd"}, None),)
+        assert (view.content, view.reasoning) == ("", THOUGHT)

@@ -24,17 +24,18 @@ def answers(engine_address: str) -> dict[tuple[str, bool], Any]:
         return dict(zip(cases, pool.map(lambda case: ask(client, *case), cases), strict=True))
 
 
-def ask(client: httpx.Client, name: str, stream: bool) -> Any:
+def ask(client: httpx.Client, name: str, stream: bool, *earlier: dict[str, Any], **options: Any) -> Any:
     """A choice, or the chunks of a stream. The grammar leaves the model one thing to say."""
     answer = client.post(
         "/v1/chat/completions",
         json={
             "model": "tiny-qwable",
-            "messages": [{"role": "user", "content": "Say it."}],
+            "messages": [*earlier, {"role": "user", "content": "Say it."}],
             "tools": TOOLS,
             "structured_outputs": {"choice": [SAID[name]]},
             "chat_template_kwargs": {"enable_thinking": False},
             "stream": stream,
+            **options,
         },
     )
     assert answer.status_code == 200, answer.text
@@ -53,3 +54,25 @@ def test_whole(answers: dict[tuple[str, bool], Any], name: str) -> None:
 @pytest.mark.parametrize("name", SAID)
 def test_streamed(answers: dict[tuple[str, bool], Any], name: str) -> None:
     assert of_chunks(answers[name, True], GIVEN) == meant(SAID[name])
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_id_that_the_conversation_has_used_is_not_given_again(engine_address: str, stream: bool) -> None:
+    used = {"id": "toolu_01", "type": "function", "function": {"name": "Read", "arguments": "{}"}}
+    earlier: list[dict[str, Any]] = [
+        {"role": "user", "content": "Read it."},
+        {"role": "assistant", "tool_calls": [used]},
+        {"role": "tool", "tool_call_id": "toolu_01", "content": "sunny"},
+    ]
+    with httpx.Client(base_url=engine_address, timeout=300) as client:
+        answer = ask(client, "two calls", stream, *earlier)
+    view = of_chunks(answer, GIVEN) if stream else of_choice(answer, GIVEN)
+    assert [ident for *_, ident in view.calls] == [None, "toolu_02"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_one_call_where_the_client_takes_no_more(engine_address: str, stream: bool) -> None:
+    with httpx.Client(base_url=engine_address, timeout=300) as client:
+        answer = ask(client, "two calls", stream, parallel_tool_calls=False)
+    view = of_chunks(answer, GIVEN) if stream else of_choice(answer, GIVEN)
+    assert [ident for *_, ident in view.calls] == ["toolu_01"]
