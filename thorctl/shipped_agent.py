@@ -123,15 +123,26 @@ async def _ask(
         return await ask(connection, name, verb, command, stdin=question.stdin, timeout=timeout)
     command = as_root(user, ("python3", "-c", LOADER, verb, *question.words))
     answer = await ask(connection, name, verb, command, stdin=ours.carrying(question.stdin), timeout=timeout)
-    if answer.error is None or answer.error.code != "agent_missing":
-        return answer
-    problem = Problem(
-        "python_missing",
-        "There is no python3 on the device, which the agent needs.",
-        "Install it: `apt-get install python3` (3.10 or newer).",
-        name,
+    return replace(answer, error=_explained(answer.error))
+
+
+def _explained(problem: Problem | None) -> Problem | None:
+    """A shipped agent's failure: what starts it is python3 under sudo, not the installed one."""
+    if problem is None or problem.code not in {"agent_missing", "sudo_password", "sudo_refused"}:
+        return problem
+    if problem.code == "agent_missing":
+        return Problem(
+            "python_missing",
+            "There is no python3 on the device, which the agent needs.",
+            "Install it: `apt-get install python3` (3.10 or newer).",
+            problem.device,
+        )
+    remedy = (
+        "Allow the login user python3 with NOPASSWD in /etc/sudoers.d or set ansible_user=root; or give the "
+        "device this thorctl's agent, which is then asked: cd playbooks && ansible-playbook site.yml "
+        f"--tags thor_host --ask-become-pass --limit {problem.device}."
     )
-    return replace(answer, error=problem)
+    return replace(problem, remedy=remedy)
 
 
 async def _installed(connection: asyncssh.SSHClientConnection, timeout: float) -> str | None:  # noqa: ASYNC109

@@ -112,6 +112,7 @@ def test_a_sudo_that_wants_a_password_is_told_as_ever(sshd: Sshd, device: Device
     error = ask(device).error
     assert error is not None
     assert error.code == "sudo_password"
+    assert "python3 with NOPASSWD" in error.remedy
 
 
 def test_each_device_is_asked_its_own_question_and_answers_in_order(sshd: Sshd, device: Device) -> None:
