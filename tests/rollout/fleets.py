@@ -87,15 +87,15 @@ class Fleet:
     def watch(self, what: str, device: ModelDevice) -> None:
         """What must hold whenever a device is changed."""
         lines = self.record.lines
-        if what != "activate":
+        begun = max(line.id for line in lines if line.verb == what and line.device == device.name)
+        if any(line.kind in {"stopped", "aborted"} and line.id < begun for line in lines):
+            raise ViolationError(f"{what} of {device.name} after the stop")
+        if what == "commit":
             return
         taken = max(line.id for line in lines if line.verb == "take" and line.device == device.name)
         restarted = device.powered_at >= seconds(lines[taken - 1].at)  # which takes a lease away
         if not restarted and (device.lease is None or device.lease.holder != HOLDER):
             raise ViolationError(f"{device.name} is activated without a lease")
-        begun = max(line.id for line in lines if line.verb == "activate" and line.device == device.name)
-        if any(line.kind in {"stopped", "aborted"} and line.id < begun for line in lines):
-            raise ViolationError(f"{device.name} is activated after the stop")
         wave = next(w["number"] for w in self.rollout.plan["waves"] if device.name in w["devices"])
         if wave > 1 and not any(line.kind == "wave_closed" and line.wave == 1 for line in lines):
             raise ViolationError(f"{device.name} is activated before the canary is well")
