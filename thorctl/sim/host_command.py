@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEPT_LINES = 20  # of a failed command's output
+SYSTEM_PLACES = "/usr/sbin:/sbin"  # not on a Debian user's PATH, but on root's
 
 
 def as_root() -> list[str]:
@@ -49,7 +50,8 @@ def require(tools: dict[str, str]) -> None:
     Raises:
         ThorError: ``tool_missing``, naming the packages.
     """
-    missing = [tool for tool in tools if shutil.which(tool) is None]
+    places = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PLACES}"
+    missing = [tool for tool in tools if shutil.which(tool, path=places) is None]
     if missing:
         packages = " ".join(sorted({tools[tool] for tool in missing}))
         raise ThorError(
