@@ -149,6 +149,7 @@ def test_white_space_that_only_sets_calls_apart_is_no_content() -> None:
     call, _ = NOTATIONS["as trained"]
     content, calls = read(f"\n\n{call}\n\n{call.replace('_01', '_02')}\n")
     assert (content, len(calls)) == ("", 2)
+    assert read(f"\n{call}\n\nDone.")[0] == "Done."
 
 
 def test_a_broken_block_does_not_hide_the_next() -> None:
