@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from thorctl.errors import ThorError
-from thorctl.sim import virtual_image
+from thorctl.sim import host_command, virtual_image
 from thorctl.sim.up import planned_virtual
 from thorctl.sim.virtual_command import COMPATIBLE, MODEL, Cache, Hardware, patch_device_tree, start
 from thorctl.sim.virtual_machine import VirtualThor, free_port
@@ -159,3 +159,18 @@ def test_virtual_machines_are_dealt_to_sites_in_turn() -> None:
         ("thor-vm-03", 4024, "a"),
     ]
     assert grown[0] is first[0]
+
+
+def test_what_is_missing_is_named_with_the_package_that_brings_it() -> None:
+    with pytest.raises(ThorError) as caught:
+        host_command.require({"sh": "dash", "no-such-tool": "a-package"})
+    assert caught.value.code == "tool_missing"
+    assert "no-such-tool" in caught.value.message
+    assert caught.value.remedy == "as root: apt-get install a-package"
+
+
+def test_what_decides_the_image_decides_its_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = virtual_image.tag()
+    assert virtual_image.tag() == first
+    monkeypatch.setattr(virtual_image, "DISK_BYTES", virtual_image.DISK_BYTES + 1)
+    assert virtual_image.tag() != first
