@@ -71,3 +71,10 @@ def test_check_mode_runs_a_verb_that_only_looks(verb: str, arguments: list[str],
 
 def test_check_mode_of_gc_is_its_dry_run() -> None:
     assert stand_in(Call("gc", ("--keep", "1")), None) == Call("gc", ("--keep", "1", "--dry-run"))
+
+
+def test_check_mode_of_bench_is_its_dry_run_and_over_at_once() -> None:
+    asked = call_for("bench", None, ["--quick"])
+    runs = stand_in(asked, None)
+    assert runs == Call("bench", ("--quick", "--dry-run"))
+    assert (asked.detached, runs.detached) == (True, False)

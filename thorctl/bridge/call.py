@@ -47,6 +47,11 @@ class Call:
         """Whether it changes nothing, so that any agent may answer, also one shipped for this call."""
         return self.verb in READ_ONLY or self.words[:1] == ("show",)
 
+    @property
+    def detached(self) -> bool:
+        """Whether it outlives a broken SSH link; what only says what would be run is over at once."""
+        return self.verb in LONG and "--dry-run" not in self.words
+
 
 def call_for(verb: str, release: dict[str, Any] | None, arguments: Sequence[str]) -> Call:
     """The call a task asks for.

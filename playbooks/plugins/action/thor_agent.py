@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from thorctl import agent_pack
 from thorctl.answer import Answer, read_answer
 from thorctl.bridge import explain, foresee
-from thorctl.bridge.call import LONG, Call, call_for, stand_in
+from thorctl.bridge.call import Call, call_for, stand_in
 from thorctl.bridge.poll import Look, look_command, read_look
 from thorctl.bridge.progress import progress_line, worth_showing
 from thorctl.errors import ThorError
@@ -127,7 +127,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             "zipapp": zipapp,
             "only_if_sha256": only_if_sha256,
         }
-        if call.verb in LONG:
+        if call.detached:
             return self._run_detached(call, module_args)
         said: dict[str, Any] = self._execute_module("thor_agent", module_args, task_vars=self._vars)
         return said
