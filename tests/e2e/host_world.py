@@ -23,10 +23,10 @@ systemctl list-units --state=active,failed --plain --no-legend 'thor*'; nvpmodel
 """
 # A package as dpkg has it installed, and a repository of just that: a mirror for a device that reaches none.
 REPACK = r"""
-set -e
+set -e; cd /
 root=$(mktemp -d); repository=/srv/packages; sudo mkdir -p $repository
 dpkg -L docker.io | while read -r path; do
-    if [ -f "$path" ] || [ -L "$path" ]; then sudo cp --archive --parents "$path" "$root"; fi
+    if [ ! -d "$path" ]; then sudo cp --archive --parents ".$path" "$root"; fi
 done
 sudo mkdir "$root/DEBIAN"
 dpkg-query --status docker.io | grep -v '^Status: ' | sed '/^Conffiles:/,/^[^ ]/{/^Conffiles:/d;/^ /d}' |

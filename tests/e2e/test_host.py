@@ -178,23 +178,26 @@ def test_a_mode_that_needs_none_changes_the_clocks_too(converged: Host) -> None:
 
 
 def test_what_is_switched_off_is_taken_back(converged: Host) -> None:
-    off = {
-        "thor_host_clocks": False,
-        "thor_host_automatic_upgrades": True,
-        "thor_host_packages": "released",
-        "thor_runtime_packages": "released",
-        "thor_host_journal_max": None,
-    }
-    run = converged.converge("-e", json.dumps(off))
+    # As words, the way a person says it: Ansible takes them for text, in which "false" is something.
+    no = (
+        "-e",
+        "thor_host_clocks=false thor_host_automatic_upgrades=yes",
+        "-e",
+        '{"thor_host_journal_max": null}',
+    )
+    off = (*no, "-e", "thor_host_packages=released thor_runtime_packages=released")
+    run = converged.converge(*off)
     assert run.exit_code == 0, run.text
     assert converged.run("apt-mark showhold") == ""
     assert "Periodic::Unattended" not in converged.run("apt-config dump")
-    assert converged.run("sudo find /etc -name 'thor-clocks*' -o -path '*/journald.conf.d/50-thor.conf'") == ""
-    again = converged.converge("-e", json.dumps(off))
+    assert (
+        converged.run("sudo find /etc -name 'thor-clocks*' -o -path '*/journald.conf.d/50-thor.conf'") == ""
+    )
+    again = converged.converge(*off)
     assert again.total("changed") == 0, again.text
-    alone = {**off, "thor_host_packages": "alone", "thor_runtime_packages": "alone"}
+    alone = (*no, "-e", "thor_host_packages=alone thor_runtime_packages=alone")
     converged.run("sudo apt-mark hold nvidia-l4t-core")
-    assert converged.converge("-e", json.dumps(alone)).total("changed") == 0
+    assert converged.converge(*alone).total("changed") == 0
     assert converged.run("apt-mark showhold") == "nvidia-l4t-core"
     assert converged.converge().exit_code == 0
     assert converged.converge().total("changed") == 0
@@ -228,11 +231,12 @@ def test_docker_s_data_are_never_lost_sight_of(converged: Host) -> None:
     converged.run(
         "cd / && sudo tar c usr/bin/true | sudo docker import - keep:1 && sudo docker volume create keep"
     )
-    images = converged.run("sudo docker images --no-trunc")
+    ids = "sudo docker images --no-trunc --format '{{.ID}}'"
+    images = converged.run(ids)
     refused = converged.converge(*new)
     assert refused.exit_code != 0
     assert "data_root_in_use: Docker has data in /var/lib/docker" in " ".join(refused.text.split())
-    assert converged.run("sudo docker images --no-trunc") == images
+    assert converged.run(ids) == images
 
     move = (*new, "-e", "thor_runtime_data_root_move=true")
     assert converged.converge(*move, "--check").exit_code == 0
@@ -240,7 +244,7 @@ def test_docker_s_data_are_never_lost_sight_of(converged: Host) -> None:
     moved = converged.converge(*move)
     assert moved.exit_code == 0, moved.text
     assert converged.run("sudo docker info --format '{{.DockerRootDir}}'") == "/var/lib/thor/docker"
-    assert converged.run("sudo docker images --no-trunc --format '{{.ID}}'") in images
+    assert converged.run(ids) == images
     assert converged.run("sudo docker volume ls --quiet") == "keep"
     assert "/var/lib/thor/docker" in converged.run("systemctl show --property RequiresMountsFor docker")
     assert converged.converge(*new).total("changed") == 0
