@@ -26,7 +26,7 @@ REPACK = r"""
 set -e; cd /
 root=$(mktemp -d); repository=/srv/packages; sudo mkdir -p $repository
 dpkg -L docker.io | while read -r path; do
-    if [ ! -d "$path" ]; then sudo cp --archive --parents ".$path" "$root"; fi
+    if [ -e "$path" ] && [ ! -d "$path" ]; then sudo cp --archive --parents ".$path" "$root"; fi
 done
 sudo mkdir "$root/DEBIAN"
 dpkg-query --status docker.io | grep -v '^Status: ' | sed '/^Conffiles:/,/^[^ ]/{/^Conffiles:/d;/^ /d}' |
