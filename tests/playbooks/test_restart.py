@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from thorctl.bridge.restart import decide
+from thorctl.bridge.restart import decide, window_problem
 
 QUIET: dict[str, Any] = {"state": "committed", "hold": None, "lease": None, "progress": None}
 WINDOW = "Sat 02:00-04:00"
@@ -74,6 +74,13 @@ def test_one_s_own_lease_is_no_obstacle() -> None:
 
 def test_an_empty_device_may_restart() -> None:
     assert decision({"state": "empty"}, allowed=True)[0] == "restart"
+
+
+def test_a_window_that_is_none_is_told_at_once() -> None:
+    assert window_problem("") == window_problem(WINDOW) == ""
+    assert window_problem("at night").startswith(
+        "maintenance_window_invalid: 'at night' is no maintenance window"
+    )
 
 
 def test_what_cannot_be_read_is_refused() -> None:

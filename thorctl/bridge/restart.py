@@ -37,6 +37,16 @@ def decide(
     return _said("refuse", obstacle) if obstacle else _said("restart", "")
 
 
+def window_problem(window: str) -> str:
+    """What is wrong with a maintenance window, for a person; empty if nothing, or if there is none."""
+    try:
+        if window:
+            maintenance.parse(window)
+    except ThorError as error:
+        return f"{error.code}: {error.message} — {error.remedy}"
+    return ""
+
+
 def _obstacle(status: dict[str, Any], holder: str | None) -> str:
     """Who or what would be hurt; empty if nobody."""
     hold, lease = status.get("hold"), status.get("lease")

@@ -9,7 +9,7 @@ from thorctl.bridge import bench, edge, preflight_table
 from thorctl.bridge.converged import serves
 from thorctl.bridge.daemon_json import merged, needs_restart
 from thorctl.bridge.explain import standing
-from thorctl.bridge.restart import decide
+from thorctl.bridge.restart import decide, window_problem
 from thorctl.bridge.swap import swap_bytes
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class FilterModule:
             "thor_serves": serves,
             "thor_standing": standing,
             "thor_swap_bytes": swap_bytes,
+            "thor_window_problem": window_problem,
             "thor_daemon_json": merged,
             "thor_daemon_json_needs_restart": needs_restart,
         }
