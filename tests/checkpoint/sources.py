@@ -88,11 +88,8 @@ def in_pieces(original: Path, out: Path) -> None:
                 rows[f"{stem}.{expert}.down_proj.weight"] = np.ascontiguousarray(down)
         else:
             rows[name] = value
-        if ".layers.3." in name and last != "weight":
+        if ".layers.3." in name:
             rows[f"mtp.layers.0.{name.partition('.layers.3.')[2]}"] = value.copy()
-    rows["mtp.layers.0.self_attn.q_proj.weight"] = rows[
-        "model.language_model.layers.3.self_attn.q_proj.weight"
-    ].copy()
     write(original, out, rows, shards=4)
 
 
