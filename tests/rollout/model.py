@@ -296,6 +296,9 @@ def _activate(world: World, device: ModelDevice, step: Step) -> Answer:
 
 
 def _smoke(world: World, device: ModelDevice, step: Step) -> Answer:
+    if device.state == "committed" and device.current == step.release:
+        good = {"release": step.release, "passed": True, "tokens_per_second": 40.0, "generations": []}
+        return _ok(device, "smoke", good)
     if device.state != "trial" or device.target != step.release:
         return _error(device, "bad_state", "no trial")
     if device.nature == "garbage":

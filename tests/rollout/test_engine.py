@@ -23,8 +23,8 @@ def test_all_well() -> None:
     assert all(one.lease is None and one.activations == 1 for one in fleet.devices)
     assert fleet.lines("wave_closed") == [
         "1 of 1 devices of the canary are well",
-        "2 of 2 devices of the wave 2 are well",
-        "2 of 2 devices of the wave 3 are well",
+        "2 of 2 devices of wave 2 are well",
+        "2 of 2 devices of wave 3 are well",
     ]
 
 
@@ -66,7 +66,7 @@ def test_an_offline_device_is_neither_failed_nor_in_the_way() -> None:
     fleet[3].linked = True
     assert fleet.run() == "finished"
     assert serving(fleet) == [NEW] * 4
-    assert "catch-up: 1 devices are back" in fleet.lines("wave_opened")
+    assert "catch-up: 1 device back" in fleet.lines("wave_opened")
     assert [one.activations for one in fleet.devices] == [1] * 4
 
 

@@ -1,7 +1,7 @@
 """What is to be done now: steps to begin, events to record, and when to ask again. Pure.
 
 The order of a device: look, stage; then in its wave take (the lease), look, activate, smoke, look through the
-soak, commit, give (the lease back). A device that is not well is rolled back and looked at instead.
+soak, commit, give (the lease back). A device that is not well is rolled back, looked at and asked instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from thorctl.rollout.device import CHANGING, UNFINISHED, UNTOUCHED, Device, Phase
-from thorctl.rollout.gate import Action, Decision, judge_fleet, judge_wave
+from thorctl.rollout.gate import Action, Decision, judge_fleet, judge_wave, plural
 from thorctl.rollout.outcome import AUTOMATIC
 from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
 
@@ -33,6 +33,7 @@ _VERBS = {
     Phase.DOUBT: "look",
     Phase.RETURNING: "rollback",
     Phase.LEFT: "look",
+    Phase.BACK: "smoke",
     Phase.ABSENT: "look",
     Phase.LOST: "look",
 }
@@ -148,14 +149,14 @@ def _next_wave(state: State) -> Event | None:
         if state.asked == number:
             return None
         return Event("asked", f"wave {number} ({wave.name}) waits for `thorctl rollout approve`", number)
-    return Event("wave_opened", f"{wave.name}: {len(wave.devices)} devices", number)
+    return Event("wave_opened", f"{wave.name}: {plural(len(wave.devices))}", number)
 
 
 def _catch_up(state: State, number: int) -> Event | None:
     back = [one.name for one in state.devices.values() if not one.settled and one.phase not in UNFINISHED]
     if not back:
         return None
-    return Event("wave_opened", f"catch-up: {len(back)} devices are back", number, {"devices": back})
+    return Event("wave_opened", f"catch-up: {plural(len(back))} back", number, {"devices": back})
 
 
 def _stop(decision: Decision) -> Event:
@@ -261,10 +262,11 @@ def _step(state: State, one: Device, verb: str) -> Step:
     lengths = {"activate": trial, "take": rules.activate_seconds + trial + SLACK_SECONDS}
     reasons = {"take": f"{AUTOMATIC}{state.brief.id}"}
     reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"
+    release = one.before if one.phase is Phase.BACK and verb == "smoke" and one.before else one.target
     return Step(
         one.name,
         verb,
-        one.target,
+        release,
         wave.number if wave else None,
         lengths.get(verb, 0),
         reasons.get(verb, ""),

@@ -21,6 +21,7 @@ class Phase(StrEnum):
     RECALLED = "recalled"  # committed, and to return
     RETURNING = "returning"
     LEFT = "left"  # it went back, which must be seen
+    BACK = "back"  # seen on the release it had, which is to be asked: does it still answer?
     DONE = "updated"
     FAILED = "failed"  # and on the release it had
     RETURNED = "returned"
@@ -32,7 +33,7 @@ class Phase(StrEnum):
 UNTOUCHED = frozenset({Phase.NEW, Phase.STAGING, Phase.STAGED, Phase.LEASED, Phase.READY})
 PREPARED = frozenset({Phase.LEASED, Phase.READY})
 ON_TRIAL = frozenset({Phase.TRIAL, Phase.SOAKING, Phase.PASSED})
-GOING_BACK = frozenset({Phase.RECALLED, Phase.RETURNING, Phase.LEFT})
+GOING_BACK = frozenset({Phase.RECALLED, Phase.RETURNING, Phase.LEFT, Phase.BACK})
 SETTLED = frozenset({Phase.DONE, Phase.FAILED, Phase.RETURNED, Phase.ABSENT, Phase.LOST, Phase.STUCK})
 # Out of service, or about to be: what `parallel` limits.
 CHANGING = frozenset({Phase.LEASED, Phase.READY, Phase.TRIAL, Phase.DOUBT, Phase.RETURNING})
@@ -102,7 +103,7 @@ class Device:
     def counts_as_failed(self) -> bool:
         """Also while it is still on its way back."""
         return self.phase in {Phase.FAILED, Phase.LOST} or (
-            self.fault is not None and self.phase in {Phase.RETURNING, Phase.LEFT, Phase.DOUBT}
+            self.fault is not None and self.phase in {Phase.RETURNING, Phase.LEFT, Phase.BACK, Phase.DOUBT}
         )
 
     @property

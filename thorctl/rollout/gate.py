@@ -128,7 +128,7 @@ def judge_fleet(policy: Policy, fleet: Count) -> Decision | None:
     """Whether the failures of the whole fleet stop the rollout; None: they do not."""
     percent, cap = policy.errors.stop_at_percent, policy.errors.stop_at_devices
     if cap is not None and fleet.failed >= cap:
-        return _stop(policy, f"{_devices(fleet.failed)} failed; the policy stops at {cap}")
+        return _stop(policy, f"{plural(fleet.failed)} failed; the policy stops at {cap}")
     if percent is not None and fleet.failed and 100 * fleet.failed >= percent * fleet.all:
         share = 100 * fleet.failed / fleet.all
         return _stop(
@@ -149,23 +149,23 @@ def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, 
     judged = here.well + here.failed
     best = here.well + here.still
     if here.failed and 100 * best < wave.success_percent * (best + here.failed):
-        reason = f"{here.failed} of {best + here.failed} devices of the {_name(wave)} failed"
+        reason = f"{here.failed} of {best + here.failed} devices of {_name(wave)} failed"
         return _stop(policy, f"{reason}; {wave.success_percent:g} % must be well")
     if here.still:
-        return Decision(Action.WAIT, f"{_devices(here.still)} of the {_name(wave)} not decided yet")
+        return Decision(Action.WAIT, f"{plural(here.still)} of {_name(wave)} not decided yet")
     if canary and here.well == 0:
         return Decision(Action.WAIT, "no canary could be reached: an absent one proves nothing")
     over = _over_budget(policy, fleet)
     if over:
         return Decision(Action.WAIT, over)
     absent = f", {here.absent} absent (caught up later)" if here.absent else ""
-    return Decision(Action.GO_ON, f"{here.well} of {judged} devices of the {_name(wave)} are well{absent}")
+    return Decision(Action.GO_ON, f"{here.well} of {judged} devices of {_name(wave)} are well{absent}")
 
 
 def _over_budget(policy: Policy, fleet: Count) -> str | None:
     budget, percent = policy.offline.budget_devices, policy.offline.budget_percent
     if budget is not None and fleet.absent > budget:
-        return f"{_devices(fleet.absent)} absent; the policy goes on with at most {budget}"
+        return f"{plural(fleet.absent)} absent; the policy goes on with at most {budget}"
     if percent is not None and 100 * fleet.absent > percent * fleet.all:
         return f"{fleet.absent} of {fleet.all} devices absent; the policy goes on with at most {percent:g} %"
     return None
@@ -176,8 +176,9 @@ def _stop(policy: Policy, reason: str) -> Decision:
 
 
 def _name(wave: PlannedWave) -> str:
-    return "canary" if wave.number == 1 else f"wave {wave.number}"
+    return "the canary" if wave.number == 1 else f"wave {wave.number}"
 
 
-def _devices(count: int) -> str:
+def plural(count: int) -> str:
+    """``1 device``, ``2 devices``."""
     return f"{count} device{'s'[: count != 1]}"

@@ -90,7 +90,7 @@ def begun(device: Device, verb: str, at: float, seconds: int) -> Device:
 
 def interrupted(device: Device, verb: str) -> Device:
     """The device of a step whose end nobody saw."""
-    if verb in {"activate", "smoke", "commit"}:
+    if verb in {"activate", "smoke", "commit"} and device.phase is not Phase.BACK:
         return replace(device, phase=Phase.DOUBT, due=0.0)
     return device
 
@@ -301,13 +301,11 @@ def _again_back(device: Device, end: Ended) -> Device:
 
 def _back(device: Device, end: Ended, rules: Rules) -> Device:
     """It is committed to another release than ours, or to none."""
-    release = end.data.get("release")
     calm = replace(forget_trial(device), due=0.0, refused_since=None, tries=0)
-    now = f"it serves {release}" if release else "it serves nothing, as before"
     if device.fault is not None:
-        return replace(calm, phase=Phase.FAILED, why=f"{device.fault}; {now}")
+        return _home(calm, end, device.fault)
     if device.phase is Phase.LEFT or rules.stopped:
-        return replace(calm, phase=Phase.RETURNED, changed=False, why=f"the rollout stopped; {now}")
+        return _home(replace(calm, changed=False), end, "the rollout stopped")
     if device.since is not None and end.data.get("since") == device.since:
         return replace(calm, phase=Phase.STAGED, why="its activation had not begun")
     ends = device.trial_ends
@@ -316,7 +314,30 @@ def _back(device: Device, end: Ended, rules: Rules) -> Device:
     fault = (
         "it went back by itself before its deadline: a failed activation, a reboot, or somebody's rollback"
     )
-    return replace(calm, phase=Phase.FAILED, fault=fault, why=f"{fault}; {now}")
+    return _home(replace(calm, fault=fault), end, fault)
+
+
+def _home(device: Device, end: Ended, why: str) -> Device:
+    """Back on what it had, which is asked: the way back may have failed too, and its speed is known anew."""
+    release = end.data.get("release")
+    if not isinstance(release, str):
+        return replace(device, phase=_settled(device), why=f"{why}; it serves nothing, as before")
+    return replace(device, phase=Phase.BACK, before=release, why=f"{why}; it serves {release}")
+
+
+def _settled(device: Device) -> Phase:
+    return Phase.RETURNED if device.fault is None else Phase.FAILED
+
+
+def _asked_back(device: Device, end: Ended) -> Device:
+    """The smoke test of what it went back to: worth knowing, and nothing more is done by ourselves."""
+    if end.code == "busy" and device.tries < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
+    passed = end.ok and device.before is not None and judge_smoke(end.data, device.before).good
+    found = "which passes its smoke test" if passed else f"BUT IT COULD NOT BE SEEN TO ANSWER: {end.words}"
+    if end.code in _UNWELL:
+        found = f"BUT THAT FAILS ITS SMOKE TEST TOO: {end.message}"
+    return replace(device, phase=_settled(device), why=f"{device.why}, {found}", tries=0, due=0.0)
 
 
 def _stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
@@ -364,6 +385,8 @@ def _activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _smoke_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    if device.phase is Phase.BACK:
+        return _asked_back(device, end)
     if end.ok:
         smoke = judge_smoke(end.data, device.target)
         if not smoke.good:

@@ -34,6 +34,7 @@ _STYLES = {
     Phase.ABSENT: "yellow",
     Phase.RETURNING: "red",
     Phase.LEFT: "red",
+    Phase.BACK: "red",
     Phase.RECALLED: "yellow",
     Phase.DOUBT: "yellow",
 }
@@ -64,18 +65,9 @@ class PlanView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draws itself."""
-        table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
-        for title in ("Wave", "Device", "Site", "Serves", "Gets"):
-            table.add_column(title)
-        for title in ("Download", "Stage", "Change"):
-            table.add_column(title, justify="right")
-        table.add_column("From")
-        by_name = {one.name: one for one in self.plan.devices}
-        for wave in self.plan.waves:
-            for number, name in enumerate(wave.devices):
-                table.add_row(f"{wave.number} {wave.name}" if number == 0 else "", *_planned(by_name[name]))
-        yield table
-        yield Text()
+        if self.plan.waves:
+            yield self._table()
+            yield Text()
         for one in self.plan.devices:
             for remark in one.remarks:
                 yield Text.assemble((one.name, "bold"), "  ", (remark, "yellow"))
@@ -89,6 +81,19 @@ class PlanView:
         if self.plan.there:
             yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
         yield Text(_total(self.plan), style="bold")
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
+        for title in ("Wave", "Device", "Site", "Serves", "Gets"):
+            table.add_column(title)
+        for title in ("Download", "Stage", "Change"):
+            table.add_column(title, justify="right")
+        table.add_column("From")
+        by_name = {one.name: one for one in self.plan.devices}
+        for wave in self.plan.waves:
+            for number, name in enumerate(wave.devices):
+                table.add_row(f"{wave.number} {wave.name}" if number == 0 else "", *_planned(by_name[name]))
+        return table
 
 
 def _planned(one: PlannedDevice) -> tuple[str, ...]:
