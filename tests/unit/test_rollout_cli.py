@@ -1,0 +1,177 @@
+"""rollout, history: what an operator says of a rollout and sees of it, over a real store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.rollout.fleets import Fleet
+from thorctl.cli.main import run
+from thorctl.cli.rollout_run import check_alone
+from thorctl.errors import ThorError
+from thorctl.result import Exit, Result
+from thorctl.rollout.at_work import folder_of, only_one
+from thorctl.store import rollouts
+from thorctl.store.connection import opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("THORCTL_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def thorctl(*words: str) -> Result:
+    result = run([*words])
+    assert result is not None
+    return result
+
+
+def kept(fleet: Fleet) -> str:
+    """Puts a model rollout into the store, as far as it has come."""
+    with opened() as db:
+        made = rollouts.put(db, fleet.rollout)
+        before = db.execute("SELECT count(*) FROM rollout_log").fetchone()[0]
+        lines = [
+            replace(line, rollout=made.id, step=line.step and line.step + before)
+            for line in fleet.record.lines
+        ]
+        rollouts.append(db, lines)
+    return made.id
+
+
+def half_way(**changes: Any) -> Fleet:
+    """A rollout whose controller died in its first wave."""
+    fleet = Fleet.of("well", "well", "well", **changes)
+    fleet.start()
+    while fleet[1].state != "trial":
+        assert fleet.engine
+        fleet.engine.turn()
+    fleet.kill()
+    return fleet
+
+
+def test_without_a_rollout() -> None:
+    assert "No rollout yet" in str(thorctl("history").view)
+    result = thorctl("rollout", "status")
+    assert [error.code for error in result.errors] == ["rollout_unknown"]
+    assert "thorctl rollout start" in result.errors[0].remedy
+
+
+def test_status_of_the_newest_or_of_a_named_one() -> None:
+    first, second = Fleet.of("well", "well", "well"), half_way()
+    first.run()
+    one, two = kept(first), kept(second)
+    assert thorctl("rollout", "status").data["id"] == two
+    data = thorctl("rollout", "status", one).data
+    assert (data["status"], data["counts"]["well"]) == ("finished", 3)
+    assert thorctl("rollout", "status", two).data["status"] == "interrupted"
+    unknown = thorctl("rollout", "status", "20000101-1")
+    assert one in unknown.errors[0].remedy
+
+
+def test_watching_tells_what_happened_and_ends_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    fleet = Fleet.of("well", "well", "well")
+    fleet.run()
+    kept(fleet)
+    result = thorctl("rollout", "status", "--watch", "--json")
+    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert (events[0], events[-1]) == ("started", "ended")
+    assert (result.line, result.data["status"]) == (True, "finished")
+    thorctl("rollout", "status", "--watch")
+    assert "thor-03: committed" in capsys.readouterr().out
+
+
+def test_orders_are_recorded_and_obeyed() -> None:
+    fleet = half_way()
+    rollout = kept(fleet)
+    paused = thorctl("rollout", "pause", "--reason", "lunch")
+    assert (paused.exit_code, paused.data["status"]) == (0, "paused")
+    assert "lunch" in paused.data["reason"]
+    with opened() as db:
+        last = rollouts.log(db, rollout)[-1]
+    assert (last.kind, last.run) == ("paused", "order")
+
+
+def test_only_what_asks_can_be_approved() -> None:
+    fleet = Fleet.of(*["well"] * 3, approve="after_canary")
+    fleet.run()
+    rollout = kept(fleet)
+    assert thorctl("rollout", "status").data["status"] == "waits for approval"
+    approved = thorctl("rollout", "approve")
+    assert approved.data["status"] == "interrupted"  # nobody works on it
+    assert approved.data["next"] == f"thorctl rollout resume {rollout}"
+    nothing = thorctl("rollout", "approve")
+    assert [error.code for error in nothing.errors] == ["nothing_to_approve"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "approve", "abort"])
+def test_nothing_can_be_said_to_one_that_has_ended(verb: str) -> None:
+    fleet = Fleet.of("well", "well", "well")
+    fleet.run()
+    kept(fleet)
+    result = thorctl("rollout", verb)
+    assert (result.errors[0].code, result.exit_code) == ("rollout_ended", Exit.USAGE)
+
+
+def test_an_ended_one_is_not_resumed() -> None:
+    fleet = Fleet.of("well", "well", "well")
+    fleet.run()
+    kept(fleet)
+    assert thorctl("rollout", "resume").data["status"] == "finished"
+
+
+def test_a_second_controller_is_refused(tmp_path: Path) -> None:
+    rollout = kept(half_way())
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("thor: {hosts: {thor-01: , thor-02: , thor-03: }}")
+    with only_one(rollout):
+        result = thorctl("-i", str(inventory), "rollout", "resume")
+        assert thorctl("rollout", "status").data["status"] == "running"
+    assert (result.errors[0].code, result.exit_code) == ("rollout_at_work", Exit.LEASED)
+
+
+def test_one_that_was_overtaken_is_not_resumed() -> None:
+    first, second = kept(half_way()), kept(half_way())
+    result = thorctl("rollout", "resume", first)
+    assert (result.errors[0].code, result.exit_code) == ("rollout_overtaken", Exit.USAGE)
+    assert second in result.errors[0].message
+
+
+def test_two_rollouts_are_not_at_work_on_one_device() -> None:
+    first = kept(half_way())
+    with opened() as db, only_one(first):
+        check_alone(db, {"thor-09"})
+        with pytest.raises(ThorError, match=f"Rollout {first}") as caught:
+            check_alone(db, {"thor-02", "thor-09"})
+    assert caught.value.exit_code == Exit.LEASED
+
+
+def test_the_history_of_a_rollout_and_of_a_device(store: Path) -> None:
+    fleet = Fleet.of("smoke_fails", "well", "well")
+    fleet.run()
+    rollout = kept(fleet)
+    (listed,) = thorctl("history").data["rollouts"]
+    assert (listed["id"], listed["status"], listed["counts"]["failed"]) == (rollout, "stopped", 1)
+    shown = thorctl("history", "show", rollout)
+    assert [event["event"] for event in shown.data["events"]][-2:] == ["stopped", "ended"]
+    assert "canary" in str(shown.view)
+
+    log = folder_of(rollout) / "abc-001-stage" / "devices" / "thor-01.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("what the playbook said")
+    device = thorctl("history", "show", rollout, "thor-01", "--logs")
+    assert device.data["logs"] == [str(log)]
+    assert "what the playbook said" in str(device.view)
+    smoke = [step for step in device.data["steps"] if step["verb"] == "smoke" and step["ok"] is False]
+    assert [step["code"] for step in smoke] == ["smoke_failed"]
+    assert json.dumps(device.data)
+    unknown = thorctl("history", "show", rollout, "thor-09")
+    assert unknown.errors[0].code == "device_unknown"
+    assert store.stat().st_mode & 0o777 == 0o700

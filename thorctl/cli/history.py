@@ -1,0 +1,124 @@
+"""``thorctl history``: every rollout of this machine, and everything that was done for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.output import fit
+from thorctl.cli.rollout_run import find, state_of
+from thorctl.errors import ThorError
+from thorctl.result import Exit, Result
+from thorctl.rollout import words
+from thorctl.rollout.at_work import at_work, folder_of
+from thorctl.rollout.view import PADDING, RolloutView
+from thorctl.store import rollouts
+from thorctl.store.connection import opened
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from thorctl.store.rollouts import Line, Rollout
+
+
+@click.group(
+    name="history",
+    invoke_without_command=True,
+    epilog="""\b
+Examples:
+  thorctl history                          the last rollouts
+  thorctl history show 20261125-1          who decided what, and why
+  thorctl history show 20261125-1 thor-07  every step on that device, and its playbook logs
+  thorctl history show 20261125-1 thor-07 --logs
+""",
+)
+@click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="So many.")
+@click.pass_context
+def command(ctx: click.Context, number: int) -> Result | None:
+    """Show the rollouts that this machine began, the newest first; `history show` shows one whole."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    with opened() as db:
+        found = [_summary(db, one) for one in rollouts.newest(db, number)]
+    table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
+    for title in ("Rollout", "Began", "By", "Release", "Status"):
+        table.add_column(title)
+    for title in ("Well", "Failed", "Absent"):
+        table.add_column(title, justify="right")
+    for one in found:
+        counts = one["counts"]
+        figures = (counts["well"], counts["failed"], counts["absent"])
+        table.add_row(
+            one["id"], one["began_at"], one["began_by"], one["label"], one["status"], *map(str, figures)
+        )
+    view = table if found else Text("No rollout yet: thorctl rollout start PROFILE.")
+    return Result("history", data={"rollouts": found}, view=fit(view))
+
+
+def _summary(db: sqlite3.Connection, one: Rollout) -> dict[str, Any]:
+    whole = words.as_json(one, state_of(db, one), at_work=at_work(one.id))
+    return {key: value for key, value in whole.items() if key not in {"devices", "waves", "there", "next"}}
+
+
+@command.command("show")
+@click.argument("rollout")
+@click.argument("device", required=False)
+@click.option("--logs", is_flag=True, help="With a device: the text of its playbook logs, too.")
+@pass_context
+def show(context: Context, rollout: str, device: str | None, logs: bool) -> Result:
+    """Show one rollout: every decision with its reason; with DEVICE every step on it, and its logs."""
+    del context
+    with opened() as db:
+        found = find(db, rollout)
+        state = state_of(db, found)
+        if device is not None and device not in state.devices:
+            raise ThorError(
+                "device_unknown",
+                f"{device!r} is not in rollout {found.id}.",
+                f"Its devices: {', '.join(state.devices)}.",
+                exit_code=Exit.USAGE,
+            )
+        lines = rollouts.log(db, found.id, device=device)
+    if device is None:
+        events = [line for line in lines if line.verb is None]
+        view: object = Group(RolloutView(found, state, at_work(found.id)), Text(), *_told(events))
+        data = words.as_json(found, state, at_work=at_work(found.id))
+        return Result(
+            "history show",
+            data={**data, "events": [words.line_json(line) for line in events]},
+            view=fit(view),  # type: ignore[arg-type]
+        )
+    files = log_files(found.id, device)
+    one = words.device_json(state, state.devices[device])
+    parts = [
+        Text.assemble((device, "bold"), f"  {one['phase']}  {one['why']}"),
+        Text(),
+        *_told(lines),
+        Text(),
+    ]
+    for file in files:
+        parts.append(Text(str(file), style="dim"))
+        if logs:
+            parts.append(Text(file.read_text(encoding="utf-8", errors="replace")))
+    steps = [
+        {**words.line_json(line), "id": line.id, "step": line.step, "data": dict(line.data)} for line in lines
+    ]
+    data = {"rollout": found.id, "device": one, "steps": steps, "logs": [str(file) for file in files]}
+    return Result("history show", data=data, view=fit(Group(*parts)))
+
+
+def _told(lines: Sequence[Line]) -> list[Text]:
+    return [Text(told) for told in map(words.tell, lines) if told]
+
+
+def log_files(rollout: str, device: str) -> list[Path]:
+    """The logs that playbooks kept of a device, in the order in which they began."""
+    found = folder_of(rollout).glob(f"*/devices/{device}.log")
+    return sorted(found, key=lambda file: file.stat().st_mtime)

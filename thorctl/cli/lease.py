@@ -1,0 +1,90 @@
+"""``thorctl lease``: one operator's right to change a device; show it, take it, give it back."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from thorctl.answer import Answer, exit_code_for_answers
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import chosen_devices
+from thorctl.cli.output import fit
+from thorctl.cli.smoke import me
+from thorctl.humane import NOTHING
+from thorctl.result import Result
+from thorctl.transport import run_verb
+
+HOUR = 3600
+
+
+@click.group(
+    name="lease",
+    epilog="""\b
+Examples:
+  thorctl lease show                               who holds which device, why, until when
+  thorctl lease take thor-07 --reason "new antenna"  nobody else changes it for an hour
+  thorctl lease give thor-07                       your own; --force for somebody else's
+""",
+)
+def command() -> None:
+    """One operator's right to change a device. Rollouts take it for as long as they change a device.
+
+    A lease lies on the device: it holds against every controller, survives its holder and ends by itself.
+    """
+
+
+@command.command("show")
+@click.argument("devices", nargs=-1)
+@pass_context
+def show(context: Context, devices: tuple[str, ...]) -> Result:
+    """Show who holds each device, why and until when."""
+    return _lease(context, devices, "show")
+
+
+@command.command("take")
+@click.argument("devices", nargs=-1, required=True)
+@click.option("--reason", required=True, metavar="TEXT", help="What others are told.")
+@click.option("--ttl", type=click.IntRange(1), default=HOUR, show_default=True, metavar="SECONDS")
+@click.option("--force", is_flag=True, help="Also over somebody else's lease.")
+@pass_context
+def take(context: Context, devices: tuple[str, ...], reason: str, ttl: int, force: bool) -> Result:
+    """Take the lease of each device, or renew your own. Exit code 4 when others hold them all."""
+    words = ["--reason", reason, "--ttl", str(ttl), *(["--force"] if force else [])]
+    return _lease(context, devices, "take", *words)
+
+
+@command.command("give")
+@click.argument("devices", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also somebody else's, who does not know of it.")
+@pass_context
+def give(context: Context, devices: tuple[str, ...], force: bool) -> Result:
+    """Give back your leases."""
+    return _lease(context, devices, "give", *(["--force"] if force else []))
+
+
+def _lease(context: Context, patterns: tuple[str, ...], action: str, *words: str) -> Result:
+    answers = run_verb(chosen_devices(context, patterns), "lease", (action, *words), holder=me())
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("Device", "Holder", "Since", "Until", "Reason"):
+        table.add_column(title)
+    for answer in answers:
+        table.add_row(*_row(answer))
+    return Result(
+        f"lease {action}",
+        data={
+            "devices": [{"name": one.device, "lease": one.data.get("lease"), "ok": one.ok} for one in answers]
+        },
+        errors=tuple(one.error for one in answers if one.error),
+        exit_code=exit_code_for_answers(answers),
+        view=fit(table),
+    )
+
+
+def _row(answer: Answer) -> tuple[str, ...]:
+    if not answer.ok:
+        return (answer.device, "not known", NOTHING, NOTHING, answer.error.code if answer.error else "")
+    lease = answer.data.get("lease")
+    if not isinstance(lease, dict):
+        return (answer.device, "nobody", NOTHING, NOTHING, "")
+    keys = ("holder", "taken_at", "expires_at", "reason")
+    return (answer.device, *(str(lease.get(key) or NOTHING) for key in keys))

@@ -1,0 +1,120 @@
+"""``thorctl rollback``: back to the release before; the devices need no network for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from thorctl.answer import Answer, exit_code_for_answers
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import chosen_devices
+from thorctl.cli.output import fit
+from thorctl.cli.smoke import me
+from thorctl.result import Result
+from thorctl.transport import run_verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.fleet import Device
+
+STATUS_SECONDS = 30.0
+ROLLBACK_SECONDS = 3600.0  # the old engine may have to compile its kernels again
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  thorctl rollback thor-07                 to the release before; asks first
+  thorctl rollback lab --dry-run           from what to what
+  thorctl rollback thor-07 --leave tiny-qwable-0123456789ab --yes
+"""
+)
+@click.argument("devices", nargs=-1, required=True)
+@click.option("--leave", metavar="RELEASE", help="The one to leave. [default: what the device serves]")
+@click.option("--reason", default="asked for by an operator", show_default=True, metavar="TEXT")
+@click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="At once.")
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_context
+def command(
+    context: Context,
+    /,
+    devices: tuple[str, ...],
+    *,
+    leave: str | None,
+    reason: str,
+    parallel: int,
+    dry_run: bool,
+    yes: bool,
+) -> Result:
+    """Return devices to the release before: the last committed one, or the one before that.
+
+    Whatever they need is still on their disks. A device leaves the release that it is seen with; --leave
+    names another one, and then nothing happens where it does not run. Exit code 4: others hold all leases.
+    """
+    fleet = chosen_devices(context, devices)
+    looked = run_verb(fleet, "status", timeout=STATUS_SECONDS)
+    moves = [_move(answer) for answer in looked]
+    view = fit(Text("\n".join(moves)))
+    if dry_run:
+        return _result(looked, view, ("state", "release", "previous"))
+    if sys.stdin.isatty() and not yes and not context.json:
+        context.messages.print("\n".join(moves), markup=False, highlight=False)
+        click.confirm("Roll back?", abort=True, err=True)
+    answers = _roll_back(context, fleet, looked, leave, reason=reason, parallel=parallel)
+    view = fit(Text("\n".join(_done(answer) for answer in answers)))
+    return _result(answers, view, ("state", "release", "from"))
+
+
+def _roll_back(
+    context: Context,
+    fleet: Sequence[Device],
+    looked: Sequence[Answer],
+    leave: str | None,
+    *,
+    reason: str,
+    parallel: int,
+) -> list[Answer]:
+    """Each device leaves what it was just seen with: if somebody was faster, it does not go back twice."""
+    done = {one.device: one for one in looked if one.error}
+    leaves = {one.device: leave or str(one.data.get("release") or "") for one in looked if one.ok}
+    with context.messages.status(f"Rolling back {', '.join(leaves)} …"):
+        for release in dict.fromkeys(leaves.values()):
+            mine = [device for device in fleet if leaves.get(device.name) == release]
+            words = [*([release] if release else []), "--reason", reason]
+            for answer in run_verb(
+                mine, "rollback", words, holder=me(), limit=parallel, timeout=ROLLBACK_SECONDS
+            ):
+                done[answer.device] = answer
+    return [done[device.name] for device in fleet]
+
+
+def _result(answers: Sequence[Answer], view: object, keys: Sequence[str]) -> Result:
+    found = [
+        {"name": one.device, "ok": one.ok, **{key: one.data.get(key) for key in keys}} for one in answers
+    ]
+    return Result(
+        "rollback",
+        data={"devices": found},
+        errors=tuple(one.error for one in answers if one.error),
+        exit_code=exit_code_for_answers(answers),
+        view=view,
+    )
+
+
+def _move(answer: Answer) -> str:
+    if answer.error:
+        return f"{answer.device}: not known: {answer.error.message}"
+    data = answer.data
+    return f"{answer.device}: {data.get('release') or 'nothing'} → {data.get('previous') or 'nothing'}"
+
+
+def _done(answer: Answer) -> str:
+    if answer.error:
+        return f"{answer.device}: {answer.error.code}: {answer.error.message}"
+    data = answer.data
+    return f"{answer.device}: {data.get('state')}, serving {data.get('release') or 'nothing'}"

@@ -1,0 +1,244 @@
+"""Working on a rollout from the command line: the engine, and what is shown while it works."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from thorctl import fleet
+from thorctl.cli.devices import inventory_path
+from thorctl.cli.output import fit
+from thorctl.cli.smoke import me
+from thorctl.errors import ThorError
+from thorctl.fleet_pattern import shortened
+from thorctl.result import Exit, Result
+from thorctl.rollout import words
+from thorctl.rollout.at_work import StoreRecord, WallClock, at_work, folder_of, only_one
+from thorctl.rollout.engine import Engine
+from thorctl.rollout.hands import DeviceHands
+from thorctl.rollout.state import begin, fold, seconds, text
+from thorctl.rollout.view import RolloutView
+from thorctl.store import rollouts
+from thorctl.store.rollouts import Line
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from thorctl.cli.context import Context
+    from thorctl.fleet import Device
+    from thorctl.rollout.state import State
+    from thorctl.store.rollouts import Rollout
+
+REFRESHES_PER_SECOND = 2
+RECENT = 50  # rollouts; an older one that still works is nobody's any more
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person says of a rollout: ``paused``, ``aborted``, ``approved``."""
+
+    kind: str
+    message: str = ""
+    wave: int | None = None
+    returns: bool = False
+
+
+def state_of(db: sqlite3.Connection, rollout: Rollout) -> State:
+    """Where it stands, as its log says."""
+    return fold(begin(rollout), rollouts.log(db, rollout.id))
+
+
+def find(db: sqlite3.Connection, rollout: str | None) -> Rollout:
+    """The rollout of that id; without one the newest.
+
+    Raises:
+        ThorError: ``rollout_unknown``, which lists the last ones.
+    """
+    if rollout is None:
+        newest = rollouts.newest(db)
+        if newest:
+            return newest[0]
+        raise ThorError(
+            "rollout_unknown",
+            "There has been no rollout yet.",
+            "Begin one: thorctl rollout start PROFILE.",
+            exit_code=2,
+        )
+    found = rollouts.get(db, rollout)
+    if found is None:
+        last = ", ".join(one.id for one in rollouts.newest(db, 5)) or "none"
+        raise ThorError(
+            "rollout_unknown", f"There is no rollout {rollout!r}.", f"The last ones: {last}.", exit_code=2
+        )
+    return found
+
+
+def say(db: sqlite3.Connection, rollout: Rollout, order: Order) -> None:
+    """Records an order; the process that works on the rollout obeys it within seconds."""
+    line = Line(
+        rollout.id,
+        text(WallClock().now()),
+        me(),
+        "order",
+        order.kind,
+        wave=order.wave,
+        message=order.message,
+        data={"returns": order.returns} if order.kind == "aborted" else {},
+    )
+    rollouts.append(db, [line])
+
+
+def names_of(rollout: Rollout) -> set[str]:
+    """The devices that a rollout changes."""
+    return {str(one["name"]) for one in rollout.plan["devices"]}
+
+
+def check_alone(db: sqlite3.Connection, names: set[str]) -> None:
+    """Refuses a rollout over devices that another one is at work on.
+
+    Raises:
+        ThorError: ``rollout_at_work``.
+    """
+    for other in rollouts.newest(db, RECENT):
+        common = sorted(names & names_of(other))
+        if common and at_work(other.id):
+            raise ThorError(
+                "rollout_at_work",
+                f"Rollout {other.id} ({other.label}) is at work on {shortened(common)}.",
+                f"Wait for its end, or stop it: thorctl rollout abort {other.id}.",
+                exit_code=Exit.LEASED,
+            )
+
+
+def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
+    """Refuses to go on with a rollout that a later one has overtaken: it would bring old releases back.
+
+    Raises:
+        ThorError: ``rollout_overtaken``.
+    """
+    for other in rollouts.later(db, rollout.id):
+        common = sorted(names_of(rollout) & names_of(other))
+        if common:
+            raise ThorError(
+                "rollout_overtaken",
+                f"Rollout {other.id} ({other.label}) began later, over {shortened(common)} as well.",
+                f"Begin a new one for what is left: thorctl rollout start {rollout.label} DEVICES.",
+                exit_code=Exit.USAGE,
+            )
+
+
+def devices_of(context: Context, rollout: Rollout) -> list[Device]:
+    """The devices of a rollout, as the inventory knows them now.
+
+    Raises:
+        ThorError: ``device_unknown`` for one that the inventory no longer has.
+    """
+    names = sorted(names_of(rollout))
+    config = context.project / "playbooks" / "ansible.cfg"
+    return fleet.load(inventory_path(context), ",".join(names), config)
+
+
+def work(
+    context: Context, db: sqlite3.Connection, rollout: Rollout, command: str, *, wait_for_people: bool
+) -> Result:
+    """Works on the rollout until it ends, is paused, or waits for a person who is not to be waited for."""
+    devices = devices_of(context, rollout)
+    limits = begin(rollout).brief.activate_seconds
+    run = uuid.uuid4().hex[:8]
+    with only_one(rollout.id):
+        hands = DeviceHands(
+            devices,
+            rollout.began_by,
+            rollout.releases,
+            limits,
+            playbooks=playbooks_of(context),
+            inventory=inventory_path(context),
+            folder=folder_of(rollout.id),
+            run=run,
+        )
+        with hands, _shown(context, rollout, hands.progress) as tell:
+            engine = Engine(
+                rollout, StoreRecord(db, rollout.id), hands, WallClock(), who=me(), run=run, tell=tell
+            )
+            try:
+                state = engine.run(wait_for_people=wait_for_people)
+            except KeyboardInterrupt:
+                raise _interrupted(rollout.id) from None
+    return result(rollout, state, at_work=False, command=command)
+
+
+def _interrupted(rollout: str) -> ThorError:
+    return ThorError(
+        "rollout_interrupted",
+        f"Rollout {rollout} is left where it is. Devices on trial return by themselves at their deadline.",
+        f"Go on: thorctl rollout resume {rollout}. Stop it for good: thorctl rollout abort {rollout}.",
+        exit_code=130,
+    )
+
+
+def playbooks_of(context: Context) -> Path:
+    """The project's playbooks, else those of this checkout: a project may be no more than a deploy folder."""
+    own = context.project / "playbooks"
+    return own if (own / "stage.yml").is_file() else Path(__file__).resolve().parents[2] / "playbooks"
+
+
+def result(rollout: Rollout, state: State, *, at_work: bool, command: str, looking: bool = False) -> Result:
+    """What a command about one rollout returns; ``looking`` is a success whatever it sees."""
+    return Result(
+        command,
+        data=words.as_json(rollout, state, at_work=at_work),
+        errors=() if looking else words.problems(state),
+        exit_code=0 if looking else words.exit_code(state),
+        view=fit(RolloutView(rollout, state, at_work)),
+        line=not looking,
+    )
+
+
+def standing(db: sqlite3.Connection, rollout: Rollout, command: str = "rollout status") -> Result:
+    """Where it stands right now."""
+    return result(rollout, state_of(db, rollout), at_work=at_work(rollout.id), command=command, looking=True)
+
+
+@contextmanager
+def _shown(
+    context: Context, rollout: Rollout, progress: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Callable[[State, Sequence[Line]], None]]:
+    """Shows a rollout at work: live on a terminal, JSON lines for programs, else a line for what happens."""
+    if not context.json and sys.stdout.isatty() and not context.quiet:
+        latest = [begin(rollout)]
+        with Live(
+            console=Console(),
+            get_renderable=lambda: RolloutView(
+                rollout, latest[0], True, progress, WallClock().now() - seconds(rollout.began_at)
+            ),
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        ) as live:
+
+            def tell(state: State, lines: Sequence[Line]) -> None:
+                latest[0] = state
+                for line in filter(None, map(words.tell, lines)):
+                    live.console.print(line, markup=False, highlight=False)
+
+            yield tell
+        return
+
+    def write(_: State, lines: Sequence[Line]) -> None:
+        for line in lines:
+            if context.json:
+                click.echo(json.dumps(words.line_json(line), ensure_ascii=False))
+            elif told := words.tell(line):
+                context.messages.print(told, markup=False, highlight=False, soft_wrap=True)
+
+    yield write
