@@ -89,6 +89,7 @@ class ModelDevice:
     linked: bool = True
     powered_at: float = 0.0
     working: str | None = None  # the verb that has the state lock
+    unmeasured: bool = False  # whether no smoke test of the release it has is known
     activations: int = 0
     excuses: int = 0  # trials that ended without a verdict: another activation is needed
     attended: float = 0.0  # seconds of its trial in which a controller lived and could reach it
@@ -260,7 +261,9 @@ def _look(world: World, device: ModelDevice, step: Step) -> Answer:
             "target": device.target,
             "since": str(device.since),
             "engine": {"unit": "active", "ready": device.running is not None, "restarts": device.restarts},
-            "last_smoke": {"release": device.current, "passed": True, "tokens_per_second": 40.0},
+            "last_smoke": None
+            if device.unmeasured
+            else {"release": device.current, "passed": True, "tokens_per_second": 40.0},
             "lease": lease and {"holder": lease.holder, "reason": lease.reason},
             "hold": device.hold and {"reason": device.hold},
         },
@@ -297,6 +300,7 @@ def _activate(world: World, device: ModelDevice, step: Step) -> Answer:
 
 def _smoke(world: World, device: ModelDevice, step: Step) -> Answer:
     if device.state == "committed" and device.current == step.release:
+        device.unmeasured = False
         good = {"release": step.release, "passed": True, "tokens_per_second": 40.0, "generations": []}
         return _ok(device, "smoke", good)
     if device.state != "trial" or device.target != step.release:

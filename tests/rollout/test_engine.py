@@ -58,6 +58,21 @@ def test_a_stop_in_wave_2(on_stop: str, first: str) -> None:
     assert fleet.phases()[0] == ("updated" if on_stop == "keep" else "returned")
 
 
+def test_a_device_whose_speed_is_not_known_is_measured_first() -> None:
+    fleet = Fleet.of("well", "slow", "well", success_percent=50)
+    for device in fleet.devices:
+        device.unmeasured = True
+    assert fleet.run() == "finished"
+    assert serving(fleet) == [NEW, OLD, NEW]
+    asked = [
+        line.data["release"]
+        for line in fleet.record.lines
+        if line.verb == "smoke" and line.kind == "step_begun"
+    ]
+    assert asked[:2] == [OLD, NEW]
+    assert fleet.state.devices["thor-02"].baseline == 40.0
+
+
 def test_an_offline_device_is_neither_failed_nor_in_the_way() -> None:
     fleet = Fleet.of(*["well"] * 4)
     fleet[3].linked = False

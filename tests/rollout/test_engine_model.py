@@ -88,6 +88,10 @@ class Rollouts(RuleBasedStateMachine):
         self.fleet.world.power_cut(self.device(number).name)
 
     @rule(number=numbers)
+    def forget_the_last_smoke(self, number: int) -> None:
+        self.device(number).unmeasured = True
+
+    @rule(number=numbers)
     def hold_or_let_go(self, number: int) -> None:
         device = self.device(number)
         device.hold = None if device.hold else "on patrol"

@@ -167,7 +167,7 @@ def work(
             folder=folder_of(rollout.id),
             run=run,
         )
-        with hands, _shown(context, rollout, hands.progress) as tell:
+        with hands, shown(context, rollout, hands.progress) as tell:
             engine = Engine(
                 rollout, StoreRecord(db, rollout.id), hands, WallClock(), who=me(), run=run, tell=tell
             )
@@ -211,7 +211,7 @@ def standing(db: sqlite3.Connection, rollout: Rollout, command: str = "rollout s
 
 
 @contextmanager
-def _shown(
+def shown(
     context: Context, rollout: Rollout, progress: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Callable[[State, Sequence[Line]], None]]:
     """Shows a rollout at work: live on a terminal, JSON lines for programs, else a line for what happens."""

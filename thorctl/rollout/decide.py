@@ -26,6 +26,7 @@ _VERBS = {
     Phase.STAGING: "stage",
     Phase.STAGED: "take",
     Phase.LEASED: "look",
+    Phase.MEASURE: "smoke",
     Phase.READY: "activate",
     Phase.TRIAL: "smoke",
     Phase.SOAKING: "look",
@@ -262,7 +263,8 @@ def _step(state: State, one: Device, verb: str) -> Step:
     lengths = {"activate": trial, "take": rules.activate_seconds + trial + SLACK_SECONDS}
     reasons = {"take": f"{AUTOMATIC}{state.brief.id}"}
     reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"
-    release = one.before if one.phase is Phase.BACK and verb == "smoke" and one.before else one.target
+    of_before = verb == "smoke" and one.phase in {Phase.BACK, Phase.MEASURE} and one.before is not None
+    release = one.before if of_before and one.before else one.target
     return Step(
         one.name,
         verb,

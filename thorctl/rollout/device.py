@@ -13,6 +13,7 @@ class Phase(StrEnum):
     STAGING = "to be staged"
     STAGED = "staged"
     LEASED = "leased"
+    MEASURE = "to be measured"  # leased, and its speed with the release it has is not known
     READY = "ready"  # leased and seen: the activation may begin
     TRIAL = "on trial"  # activated, to be asked
     SOAKING = "soaking"
@@ -30,13 +31,13 @@ class Phase(StrEnum):
     STUCK = "not returned"
 
 
-UNTOUCHED = frozenset({Phase.NEW, Phase.STAGING, Phase.STAGED, Phase.LEASED, Phase.READY})
-PREPARED = frozenset({Phase.LEASED, Phase.READY})
+PREPARED = frozenset({Phase.LEASED, Phase.MEASURE, Phase.READY})
+UNTOUCHED = frozenset({Phase.NEW, Phase.STAGING, Phase.STAGED}) | PREPARED
 ON_TRIAL = frozenset({Phase.TRIAL, Phase.SOAKING, Phase.PASSED})
 GOING_BACK = frozenset({Phase.RECALLED, Phase.RETURNING, Phase.LEFT, Phase.BACK})
 SETTLED = frozenset({Phase.DONE, Phase.FAILED, Phase.RETURNED, Phase.ABSENT, Phase.LOST, Phase.STUCK})
 # Out of service, or about to be: what `parallel` limits.
-CHANGING = frozenset({Phase.LEASED, Phase.READY, Phase.TRIAL, Phase.DOUBT, Phase.RETURNING})
+CHANGING = PREPARED | {Phase.TRIAL, Phase.DOUBT, Phase.RETURNING}
 # No step takes these further by itself.
 UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.DOUBT}
 

@@ -90,7 +90,7 @@ def begun(device: Device, verb: str, at: float, seconds: int) -> Device:
 
 def interrupted(device: Device, verb: str) -> Device:
     """The device of a step whose end nobody saw."""
-    if verb in {"activate", "smoke", "commit"} and device.phase is not Phase.BACK:
+    if verb in {"activate", "smoke", "commit"} and device.phase not in {Phase.BACK, Phase.MEASURE}:
         return replace(device, phase=Phase.DOUBT, due=0.0)
     return device
 
@@ -210,15 +210,28 @@ def _prepared(device: Device, end: Ended, rules: Rules) -> Device:
     known = isinstance(smoke, dict) and smoke.get("release") == release and smoke.get("passed") is True
     baseline = smoke.get("tokens_per_second") if known and isinstance(smoke, dict) else None
     since = status.get("since")
+    measured = baseline is not None or release is None or rules.speed is None
     return replace(
         seen,
-        phase=Phase.READY,
+        phase=Phase.READY if measured else Phase.MEASURE,
         before=release,
         since=since if isinstance(since, str) else None,
         had_release=release is not None,
         baseline=float(baseline) if isinstance(baseline, (int, float)) else None,
         refused_since=None,
     )
+
+
+def _measured(device: Device, end: Ended, rules: Rules) -> Device:
+    """A smoke test of the release it has: without it nobody could say that the new one is slower."""
+    if end.code in {"busy", "leased"}:
+        return _refused(replace(device, phase=Phase.LEASED), end, rules)
+    if end.unanswered:
+        return _absent(device, f"offline: {end.message}", end.at)
+    speed = end.data.get("tokens_per_second")
+    known = end.ok and end.data.get("release") == device.before and end.data.get("passed") is True
+    number = known and isinstance(speed, (int, float)) and not isinstance(speed, bool)
+    return replace(device, phase=Phase.READY, baseline=float(speed) if number else None, due=0.0)  # type: ignore[arg-type]
 
 
 def _there(device: Device, status: Mapping[str, Any]) -> Device:
@@ -387,6 +400,15 @@ def _activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
 def _smoke_ended(device: Device, end: Ended, rules: Rules) -> Device:
     if device.phase is Phase.BACK:
         return _asked_back(device, end)
+    if device.phase is Phase.MEASURE:
+        return _measured(device, end, rules)
+    if device.began_at is None:
+        return device  # measured for an activation that will not be
+    return _tried(device, end, rules)
+
+
+def _tried(device: Device, end: Ended, rules: Rules) -> Device:
+    """The smoke test of the release on trial."""
     if end.ok:
         smoke = judge_smoke(end.data, device.target)
         if not smoke.good:
