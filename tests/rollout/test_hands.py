@@ -101,6 +101,13 @@ def test_a_playbook_that_cannot_run_is_an_answer_for_each_device(hands: DeviceHa
         assert "There is no" in error.message
 
 
+def test_a_step_that_cannot_even_be_asked_has_an_end(hands: DeviceHands) -> None:
+    hands.begin([Begun(7, Step("thor-99", "look", NEW)), Begun(8, Step("thor-01", "rollback", "unknown"))])
+    done = collected(hands, 2)
+    assert {one.answer.error.code for one in done.values() if one.answer.error} == {"agent_garbage"}
+    assert len(done) == 2
+
+
 def end(outcome: str, result: dict[str, Any], action: str = "thor_agent") -> TaskEnd:
     return TaskEnd("thor-01", "Stage the release", action, outcome, result)
 

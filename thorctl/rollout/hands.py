@@ -34,6 +34,7 @@ SHORT_SECONDS = 120.0
 PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
 GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
 BOOKS = {"stage": "stage", "activate": "activate"}
+_BUG = "This is a fault of thorctl; the rollout can be resumed: `thorctl rollout resume`."
 # What the playbooks' own plugin says when nobody knows how the verb ended.
 _SILENT = frozenset({"unreachable", "rebooted"})
 
@@ -111,18 +112,24 @@ class DeviceHands:
 
     async def _ask(self, begun: Begun) -> None:
         step = begun.step
-        words, seconds = words_for(begun), SHORT_SECONDS
-        if step.verb == "look":
-            seconds = STATUS_SECONDS
-        elif step.verb == "smoke":
-            seconds = float(SMOKE_SECONDS)
-        elif step.verb == "rollback":
-            seconds = float(self._activate_seconds[step.release])
-        async with self._gate:
-            (answer,) = await run_verb_async(
-                [self._devices[step.device]], words[0], words[1:], holder=self._holder, timeout=seconds
-            )
+        try:
+            words, seconds = words_for(begun), self._patience(begun)
+            async with self._gate:
+                (answer,) = await run_verb_async(
+                    [self._devices[step.device]], words[0], words[1:], holder=self._holder, timeout=seconds
+                )
+        except Exception as fault:  # noqa: BLE001 - whatever it was, its step must not be waited for
+            why = f"{type(fault).__name__}: {fault}"
+            problem = Problem("agent_garbage", f"{step.verb} could not be asked: {why}", _BUG, step.device)
+            answer = Answer(step.device, error=problem)
         self._done.put(Done(begun.number, answer))
+
+    def _patience(self, begun: Begun) -> float:
+        """Seconds that a verb may take."""
+        verb = begun.step.verb
+        if verb == "rollback":
+            return float(self._activate_seconds[begun.step.release])
+        return {"look": STATUS_SECONDS, "smoke": float(SMOKE_SECONDS)}.get(verb, SHORT_SECONDS)
 
     def _play(self, book: str, steps: Sequence[Begun], folder: Path) -> None:
         left = {begun.step.device: begun.number for begun in steps}
