@@ -1,0 +1,73 @@
+"""The engine over the real store: controllers die, each next one has nothing but the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rollout.fleets import Fleet
+from tests.rollout.model import HOLDER, NEW, Fuse, Killed, ModelHands
+from thorctl.errors import ThorError
+from thorctl.result import Exit
+from thorctl.rollout.at_work import StoreRecord, at_work, folder_of, only_one
+from thorctl.rollout.engine import Engine
+from thorctl.rollout.state import State, begin, fold
+from thorctl.store import rollouts
+from thorctl.store.connection import opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("THORCTL_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def one_life(fleet: Fleet, rollout: str, moments: int | None) -> State | None:
+    """A controller with a connection of its own, which dies after so many moments; its state at the end."""
+    with opened() as db:
+        kept = rollouts.get(db, rollout)
+        assert kept is not None
+        record = StoreRecord(db, rollout)
+        hands = ModelHands(fleet.world, Fuse(moments), lambda: record.after(0))
+        engine = Engine(kept, record, hands, fleet.world, who=HOLDER, run=f"run-{moments}")
+        try:
+            return engine.run()
+        except Killed:
+            hands.dead()
+            return None
+
+
+def test_many_short_lives_make_one_whole_rollout() -> None:
+    fleet = Fleet.of(*["well"] * 4, parallel=2)
+    fleet.world.watch = lambda *_: None  # it looks into the record in memory
+    with opened() as db:
+        rollout = rollouts.put(db, fleet.rollout).id
+    lives, state = 0, None
+    while state is None and lives < 60:
+        lives, state = lives + 1, one_life(fleet, rollout, 8 + 2 * lives)
+    assert lives > 3
+    assert state is not None
+    assert state.ended == "finished"
+    assert [(one.state, one.current, one.activations) for one in fleet.devices] == [("committed", NEW, 1)] * 4
+    with opened() as db:
+        kept = rollouts.get(db, rollout)
+        assert kept is not None
+        again = fold(begin(kept), rollouts.log(db, rollout))
+    assert again == state  # what the dead ones left is all there is
+
+
+def test_only_one_works_on_a_rollout(state_dir: Path) -> None:
+    assert not at_work("20261125-1")
+    with only_one("20261125-1"):
+        assert at_work("20261125-1")
+        assert not at_work("20261125-2")
+        with pytest.raises(ThorError) as caught, only_one("20261125-1"):
+            pass
+    assert (caught.value.code, caught.value.exit_code) == ("rollout_at_work", Exit.LEASED)
+    assert not at_work("20261125-1")
+    assert folder_of("20261125-1") == state_dir / "rollouts" / "20261125-1"
+    assert folder_of("20261125-1").stat().st_mode & 0o777 == 0o700
