@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.rollout.fleets import Fleet
 from tests.rollout.model import NEW, OLD, Lease
+from thorctl.rollout.decide import decide
+from thorctl.rollout.state import fold
+
+if TYPE_CHECKING:
+    from thorctl.store.rollouts import Line
 
 WAVES = [{"count": 2}, {"rest": True}]
 
@@ -263,6 +270,26 @@ def test_everybody_is_staged_before_anybody_is_changed() -> None:
     assert fleet.run() == "finished"
     verbs = [line.verb for line in fleet.record.lines if line.kind == "step_begun"]
     assert "take" not in verbs[: max(i for i, verb in enumerate(verbs) if verb == "stage")]
+
+
+def test_staging_is_refilled_by_the_half() -> None:
+    fleet = Fleet.of(*["well"] * 8, stage_parallel=4)
+    fleet.start()
+    while len([line for line in fleet.state.open.values() if line.verb == "stage"]) < 4:
+        assert fleet.engine
+        fleet.engine.turn()
+    state = fleet.state
+
+    def ended(name: str) -> Line:
+        begun = state.open[name]
+        data = {"data": {"release": NEW}}
+        return replace(begun, kind="step_ended", step=begun.id, ok=True, data=data, id=state.last + 1)
+
+    first, second = (name for name, _ in zip(state.open, range(2), strict=False))
+    one = fold(state, [ended(first)])
+    assert [step.verb for step in decide(one, fleet.world.now()).steps] == []
+    two = fold(one, [ended(second)])
+    assert [step.verb for step in decide(two, fleet.world.now()).steps] == ["stage", "stage"]
 
 
 def test_killed_at_every_moment() -> None:

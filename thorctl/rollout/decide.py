@@ -191,9 +191,12 @@ def _unseen_since_closing(state: State, one: Device) -> bool:
 
 
 def _steps(state: State, now: float) -> list[Step]:
+    policy = state.brief.policy
+    staging = sum(line.verb == "stage" for line in state.open.values())
     slots = Counter(
-        changing=state.brief.policy.parallel - sum(map(_is_changing(state), state.devices.values())),
-        staging=state.brief.policy.stage_parallel - sum(line.verb == "stage" for line in state.open.values()),
+        changing=policy.parallel - sum(map(_is_changing(state), state.devices.values())),
+        # Refilled by the half: a playbook for each device that gets ready would cost more than it gains.
+        staging=policy.stage_parallel - staging if staging <= policy.stage_parallel // 2 else 0,
     )
     found = []
     for one in _in_order(state):
