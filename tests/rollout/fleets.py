@@ -84,6 +84,10 @@ class Fleet:
     def phases(self) -> list[str]:
         return [one.phase.value for one in self.state.devices.values()]
 
+    def out_of_service(self) -> int:
+        """Devices whose engine is being changed right now."""
+        return sum(one.state == "activating" or one.working == "rollback" for one in self.devices)
+
     def watch(self, what: str, device: ModelDevice) -> None:
         """What must hold whenever a device is changed."""
         lines = self.record.lines

@@ -80,6 +80,19 @@ def test_a_device_whose_speed_is_not_known_is_measured_first() -> None:
     assert fleet.state.devices["thor-02"].baseline == 40.0
 
 
+def test_a_whole_fleet_does_not_return_at_once() -> None:
+    natures = ["well"] * 7 + ["smoke_fails"]
+    fleet = Fleet.of(*natures, waves=[{"count": 6}, {"rest": True}], on_stop="return", parallel=2)
+    fleet.start()
+    worst = 0
+    while not fleet.state.ended:
+        assert fleet.engine
+        fleet.engine.turn()
+        worst = max(worst, fleet.out_of_service())
+    assert fleet.phases() == ["returned"] * 7 + ["failed"]
+    assert worst == 2
+
+
 def test_an_offline_device_is_neither_failed_nor_in_the_way() -> None:
     fleet = Fleet.of(*["well"] * 4)
     fleet[3].linked = False

@@ -20,6 +20,7 @@ from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+REASON_CHARACTERS = 200  # of a fault, in the device's own event log
 ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
 _VERBS = {
     Phase.NEW: "look",
@@ -204,8 +205,6 @@ def _steps(state: State, now: float) -> list[Step]:
             continue
         verb = _verb(state, one, now)
         room = {"take": "changing", "stage": "staging"}.get(verb or "")
-        if verb == "take" and one.phase is Phase.RECALLED:
-            room = None
         if verb is None or (room and slots[room] <= 0):
             continue
         if room:
@@ -265,7 +264,9 @@ def _step(state: State, one: Device, verb: str) -> Step:
     trial = SMOKE_SECONDS + rules.soak_seconds + rules.wait.silence_seconds + SLACK_SECONDS
     lengths = {"activate": trial, "take": rules.activate_seconds + trial + SLACK_SECONDS}
     reasons = {"take": f"{AUTOMATIC}{state.brief.id}"}
-    reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"
+    reasons["rollback"] = f"{reasons['take']}: {one.fault or state.stopped or 'to return'}"[
+        :REASON_CHARACTERS
+    ]
     of_before = verb == "smoke" and one.phase in {Phase.BACK, Phase.MEASURE} and one.before is not None
     release = one.before if of_before and one.before else one.target
     return Step(
