@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.doubles.answers import STATUS
+from tests.doubles.sshd import running_sshd
 from tests.rollout.fleets import Fleet
+from tests.unit.documents import lock_document
+from thorctl import profile
 from thorctl.cli.main import run
+from thorctl.cli.rollout import keys
 from thorctl.cli.rollout_run import check_alone
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
@@ -18,6 +23,7 @@ from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -175,3 +181,91 @@ def test_the_history_of_a_rollout_and_of_a_device(store: Path) -> None:
     unknown = thorctl("history", "show", rollout, "thor-09")
     assert unknown.errors[0].code == "device_unknown"
     assert store.stat().st_mode & 0o777 == 0o700
+
+
+ASKED = """
+import json, os, sys
+asked = os.environ["SSH_ORIGINAL_COMMAND"]
+status = json.loads({status!r})
+if asked.endswith("status"):
+    answer = {{"verb": "status", "data": status}}
+else:
+    assert asked.endswith("plan --release -"), asked
+    release = json.load(sys.stdin)["id"]
+    data = {{"release": release, "download_bytes": 7, "free_bytes": 9, "required_bytes": 8}}
+    answer = {{"verb": "plan", "data": data}}
+print(json.dumps({{"schema": 1, "ok": True, "changed": False, "error": None, **answer}}))
+"""
+
+
+@pytest.fixture
+def planned(project: Path, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """The words before the verb: a project with a locked profile, three devices that answer."""
+    deploy = project / "deploy"
+    (deploy / "locks").mkdir()
+    lock = lock_document(profile.load(deploy, "tiny-qwable"))
+    (deploy / "locks" / "tiny-qwable.lock.json").write_text(json.dumps(lock))
+    (tmp_path / "sshd").mkdir()
+    with running_sshd(tmp_path / "sshd") as sshd:
+        sshd.behave(ASKED.format(status=json.dumps(STATUS)))
+        names = ("thor-01", "thor-02", "thor-03")
+        inventory = sshd.inventory(
+            tmp_path / "hosts.yml",
+            *names,
+            thor_device_class="simulated-container",
+            thor_profile="tiny-qwable",
+        )
+        yield "--project", str(project), "-i", str(inventory)
+
+
+def test_a_plan_asks_every_device_and_changes_nothing(planned: tuple[str, ...]) -> None:
+    result = thorctl(*planned, "rollout", "plan", "tiny-qwable", "--canary", "2", "--soak", "30")
+    plan = result.data["plan"]
+    assert [wave["devices"] for wave in plan["waves"]] == [("thor-01", "thor-02"), ("thor-03",)]
+    assert [wave["soak_seconds"] for wave in plan["waves"]] == [30, 30]
+    assert {one["before"] for one in plan["devices"]} == {STATUS["release"]}
+    assert plan["download_bytes"] == 21
+    assert plan["seconds"] is None
+    assert "3 devices in 2 waves" in str(result.view)
+    dry = thorctl(*planned, "rollout", "start", "tiny-qwable", "thor-03", "--dry-run")
+    assert [one["name"] for one in dry.data["plan"]["devices"]] == ["thor-03"]
+    with opened() as db:
+        assert rollouts.newest(db) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("no-such-profile",), "profile_unknown"),
+        (("tiny-qwable", "thor-09"), "device_unknown"),
+        (("tiny-qwable", "--policy", "hasty"), "policy_unknown"),
+        (("tiny-qwable", "--canary", "3"), "policy_canary_is_all"),
+        (("tiny-qwable", "--policy", "one-by-one", "--stop-at", "4"), "policy_never_stops"),
+    ],
+)
+def test_what_cannot_be_planned_is_not_begun(
+    planned: tuple[str, ...], words: tuple[str, ...], code: str
+) -> None:
+    result = thorctl(*planned, "rollout", "start", *words, "--yes")
+    assert [error.code for error in result.errors] == [code]
+    assert result.errors[0].remedy
+    with opened() as db:
+        assert rollouts.newest(db) == []
+
+
+def test_options_are_keys_of_the_policy() -> None:
+    options = {
+        "soak": 5,
+        "canary": 2,
+        "stop_at": 3,
+        "on_stop": "return",
+        "speed_tolerance": 20.0,
+        "approve": None,
+    }
+    assert keys(options) == {
+        "soak_seconds": 5,
+        "canary": {"count": 2, "soak_seconds": 5},
+        "errors": {"stop_at_devices": 3},
+        "on_stop": "return",
+        "speed": {"tolerance_percent": 20.0},
+    }
