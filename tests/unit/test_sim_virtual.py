@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import socket
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from rich.console import Console
 
 from thorctl.errors import ThorError
-from thorctl.sim import host_command, virtual_image
+from thorctl.sim import host_command, overview, virtual_image
+from thorctl.sim.state import Device, Simulation
 from thorctl.sim.up import planned_virtual
 from thorctl.sim.virtual_command import COMPATIBLE, MODEL, Cache, Hardware, patch_device_tree, start
 from thorctl.sim.virtual_machine import VirtualThor, free_port
@@ -174,3 +178,17 @@ def test_what_decides_the_image_decides_its_tag(monkeypatch: pytest.MonkeyPatch)
     assert virtual_image.tag() == first
     monkeypatch.setattr(virtual_image, "DISK_BYTES", virtual_image.DISK_BYTES + 1)
     assert virtual_image.tag() != first
+
+
+def test_it_is_listed_with_its_port_and_whether_it_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("THORCTL_SIM_DIR", str(tmp_path))
+    device = Device(name="thor-vm-01", kind="virtual", address="127.0.0.1", port=4022, site="lab")
+    simulation = Simulation(name="demo", subnet="10.213.64.0/24", devices=[device])
+    client = Mock(spec=[])  # a machine is no container: the engine is not asked
+    out = io.StringIO()
+    Console(file=out, width=200).print(overview.table([simulation], client))
+    assert out.getvalue().splitlines()[1].split() == [
+        *("demo", "thor-vm-01", "virtual", "lab", "127.0.0.1:4022", "its", "own", "missing"),
+    ]

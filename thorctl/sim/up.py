@@ -38,7 +38,7 @@ DEFAULT_SITE = "lab"
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What new devices are made from: an image's name, a folder; of a kind that is not planned: nothing."""
+    """What new devices are made from: an image's name, a folder; where none of a kind is new: nothing."""
 
     container: str
     virtual: Path | None
@@ -129,11 +129,14 @@ def _up(
     virtual: int,
 ) -> Simulation:
     simulation = state.find(name)
+    machines = simulation.virtual if simulation else []
     check_count(len(simulation.containers) if simulation else 0, count)
-    check_count(len(simulation.virtual) if simulation else 0, virtual)
+    check_count(len(machines), virtual)
+    whole = [device for device in machines if virtual_devices.machine(name, device).exists]
     made_from = Made(
         container=images.ensure(client, "sim-device", report).name if count else "",
-        virtual=virtual_image.ensure(report).folder if virtual else None,
+        # A machine that is there keeps the image it was made from: a newer one is not built for it.
+        virtual=virtual_image.ensure(report).folder if virtual > len(whole) else None,
     )
     if simulation is None:
         if name in objects.names(client):
@@ -164,7 +167,6 @@ def _boot(client: DockerClient, simulation: Simulation, made_from: Made, report:
     def boot(device: Device) -> str:
         with timed(report, f"device {device.name}", device.address):
             if device.kind == "virtual":
-                assert made_from.virtual is not None  # noqa: S101 - built where one is planned
                 return virtual_devices.ensure(
                     simulation, device, image=made_from.virtual, authorized_key=authorized_key
                 ).host_key

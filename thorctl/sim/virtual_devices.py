@@ -19,14 +19,15 @@ def machine(simulation: str, device: Device) -> VirtualThor:
     return VirtualThor(layout.virtual_folder(simulation, device.name), Hardware(device.name, device.port))
 
 
-def ensure(simulation: Simulation, device: Device, *, image: Path, authorized_key: str) -> VirtualThor:
-    """The device's machine, booted; made if missing, switched on if it is off.
+def ensure(simulation: Simulation, device: Device, *, image: Path | None, authorized_key: str) -> VirtualThor:
+    """The device's machine, booted; made (from ``image``) if missing, switched on if it is off.
 
     Raises:
         ThorError: as ``VirtualThor.create``, ``power_on`` and ``wait_booted``.
     """
     found = machine(simulation.name, device)
     if not found.exists:
+        assert image is not None  # noqa: S101 - `up` has it where a machine is missing
         # What stands on the private network is reached through QEMU's user network, but not its name server.
         hosts = {
             layout.REGISTRY.partition(":")[0]: addresses.registry_address(simulation.subnet),
