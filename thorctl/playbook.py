@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +107,7 @@ def run(
     """
     _check(playbook, playbooks, inventory)
     _make(folder)
+    _dies_with_us(folder / "bin")
     with _private(folder / "vars.json") as file:
         json.dump(dict(variables or {}), file, ensure_ascii=False)
     book = _Book(folder, on_task)
@@ -117,8 +120,7 @@ def run(
         forks=len(devices),
         cmdline=" ".join([f"-e @{folder / 'vars.json'}", options]).strip(),
         envvars={
-            # This environment's own Ansible, wherever thorctl was called from.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": os.pathsep.join([str(folder / "bin"), *_path()]),
             "ANSIBLE_CONFIG": str(playbooks.absolute() / "ansible.cfg"),
             # Said outright: ansible-runner turns it off wherever the environment does not name it.
             "ANSIBLE_HOST_KEY_CHECKING": "True",
@@ -215,6 +217,30 @@ def _make(folder: Path) -> None:
             f"{folder} cannot be made: {fault.strerror}.",
             "Make room for it, or name another place with THORCTL_STATE_DIR.",
         ) from fault
+
+
+def _path() -> list[str]:
+    """Where programs are found: this environment's own Ansible first, wherever thorctl was called from."""
+    return [str(Path(sys.executable).parent), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
+
+
+def _dies_with_us(folder: Path) -> None:
+    """An ansible-playbook that ends when we are killed; without a controller it would wait for ever.
+
+    Its workers end with the task they are at.
+
+    ansible-runner starts it on a terminal of its own, deaf to the hang-up that our end is. Where there is no
+    setpriv (util-linux: every Linux), it starts as it is.
+    """
+    tool, setpriv = Path(sys.executable).with_name("ansible-playbook"), shutil.which("setpriv")
+    if setpriv is None:
+        return
+    folder.mkdir(mode=PRIVATE)
+    words = shlex.join([setpriv, "--pdeathsig", "KILL", "--", str(tool)])
+    shim = folder / "ansible-playbook"
+    with _private(shim) as file:
+        file.write(f'#!/bin/sh\nexec {words} "$@"\n')
+    shim.chmod(PRIVATE)
 
 
 def _private(file: Path) -> TextIO:

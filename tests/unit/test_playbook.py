@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +19,6 @@ from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from thorctl.playbook import Run, TaskEnd
 
@@ -126,6 +130,40 @@ def test_a_run_can_be_ended(place: Place) -> None:
     play = PLAY.partition("    - name: Say")[0] + "    - {name: Wait, ansible.builtin.command: sleep 600}\n"
     run, _ = place.run(play=play, cancelled=place.sshd.asked.exists)
     assert run.exit_code is None
+
+
+def test_it_ends_with_a_controller_that_is_killed(place: Place) -> None:
+    playbooks = place.folder / "playbooks"
+    playbooks.mkdir()
+    (playbooks / "ansible.cfg").write_text(CONFIG)
+    task = "    - {name: Wait, ansible.builtin.command: sleep 20}\n"
+    (playbooks / "play.yml").write_text(PLAY.partition("    - name: Say")[0] + task)
+    script = (
+        "import sys, pathlib; from thorctl import playbook; p = pathlib.Path(sys.argv[1]);"
+        "playbook.run('play', playbooks=p / 'playbooks', inventory=p / 'hosts.yml',"
+        "devices=['thor-01'], folder=p / 'runs' / '1')"
+    )
+    controller = subprocess.Popen([sys.executable, "-c", script, str(place.folder)], start_new_session=True)
+    until = time.monotonic() + 120
+    while not place.sshd.asked.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    (ours,) = children_of(controller.pid)
+    assert b"bin/ansible-playbook" in (ours / "cmdline").read_bytes()
+    controller.kill()
+    controller.wait()
+    while ours.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not ours.exists()  # its workers end with their tasks
+
+
+def children_of(pid: int) -> list[Path]:
+    """The processes of a parent, as folders of /proc."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"\nPPid:\t{pid}\n" in (entry / "status").read_text():
+                found.append(entry)
+    return found
 
 
 def test_what_is_missing_is_named(place: Place) -> None:
