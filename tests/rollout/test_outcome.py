@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from thorctl.rollout.device import Device, Phase
-from thorctl.rollout.outcome import Ended, Rules, ended, interrupted, resumed, stopped
+from thorctl.rollout.outcome import ended, interrupted, resumed, stopped
 from thorctl.rollout.policy import Speed, Wait
+from thorctl.rollout.rules import Ended, Rules
 
 OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
 RULES = Rules("ann@desk", 60, 600, Speed(), Wait())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.rollout.device import CHANGING, UNFINISHED, UNTOUCHED, Device, Phase
 from thorctl.rollout.gate import Action, Decision, judge_fleet, judge_wave, plural
-from thorctl.rollout.outcome import AUTOMATIC
+from thorctl.rollout.rules import AUTOMATIC
 from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
 
 if TYPE_CHECKING:

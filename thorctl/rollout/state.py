@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from thorctl.rollout import outcome, plan
 from thorctl.rollout.device import PREPARED, Device, Phase
 from thorctl.rollout.gate import Count
-from thorctl.rollout.outcome import Ended, Rules
 from thorctl.rollout.plan import Plan, PlannedWave
 from thorctl.rollout.policy import Policy, from_document
+from thorctl.rollout.rules import Ended, Rules
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED, Line, Rollout
 
 if TYPE_CHECKING:

@@ -1,0 +1,162 @@
+"""What the answer to a verb makes of a device. Pure. What it leaves open makes the device one to look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from thorctl.rollout.device import Device, Phase, forget_trial
+from thorctl.rollout.gate import judge_smoke, judge_speed
+from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, PASSING, TRIES, UNWELL
+from thorctl.rollout.settle import absent, failed_untouched, refused, settled_as, stuck, unwell
+
+if TYPE_CHECKING:
+    from thorctl.rollout.rules import Ended, Rules
+
+
+def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``stage``."""
+    if end.ok and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.STAGED, staged=True, tries=0, refused_since=None, due=0.0)
+    if end.ok:
+        return failed_untouched(device, f"staging: it speaks of {end.data.get('release')!r}")
+    if end.code in {"busy", "leased"}:
+        return refused(device, end, rules)
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    if end.code in PASSING and device.tries + 1 < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS, why=end.words)
+    return failed_untouched(device, f"staging: {end.words}")
+
+
+def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``lease take``."""
+    recalled = device.phase is Phase.RECALLED
+    lease = end.data.get("lease")
+    if end.ok and isinstance(lease, dict) and lease.get("holder") == rules.holder:
+        phase = Phase.RETURNING if recalled else Phase.LEASED
+        return replace(device, phase=phase, leased=True, refused_since=None, due=0.0)
+    if end.code in {"busy", "leased"}:
+        return refused(replace(device, leased=False), end, rules)
+    if recalled:
+        return stuck(device, end)
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    return failed_untouched(device, f"its lease: {end.words}")
+
+
+def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``activate``."""
+    if end.ok and end.data.get("state") == "trial" and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.TRIAL, trial_from=end.at, tries=0, refused_since=None, due=0.0)
+    if end.ok or end.unanswered:
+        return replace(device, phase=Phase.DOUBT, silent_since=None, due=end.at)
+    untouched = forget_trial(device)
+    if end.code == "held":
+        return absent(untouched, f"on hold: {end.message}", end.at)
+    if end.code in {"busy", "leased"}:
+        return refused(replace(untouched, phase=Phase.LEASED), end, rules)
+    if end.code == "not_staged" and device.tries < 1:
+        return replace(untouched, phase=Phase.STAGING, staged=False, tries=device.tries + 1, why=end.words)
+    return replace(device, phase=Phase.LEFT, fault=f"activation: {end.words}", silent_since=None, due=end.at)
+
+
+def smoke_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``smoke``: of the release it has, the one on trial, or the one it went back to."""
+    if device.phase is Phase.BACK:
+        return _asked_back(device, end)
+    if device.phase is Phase.MEASURE:
+        return _measured(device, end, rules)
+    if device.began_at is None:
+        return device  # measured for an activation that will not be
+    return _tried(device, end, rules)
+
+
+def _measured(device: Device, end: Ended, rules: Rules) -> Device:
+    """A smoke test of the release it has: without it nobody could say that the new one is slower."""
+    if end.code in {"busy", "leased"}:
+        return refused(replace(device, phase=Phase.LEASED), end, rules)
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    speed = end.data.get("tokens_per_second")
+    known = end.ok and end.data.get("release") == device.before and end.data.get("passed") is True
+    number = known and isinstance(speed, (int, float)) and not isinstance(speed, bool)
+    return replace(device, phase=Phase.READY, baseline=float(speed) if number else None, due=0.0)  # type: ignore[arg-type]
+
+
+def _asked_back(device: Device, end: Ended) -> Device:
+    """The smoke test of what it went back to: worth knowing, and nothing more is done by ourselves."""
+    if end.code == "busy" and device.tries < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
+    passed = end.ok and device.before is not None and judge_smoke(end.data, device.before).good
+    found = "which passes its smoke test" if passed else f"BUT IT COULD NOT BE SEEN TO ANSWER: {end.words}"
+    if end.code in UNWELL:
+        found = f"BUT THAT FAILS ITS SMOKE TEST TOO: {end.message}"
+    return replace(device, phase=settled_as(device), why=f"{device.why}, {found}", tries=0, due=0.0)
+
+
+def _tried(device: Device, end: Ended, rules: Rules) -> Device:
+    """The smoke test of the release on trial."""
+    if end.ok:
+        smoke = judge_smoke(end.data, device.target)
+        if not smoke.good:
+            return unwell(device, smoke.reason)
+        now = end.data.get("tokens_per_second")
+        speed = judge_speed(rules.speed, device.baseline, now, device.had_release)
+        if not speed.good:
+            return unwell(device, speed.reason)
+        known = isinstance(now, (int, float)) and not isinstance(now, bool)
+        return replace(
+            device,
+            phase=Phase.SOAKING,
+            soak_from=end.at,
+            restarts=None,
+            strikes=0,
+            tries=0,
+            refused_since=None,
+            speed=float(now) if known else None,  # type: ignore[arg-type]
+            why=f"{smoke.reason}, {speed.reason}",
+            due=end.at,
+        )
+    if end.code in UNWELL:
+        return unwell(device, end.words)
+    return _doubted(device, end, rules, "the smoke test")
+
+
+def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``commit``."""
+    if end.ok and end.data.get("state") == "committed" and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.DONE, changed=True, tries=0)
+    return _doubted(device, end, rules, "the commit")
+
+
+def _doubted(device: Device, end: Ended, rules: Rules, what: str) -> Device:
+    """A step on trial that did not say what it should: look, and if the device is there, do it again."""
+    if end.code in {"busy", "leased"}:  # our own verb, cut off from us, may still be at work there
+        since = end.at if device.refused_since is None else device.refused_since
+        if end.at - since < rules.activate_seconds:
+            return replace(device, phase=Phase.DOUBT, refused_since=since, due=end.at + LOOK_SECONDS)
+    tries = device.tries + 1
+    if tries > TRIES:
+        said = "an answer that says nothing" if end.ok else end.words
+        return unwell(device, f"{what} gave no result in {TRIES} attempts: {said}")
+    return replace(device, phase=Phase.DOUBT, tries=tries, due=end.at)
+
+
+def rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``rollback``."""
+    if end.code in {"busy", "leased"}:
+        since = end.at if device.refused_since is None else device.refused_since
+        if end.at - since < rules.activate_seconds:
+            return replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
+        why = f"{device.fault or 'it was to return'}; refused: {end.message}"
+        return replace(device, phase=Phase.LOST, why=why, due=end.at + ABSENT_LOOK_SECONDS)
+    # Whatever it said: the device is looked at.
+    return replace(device, phase=Phase.LEFT, silent_since=None, due=end.at)
+
+
+def give_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """After ``lease give``."""
+    if end.code == "busy" and device.tries < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
+    return replace(device, leased=False, tries=0)  # given back, another's by now, or it expires by itself

@@ -1,0 +1,69 @@
+"""What a device is judged by, and how a step on it ended. Values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thorctl.rollout.policy import Speed, Wait
+
+LOOK_SECONDS = 15.0  # until a device in doubt, or one in use, is asked again
+SOAK_LOOK_SECONDS = 60.0  # between two looks in a soak
+ABSENT_LOOK_SECONDS = 300.0  # between two looks at an absent device
+STRIKES = 2  # one look may find an engine too busy to answer
+TRIES = 3
+ABSENCES = 5  # a device that comes and goes more often than this in one run is left for the next
+
+# What the reason of a lease begins with that a rollout took: it ends without anybody's help.
+AUTOMATIC = "rollout "
+# The device was not asked, or nobody knows what it did.
+UNANSWERED = frozenset({"device_unreachable", "agent_timeout", "agent_garbage"})
+PASSING = frozenset({"download_interrupted", "image_pull_failed", "docker_unavailable"})
+UNWELL = frozenset({"smoke_failed", "engine_not_ready", "engine_died"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a device is judged by.
+
+    Attributes:
+        holder: who holds our leases.
+        soak_seconds: of its wave.
+        activate_seconds: the longest an activation may take, its undoing included.
+        stopped: whether the rollout has stopped.
+        returns: whether devices that are committed already return.
+    """
+
+    holder: str
+    soak_seconds: int
+    activate_seconds: int
+    speed: Speed | None
+    wait: Wait
+    stopped: bool = False
+    returns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A step's end. ``details``: of the agent's error."""
+
+    at: float
+    ok: bool
+    reached: bool = True
+    code: str = ""
+    message: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nobody knows what the step did."""
+        return not self.ok and (not self.reached or self.code in UNANSWERED)
+
+    @property
+    def words(self) -> str:
+        """The error as people read it."""
+        return f"{self.code}: {self.message}"

@@ -1,0 +1,85 @@
+"""Where a device comes to rest, waits, or turns back: what looks and verbs have in common. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from thorctl.rollout.device import Device, Phase, forget_trial
+from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, LOOK_SECONDS, TRIES
+
+if TYPE_CHECKING:
+    from thorctl.rollout.rules import Ended, Rules
+
+
+def refused(device: Device, end: Ended, rules: Rules) -> Device:
+    """Others use the device. Work is waited for, so is another rollout's lease; one taken by hand never."""
+    since = end.at if device.refused_since is None else device.refused_since
+    lease = end.details.get("lease")
+    by_hand = end.code == "leased" and not (
+        isinstance(lease, dict) and str(lease.get("reason") or "").startswith(AUTOMATIC)
+    )
+    if not by_hand and end.at - since < rules.wait.lease_seconds:
+        phase = Phase.STAGED if device.phase is Phase.LEASED else device.phase
+        return replace(device, phase=phase, refused_since=since, due=end.at + LOOK_SECONDS, why=end.message)
+    if device.phase is Phase.RECALLED:
+        return stuck(device, end)
+    return absent(device, end.message, end.at)
+
+
+def stuck(device: Device, end: Ended) -> Device:
+    """A recalled device that keeps the new release, once a few more attempts have failed."""
+    if end.unanswered and device.tries < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
+    return replace(device, phase=Phase.STUCK, why=f"it keeps the new release: {end.words}")
+
+
+def unwell(device: Device, fault: str) -> Device:
+    """Judged and found wanting: it goes back."""
+    return replace(device, phase=Phase.RETURNING, fault=fault, why=fault, tries=0, due=0.0)
+
+
+def absent(device: Device, why: str, at: float) -> Device:
+    """Not to be had, through no fault of its own: caught up later."""
+    return replace(
+        forget_trial(device),
+        phase=Phase.ABSENT,
+        why=why,
+        due=at + ABSENT_LOOK_SECONDS,
+        refused_since=None,
+        tries=0,
+        absences=device.absences + (device.phase is not Phase.ABSENT),
+    )
+
+
+def failed_untouched(device: Device, why: str) -> Device:
+    """Failed before anything was changed on it."""
+    return replace(device, phase=Phase.FAILED, fault=why, why=f"{why}; nothing was changed on it")
+
+
+def settled_as(device: Device) -> Phase:
+    """What a device that is back counts as."""
+    return Phase.RETURNED if device.fault is None else Phase.FAILED
+
+
+def again_back(device: Device, end: Ended) -> Device:
+    """Back once more, or given up."""
+    if device.tries >= TRIES:
+        why = f"{device.fault or 'it was to return'}; it did not go back in {TRIES} attempts"
+        return replace(device, phase=Phase.LOST, why=why, due=end.at + ABSENT_LOOK_SECONDS)
+    return replace(
+        device,
+        phase=Phase.RETURNING,
+        tries=device.tries + 1,
+        due=end.at if device.tries == 0 else end.at + LOOK_SECONDS,
+    )
+
+
+def reason_of(entry: object) -> str:
+    """The reason that a hold or a lease gives."""
+    return str(entry.get("reason") or "no reason given") if isinstance(entry, dict) else "?"
+
+
+def holder_of(lease: object) -> str:
+    """Who holds a lease."""
+    return str(lease.get("holder")) if isinstance(lease, dict) else "?"
