@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.playbooks.playbook_run import PLAYBOOKS, playbook, read_recap
+from thorctl import fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,18 @@ def test_an_inventory_without_our_group_is_an_error(tmp_path: Path) -> None:
     done = playbook("-i", str(inventory), "site.yml")
     assert done.exit_code != 0
     assert "thor" in done.text
+
+
+def test_an_inventory_may_be_a_folder_with_its_host_keys(tmp_path: Path) -> None:
+    mine = shutil.copytree(PLAYBOOKS / "inventory" / "example", tmp_path / "mine")
+    (mine / "known_hosts").write_text("192.0.2.11 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA\n")
+    done = playbook("-i", str(mine), "--list-hosts", "site.yml")
+    assert done.exit_code == 0, done.text
+    assert "thor-berlin-01" in done.text
+    assert [device.name for device in fleet.load(mine, config=PLAYBOOKS / "ansible.cfg")] == [
+        "thor-berlin-01",
+        "thor-oslo-01",
+    ]
 
 
 def test_host_keys_are_verified() -> None:
