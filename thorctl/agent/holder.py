@@ -14,10 +14,14 @@ DEVICE = "device"  # the device acting for itself: deadline timer, recovery at b
 
 @dataclass(frozen=True)
 class Holder:
-    """``name`` as in leases (``user@host``); ``host`` is where the operator sits."""
+    """``name`` as in leases (``user@host``); ``host`` is where the operator sits.
+
+    ``address`` is where the SSH connection comes from: names are claimed, addresses are seen. None: unknown.
+    """
 
     name: str
     host: str
+    address: str | None = None
 
     @property
     def is_device(self) -> bool:
@@ -29,8 +33,9 @@ def holder_from(named: str | None, environment: Mapping[str, str]) -> Holder:
     """The holder given by ``--holder``, else the SSH login's user and address, else root and this host."""
     here = socket.gethostname()
     connection = environment.get("SSH_CONNECTION", "").split()
-    host = connection[0] if connection else here
+    address = connection[0] if connection else None
+    host = address or here
     if named:
-        return Holder(named, named.partition("@")[2] or host)
+        return Holder(named, named.partition("@")[2] or host, address)
     user = environment.get("SUDO_USER") or (environment.get("USER") if connection else None) or "root"
-    return Holder(f"{user}@{host}", host)
+    return Holder(f"{user}@{host}", host, address)

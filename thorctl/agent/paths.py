@@ -58,6 +58,11 @@ class Paths:
         return self.state_dir / "events.jsonl"
 
     @property
+    def syslog(self) -> Path:
+        """Where the system's own log listens: journald's or rsyslog's socket."""
+        return self.at("/dev/log")
+
+    @property
     def smoke_json(self) -> Path:
         """The last smoke."""
         return self.state_dir / "smoke.json"

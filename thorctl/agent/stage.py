@@ -23,12 +23,16 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     release = release_store.read_argument(args.release)
     try:
         return _stage(ctx, release)
+    except AgentError as failed:
+        failed.data = {"release": release.id, **failed.data}
+        raise
     except OSError as failed:
         if failed.errno in (errno.ENOSPC, errno.EDQUOT):
             raise AgentError(
                 "disk_too_small",
                 f"The disk filled up: {failed}.",
                 "Free space (`thor-agent gc`), then stage again; what came is kept.",
+                data={"release": release.id},
                 changed=True,
             ) from failed
         raise
