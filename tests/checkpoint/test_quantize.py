@@ -206,7 +206,8 @@ def here(*words: str) -> dict[str, Any]:
 
 def test_without_the_extra_the_remedy_is_named(bf16: Path, tmp_path: Path) -> None:
     found = here("quantize", str(bf16), "--out", str(tmp_path / "out"))["errors"][0]
-    assert (found["code"], found["remedy"]) == ("quantize_missing", "pip install 'thorctl[quantize]'")
+    assert found["code"] == "quantize_missing"
+    assert "pip install --editable '.[quantize]'" in found["remedy"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -45,7 +45,7 @@ class LlmCompressor:
             raise ThorError(
                 "quantize_missing",
                 f"llm-compressor, which quantizes, cannot be imported here ({error}).",
-                "pip install 'thorctl[quantize]'",
+                "In thorctl's checkout: pip install --editable '.[quantize]', or (CPU) scripts/quantize-env.",
             ) from error
         self._torch = torch
         self._config = validate.validate_config(None, SCHEME, IGNORE)

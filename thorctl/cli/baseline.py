@@ -42,7 +42,12 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  thorctl baseline show thor-01
+""",
+)
 @click.argument("devices", nargs=-1)
 @pass_context
 def show(context: Context, devices: tuple[str, ...]) -> Result:
@@ -57,7 +62,13 @@ def show(context: Context, devices: tuple[str, ...]) -> Result:
     )
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  thorctl baseline forget thor-01 --dry-run
+  thorctl baseline forget lab --release tiny-qwable-0123456789ab
+""",
+)
 @click.argument("devices", nargs=-1, required=True)
 @click.option("--release", metavar="ID", help="Of this release only. [default: of all]")
 @click.option("--dry-run", is_flag=True, help="Only say which would be forgotten.")

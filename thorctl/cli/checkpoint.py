@@ -58,7 +58,15 @@ Examples:
 HUB = "https://huggingface.co"
 
 
-@click.group("checkpoint")
+EPILOG = """\b
+Examples:
+  thorctl checkpoint audit sahilchachra/Qwable-v1-NVFP4A16    from the hub, by range requests
+  thorctl checkpoint repair ./Qwable-v1-NVFP4A16 --out ./Qwable-v1-NVFP4A16-reconciled
+  thorctl checkpoint quantize ./Qwable-v1 --out ./Qwable-v1-NVFP4A16
+"""
+
+
+@click.group("checkpoint", epilog=EPILOG)
 def command() -> None:
     """What is in a checkpoint; mending its scales, quantizing one from BF16, publishing it."""
 
@@ -126,7 +134,9 @@ def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
     return Result("checkpoint repair", data, view=repair_view(done, out))
 
 
-@command.command("quantize", epilog=QUANTIZE_EPILOG)
+@command.command(
+    "quantize", short_help="Make an NVFP4A16 checkpoint from a BF16 one.", epilog=QUANTIZE_EPILOG
+)
 @click.argument("what", metavar="SOURCE")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="New folder; names the checkpoint."
@@ -148,10 +158,10 @@ def quantize(
 ) -> Result:
     """Make an NVFP4A16 checkpoint with the model card's split from the BF16 one in the folder SOURCE.
 
-    The arithmetic is llm-compressor's (pip install 'thorctl[quantize]'). Matrices that vLLM loads as one
-    share their global scale from the start, so there is nothing to repair. SOURCE is only read. A run that
-    was stopped goes on at the file where it was. The result is decoded, read back and audited before it gets
-    its name. The same source, versions and device give the same bytes. --dry-run takes a repository too.
+    The arithmetic is llm-compressor's (the extra `quantize`: docs/checkpoint.md). Matrices that vLLM loads
+    as one share their global scale from the start, so there is nothing to repair. SOURCE is only read. A run
+    that was stopped goes on at the file where it was. The result is decoded, read back and audited before it
+    gets its name. The same source, versions and device give the same bytes. --dry-run takes a repository too.
     """
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))
@@ -173,7 +183,9 @@ def quantize(
     return Result("checkpoint quantize", data, view=quantize_views.report(done, out))
 
 
-@command.command("publish", epilog=PUBLISH_EPILOG)
+@command.command(
+    "publish", short_help="Put a checkpoint into a hub mirror of your own.", epilog=PUBLISH_EPILOG
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repository", metavar="OWNER/NAME")
 @click.option("--tree", required=True, type=click.Path(path_type=Path), help="The mirror's folder.")

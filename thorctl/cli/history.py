@@ -67,7 +67,15 @@ def _summary(db: sqlite3.Connection, one: Rollout) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if key not in {"devices", "waves", "there", "next"}}
 
 
-@command.command("show")
+@command.command(
+    "show",
+    short_help="Show one rollout, or what was done on one of its devices.",
+    epilog="""\b
+Examples:
+  thorctl history show 20261125-1
+  thorctl history show 20261125-1 thor-07 --logs
+""",
+)
 @click.argument("rollout")
 @click.argument("device", required=False)
 @click.option("--logs", is_flag=True, help="With a device: the text of its playbook logs, too.")

@@ -33,7 +33,14 @@ def command() -> None:
     """
 
 
-@command.command("show")
+@command.command(
+    "show",
+    epilog="""\b
+Examples:
+  thorctl lease show              every device of the inventory
+  thorctl lease show lab --json
+""",
+)
 @click.argument("devices", nargs=-1)
 @pass_context
 def show(context: Context, devices: tuple[str, ...]) -> Result:
@@ -41,7 +48,14 @@ def show(context: Context, devices: tuple[str, ...]) -> Result:
     return _lease(context, devices, "show")
 
 
-@command.command("take")
+@command.command(
+    "take",
+    epilog="""\b
+Examples:
+  thorctl lease take thor-07 --reason "new antenna"
+  thorctl lease take lab --reason "site visit" --ttl 14400    for four hours
+""",
+)
 @click.argument("devices", nargs=-1, required=True)
 @click.option("--reason", required=True, metavar="TEXT", help="What others are told.")
 @click.option("--ttl", type=click.IntRange(1), default=HOUR, show_default=True, metavar="SECONDS")
@@ -53,7 +67,14 @@ def take(context: Context, devices: tuple[str, ...], reason: str, ttl: int, forc
     return _lease(context, devices, "take", *words)
 
 
-@command.command("give")
+@command.command(
+    "give",
+    epilog="""\b
+Examples:
+  thorctl lease give thor-07
+  thorctl lease give thor-07 --force    whoever holds it
+""",
+)
 @click.argument("devices", nargs=-1, required=True)
 @click.option("--force", is_flag=True, help="Also somebody else's, who does not know of it.")
 @pass_context

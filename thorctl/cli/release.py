@@ -32,7 +32,7 @@ def command() -> None:
     """Show what a release is made of."""
 
 
-@command.command("show", epilog=EPILOG)
+@command.command("show", short_help="Show image, checkpoint, options and rendered files.", epilog=EPILOG)
 @click.argument("wanted", metavar="PROFILE|ID|FILE")
 @click.option("--device-class", help="For a profile: [default: the first that can run the locked image]")
 @pass_context

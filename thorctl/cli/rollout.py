@@ -97,7 +97,16 @@ def planned(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@command.command("plan")
+@command.command(
+    "plan",
+    short_help="Say who would change when, and what it takes. Changes nothing.",
+    epilog="""\b
+Examples:
+  thorctl rollout plan tiny-qwable
+  thorctl rollout plan tiny-qwable lab --canary 2 --soak 300
+  thorctl rollout plan tiny-qwable --json | jq .data.plan
+""",
+)
 @planned
 @pass_context
 def plan(context: Context, /, release: str, devices: tuple[str, ...], name: str, **options: Any) -> Result:
@@ -109,7 +118,15 @@ def plan(context: Context, /, release: str, devices: tuple[str, ...], name: str,
     return Result("rollout plan", data={"plan": made.document()}, view=fit(PlanView(made)))
 
 
-@command.command("start")
+@command.command(
+    "start",
+    epilog="""\b
+Examples:
+  thorctl rollout start tiny-qwable
+  thorctl rollout start tiny-qwable --dry-run
+  thorctl rollout start tiny-qwable lab --policy one-by-one --approve after_canary
+""",
+)
 @planned
 @click.option("--dry-run", is_flag=True, help="As `thorctl rollout plan`.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before it begins.")
@@ -187,7 +204,14 @@ def keys(options: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@command.command("status")
+@command.command(
+    "status",
+    epilog="""\b
+Examples:
+  thorctl rollout status                the last one
+  thorctl rollout status 20261125-1 --watch
+""",
+)
 @click.argument("rollout", required=False)
 @click.option("-w", "--watch", is_flag=True, help="Until it ends, or Ctrl-C.")
 @pass_context
@@ -226,7 +250,13 @@ def _watch(context: Context, db: sqlite3.Connection, found: Rollout) -> None:
             time.sleep(WATCH_SECONDS)
 
 
-@command.command("pause")
+@command.command(
+    "pause",
+    epilog="""\b
+Examples:
+  thorctl rollout pause --reason "storm over Oslo"
+""",
+)
 @click.argument("rollout", required=False)
 @click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
 @pass_context
@@ -236,7 +266,14 @@ def pause(context: Context, rollout: str | None, reason: str) -> Result:
     return _order(rollout, Order("paused", _by("paused", reason)), "rollout pause")
 
 
-@command.command("approve")
+@command.command(
+    "approve",
+    epilog="""\b
+Examples:
+  thorctl rollout approve
+  thorctl rollout approve --wave 2    in advance
+""",
+)
 @click.argument("rollout", required=False)
 @click.option("--wave", type=click.IntRange(2), metavar="N", help="Which one. [default: the one that waits]")
 @pass_context
@@ -259,7 +296,15 @@ def approve(context: Context, rollout: str | None, wave: int | None) -> Result:
         return standing(db, found, "rollout approve")
 
 
-@command.command("resume")
+@command.command(
+    "resume",
+    short_help="Go on after a pause or a crash; catch up absent devices.",
+    epilog="""\b
+Examples:
+  thorctl rollout resume               the last one
+  thorctl rollout resume 20261125-1 --no-wait
+""",
+)
 @click.argument("rollout", required=False)
 @click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
 @pass_context
@@ -278,7 +323,14 @@ def resume(context: Context, rollout: str | None, no_wait: bool) -> Result:
         return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
 
 
-@command.command("abort")
+@command.command(
+    "abort",
+    epilog="""\b
+Examples:
+  thorctl rollout abort --reason "wrong tokenizer"
+  thorctl rollout abort --return --yes    committed devices go back, too
+""",
+)
 @click.argument("rollout", required=False)
 @click.option("--return", "returns", is_flag=True, help="Devices that were committed already return, too.")
 @click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")

@@ -52,7 +52,15 @@ def command() -> None:
     """
 
 
-@command.command(name="up")
+@command.command(
+    name="up",
+    epilog="""\b
+Examples:
+  thorctl sim up                                one container
+  thorctl sim up --devices 3 --sites oslo,lab   three, dealt to two sites
+  thorctl sim up --vms 1                        a virtual Thor beside them
+""",
+)
 @click.option(
     "--devices",
     "count",
@@ -90,7 +98,14 @@ def up_command(
     )
 
 
-@command.command(name="down")
+@command.command(
+    name="down",
+    epilog="""\b
+Examples:
+  thorctl sim down
+  thorctl sim down --all --images    nothing of any simulation stays
+""",
+)
 @name_option
 @click.option("--all", "everything", is_flag=True, help="Every simulation on this machine.")
 @click.option("--images", is_flag=True, help="Also the images built for simulations, once none is left.")
@@ -113,7 +128,14 @@ def down_command(context: Context, name: str | None, everything: bool, images: b
     return Result("sim", {"removed": removed, "removed_images": objects})
 
 
-@command.command(name="list")
+@command.command(
+    name="list",
+    epilog="""\b
+Examples:
+  thorctl sim list
+  thorctl sim list --json | jq -r '.data.simulations[].name'
+""",
+)
 @pass_context
 def list_command(context: Context) -> Result:  # noqa: ARG001 - click's signature
     """Show the simulations on this machine. Changes nothing."""
@@ -125,7 +147,14 @@ def list_command(context: Context) -> Result:  # noqa: ARG001 - click's signatur
     return Result("sim", data, view=view)
 
 
-@command.command(name="inventory")
+@command.command(
+    name="inventory",
+    epilog="""\b
+Examples:
+  ansible-inventory -i "$(thorctl sim inventory)" --graph
+  thorctl sim inventory --yaml > hosts.yml
+""",
+)
 @name_option
 @click.option("--yaml", "as_yaml", is_flag=True, help="The content instead of the path.")
 @pass_context
@@ -137,7 +166,13 @@ def inventory_command(context: Context, name: str | None, as_yaml: bool) -> Resu
     return Result("sim", {"path": str(simulation.inventory), "yaml": content}, view=view)
 
 
-@command.command(name="reboot")
+@command.command(
+    name="reboot",
+    epilog="""\b
+Examples:
+  thorctl sim reboot thor-01
+""",
+)
 @click.argument("device")
 @name_option
 @pass_context
@@ -150,7 +185,14 @@ def reboot_command(context: Context, device: str, name: str | None) -> Result:
     return Result("sim", {"device": device})
 
 
-@command.command(name="cut")
+@command.command(
+    name="cut",
+    epilog="""\b
+Examples:
+  thorctl sim cut thor-01               off and on again
+  thorctl sim cut thor-01 --stay-off    until the next `thorctl sim up`
+""",
+)
 @click.argument("device")
 @click.option("--stay-off", is_flag=True, help="Leave it off; `thorctl sim up` switches it on again.")
 @name_option
