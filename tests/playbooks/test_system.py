@@ -39,6 +39,39 @@ def test_what_matches_and_is_held_is_released() -> None:
     assert system.holds_to_change(LISTING, ["docker.io"], held=False) == ["docker.io"]
 
 
+# What apt-mark says while unattended-upgrades is at work (dpkg 1.22).
+LOCKED = (
+    "dpkg: error: dpkg database lock was locked by another process with pid 812\nE: Executing dpkg failed."
+)
+
+
+def test_holding_waits_for_an_upgrade_that_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [(100, LOCKED), (100, LOCKED), (0, "")]
+    monkeypatch.setattr(
+        system, "run", lambda *words: subprocess.CompletedProcess(words, said[0][0], "", said.pop(0)[1])
+    )
+    monkeypatch.setattr(system.time, "sleep", lambda _: None)
+    system.do_unlocked("apt-mark", "hold", "docker.io")
+    assert said == []
+
+
+def test_holding_does_not_wait_for_ever_nor_for_another_reason(
+    answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "LOCK_SECONDS", 0.0)
+    answers({"apt-mark hold": (100, LOCKED)})
+    with pytest.raises(system.HostError, match="packages_locked: "):
+        system.do_unlocked("apt-mark", "hold", "docker.io")
+    answers({"apt-mark hold": (100, "E: no such package")})
+    with pytest.raises(system.HostError, match=r"apt-mark_failed: .*: E: no such package"):
+        system.do_unlocked("apt-mark", "hold", "docker.io")
+
+
+def test_what_programs_say_is_read_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert system.run("printenv", "LC_ALL").stdout == "C\n"
+
+
 # `systemctl show` of three units: running, never started, started where its condition is not met.
 SHOWN = """\
 Id=ssh.service

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import pwd
 import subprocess
 import time
@@ -95,6 +96,10 @@ WRONG_SECONDS = 3600.0  # certificates are valid for longer than they are refuse
 # As systemd-timedated: the kernel counts the error up, and past 16 s nobody disciplines the clock.
 MAXERROR_MICROSECONDS = 16_000_000
 LOOK_EVERY_SECONDS = 1.0
+# Right after a boot Ubuntu's own upgrade may have dpkg for minutes.
+LOCK_SECONDS = 600.0
+LOCK_PAUSE_SECONDS = 5.0
+LOCKED = "locked by another process"  # dpkg's words, of whichever of its locks
 NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 FIRST_LOGIN_UID = 1000
 MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
@@ -194,7 +199,7 @@ def packages(patterns: list[str], *, held: bool) -> Iterable[Change]:
     if wrong:
         verb, words = ("hold", ("upgradable", "held")) if held else ("unhold", ("held", "upgradable"))
         before, after = (f"{word}: {' '.join(wrong)}" for word in words)
-        yield Change("packages", before, after, lambda: do("apt-mark", verb, *wrong))
+        yield Change("packages", before, after, lambda: do_unlocked("apt-mark", verb, *wrong))
 
 
 def installed() -> str:
@@ -233,7 +238,7 @@ def set_watchdog(seconds: int) -> None:
         raise HostError(
             f"watchdog_not_taken: systemd has a watchdog of {now:g} s, not {seconds} s — another file "
             "of /etc/systemd/system.conf.d says so, or the device has no such interval (`journalctl -b "
-            "_PID=1`); switch this off with thor_host_watchdog_seconds: null"
+            "_PID=1`); switch this off with thor_host_watchdog_seconds: 0"
         )
 
 
@@ -357,10 +362,27 @@ def do(*words: str) -> None:
     ask(*words)
 
 
+def do_unlocked(*words: str) -> None:
+    """As ``do``; where another package manager is at work, when that is done."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    done = run(*words)
+    while done.returncode != 0 and LOCKED in done.stderr:
+        if time.monotonic() >= deadline:
+            raise HostError(
+                f"packages_locked: another program has had dpkg for {LOCK_SECONDS:g} s — see `ps ax | grep "
+                "-E 'apt|dpkg|unattended'`, and run this again when it is done"
+            )
+        time.sleep(LOCK_PAUSE_SECONDS)
+        done = run(*words)
+    if done.returncode != 0:
+        raise HostError(f"{words[0]}_failed: {' '.join(words)}: {done.stderr.strip()}")
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """A program, its output read, never waited for without end."""
+    """A program, its output read in English, never waited for without end."""
+    plain = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=plain)
     except FileNotFoundError:
         return subprocess.CompletedProcess(words, 127, "", f"{words[0]} is not installed")
     except subprocess.TimeoutExpired:
