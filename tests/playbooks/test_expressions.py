@@ -1,0 +1,111 @@
+"""Judgements that only Ansible itself can evaluate, by real ansible-playbook on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.playbooks.playbook_run import PLAYBOOKS, PlaybookRun, playbook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROLES = PLAYBOOKS / "roles"
+
+
+def run(folder: Path, *tasks: dict[str, Any]) -> PlaybookRun:
+    """Runs tasks here, without a device."""
+    book = folder / "book.yml"
+    play = {"hosts": "all", "connection": "local", "gather_facts": False, "tasks": list(tasks)}
+    book.write_text(yaml.safe_dump([play]))
+    return playbook("-i", "here,", str(book))
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC"])
+def test_the_controller_s_seconds_do_not_depend_on_its_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    tasks = yaml.safe_load((ROLES / "thor_time" / "tasks" / "sync.yml").read_text())
+    (told,) = (task["thor_system"]["controller_time"] for task in tasks if "thor_system" in task)
+    out = tmp_path / "said"
+    before = time.time()
+    done = run(tmp_path, {"ansible.builtin.copy": {"dest": str(out), "content": told, "mode": "0600"}})
+    assert done.exit_code == 0, done.text
+    assert before <= json.loads(out.read_text()) <= time.time()
+
+
+class TestIpv6:
+    def check(self, folder: Path) -> PlaybookRun:
+        off = {"thor_host_ipv6": False, "thor_host_swap_size": None, "thor_host_maintenance_window": None}
+        task = {"ansible.builtin.include_role": {"name": "thor_host", "tasks_from": "check"}, "vars": off}
+        return run(folder, task)
+
+    def test_it_is_not_switched_off_under_whoever_came_by_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSH_CONNECTION", "2001:db8::7 51022 2001:db8::11 22")
+        done = self.check(tmp_path)
+        assert done.exit_code != 0
+        assert "ipv6_in_use: here is reached by IPv6 (2001:db8::7 51022 2001:db8::11 22)" in done.text
+
+    @pytest.mark.parametrize("came_by", ["192.0.2.7 51022 192.0.2.11 22", None])
+    def test_it_is_where_nobody_did(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, came_by: str | None
+    ) -> None:
+        monkeypatch.delenv("SSH_CONNECTION", raising=False)
+        if came_by:
+            monkeypatch.setenv("SSH_CONNECTION", came_by)
+        done = self.check(tmp_path)
+        assert done.exit_code == 0, done.text
+
+
+MODES = [
+    (["NV Power Mode: 120W", "1"], "right"),
+    (["NVPM WARN: fan mode is not set!", "NV Power Mode: 120W ", "1"], "right"),
+    (["NV Power Mode: 1120W", "7"], "wrong"),
+    (["NV Power Mode: 120WX", "7"], "wrong"),
+    (["NVPM ERROR: bad input!"], "wrong"),
+    ([], "wrong"),
+]
+
+
+def test_the_mode_a_device_came_back_in(tmp_path: Path) -> None:
+    *_, restart = yaml.safe_load((ROLES / "thor_host" / "tasks" / "reboot.yml").read_text())
+    wrong = restart["block"][-1]["failed_when"]
+    told = [
+        {
+            "ansible.builtin.assert": {"that": f"(({wrong}) | ternary('wrong', 'right')) == '{judged}'"},
+            "vars": {"__thor_host_came_back": {"stdout_lines": lines}, "thor_host_power_mode": "120W"},
+        }
+        for lines, judged in MODES
+    ]
+    done = run(tmp_path, *told)
+    assert done.exit_code == 0, done.text
+
+
+WATCHDOGS: list[tuple[dict[str, Any], str]] = [
+    ({"watchdog": {"device": True}}, "file"),
+    ({"watchdog": {"device": False}}, "absent"),
+    ({"watchdog": {"device": None}}, "file"),
+    ({"watchdog": None}, "file"),
+    ({}, "file"),
+]
+
+
+def test_where_the_watchdog_is_named(tmp_path: Path) -> None:
+    text = yaml.safe_load((ROLES / "thor_host" / "vars" / "main.yml").read_text())["__thor_host_has_watchdog"]
+    has = text.strip().removeprefix("{{").removesuffix("}}")
+    told = [
+        {
+            "ansible.builtin.assert": {"that": f"(({has}) | ternary('file', 'absent')) == '{state}'"},
+            "vars": {"thor_host_facts": facts, "thor_host_watchdog_seconds": 60},
+        }
+        for facts, state in WATCHDOGS
+    ]
+    done = run(tmp_path, *told)
+    assert done.exit_code == 0, done.text
