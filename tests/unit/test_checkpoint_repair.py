@@ -105,6 +105,23 @@ def test_a_run_cut_off_before_its_second_shard_goes_on_and_ends_the_same(
     assert _contents(tmp_path / "new") == _contents(tmp_path / "whole" / "new")
 
 
+def test_a_finished_file_that_is_gone_is_made_again(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "LICENSE").write_text("anyone may\n")
+    repair.repair(repair.opened(Folder(checkpoint)), tmp_path / "whole" / "new")
+
+    def cut(what: str, _done: int, _total: int) -> None:
+        if what == "reading back b.safetensors":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repair.repair(repair.opened(Folder(checkpoint)), tmp_path / "new", cut)
+    (tmp_path / ".new.partial" / "LICENSE").unlink()
+    done = repair.repair(repair.opened(Folder(checkpoint)), tmp_path / "new")
+
+    assert done.resumed == 1
+    assert _contents(tmp_path / "new") == _contents(tmp_path / "whole" / "new")
+
+
 def test_a_power_of_two_apart_is_exact() -> None:
     dice = np.random.default_rng(4)
     blocks = dice.uniform(16, 448, 64).astype(ml_dtypes.float8_e4m3fn).astype(np.float64)

@@ -122,7 +122,7 @@ class Partial:
                     f"Remove {self.folder} and begin again.",
                 )
             rows: dict[str, Row] = document["files"]
-            return rows
+            return {path: row for path, row in rows.items() if (self.folder / path).is_file()}
         for path in self.folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._require_room(needed)
