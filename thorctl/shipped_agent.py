@@ -145,7 +145,7 @@ def _explained(problem: Problem | None) -> Problem | None:
     return replace(problem, remedy=remedy)
 
 
-async def _installed(connection: asyncssh.SSHClientConnection, timeout: float) -> str | None:  # noqa: ASYNC109
+async def _installed(connection: asyncssh.SSHClientConnection, timeout: float) -> str | None:  # noqa: ASYNC109 - too
     """SHA-256 of the agent that is installed; None if there is none, or it cannot be read."""
     try:
         done = await asyncio.wait_for(connection.run(f"sha256sum {INSTALLED}", check=False), timeout)

@@ -19,7 +19,7 @@ from tests.agent.test_stage import (  # the fixtures of a stage with real hf and
     release_of,
     say,
 )
-from thorctl.agent import account, checkpoint
+from thorctl.agent import account, checkpoint, hub_download
 from thorctl.agent.account import ROOT, Account
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def name_account(ctx: Context, name: object) -> None:  # noqa: F811 - the value 
     ],
 )
 @pytest.mark.usefixtures("accounts")
-def test_only_a_service_s_account_is_taken(ctx: Context, name: object, found: Account) -> None:  # noqa: F811
+def test_only_a_service_s_account_is_taken(ctx: Context, name: object, found: Account) -> None:  # noqa: F811 - its value
     assert account.find(ctx) == ROOT
     name_account(ctx, name)
     assert account.find(ctx) == found
@@ -79,9 +79,9 @@ def test_only_a_service_s_account_is_taken(ctx: Context, name: object, found: Ac
 
 @pytest.mark.usefixtures("accounts")
 def test_the_download_is_the_account_s_and_the_checkpoint_root_s(
-    ctx: Context,  # noqa: F811
-    hub: CuttingHub,  # noqa: F811
-    docker: FakeDocker,  # noqa: F811
+    ctx: Context,  # noqa: F811 - its value
+    hub: CuttingHub,  # noqa: F811 - its value
+    docker: FakeDocker,  # noqa: F811 - its value
     owners: list[tuple[str, int]],
 ) -> None:
     name_account(ctx, "thor")
@@ -105,8 +105,8 @@ def test_the_download_is_the_account_s_and_the_checkpoint_root_s(
 
 @pytest.mark.usefixtures("accounts")
 def test_a_cut_download_is_root_s_again_and_leaves_no_token(
-    ctx: Context,  # noqa: F811
-    hub: CuttingHub,  # noqa: F811
+    ctx: Context,  # noqa: F811 - its value
+    hub: CuttingHub,  # noqa: F811 - its value
     owners: list[tuple[str, int]],
 ) -> None:
     name_account(ctx, "thor")
@@ -125,3 +125,31 @@ def test_links_are_not_followed(tmp_path: Path, owners: list[tuple[str, int]]) -
     (inside / "link").symlink_to(outside)
     account.own(Account(5, 5), inside)
     assert [path for path, _ in owners] == [str(inside), str(inside / "link")]
+
+
+def test_a_link_that_hf_left_is_not_written_through(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("root's")
+    partial = tmp_path / "partial"
+    (partial / ".cache/thor-parts").mkdir(parents=True)
+    (partial / ".cache/thor-parts/one").symlink_to(outside / "file")
+    (partial / "deep").symlink_to(outside)
+    (partial / "whole").write_text("stays")
+    account.drop_links(partial)
+    assert sorted(path.name for path in partial.rglob("*")) == [".cache", "thor-parts", "whole"]
+    assert (outside / "file").read_text() == "root's"
+
+
+@pytest.mark.usefixtures("accounts")
+def test_what_a_killed_stage_left_to_the_account_is_taken_back(
+    ctx: Context,  # noqa: F811
+    hub: CuttingHub,  # noqa: F811
+    owners: list[tuple[str, int]],
+) -> None:
+    name_account(ctx, "thor")
+    release = release_of(hub)
+    partial = checkpoint.partial_dir(ctx, release)
+    partial.mkdir(parents=True)
+    assert hub_download._once(ctx, release, partial, []) == (0, "")
+    assert owners[-1] == (str(partial), 0)

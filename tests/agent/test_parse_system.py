@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,6 +159,6 @@ def test_disks_by_name() -> None:
         ({}, None),
     ],
 )
-def test_module(told: dict[str, object], wanted: str | None) -> None:
-    unknown = dict.fromkeys(("tnspec", "model", "gpu", "compatible", "memory_bytes"))
-    assert module.module_of(**{**unknown, **told}) == wanted  # type: ignore[arg-type]
+def test_module(told: dict[str, Any], wanted: str | None) -> None:
+    unknown: dict[str, Any] = dict.fromkeys(("tnspec", "model", "gpu", "compatible", "memory_bytes"))
+    assert module.module_of(**{**unknown, **told}) == wanted

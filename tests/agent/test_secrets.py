@@ -54,15 +54,15 @@ def give_token(ctx: Context, text: str = TOKEN + "\n") -> None:  # noqa: F811 - 
     path.write_text(text)
 
 
-def test_without_its_token_a_gated_hub_is_closed(ctx: Context, hub: CuttingHub) -> None:  # noqa: F811
+def test_without_its_token_a_gated_hub_is_closed(ctx: Context, hub: CuttingHub) -> None:  # noqa: F811 - its value
     hub.token = TOKEN
     error = refused(ctx, release_of(hub))
     assert (error.code, "thor_hub_token" in error.remedy) == ("hub_denied", True)
 
 
 def test_another_token_does_not_open_it_and_is_not_told(
-    ctx: Context,  # noqa: F811
-    hub: CuttingHub,  # noqa: F811
+    ctx: Context,  # noqa: F811 - its value
+    hub: CuttingHub,  # noqa: F811 - its value
 ) -> None:
     hub.token = TOKEN
     give_token(ctx, "hf_another")
@@ -72,9 +72,9 @@ def test_another_token_does_not_open_it_and_is_not_told(
 
 
 def test_with_it_the_checkpoint_comes_and_nobody_reads_it(
-    ctx: Context,  # noqa: F811
-    hub: CuttingHub,  # noqa: F811
-    docker: FakeDocker,  # noqa: F811
+    ctx: Context,  # noqa: F811 - its value
+    hub: CuttingHub,  # noqa: F811 - its value
+    docker: FakeDocker,  # noqa: F811 - its value
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -92,7 +92,7 @@ def test_with_it_the_checkpoint_comes_and_nobody_reads_it(
     assert holders == [ctx.paths.at(hub_token.FILE)]
 
 
-def test_the_rest_of_a_file_is_fetched_with_it_too(ctx: Context, hub: CuttingHub) -> None:  # noqa: F811
+def test_the_rest_of_a_file_is_fetched_with_it_too(ctx: Context, hub: CuttingHub) -> None:  # noqa: F811 - its value
     hub.token = TOKEN
     give_token(ctx)
     hub.budget = 20_000_000

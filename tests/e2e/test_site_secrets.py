@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.sim, pytest.mark.vllm]
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
 # Readable by root alone, and all there is.
 PLACES = {
     "600 root /etc/thor/hub-token",
@@ -103,9 +103,9 @@ def test_openai_s_client_speaks_to_the_engine_through_it(
         http_client=openai.DefaultHttpxClient(verify=trust(inventory), trust_env=False),
         max_retries=0,
     )
-    whole = client.chat.completions.create(model=PROFILE, messages=QUESTION, temperature=0)  # type: ignore[arg-type]
+    whole = client.chat.completions.create(model=PROFILE, messages=QUESTION, temperature=0)
     assert "Paris" in str(whole.choices[0].message.content)
-    with client.chat.completions.stream(model=PROFILE, messages=QUESTION, temperature=0) as stream:  # type: ignore[arg-type]
+    with client.chat.completions.stream(model=PROFILE, messages=QUESTION, temperature=0) as stream:
         pieces = [event.delta for event in stream if event.type == "content.delta"]
     assert "".join(pieces) == whole.choices[0].message.content
     assert len(pieces) > 1
@@ -120,7 +120,7 @@ def test_anthropic_s_client_does_too(world: World, inventory: VaultedInventory, 
         http_client=anthropic.DefaultHttpxClient(verify=trust(inventory), trust_env=False),
         max_retries=0,
     )
-    answer = client.messages.create(model=PROFILE, max_tokens=200, messages=QUESTION)  # type: ignore[arg-type]
+    answer = client.messages.create(model=PROFILE, max_tokens=200, messages=QUESTION)
     assert "Paris" in "".join(getattr(block, "text", "") for block in answer.content)
     with pytest.raises(anthropic.AuthenticationError):
         client.with_options(api_key="thor-nobody").models.list()

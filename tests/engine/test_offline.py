@@ -29,7 +29,7 @@ def run(docker: DockerClient, *words: str) -> str:
         "cap_drop": ["ALL"],
         "shm_size": "1g",
         "tmpfs": {"/tmp": "rw,exec,mode=1777,size=1g"},  # noqa: S108 - the container's own
-        "environment": {"HOME": "/tmp", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"},  # noqa: S108
+        "environment": {"HOME": "/tmp", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"},  # noqa: S108 - too
         "volumes": {str(source): {"bind": target, "mode": "ro"} for source, target in mounts.items()},
         "remove": True,
         "stderr": False,

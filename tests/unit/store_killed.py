@@ -37,5 +37,5 @@ def main(file: Path, at: str) -> None:
 
 
 if __name__ == "__main__":
-    sqlite3.connect = connect  # type: ignore[assignment]
+    sqlite3.connect = connect  # type: ignore[assignment]  # for this process only
     main(Path(sys.argv[1]), sys.argv[2])

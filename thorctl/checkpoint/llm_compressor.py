@@ -40,7 +40,7 @@ class LlmCompressor:
         os.environ.update(_QUIET)
         try:
             import torch  # noqa: PLC0415 - an extra, and seconds to import
-            from llmcompressor.entrypoints.model_free import converter, save_utils, validate  # noqa: PLC0415
+            from llmcompressor.entrypoints.model_free import converter, save_utils, validate  # noqa: PLC0415 - too
         except ImportError as error:
             raise ThorError(
                 "quantize_missing",

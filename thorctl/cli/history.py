@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from rich.console import RenderableType
+
     from thorctl.store.rollouts import Line, Rollout
 
 
@@ -96,12 +98,12 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
         lines = rollouts.log(db, found.id, device=device)
     if device is None:
         events = [line for line in lines if line.verb is None]
-        view: object = Group(RolloutView(found, state, at_work(found.id)), Text(), *_told(events))
+        view: RenderableType = Group(RolloutView(found, state, at_work(found.id)), Text(), *_told(events))
         data = words.as_json(found, state, at_work=at_work(found.id))
         return Result(
             "history show",
             data={**data, "events": [words.line_json(line) for line in events]},
-            view=fit(view),  # type: ignore[arg-type]
+            view=fit(view),
         )
     files = log_files(found.id, device)
     one = words.device_json(state, state.devices[device])

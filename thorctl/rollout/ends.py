@@ -78,10 +78,16 @@ def _measured(device: Device, end: Ended, rules: Rules) -> Device:
         return refused(replace(device, phase=Phase.LEASED), end, rules)
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
-    speed = end.data.get("tokens_per_second")
     known = end.ok and end.data.get("release") == device.before and end.data.get("passed") is True
-    number = known and isinstance(speed, (int, float)) and not isinstance(speed, bool)
-    return replace(device, phase=Phase.READY, baseline=float(speed) if number else None, due=0.0)  # type: ignore[arg-type]
+    return replace(device, phase=Phase.READY, baseline=_speed(end) if known else None, due=0.0)
+
+
+def _speed(end: Ended) -> float | None:
+    """Tokens per second that a smoke test says; None for anything but a number."""
+    speed = end.data.get("tokens_per_second")
+    if isinstance(speed, bool) or not isinstance(speed, (int, float)):
+        return None
+    return float(speed)
 
 
 def _asked_back(device: Device, end: Ended) -> Device:
@@ -101,11 +107,11 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
         smoke = judge_smoke(end.data, device.target)
         if not smoke.good:
             return unwell(device, smoke.reason)
-        now = end.data.get("tokens_per_second")
-        speed = judge_speed(rules.speed, device.baseline, now, device.had_release)
+        speed = judge_speed(
+            rules.speed, device.baseline, end.data.get("tokens_per_second"), device.had_release
+        )
         if not speed.good:
             return unwell(device, speed.reason)
-        known = isinstance(now, (int, float)) and not isinstance(now, bool)
         return replace(
             device,
             phase=Phase.SOAKING,
@@ -114,7 +120,7 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
             strikes=0,
             tries=0,
             refused_since=None,
-            speed=float(now) if known else None,  # type: ignore[arg-type]
+            speed=_speed(end),
             why=f"{smoke.reason}, {speed.reason}",
             due=end.at,
         )

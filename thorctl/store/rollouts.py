@@ -162,8 +162,9 @@ def _ratio(size: object, seconds: object) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if known and value > 0 else None  # type: ignore[arg-type,operator]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if value > 0 else None
 
 
 def _json(value: Mapping[str, Any]) -> str:
