@@ -81,19 +81,30 @@ class FusedFiles(Files):
 
 
 class SkippingClock(FastClock):
-    """A clock whose wall time can be moved on."""
+    """A clock that can be moved on, and whose wall time can jump besides."""
 
     skipped = 0.0
+    jumped = 0.0
 
     def now(self) -> float:
-        return super().now() + self.skipped
+        return super().now() + self.skipped + self.jumped
+
+    def since_boot(self) -> float:
+        return super().since_boot() + self.skipped
 
     def skip(self, seconds: float) -> None:
         self.skipped += seconds
 
+    def jump(self, seconds: float) -> None:
+        self.jumped += seconds
+
 
 class Systemd(Runner):
-    """systemctl, systemd-run and journalctl of one device. ``broken``: releases whose engine dies."""
+    """systemctl, systemd-run and journalctl of one device.
+
+    ``broken``: releases whose engine dies. ``fails``: words of systemctl that it refuses. ``armed``: what
+    every timer so far was asked for, in full; ``timers``: those that wait, with what they would say.
+    """
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
@@ -102,10 +113,14 @@ class Systemd(Runner):
         self.running: bytes | None = None
         self.failed = False
         self.timers: dict[str, list[str]] = {}
+        self.armed: dict[str, list[str]] = {}
         self.broken: set[str] = set()
+        self.fails: set[str] = set()
 
     def run(self, argv: Sequence[str], **_: Any) -> Completed:
         self.fuse.step()
+        if argv[0] == "systemctl" and argv[1] in self.fails:
+            return Completed(tuple(argv), 1, "", "Failed to connect to bus: Connection timed out")
         out = self._answer(list(argv))
         self.fuse.step()
         return Completed(tuple(argv), 0, out, "")
@@ -135,7 +150,8 @@ class Systemd(Runner):
 
     def _answer(self, argv: list[str]) -> str:
         if argv[0] == "systemd-run":
-            self.timers[argv[argv.index("--unit") + 1]] = argv[argv.index("--holder") :]
+            name = argv[argv.index("--unit") + 1]
+            self.armed[name], self.timers[name] = argv, argv[argv.index("--holder") :]
         elif argv[0] == "journalctl":
             return "ValueError: no weights\n"
         elif argv[1] == "daemon-reload":
@@ -146,6 +162,9 @@ class Systemd(Runner):
         elif argv[1] == "start":
             assert "--no-block" in argv
             self._start()
+        elif argv[1] == "show" and argv[-1].endswith(".timer"):
+            waits = argv[-1].removesuffix(".timer") in self.timers
+            return f"ActiveState={'active' if waits else 'inactive'}\n"
         elif argv[1] == "show":
             state = "failed" if self.failed else "active" if self.running else "inactive"
             return f"ActiveState={state}\nSubState=x\nNRestarts=0\n"
@@ -227,6 +246,7 @@ class Device:
 
     def smoke_passed(self, release: Release) -> None:
         smoke = {"release": release.id, "passed": True, "at": self.clock.now_text(), "tokens_per_second": 1.0}
+        smoke["activation"] = self.journal().activation
         self.context("smoke").files.write_json(self.paths.smoke_json, smoke)
 
     def journal(self) -> Journal:

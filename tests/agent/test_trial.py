@@ -98,11 +98,11 @@ def test_activate_starts_a_committed_engine_that_is_down(device: Device) -> None
     assert device.systemd.running_release() == release.id
 
 
-def test_recover_leaves_a_live_trial_alone_and_ends_an_overdue_one(device: Device) -> None:
+def test_recover_leaves_a_live_trial_alone_and_ends_one_that_nothing_would_end(device: Device) -> None:
     release = device.release(1)
     device.done("activate", release.id)
     assert device.done("recover")["did"] == "nothing"
-    device.clock.skip(3601)
+    device.systemd.timers.clear()  # it fired, and what it started was killed; or somebody took it away
     assert device.done("recover")["did"] == "rolled_back"
     assert device.journal().state == EMPTY
 

@@ -28,7 +28,8 @@ def test_commit_needs_a_smoke_of_this_release_since_its_activation(device: Devic
     smoke = json.loads(device.paths.smoke_json.read_text())
     device.done("activate", new.id)
     wrong = [
-        {**smoke, "at": "2020-01-01T00:00:00Z"},
+        {**smoke, "activation": 1},
+        {key: value for key, value in smoke.items() if key != "activation"},
         {**smoke, "passed": False},
         {**smoke, "passed": "yes"},
         {**smoke, "release": old.id},

@@ -7,7 +7,11 @@ import time
 
 
 class Clock:
-    """Wall clock, monotonic clock and sleeping."""
+    """Wall clock, the clocks that nobody sets, and sleeping.
+
+    The wall clock is for people to read: a device without a battery boots in 1970, and jumps when it finds a
+    time server. What decides anything is measured by a clock that counts on.
+    """
 
     def now(self) -> float:
         """Seconds since 1970, wall clock."""
@@ -16,6 +20,10 @@ class Clock:
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; never jumps."""
         return time.monotonic()
+
+    def since_boot(self) -> float:
+        """Seconds since this machine was switched on, sleep included; the same for all; never jumps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
     from thorctl.agent.journal import Journal
 
+_SHOWN = ("release", "passed", "at", "tokens_per_second")
+
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Write ``committed``, then take the timer back (one left over finds no trial and does nothing)."""
@@ -36,31 +38,30 @@ def last_smoke(ctx: Context) -> dict[str, Any] | None:
     """The last smoke: release, passed, at, tokens_per_second; None if none or unreadable."""
     try:
         smoke = read_json(ctx.paths.smoke_json)
-        return (
-            None
-            if smoke is None
-            else {key: smoke[key] for key in ("release", "passed", "at", "tokens_per_second")}
-        )
+        return None if smoke is None else {key: smoke[key] for key in _SHOWN}
     except (ValueError, KeyError, TypeError, OSError):
         return None
 
 
 def _check_smoke(ctx: Context, now: Journal) -> None:
     smoke = last_smoke(ctx)
-    good = (
-        smoke is not None
-        and smoke["release"] == now.target
-        and smoke["passed"] is True
-        and now.activated_at is not None
-        and str(smoke["at"]) >= now.activated_at
-    )
-    if not good:
+    good = smoke is not None and smoke["release"] == now.target and smoke["passed"] is True
+    if not good or _activation_of(ctx) != now.activation:
         raise AgentError(
             "smoke_missing",
             f"No smoke passed for {now.target} since its activation at {now.activated_at}.",
             "Run `thor-agent smoke`, or commit with `--without-smoke` if you know why.",
             details={"last_smoke": smoke},
         )
+
+
+def _activation_of(ctx: Context) -> int | None:
+    """The activation that the last smoke speaks of; None where an agent before this one made it."""
+    try:
+        activation = read_json(ctx.paths.smoke_json)["activation"]
+        return activation if isinstance(activation, int) else None
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
 
 
 def _no_trial(now: Journal, wanted: str | None) -> AgentError:

@@ -1,6 +1,7 @@
 """The timer that ends a trial though nobody comes back: a transient unit of systemd on the device itself.
 
 It names the state and the activation it was set for, so one that fires late or was left over does nothing.
+Systemd counts its seconds by a clock that never jumps, and tries a rollback that fails (Docker hangs) again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
 AGENT = "/usr/local/bin/thor-agent"
+AGAIN_SECONDS = 60
 
 
 def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int) -> None:
@@ -29,6 +31,7 @@ def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int
         *("systemd-run", "--collect", "--unit", unit_name(state, activation)),
         *("--description", f"End of the {state} state of {release_id}"),
         *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
+        *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
         *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
         *("rollback", "--reason", "deadline", "--only-in", f"{state}:{activation}"),
     ]
@@ -44,6 +47,23 @@ def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int
 def disarm(ctx: Context, state: str, activation: int) -> None:
     """Take the timer back; it is fine if there is none, and harmless if it stays."""
     ctx.runner.run(["systemctl", "stop", f"{unit_name(state, activation)}.timer"])
+
+
+def armed(ctx: Context, state: str, activation: int) -> bool:
+    """True if the timer still waits for its time.
+
+    Raises:
+        AgentError: ``internal``, if systemd does not say.
+    """
+    timer = f"{unit_name(state, activation)}.timer"
+    done = ctx.runner.run(["systemctl", "show", "--property", "ActiveState", timer])
+    if not done.ok:
+        raise AgentError(
+            "internal",
+            f"systemd does not say whether {timer} waits (exit {done.rc}): {done.stderr.strip()}",
+            "Look at `systemctl status` and `journalctl -b` on the device.",
+        )
+    return done.stdout.strip() == "ActiveState=active"
 
 
 def unit_name(state: str, activation: int) -> str:

@@ -36,8 +36,8 @@ class Journal:
         target: the release being activated, on trial, or being left; None in ``empty`` and ``committed``.
         since: when this state began, RFC 3339.
         deadline: when the trial ends by itself, RFC 3339; only in ``trial``.
-        activated_at: when the release that runs went on trial, RFC 3339; an older smoke proves nothing.
-        activation: counts activations; a timer set for one must not touch the next.
+        activated_at: when the release that runs went on trial, RFC 3339.
+        activation: counts activations; a timer or a smoke of one must not touch the next.
         boot: the boot in which ``since`` lies; another one now means that the device restarted.
         reason: why the last rollback began.
         left: the release the last rollback left; None once another activation began.

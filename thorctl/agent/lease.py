@@ -1,4 +1,8 @@
-"""``lease take|give|show``: one operator's right to change this device, with holder, reason and expiry."""
+"""``lease take|give|show``: one operator's right to change this device, with holder, reason and expiry.
+
+It lies in memory (/run) and ends by the clock that counts from boot: a wall clock that jumps neither ends it
+early, with two operators at work, nor keeps it for years.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         "taken_at": as_text(now),
         "expires_at": as_text(now + args.ttl),
     }
-    ctx.files.write_json(ctx.paths.lease_json, lease)
+    ends = ctx.clock.since_boot() + args.ttl
+    ctx.files.write_json(ctx.paths.lease_json, {**lease, "ends_since_boot": ends})
     return Outcome({"lease": lease}, changed=True)
 
 
@@ -47,10 +52,11 @@ def current(ctx: Context) -> dict[str, Any] | None:
     """
     try:
         lease = read_json(ctx.paths.lease_json)
-        if lease is None or as_seconds(lease["expires_at"]) <= ctx.clock.now():
+        if lease is None or (left := _left(ctx, lease)) <= 0:
             return None
-        return {key: lease[key] for key in ("holder", "host", "reason", "taken_at", "expires_at")}
-    except (ValueError, KeyError, TypeError):
+        shown = {key: lease[key] for key in ("holder", "host", "reason", "taken_at")}
+        return {**shown, "expires_at": as_text(round(ctx.clock.now() + left))}
+    except (ValueError, KeyError, TypeError, OverflowError):
         return {
             "holder": "?",
             "host": "?",
@@ -58,6 +64,13 @@ def current(ctx: Context) -> dict[str, Any] | None:
             "taken_at": None,
             "expires_at": None,
         }
+
+
+def _left(ctx: Context, lease: dict[str, Any]) -> float:
+    """Seconds until it ends."""
+    if "ends_since_boot" in lease:
+        return float(lease["ends_since_boot"]) - ctx.clock.since_boot()
+    return as_seconds(lease["expires_at"]) - ctx.clock.now()  # taken by an agent before this one
 
 
 def check(ctx: Context) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import engine_unit, journal_file, release_store, switch
+from thorctl.agent import deadline, engine_unit, journal_file, release_store, switch
 from thorctl.agent.boot import this_boot
-from thorctl.agent.clock import as_seconds
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL, Journal
 from thorctl.agent.outcome import AgentError, Outcome
@@ -28,15 +27,19 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if journal.state in (EMPTY, COMMITTED):
         mended = _mend(ctx, journal)
         return Outcome(_data("mended_unit" if mended else "nothing", journal), changed=mended or swept)
-    if journal.state == TRIAL and journal.boot == boot and not _overdue(ctx, journal):
+    restarted = booted or journal.boot != boot
+    if journal.state == TRIAL and not restarted and deadline.armed(ctx, TRIAL, journal.activation):
         return Outcome(_data("nothing", journal), changed=swept)
     did = "finished_rollback" if journal.state == ROLLING_BACK else "rolled_back"
-    journal = switch.roll_back(ctx, journal, "reboot" if booted or journal.boot != boot else "interrupted")
+    journal = switch.roll_back(ctx, journal, _reason(journal, restarted=restarted))
     return Outcome(_data(did, journal), changed=True)
 
 
-def _overdue(ctx: Context, journal: Journal) -> bool:
-    return journal.deadline is None or as_seconds(journal.deadline) <= ctx.clock.now()
+def _reason(journal: Journal, *, restarted: bool) -> str:
+    if restarted:
+        return "reboot"
+    # A trial that nothing would end: its time is up, or somebody took its timer away.
+    return "deadline" if journal.state == TRIAL else "interrupted"
 
 
 def _mend(ctx: Context, journal: Journal) -> bool:
@@ -87,6 +90,7 @@ def _tell(ctx: Context, committed: str) -> Outcome:
             ctx.paths.journal.with_name(f"state.json.corrupt-{int(ctx.clock.now())}"),
             ctx.paths.journal.read_bytes(),
         )
+    ctx.files.remove(ctx.paths.smoke_json)  # activations are counted from 0 again: it must prove nothing
     journal_file.save(ctx, journal)
     _mend(ctx, journal)
     return Outcome(_data("told", journal), changed=True)

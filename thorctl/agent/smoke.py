@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import release_store
+from thorctl.agent import journal_file, release_store
 from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.gather import gather
@@ -40,7 +40,10 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     ctx.progress.update("smoke", release=release.id, message="waiting for the engine")
     wait_until_ready(ctx, client, release)
     report = _smoke(ctx, client, release)
-    ctx.files.write_json(ctx.paths.smoke_json, report.record(ctx.clock.now_text()))
+    # Which activation it speaks of: times do not say, where the clock may jump.
+    activation = journal_file.load(ctx.paths).activation
+    record = {**report.record(ctx.clock.now_text()), "activation": activation}
+    ctx.files.write_json(ctx.paths.smoke_json, record)
     return Outcome(data=report.data(), error=report.error())
 
 
