@@ -47,3 +47,12 @@ def own(account: Account, directory: Path) -> None:
     for place, directories, names in os.walk(directory):
         for name in (*directories, *names):
             os.lchown(os.path.join(place, name), account.uid, account.gid)  # noqa: PTH118 - a tree may be large
+
+
+def drop_links(directory: Path) -> None:
+    """Removes symbolic links below ``directory``: hf makes none, and root would write where they point."""
+    for place, directories, names in os.walk(directory):
+        for name in (*directories, *names):
+            path = os.path.join(place, name)  # noqa: PTH118 - a tree may be large
+            if os.path.islink(path):  # noqa: PTH114
+                os.unlink(path)  # noqa: PTH108

@@ -61,6 +61,7 @@ def _begun(
 ) -> list[CheckpointFile]:
     """Finish what was begun; the files that are then still to be fetched."""
     _remove_container(ctx, release)  # what a killed stage left running writes no more
+    account.drop_links(partial)
     hub_parts.keep(partial, files)
     endpoint = _endpoint(ctx, release)
     return [
@@ -123,9 +124,10 @@ def bytes_in(directory: Path) -> int:
 
 def _once(ctx: Context, release: Release, partial: Path, files: Sequence[CheckpointFile]) -> tuple[int, str]:
     lock = release.document["lock"]["checkpoint"]
-    if not files:
-        return 0, ""
     endpoint, user = _endpoint(ctx, release), account.find(ctx)
+    if not files:
+        with _lent(user, partial):  # a killed stage may have left it the account's
+            return 0, ""
     with (
         tempfile.TemporaryFile() as output,
         _lent(user, partial),
@@ -167,6 +169,7 @@ def _lent(user: Account, partial: Path) -> Iterator[None]:
         yield
     finally:
         account.own(ROOT, partial)
+        account.drop_links(partial)
 
 
 def _endpoint(ctx: Context, release: Release) -> str:
