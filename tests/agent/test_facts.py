@@ -267,6 +267,17 @@ def test_images_of_the_containerd_store_lie_elsewhere(
     assert found["docker"]["image_store"] == "containerd"
 
 
+@pytest.mark.parametrize("package", ["docker.io", "docker-ce"])
+def test_a_docker_that_does_not_answer_is_installed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setattr(device, "packages", lambda _: {package: "29.1"})
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/dockerd").touch()
+    found = facts.collect(make_context(tmp_path))["docker"]
+    assert (found["installed"], found["package"], found["version"]) == (True, package, None)
+
+
 def test_the_clock_is_judged_as_timedatectl_does() -> None:
     asked = subprocess.run(
         ["timedatectl", "show", "--property=NTPSynchronized", "--value"],
