@@ -70,6 +70,27 @@ def test_images_containers_and_volumes_are_content(tmp_path: Path) -> None:
     assert root.has_content(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("live", "running", "stops"),
+    [
+        ("false", "postgres\nthor-engine\n", ""),
+        ("true", "thor-engine\n", ""),
+        ("true", "", ""),
+        ("true", "postgres\nthor-engine\n", "postgres would run on"),
+    ],
+)
+def test_nothing_moves_under_a_container_that_runs_on(
+    monkeypatch: pytest.MonkeyPatch, live: str, running: str, stops: str
+) -> None:
+    said = {"info": live, "ps": running}
+    monkeypatch.setattr(root, "run", lambda *words: subprocess.CompletedProcess(words, 0, said[words[1]], ""))
+    if not stops:
+        root.require_still()
+        return
+    with pytest.raises(root.HostError, match=f"data_root_live_restore: {stops}"):
+        root.require_still()
+
+
 class Move:
     """The script of a move, run for real on directories; systemctl only writes down what it is told."""
 

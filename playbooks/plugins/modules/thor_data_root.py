@@ -195,6 +195,7 @@ def carry_out(old: Path, new: Path, settings: str) -> None:
         raise HostError(
             f"data_root_moving: a move is under way — wait for it: `journalctl --follow --unit {UNIT}`"
         )
+    require_still()
     pending = DAEMON_JSON.with_name(".daemon.json.thor")
     pending.write_text(settings, encoding="utf-8")
     pending.chmod(0o644)
@@ -210,6 +211,19 @@ def carry_out(old: Path, new: Path, settings: str) -> None:
         raise HostError(
             f"data_root_move_failed: Docker's data are in {root or 'an unknown place'} — "
             f"{done.stderr.strip()}\n{said}"
+        )
+
+
+def require_still() -> None:
+    """With live-restore containers go on without Docker, and what they write meanwhile would be lost."""
+    if run("docker", "info", "--format", "{{.LiveRestoreEnabled}}").stdout.strip() != "true":
+        return
+    names = run("docker", "ps", "--format", "{{.Names}}").stdout.split()
+    others = [name for name in names if name != "thor-engine"]  # its unit stops with Docker's
+    if others:
+        raise HostError(
+            f"data_root_live_restore: {', '.join(others)} would run on while Docker is stopped, and "
+            f"write to the old place — stop them first: `docker stop {' '.join(others)}`"
         )
 
 
