@@ -39,13 +39,18 @@ def test_the_controller_s_seconds_do_not_depend_on_its_zone(
     assert before <= json.loads(out.read_text()) <= time.time()
 
 
-class TestIpv6:
-    def check(self, folder: Path) -> PlaybookRun:
-        off = {"thor_host_ipv6": False, "thor_host_swap_size": None, "thor_host_maintenance_window": None}
+class TestCheck:
+    def check(self, folder: Path, **more: Any) -> PlaybookRun:
+        off = {"thor_host_ipv6": False, "thor_host_swap_size": None, **more}
         task = {"ansible.builtin.include_role": {"name": "thor_host", "tasks_from": "check"}, "vars": off}
         return run(folder, task)
 
-    def test_it_is_not_switched_off_under_whoever_came_by_it(
+    def test_a_watchdog_that_the_device_cannot_have_is_refused(self, tmp_path: Path) -> None:
+        done = self.check(tmp_path, thor_host_watchdog_seconds=300)
+        assert done.exit_code != 0
+        assert "watchdog_too_long: 300 s" in done.text
+
+    def test_ipv6_is_not_switched_off_under_whoever_came_by_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SSH_CONNECTION", "2001:db8::7 51022 2001:db8::11 22")
@@ -54,7 +59,7 @@ class TestIpv6:
         assert "ipv6_in_use: here is reached by IPv6 (2001:db8::7 51022 2001:db8::11 22)" in done.text
 
     @pytest.mark.parametrize("came_by", ["192.0.2.7 51022 192.0.2.11 22", None])
-    def test_it_is_where_nobody_did(
+    def test_ipv6_is_switched_off_where_nobody_did(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, came_by: str | None
     ) -> None:
         monkeypatch.delenv("SSH_CONNECTION", raising=False)

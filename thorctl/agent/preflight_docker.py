@@ -70,7 +70,10 @@ def _container_toolkit(situation: Situation) -> Item:
     if version >= _TOOLKIT:
         return Item(name, PASS, str(found), wanted, "The NVIDIA container toolkit knows a Thor.")
     message = f"Before {lowest} it does not know a Thor: CUDA would not be found in the container."
-    remedy = "Run `apt-get install --only-upgrade nvidia-container-toolkit` on the device."
+    remedy = (
+        "Run `apt-get install --only-upgrade --allow-change-held-packages nvidia-container-toolkit` on the "
+        "device (site.yml holds it)."
+    )
     return Item(name, FAIL, str(found), wanted, message, remedy)
 
 
