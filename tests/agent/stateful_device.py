@@ -30,7 +30,7 @@ from thorctl.agent.release_document import Release, canonical, parse, true_id
 from thorctl.agent.runner import Completed, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from thorctl.agent.journal import Journal
@@ -81,10 +81,24 @@ class FusedFiles(Files):
 
 
 class SkippingClock(FastClock):
-    """A clock that can be moved on, and whose wall time can jump besides."""
+    """A clock that can be moved on, whose wall time can jump besides, and in whose sleep things happen."""
 
     skipped = 0.0
     jumped = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: list[tuple[float, Callable[[], object]]] = []
+
+    def at(self, slept: float, happens: Callable[[], object]) -> None:
+        """Let something happen once the agent has slept for so long."""
+        self.due.append((slept, happens))
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        for one in [one for one in self.due if one[0] <= self.slept]:
+            self.due.remove(one)
+            one[1]()
 
     def now(self) -> float:
         return super().now() + self.skipped + self.jumped

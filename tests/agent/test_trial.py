@@ -45,9 +45,19 @@ def test_rollback_twice_goes_back_once(device: Device) -> None:
     again = device.say("rollback")
     assert (again.changed, again.data["release"]) == (False, old.id)
     assert not device.say("rollback", new.id).changed
-    # Further back only by name.
+    # Further back only by name, as it says itself.
+    possible = {one["release"]: one["command"] for one in again.data["also_possible"]}
+    assert possible == {
+        oldest.id: f"thor-agent rollback {old.id}",
+        new.id: f"thor-agent activate {new.id}",
+    }
+    assert first["also_possible"] == again.data["also_possible"]
     assert device.done("rollback", old.id)["release"] == oldest.id
-    assert code(device.say("rollback", oldest.id)) == ("nothing_to_roll_back", 2)
+    refused = device.say("rollback", oldest.id)
+    assert code(refused) == ("nothing_to_roll_back", 2)
+    assert refused.error is not None
+    assert f"`thor-agent activate {new.id}`" in refused.error.remedy
+    assert {one["release"] for one in refused.error.details["also_possible"]} == {old.id, new.id}
 
 
 def test_rollback_of_the_first_release_leaves_an_empty_device(device: Device) -> None:

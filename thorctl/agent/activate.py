@@ -28,6 +28,7 @@ class _Call:
     ctx: Context
     release: Release
     trial_seconds: int
+    over_hold: str | None
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
@@ -36,7 +37,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError("bad_call", f"--deadline {args.deadline}: must be positive.", "Give it in seconds.")
     release = release_store.load(ctx.paths, args.id)
     _check_staged(ctx, release)
-    call = _Call(ctx, release, args.deadline)
+    call = _Call(ctx, release, args.deadline, args.over_hold)
     journal = journal_file.load(ctx.paths)
     if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:
         return _again(call, journal)
@@ -46,7 +47,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
             f"The device is on trial with {journal.target} until {journal.deadline}.",
             "Commit it or roll it back first: `thor-agent commit`, `thor-agent rollback`.",
         )
-    hold.check(ctx)
+    hold.check(ctx, args.over_hold)
     _check_port(ctx, release)
     if journal.state == ROLLING_BACK or (journal.state == ACTIVATING and journal.target != release.id):
         # Its process is dead, or it would hold the lock.
@@ -80,7 +81,7 @@ def _again(call: _Call, journal: Journal) -> Outcome:
     ctx, release = call.ctx, call.release
     if ready.healthy(ctx, release):
         return Outcome(_data(journal, 0.0))
-    hold.check(ctx)
+    hold.check(ctx, call.over_hold)
     _check_port(ctx, release)
     try:
         switch.run_release(ctx, release)

@@ -44,6 +44,16 @@ def parser() -> argparse.ArgumentParser:
     activate.add_argument(
         "--deadline", type=int, default=DEADLINE_SECONDS, metavar="SECONDS", help="length of the trial"
     )
+    activate.add_argument(
+        "--wait-hold",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to wait for the device's hold to end (default: not at all)",
+    )
+    activate.add_argument(
+        "--over-hold", metavar="REASON", help="though the device holds for this very reason"
+    )
     smoke = verbs.add_parser("smoke", help="generate text with the running release and judge it")
     smoke.add_argument("id", metavar="ID", nargs="?")
     _bench(verbs)
@@ -96,5 +106,7 @@ def _lease_and_hold(verbs: argparse._SubParsersAction[_Parser]) -> None:
     lease.add_argument("--ttl", type=int, default=LEASE_SECONDS, metavar="SECONDS")
     lease.add_argument("--force", action="store_true", help="also over another holder's lease")
     hold = verbs.add_parser("hold", help="the device's own veto against activation")
-    hold.add_argument("action", choices=["set", "clear", "show"])
+    hold.add_argument(
+        "action", metavar="set|clear|show", help='or at once a reason: thor-agent hold "on patrol"'
+    )
     hold.add_argument("reason", nargs="?", default="")

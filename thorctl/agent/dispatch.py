@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from thorctl.agent import events, lease
+from thorctl.agent import events, hold, lease
 from thorctl.agent.locking import locked
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.signals import Interrupted
@@ -33,6 +33,8 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     owner = {"verb": verb.name, "holder": ctx.holder.name, "pid": os.getpid(), "since": ctx.clock.now_text()}
     patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
+    if verb.name == "activate":
+        hold.wait(ctx, args.wait_hold, args.over_hold)
     with ExitStack() as stack:
         try:
             for name in verb.locks:

@@ -1,7 +1,11 @@
-"""``hold set REASON|clear|show``: the device's own veto. It delays activation, not staging or a rollback."""
+"""``hold set REASON|clear|show``: the device's own veto. It delays activation, not staging or a rollback.
+
+``hold "on patrol"`` sets one too. One word alone does not: a mistyped ``clear`` must not become a hold.
+"""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.files import read_json
@@ -12,6 +16,10 @@ if TYPE_CHECKING:
 
     from thorctl.agent.context import Context
 
+ACTIONS = ("set", "clear", "show")
+POLL_SECONDS = 1.0
+SAY_SECONDS = 60.0  # how often a waiting activation says that it waits
+
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Set (a second set replaces the reason and keeps the time), clear or show."""
@@ -21,15 +29,23 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if args.action == "clear":
         ctx.files.remove(ctx.paths.hold_json)
         return Outcome({"hold": None}, changed=present is not None)
-    if not args.reason:
-        raise AgentError(
-            "bad_call", "A hold needs a reason.", 'For example: `thor-agent hold set "on patrol"`.'
-        )
-    hold = {"reason": args.reason, "since": present["since"] if present else ctx.clock.now_text()}
+    reason = _reason(args)
+    hold = {"reason": reason, "since": present["since"] if present else ctx.clock.now_text()}
     if hold == present:
         return Outcome({"hold": hold})
     ctx.files.write_json(ctx.paths.hold_json, hold)
     return Outcome({"hold": hold}, changed=True)
+
+
+def _reason(args: argparse.Namespace) -> str:
+    example = 'For example: `thor-agent hold set "on patrol"`; `clear` ends it, `show` shows it.'
+    if args.action in ACTIONS:
+        if not args.reason:
+            raise AgentError("bad_call", "A hold needs a reason.", example)
+        return str(args.reason)
+    if args.reason or len(args.action.split()) < 2:
+        raise AgentError("bad_call", f"hold: {args.action!r} is none of {', '.join(ACTIONS)}.", example)
+    return str(args.action)
 
 
 def current(ctx: Context) -> dict[str, Any] | None:
@@ -41,13 +57,34 @@ def current(ctx: Context) -> dict[str, Any] | None:
         return {"reason": "unreadable hold file", "since": None}
 
 
-def check(ctx: Context) -> None:
-    """Raise ``held`` if the device holds."""
+def check(ctx: Context, over: str | None = None) -> None:
+    """Raise ``held`` if the device holds, unless ``over`` is the very reason it holds for.
+
+    By name, so that nobody passes over a hold that he has not read, or that came after it.
+    """
     hold = current(ctx)
-    if hold:
-        raise AgentError(
-            "held",
-            f"The device holds since {hold['since']}: {hold['reason']}.",
-            "Wait until it lets go (`thor-agent hold show`), or `thor-agent hold clear`.",
-            details={"hold": hold},
-        )
+    if hold is None:
+        return
+    if hold["reason"] == over:
+        ctx.log.warning("%s passes over the hold: %s", ctx.holder.name, over)
+        return
+    raise AgentError(
+        "held",
+        f"The device holds since {hold['since']}: {hold['reason']}.",
+        "Wait until it lets go (`thor-agent activate ID --wait-hold SECONDS`), or pass over it by name:"
+        f" `--over-hold {shlex.quote(hold['reason'])}`.",
+        details={"hold": hold},
+    )
+
+
+def wait(ctx: Context, seconds: float, over: str | None) -> None:
+    """Wait until the device lets go, at most so long; what it says then is for ``check`` to judge.
+
+    The caller holds no lock: whoever wants to go back meanwhile is not kept waiting.
+    """
+    began = said = ctx.clock.monotonic()
+    while (hold := current(ctx)) and hold["reason"] != over and ctx.clock.monotonic() - began < seconds:
+        if said == began or ctx.clock.monotonic() - said >= SAY_SECONDS:
+            said = ctx.clock.monotonic()
+            ctx.log.info("waiting, at most %.0f s: the device holds: %s", seconds, hold["reason"])
+        ctx.clock.sleep(POLL_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import journal_file, switch
+from thorctl.agent import journal_file, release_store, switch
 from thorctl.agent.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 from thorctl.agent.outcome import AgentError, Outcome
 
@@ -22,16 +22,16 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """
     journal = journal_file.load(ctx.paths)
     if args.only_in and not _still_meant(journal, args.only_in):
-        return Outcome(_data(journal, left=None))
+        return Outcome(_data(ctx, journal, left=None))
     if journal.state not in (ACTIVATING, TRIAL, ROLLING_BACK):
         if journal.left is not None and args.id in (None, journal.left):
-            return Outcome(_data(journal, left=journal.left))
-        _check_committed(journal, args.id)
+            return Outcome(_data(ctx, journal, left=journal.left))
+        _check_committed(ctx, journal, args.id)
     elif args.id not in (None, journal.target):
         raise _not_running(journal, args.id)
     journal = switch.roll_back(ctx, journal, args.reason or "asked")
     seconds = switch.wait_for_current(ctx, journal)
-    return Outcome({**_data(journal, left=journal.left), "ready_seconds": seconds}, changed=True)
+    return Outcome({**_data(ctx, journal, left=journal.left), "ready_seconds": seconds}, changed=True)
 
 
 def _still_meant(journal: Journal, only_in: str) -> bool:
@@ -40,18 +40,38 @@ def _still_meant(journal: Journal, only_in: str) -> bool:
     return activation == str(journal.activation) and journal.state in (state, ROLLING_BACK)
 
 
-def _data(journal: Journal, left: str | None) -> dict[str, Any]:
-    return {"release": journal.running, "state": journal.state, "from": left}
+def _data(ctx: Context, journal: Journal, left: str | None) -> dict[str, Any]:
+    return {
+        "release": journal.running,
+        "state": journal.state,
+        "from": left,
+        "also_possible": _also_possible(ctx, journal),
+    }
 
 
-def _check_committed(journal: Journal, wanted: str | None) -> None:
+def _also_possible(ctx: Context, journal: Journal) -> list[dict[str, str]]:
+    """Where else this device can go from here by what lies on it: ``release`` and the ``command`` for it."""
+    further = journal.previous if journal.state == COMMITTED else None
+    others = [
+        {"release": one, "command": f"thor-agent activate {one}"}
+        for one in release_store.staged_ids(ctx.paths)
+        if one not in (journal.running, further)
+    ]
+    back = [{"release": further, "command": f"thor-agent rollback {journal.current}"}] if further else []
+    return back + others
+
+
+def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None:
     if wanted not in (None, journal.current):
         raise _not_running(journal, wanted)
     if journal.state != COMMITTED or journal.previous is None:
+        possible = _also_possible(ctx, journal)
+        commands = ", ".join(f"`{one['command']}`" for one in possible)
         raise AgentError(
             "nothing_to_roll_back",
             f"Nothing was committed before {journal.current or 'now'} on this device.",
-            "Activate the release you want: `thor-agent activate ID`.",
+            f"Activate the release you want: {commands or 'none is staged here, so stage one first'}.",
+            details={"also_possible": possible},
         )
 
 
