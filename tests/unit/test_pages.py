@@ -1,0 +1,76 @@
+"""The written pages: relative links lead somewhere, each `thorctl …` is a command with these options."""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+from pathlib import Path
+
+import click
+import pytest
+
+from thorctl.cli.main import VERBS, cli
+
+PROJECT = Path(__file__).resolve().parents[2]
+FOLDERS = ("docs", "deploy", "images", "playbooks", "tests")
+PAGES = sorted({*PROJECT.glob("*.md"), *(page for one in FOLDERS for page in (PROJECT / one).rglob("*.md"))})
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CALL = re.compile(r"(?<!Usage: )\bthorctl((?: [^\s`|;)]+)+)")
+ENDS = {"#", "&&", "→"}
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+def titles(page: Path) -> set[str]:
+    """What follows ``#`` in a link to one of its titles."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if "://" in link:
+            continue
+        path, _, title = link.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), link
+        assert not title or title in titles(there), link
+
+
+def wrong(words: list[str]) -> str | None:
+    """What of ``thorctl WORDS`` the command line does not know; None: nothing, or it is no call."""
+    command: click.Command = cli
+    context, options = click.Context(cli), {"-h", "--help", *options_of(cli)}
+    for word in takewhile(lambda word: word not in ENDS, words):
+        if word.startswith("-"):
+            if word.partition("=")[0] not in options:
+                return word
+        elif isinstance(command, click.Group) and (found := command.get_command(context, word.strip(".,:"))):
+            command = found
+            options |= options_of(command)
+        elif isinstance(command, click.Group) and command is not cli and word.strip(".,:").isalpha():
+            return None if command.invoke_without_command else word
+    return None
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for one in command.params for name in (*one.opts, *one.secondary_opts) if name[0] == "-"}
+
+
+def calls(page: Path) -> list[list[str]]:
+    return [words for found in CALL.findall(page.read_text()) if (words := found.split())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_are_there(page: Path) -> None:
+    assert [(words, wrong(words)) for words in calls(page) if wrong(words)] == []
+
+
+def test_this_would_be_seen() -> None:
+    assert wrong(["bench", "thor-01", "--qick"]) == "--qick"
+    assert wrong(["lease", "borrow", "thor-01"]) == "borrow"
+    assert wrong(["-i", "hosts.yml", "lock", "tiny-qwable", "--check", "#", "--not-an-option"]) is None
+    assert sum(words[0] in VERBS for page in PAGES for words in calls(page)) > 50
