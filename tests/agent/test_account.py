@@ -36,12 +36,14 @@ class Entry:
     pw_name: str
     pw_uid: int
     pw_gid: int
+    pw_shell: str = "/usr/sbin/nologin"
 
 
 @pytest.fixture
 def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with a service's account, a person's, and root's."""
     entries = {"thor": Entry("thor", 997, 996), "ann": Entry("ann", 1000, 1000), "root": Entry("root", 0, 0)}
+    entries["robot"] = Entry("robot", 500, 500, "/bin/bash")
     monkeypatch.setattr("pwd.getpwnam", lambda name: entries[name])
 
 
@@ -64,6 +66,7 @@ def name_account(ctx: Context, name: object) -> None:  # noqa: F811 - the value 
     [
         ("thor", Account(997, 996)),
         ("ann", ROOT),
+        ("robot", ROOT),
         ("root", ROOT),
         ("nobody-knows", ROOT),
         ("", ROOT),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
 FIRST_LOGIN_UID = 1000
+NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")  # as the module thor_system
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def find(ctx: Context) -> Account:
         entry = pwd.getpwnam(str(device.get("account") or ""))
     except (KeyError, ValueError, AttributeError):
         return ROOT
-    if not 0 < entry.pw_uid < FIRST_LOGIN_UID:
+    if not 0 < entry.pw_uid < FIRST_LOGIN_UID or entry.pw_shell not in NO_LOGIN:
         ctx.log.warning("%s is somebody's account: the download runs as root", entry.pw_name)
         return ROOT
     return Account(entry.pw_uid, entry.pw_gid)
