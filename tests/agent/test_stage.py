@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from tests.agent.device_double import make_context, make_release
 from tests.agent.stateful_device import Images
 from thorctl.agent import checkpoint, hub_download, needs, plan, stage
 from thorctl.agent.checkpoint_check import MARKER
+from thorctl.agent.files import Files
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.release_document import Release, canonical, parse, true_id
 from thorctl.agent.runner import Runner
@@ -222,6 +224,51 @@ def test_too_little_space_is_said_before_the_first_byte(
     assert error.code == "disk_too_small"
     assert error.details["short"][0]["free_bytes"] == 1_000_000
     assert (docker.downloads, hub.sent) == ([], 0)
+
+
+def test_space_is_counted_for_image_unpacking_checkpoint_and_reserve_beside_what_is_there(
+    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(hub)
+    monkeypatch.setattr(NoContainers, "image", lambda *_: None)  # it is to be pulled
+    wanted = 1000 * (1 + 3) + sum(map(len, FILES.values())) + 200
+    free = {"state_free_bytes": wanted - 1, "docker_free_bytes": wanted - 1, "same_filesystem": True}
+    monkeypatch.setattr(needs, "disks", lambda _: free)
+    error = refused(ctx, release)
+    assert (error.code, error.details["short"][0]["required_bytes"]) == ("disk_too_small", wanted)
+    assert (docker.downloads, hub.sent) == ([], 0)
+    pulls: list[str] = []
+    monkeypatch.setattr(NoContainers, "pull", lambda *_: pulls.append("") or iter([{"error": "cut"}]))
+    free.update(state_free_bytes=wanted, docker_free_bytes=wanted)
+    assert (refused(ctx, release).code, len(pulls)) == ("image_pull_failed", 1)
+
+
+def test_a_disk_that_fills_up_is_not_tried_again(
+    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_download, "FRUITLESS_TRIES", 3)
+    docker.program.write_text("#!/bin/sh\necho 'OSError: [Errno 28] No space left on device' >&2\nexit 1\n")
+    error = refused(ctx, release_of(hub))
+    assert (error.code, len(docker.downloads)) == ("disk_too_small", 1)
+    assert "thor-agent gc" in error.remedy
+
+
+def test_a_disk_that_is_full_when_the_release_is_written(
+    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(hub)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "write", full)
+        with pytest.raises(AgentError) as error:
+            say(ctx, release)
+    assert (error.value.code, error.value.data["release"]) == ("disk_too_small", release.id)
+    assert not ctx.paths.release_dir(release.id).exists()
+    assert say(ctx, release).changed
+    assert len(docker.downloads) == 1  # what came was kept
 
 
 def test_the_hub_of_the_site_goes_before_the_lock_s(ctx: Context, hub: CuttingHub) -> None:
