@@ -69,6 +69,15 @@ class TestCheck:
         assert done.exit_code == 0, done.text
 
 
+def test_a_foreign_repository_that_is_gone_is_told_not_refused(tmp_path: Path) -> None:
+    (block,) = yaml.safe_load((ROLES / "thor_runtime" / "tasks" / "lists.yml").read_text())
+    del block["block"][0]["ansible.builtin.apt"]
+    block["block"][0]["ansible.builtin.fail"] = {"msg": "Failed to update apt cache"}
+    done = run(tmp_path, block)
+    assert done.exit_code == 0, done.text
+    assert "here: not all package lists could be renewed: Failed to update apt cache" in done.text
+
+
 MODES = [
     (["NV Power Mode: 120W", "1"], "right"),
     (["NVPM WARN: fan mode is not set!", "NV Power Mode: 120W ", "1"], "right"),
