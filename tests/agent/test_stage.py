@@ -237,10 +237,9 @@ def test_space_is_counted_for_image_unpacking_checkpoint_and_reserve_beside_what
     error = refused(ctx, release)
     assert (error.code, error.details["short"][0]["required_bytes"]) == ("disk_too_small", wanted)
     assert (docker.downloads, hub.sent) == ([], 0)
-    pulls: list[str] = []
-    monkeypatch.setattr(NoContainers, "pull", lambda *_: pulls.append("") or iter([{"error": "cut"}]))
+    monkeypatch.setattr(NoContainers, "pull", lambda *_: iter([{"error": "cut"}]))
     free.update(state_free_bytes=wanted, docker_free_bytes=wanted)
-    assert (refused(ctx, release).code, len(pulls)) == ("image_pull_failed", 1)
+    assert refused(ctx, release).code == "image_pull_failed"  # one byte more, and it begins
 
 
 def test_a_disk_that_fills_up_is_not_tried_again(
