@@ -17,7 +17,7 @@ WRITE_EVERY_SECONDS = 0.5  # status --watch polls about once a second
 
 
 class Progress:
-    """Writes progress.json at most twice a second per phase; ``close`` removes it."""
+    """Writes progress.json when phase or message change, else twice a second; ``close`` removes it."""
 
     def __init__(self, paths: Paths, clock: Clock, verb: str) -> None:
         self._path = paths.progress_json
@@ -25,6 +25,7 @@ class Progress:
         self._verb = verb
         self._started = as_text(clock.now())
         self._phase: str | None = None
+        self._message = ""
         self._phase_began = clock.monotonic()
         self._phase_first_bytes = 0
         self._written_at: float | None = None
@@ -50,9 +51,13 @@ class Progress:
         now = self._clock.monotonic()
         if phase != self._phase:
             self._phase, self._phase_began, self._phase_first_bytes = phase, now, done_bytes or 0
-        elif self._written_at is not None and now - self._written_at < WRITE_EVERY_SECONDS:
+        elif (
+            message == self._message
+            and self._written_at is not None
+            and now - self._written_at < WRITE_EVERY_SECONDS
+        ):
             return
-        self._written_at = now
+        self._message, self._written_at = message, now
         elapsed = now - self._phase_began
         moved = (done_bytes or 0) - self._phase_first_bytes
         self._write(
