@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 _SECTOR_BYTES = 512  # of /sys/block/*/size, whatever the disk's own are
 _UPGRADE_TIMER = "apt-daily-upgrade.timer"
+# apt would write its caches anew; a look at the device writes nothing.
+_NO_CACHES = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 
 
 def packages_held(ctx: Context) -> list[str] | None:
     """Return the packages that apt keeps at their version."""
-    return apt.parse_holds(device.output(ctx, "apt-mark", "showhold"))
+    return apt.parse_holds(device.output(ctx, "apt-mark", "showhold", *_NO_CACHES))
 
 
 def upgrades_by_itself(ctx: Context) -> tuple[bool | None, bool | None]:
