@@ -40,7 +40,8 @@ print([line for line in lines if line.startswith("vllm:request_success_total")])
 """
 TALKS = """
 import json, urllib.request
-asked = {"model": "tiny-qwable", "prompt": "x", "max_tokens": 1500, "ignore_eos": True}
+asked = {"model": "tiny-qwable", "prompt": "Say something about heat pumps."}
+asked |= {"max_tokens": 1500, "ignore_eos": True}
 while True:
     said = {"Content-Type": "application/json"}
     urllib.request.urlopen(urllib.request.Request(
