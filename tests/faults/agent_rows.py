@@ -1,6 +1,6 @@
 """The rows that the agent's simulated machine can show: what it did, what befell it, how that must end.
 
-Where the disk refuses, the journal cannot say that the device goes back, so it does not begin to: the new
+Where the disk is read-only the journal cannot say that the device goes back, so it does not begin to: the new
 release runs on, and the timer tries again every minute. Only that keeps an uncommitted release alive.
 """
 
@@ -31,7 +31,7 @@ ROWS = (
         "old",
         ("activate:engine_not_ready",),
     ),
-    Row("activating", "full disk", "internal", "committed", "old", ("activate:internal",)),
+    Row("activating", "full disk", "disk_too_small", "committed", "old", ("activate:disk_too_small",)),
     Row("activating", "read-only disk", "internal", "committed", "old", ()),
     Row(
         "activating",
@@ -121,15 +121,7 @@ ROWS = (
     Row("committing", "nothing", "done", "committed", "new", ("commit:done",)),
     Row("committing", "the agent is killed", "died", "committed", "new", ("commit:?", "rollback:done")),
     Row("committing", "power cut", "died", "committed", "new", ("commit:?", "recover:done")),
-    Row("committing", "full disk", "internal", "trial", "new", ("commit:internal",)),
-    Row(
-        "committing",
-        "disk full for a while",
-        "internal",
-        "committed",
-        "old",
-        ("commit:internal", "rollback:done"),
-    ),
+    Row("committing", "full disk", "done", "committed", "new", ("commit:done",)),
     Row("committing", "read-only disk", "internal", "trial", "new", ()),
     Row("committing", "disk read-only for a while", "internal", "committed", "old", ("rollback:done",)),
     Row("committing", "Docker is gone", "done", "committed", "new", ("commit:done",)),
@@ -141,15 +133,7 @@ ROWS = (
     Row("rolling back", "nothing", "done", "committed", "old", ("rollback:done",)),
     Row("rolling back", "the agent is killed", "died", "committed", "old", ("rollback:?", "rollback:done")),
     Row("rolling back", "power cut", "died", "committed", "old", ("rollback:?", "recover:done")),
-    Row("rolling back", "full disk", "internal", "trial", "new", ("rollback:internal",)),
-    Row(
-        "rolling back",
-        "disk full for a while",
-        "internal",
-        "committed",
-        "old",
-        ("rollback:internal", "rollback:done"),
-    ),
+    Row("rolling back", "full disk", "done", "committed", "old", ("rollback:done",)),
     Row("rolling back", "read-only disk", "internal", "trial", "new", ()),
     Row("rolling back", "disk read-only for a while", "internal", "committed", "old", ("rollback:done",)),
     Row("rolling back", "Docker is gone", "done", "committed", "old", ("rollback:done",)),
@@ -176,15 +160,7 @@ ROWS = (
     Row(
         "rolling back from committed", "power cut", "died", "committed", "old", ("rollback:?", "recover:done")
     ),
-    Row("rolling back from committed", "full disk", "internal", "committed", "new", ("rollback:internal",)),
-    Row(
-        "rolling back from committed",
-        "disk full for a while",
-        "internal",
-        "committed",
-        "new",
-        ("rollback:internal", "rollback:done"),
-    ),
+    Row("rolling back from committed", "full disk", "done", "committed", "old", ("rollback:done",)),
     Row("rolling back from committed", "read-only disk", "internal", "committed", "new", ()),
     Row("rolling back from committed", "Docker is gone", "done", "committed", "old", ("rollback:done",)),
     Row(

@@ -186,14 +186,21 @@ def _never_ready(world: AgentWorld) -> None:
 
 
 def _disk_refuses(world: AgentWorld, error: int, *, for_good: bool) -> None:
-    def refuse(self: Files, path: Path, *_: object, **__: object) -> None:
-        if world.device.paths.run_dir not in path.parents:  # memory
-            raise OSError(error, "the disk refuses")
+    """A full disk takes no write until its ballast is given up; a read-only one takes nothing."""
+    paths, write = world.device.paths, Files.write
+
+    def refuse(self: Files, path: Path, *rest: Any) -> None:
+        in_memory = paths.run_dir in path.parents
+        if in_memory or (error == errno.ENOSPC and not paths.ballast.exists()):
+            write(self, path, *rest)
+            return
+        raise OSError(error, "the disk refuses")
 
     with pytest.MonkeyPatch.context() as patch:
-        for operation in ("write", "remove", "remove_tree"):
-            patch.setattr(Files, operation, refuse)
+        patch.setattr(Files, "write", refuse)
         if error == errno.EROFS:
+            for operation in ("remove", "remove_tree"):
+                patch.setattr(Files, operation, refuse)
             patch.setattr(events, "append", lambda path, _: refuse(Files(), path))
         world.say()
         if for_good:
@@ -203,10 +210,6 @@ def _disk_refuses(world: AgentWorld, error: int, *, for_good: bool) -> None:
 
 def _full(world: AgentWorld) -> None:
     _disk_refuses(world, errno.ENOSPC, for_good=True)
-
-
-def _full_for_a_while(world: AgentWorld) -> None:
-    _disk_refuses(world, errno.ENOSPC, for_good=False)
 
 
 def _read_only(world: AgentWorld) -> None:
@@ -310,7 +313,6 @@ FAULTS: dict[str, Callable[[AgentWorld], None]] = {
     "the engine dies": _engine_dies,
     "the engine is never ready": _never_ready,
     "full disk": _full,
-    "disk full for a while": _full_for_a_while,
     "read-only disk": _read_only,
     "disk read-only for a while": _read_only_for_a_while,
     "Docker is gone": _docker_gone,

@@ -35,8 +35,8 @@ def test_every_state_and_every_fault_has_rows_and_none_twice() -> None:
 
 
 def test_an_uncommitted_release_outlives_a_fault_only_where_the_device_still_decides() -> None:
-    """On trial at the end: only before the deadline, still to come here, or with a disk that refuses."""
+    """On trial at the end: only before the deadline, still to come here, or on a read-only disk."""
     before_the_deadline = {"nothing", "another verb at work", "another's lease"}
     before_the_deadline |= {"the clock jumps ahead", "the clock jumps back"}
     alive = {row.fault for row in ROWS if row.ends == "trial"}
-    assert alive == before_the_deadline | {"full disk", "read-only disk"}
+    assert alive == before_the_deadline | {"read-only disk"}

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import checkpoint, deadline, hold, image, journal_file, ports, ready, release_store, switch
+from thorctl.agent import (
+    ballast,
+    checkpoint,
+    deadline,
+    hold,
+    image,
+    journal_file,
+    ports,
+    ready,
+    release_store,
+    switch,
+)
 from thorctl.agent.boot import this_boot
 from thorctl.agent.clock import as_text
 from thorctl.agent.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL, begin_activation, begin_trial
@@ -60,6 +71,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 def _switch(call: _Call, before: Journal) -> Outcome:
     ctx, release = call.ctx, call.release
     journal = begin_activation(before, release.id, ctx.clock.now_text(), this_boot(ctx))
+    ballast.load(ctx)
     patience = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
     deadline.arm(ctx, ACTIVATING, journal.activation, release.id, patience)
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thorctl.agent import ballast
 from thorctl.agent.files import read_json
-from thorctl.agent.journal import Journal, from_document
+from thorctl.agent.journal import ACTIVATING, TRIAL, Journal, from_document
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
@@ -42,7 +43,14 @@ def save(ctx: Context, journal: Journal) -> None:
     Raises:
         OSError: could not be written; the one before still stands.
     """
-    ctx.files.write_json(ctx.paths.journal, journal.document())
+    try:
+        ctx.files.write_json(ctx.paths.journal, journal.document())
+    except OSError as refused:
+        # Setting out is not worth the ballast; ending a trial, either way, is what it is for.
+        setting_out = journal.state in (ACTIVATING, TRIAL)
+        if setting_out or refused.errno not in ballast.FULL or not ballast.drop(ctx):
+            raise
+        ctx.files.write_json(ctx.paths.journal, journal.document())
     ctx.log.info(
         "state %s (current %s, target %s)", journal.state, journal.current or "-", journal.target or "-"
     )

@@ -53,6 +53,11 @@ class Paths:
         return self.state_dir / "state.json"
 
     @property
+    def ballast(self) -> Path:
+        """Disk kept back for the journal."""
+        return self.state_dir / "ballast"
+
+    @property
     def events(self) -> Path:
         """Who did what when, JSON lines, size-capped."""
         return self.state_dir / "events.jsonl"

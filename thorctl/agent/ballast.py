@@ -1,0 +1,47 @@
+"""A little of the disk kept back, so that one filled to its last block cannot keep a device from going back.
+
+Written anew before each activation, which a disk without room for it refuses; given up when the journal does
+not fit any more. What a way back writes is the journal and a unit: a few blocks.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from thorctl.agent.outcome import AgentError
+
+if TYPE_CHECKING:
+    from thorctl.agent.context import Context
+
+SIZE_BYTES = 128 * 1024
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def load(ctx: Context) -> None:
+    """Keep the space back.
+
+    Raises:
+        AgentError: ``disk_too_small``.
+    """
+    try:
+        # No zeros: a file system that compresses would keep nothing back.
+        ctx.files.write(ctx.paths.ballast, os.urandom(SIZE_BYTES), 0o600)
+    except OSError as full:
+        if full.errno not in FULL:
+            raise
+        raise AgentError(
+            "disk_too_small",
+            f"The disk is full: {full}. On it a device could not go back, so it does not set out.",
+            "Free space (`thor-agent gc`, `docker image prune`), then activate again.",
+        ) from full
+
+
+def drop(ctx: Context) -> bool:
+    """Give the space up; False if there was none."""
+    if not ctx.paths.ballast.exists():
+        return False
+    ctx.log.warning("the disk is full: giving up %s", ctx.paths.ballast)
+    ctx.files.remove(ctx.paths.ballast)
+    return True
