@@ -11,7 +11,12 @@ EVENTS = "/var/lib/thor/events.jsonl"
 # the ends of trials.
 UNITS: dict[Log, tuple[str, ...]] = {
     "engine": ("thor-engine.service",),
-    "agent": ("thor-recover.service", "thor-trial-*.service", "thor-activating-*.service"),
+    "agent": (
+        "thor-recover.service",
+        "thor-trial-*.service",
+        "thor-activating-*.service",
+        "thor-rolling-back-*.service",
+    ),
 }
 
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ENGINE = "journalctl --unit=thor-engine.service --no-pager --output=short-iso"
-AGENT = "journalctl --unit=thor-recover.service --unit=thor-trial-*.service --unit=thor-activating-*.service"
+AGENT = (
+    "journalctl --unit=thor-recover.service --unit=thor-trial-*.service --unit=thor-activating-*.service"
+    " --unit=thor-rolling-back-*.service"
+)
 
 
 @pytest.mark.parametrize(
