@@ -138,6 +138,7 @@ def test_a_device_on_patrol_is_not_restarted(converged: Host) -> None:
     assert converged.boot == boot
 
 
+@pytest.mark.long
 def test_outside_its_window_it_keeps_its_mode_and_goes_on(converged: Host) -> None:
     boot = converged.boot
     in_three_days = converged.run("LC_ALL=C date --date '+3 days' +%a")
@@ -166,6 +167,7 @@ def test_in_its_window_it_restarts_into_the_mode_once(converged: Host) -> None:
     assert (converged.boot != boot, converged.run("nvpmodel -q").split()[3]) == (True, "120W")
 
 
+@pytest.mark.long
 def test_a_mode_that_needs_none_changes_the_clocks_too(converged: Host) -> None:
     boot = converged.boot
     try:
@@ -177,6 +179,7 @@ def test_a_mode_that_needs_none_changes_the_clocks_too(converged: Host) -> None:
     assert converged.boot == boot
 
 
+@pytest.mark.long
 def test_what_is_switched_off_is_taken_back(converged: Host) -> None:
     # As words, the way a person says it: Ansible takes them for text, in which "false" is something.
     no = (
@@ -203,6 +206,7 @@ def test_what_is_switched_off_is_taken_back(converged: Host) -> None:
     assert converged.converge().total("changed") == 0
 
 
+@pytest.mark.long
 def test_the_desktop_goes_only_if_asked_for(converged: Host) -> None:
     converged.run("sudo systemctl set-default graphical.target")
     assert converged.converge().total("changed") == 0
@@ -213,6 +217,7 @@ def test_the_desktop_goes_only_if_asked_for(converged: Host) -> None:
     assert converged.converge(*headless).total("changed") == 0
 
 
+@pytest.mark.long
 def test_nvidia_s_runtime_is_registered_once(converged: Host) -> None:
     nvidia = ("-e", "thor_runtime_nvidia=true")
     tool = "/usr/bin/nvidia-ctk"
@@ -226,6 +231,7 @@ def test_nvidia_s_runtime_is_registered_once(converged: Host) -> None:
     assert converged.converge(*nvidia).total("changed") == 0
 
 
+@pytest.mark.long
 def test_docker_s_data_are_never_lost_sight_of(converged: Host) -> None:
     new = ("-e", "thor_runtime_data_root=/var/lib/thor/docker")
     converged.run(
@@ -252,6 +258,7 @@ def test_docker_s_data_are_never_lost_sight_of(converged: Host) -> None:
     assert converged.run("sudo docker volume ls --quiet") == "keep"
 
 
+@pytest.mark.long
 def test_a_device_without_docker_is_rehearsed_and_gets_it(converged: Host) -> None:
     converged.run(REPACK)
     converged.run(

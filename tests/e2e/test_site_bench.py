@@ -125,6 +125,7 @@ def test_slower_than_the_baseline_fails_with_both_figures(
         assert words in done.stdout
 
 
+@pytest.mark.long
 def test_another_power_mode_is_not_compared(world: World, committed: str, measured: dict[str, Any]) -> None:
     world.sim.run(DEVICE, "sudo nvpmodel -m 0")
     try:
@@ -184,6 +185,7 @@ def test_a_dry_run_asks_the_engine_nothing(world: World, committed: str) -> None
     assert world.sim.run(DEVICE, python(COUNTED)) == before
 
 
+@pytest.mark.long
 def test_the_playbook_measures_and_check_mode_says_what_it_would(world: World, committed: str) -> None:
     sizes = json.dumps({"thor_bench_arguments": list(SMALL)})
     rehearsed = world.playbook("bench", "--check", "-e", sizes)
@@ -196,6 +198,7 @@ def test_the_playbook_measures_and_check_mode_says_what_it_would(world: World, c
     assert committed in run.text
 
 
+@pytest.mark.long
 def test_an_engine_that_dies_while_it_answers_measures_nothing(world: World, committed: str) -> None:
     """vLLM tells its clients inside the answers that began with HTTP 200, and ends."""
 
