@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.device_double import ANSWERS, PROMPTS, Programs, make_context, make_release, serving
-from tests.doubles.engine import MODES, Engine
+from tests.doubles.engine import Engine
+from tests.doubles.engine_modes import MODES
 from thorctl.agent import smoke
 from thorctl.agent.clock import Clock
 from thorctl.agent.outcome import AgentError, Outcome
