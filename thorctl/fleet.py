@@ -39,6 +39,7 @@ class Device:
     profile: str | None = None
     groups: tuple[str, ...] = ()
     edge_names: tuple[str, ...] = ()  # further names that clients use, for its certificate
+    preflight_skip: tuple[str, ...] = ()  # checks whose failure is only a warning
 
 
 def find_inventory(chosen: Path | None, project: Path, simulation: Path | None = None) -> Path:
@@ -158,4 +159,5 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]], i
         profile=variables.text("thor_profile"),
         groups=tuple(sorted(group for group, hosts in groups.items() if name in hosts and group != "all")),
         edge_names=variables.words("thor_edge_names"),
+        preflight_skip=variables.words("thor_preflight_skip"),
     )

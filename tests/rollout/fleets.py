@@ -100,6 +100,11 @@ class Fleet:
         restarted = device.powered_at >= seconds(lines[taken - 1].at)  # which takes a lease away
         if not restarted and (device.lease is None or device.lease.holder != HOLDER):
             raise ViolationError(f"{device.name} is activated without a lease")
+        said = [
+            line.data["hold"] for line in lines if line.kind == "over_hold" and line.device == device.name
+        ]
+        if device.hold and device.hold not in said[-1:]:
+            raise ViolationError(f"{device.name} is activated over its hold")
         wave = next(w["number"] for w in self.rollout.plan["waves"] if device.name in w["devices"])
         if wave > 1 and not any(line.kind == "wave_closed" and line.wave == 1 for line in lines):
             raise ViolationError(f"{device.name} is activated before the canary is well")

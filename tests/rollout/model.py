@@ -14,12 +14,12 @@ from thorctl.answer import Answer
 from thorctl.result import Problem
 from thorctl.rollout.engine import Begun, Done
 from thorctl.rollout.state import text
+from thorctl.store.rollouts import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thorctl.rollout.decide import Step
-    from thorctl.store.rollouts import Line
 
 OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
 HOLDER = "ann@desk"
@@ -28,6 +28,7 @@ SOAK = 60
 ATTENDED_SECONDS = 1500.0
 SECONDS = {
     "look": 1,
+    "preflight": 2,
     "stage": 20,
     "take": 1,
     "activate": 30,
@@ -36,7 +37,7 @@ SECONDS = {
     "rollback": 15,
     "give": 1,
 }
-NATURES = ("well", "smoke_fails", "slow", "dies_in_soak", "never_ready", "garbage", "bad_disk")
+NATURES = ("well", "smoke_fails", "slow", "dies_in_soak", "never_ready", "garbage", "bad_disk", "unfit")
 
 
 class ViolationError(AssertionError):
@@ -142,7 +143,7 @@ class World:
         )
         if not device.linked:
             job.refused = _error(device, "device_unreachable", "no answer", reached=False)
-        elif step.verb != "look":
+        elif step.verb not in {"look", "preflight"}:
             job.refused = self._refusal(device, step)
             if job.refused is None:
                 self._start(device, step)
@@ -195,8 +196,8 @@ class World:
             return None
         if device.working:
             return _error(device, "busy", f"busy with {device.working}")
-        if step.verb == "activate" and device.hold:
-            return _error(device, "held", device.hold)
+        if step.verb == "activate" and device.hold and step.over_hold != device.hold:
+            return _error(device, "held", device.hold, details={"hold": {"reason": device.hold}})
         return None
 
     def _start(self, device: ModelDevice, step: Step) -> None:
@@ -270,7 +271,15 @@ def _look(world: World, device: ModelDevice, step: Step) -> Answer:
     )
 
 
+def _preflight(world: World, device: ModelDevice, step: Step) -> Answer:
+    if device.nature == "unfit":
+        return _error(device, "preflight_failed", "Preflight failed (memory).")
+    return _ok(device, "preflight", {"release": step.release, "counts": {"fail": 0}})
+
+
 def _stage(world: World, device: ModelDevice, step: Step) -> Answer:
+    if device.nature == "unfit":
+        raise ViolationError(f"{device.name} is staged though its preflight fails")
     if device.nature == "bad_disk":
         return _error(device, "disk_too_small", "no room")
     device.staged = True
@@ -360,6 +369,7 @@ def _rollback(world: World, device: ModelDevice, step: Step) -> Answer:
 
 _VERBS = {
     "look": _look,
+    "preflight": _preflight,
     "stage": _stage,
     "take": _take,
     "give": _give,
@@ -414,15 +424,10 @@ class ModelRecord:
     def after(self, line: int) -> list[Line]:
         return self.lines[line:]
 
-    def order(self, world: World, kind: str, wave: int | None = None, **data: Any) -> None:
-        """A line that another process writes: an operator's pause, abort or approval."""
-        made = _order_line(world, kind, wave, data)
+    def order(
+        self, world: World, kind: str, wave: int | None = None, device: str | None = None, **data: Any
+    ) -> None:
+        """A line that another process writes: an operator's pause, abort, approval or word over a hold."""
+        said = f"{kind} by bob"
+        made = Line("1", text(world.time), "bob@desk", "order", kind, device, wave, message=said, data=data)
         self.lines.append(replace(made, id=len(self.lines) + 1))
-
-
-def _order_line(world: World, kind: str, wave: int | None, data: dict[str, Any]) -> Line:
-    from thorctl.store.rollouts import Line as Made
-
-    return Made(
-        "1", text(world.time), "bob@desk", "order", kind, wave=wave, message=f"{kind} by bob", data=data
-    )

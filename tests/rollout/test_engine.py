@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.rollout.fleets import Fleet
-from tests.rollout.model import NEW, OLD, Lease
+from tests.rollout.model import NATURES, NEW, OLD, Lease
 from thorctl.rollout.decide import decide
 from thorctl.rollout.state import fold
 
@@ -35,9 +35,7 @@ def test_all_well() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "nature", ["smoke_fails", "slow", "dies_in_soak", "never_ready", "garbage", "bad_disk"]
-)
+@pytest.mark.parametrize("nature", [*NATURES[1:]])
 def test_a_bad_canary_stops_it_and_nobody_else_is_touched(nature: str) -> None:
     fleet = Fleet.of(nature, "well", "well", "well")
     assert fleet.run() == "stopped"

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.rollout.fleets import Fleet
 from tests.rollout.model import HOLDER, NATURES, NEW, OLD, Killed, Lease, ModelDevice
-from thorctl.rollout.device import Phase
+from thorctl.rollout.device import PREPARED, UNTOUCHED, Phase
 from thorctl.rollout.state import begin, fold
 
 # More of them: THORCTL_SEQUENCES=5000 pytest tests/rollout/test_engine_model.py
@@ -35,10 +35,18 @@ policies = st.fixed_dictionaries(
         "offline": st.sampled_from([{}, {"budget_devices": 1}, {"budget_percent": 30}]),
         "on_stop": st.sampled_from(["keep", "return"]),
         "approve": st.sampled_from(["never", "never", "after_canary", "each_wave"]),
-        "wait": st.sampled_from([{}, {"silence_seconds": 20, "lease_seconds": 30, "evidence_seconds": 60}]),
+        "wait": st.sampled_from(
+            [
+                {},
+                {"silence_seconds": 20, "lease_seconds": 30, "evidence_seconds": 60},
+                {"hold_seconds": 90},
+                {"hold_seconds": 4000},
+            ]
+        ),
     }
 )
 numbers = st.integers(0, 7)
+holds = st.sampled_from(["on patrol", "an antenna is mounted"])
 
 
 class Rollouts(RuleBasedStateMachine):
@@ -91,10 +99,14 @@ class Rollouts(RuleBasedStateMachine):
     def forget_the_last_smoke(self, number: int) -> None:
         self.device(number).unmeasured = True
 
-    @rule(number=numbers)
-    def hold_or_let_go(self, number: int) -> None:
+    @rule(number=numbers, reason=holds)
+    def hold_or_let_go(self, number: int, reason: str) -> None:
         device = self.device(number)
-        device.hold = None if device.hold else "on patrol"
+        device.hold = None if device.hold else reason
+
+    @rule(number=numbers, reason=holds)
+    def pass_over_a_hold(self, number: int, reason: str) -> None:
+        self.fleet.record.order(self.fleet.world, "over_hold", device=self.device(number).name, hold=reason)
 
     @rule(number=numbers, reason=st.sampled_from(["by hand", "rollout 20261124-9"]), force=st.booleans())
     def somebody_leases(self, number: int, reason: str, force: bool) -> None:
@@ -106,10 +118,9 @@ class Rollouts(RuleBasedStateMachine):
     def order(self, kind: str, returns: bool) -> None:
         """An operator says something, whoever runs the rollout."""
         state = fold(begin(self.fleet.rollout), self.fleet.record.lines)
-        data = {"returns": returns} if kind == "aborted" else {}
-        self.fleet.record.order(
-            self.fleet.world, kind, state.wave + 1 if kind == "approved" else None, **data
-        )
+        wave = state.wave + 1 if kind == "approved" else None
+        data: dict[str, Any] = {"returns": returns} if kind == "aborted" else {}
+        self.fleet.record.order(self.fleet.world, kind, wave, **data)
 
     @invariant()
     def every_answer_had_its_question(self) -> None:
@@ -158,7 +169,7 @@ class Rollouts(RuleBasedStateMachine):
         assert device.nature == "well" or device.current == OLD, f"{device.name} keeps a bad release"
         assert (device.current == NEW) == (one.phase is Phase.DONE), (device.current, one.phase, one.why)
         settled = {Phase.DONE, Phase.FAILED, Phase.RETURNED}
-        untouched = {Phase.NEW, Phase.STAGING, Phase.STAGED, Phase.ABSENT}
+        untouched = UNTOUCHED - PREPARED | {Phase.ABSENT}
         assert one.phase in (settled | untouched if stopped else settled), (
             f"{device.name} is forgotten: {one}"
         )

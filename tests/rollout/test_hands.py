@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.doubles.answers import STATUS, document
 from tests.doubles.sshd import Sshd, running_sshd
-from thorctl import fleet
+from thorctl import fleet, yamlfile
 from thorctl.playbook import TaskEnd
 from thorctl.rollout.decide import Step
 from thorctl.rollout.engine import Begun, Done
@@ -18,8 +19,8 @@ from thorctl.rollout.hands import DeviceHands, answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 NEW = "m-bbbbbbbbbbbb"
 # A device that answers every verb with the words it was asked with.
 ECHO = f"""
@@ -99,6 +100,43 @@ def test_a_playbook_that_cannot_run_is_an_answer_for_each_device(hands: DeviceHa
         assert error is not None
         assert (error.code, error.device) == ("agent_garbage", f"thor-0{number}")
         assert "There is no" in error.message
+
+
+def test_a_hold_is_passed_over_in_the_devices_own_words(hands: DeviceHands, tmp_path: Path) -> None:
+    """The words that the role would give the agent, as Ansible fills them in; a hold is never a template."""
+    (task,) = yamlfile.read(CHECKOUT / "playbooks/roles/thor_service/tasks/activate.yml").data
+    told = {
+        "ansible.builtin.fail": {"msg": "{{ words }}"},
+        "vars": {"words": task["thor_agent"]["arguments"]},
+    }
+    play = {"hosts": "thor", "connection": "local", "gather_facts": False, "tasks": [told]}
+    book = tmp_path / "playbooks" / "activate.yml"
+    book.parent.mkdir()
+    play["vars"] = {"thor_service_over_hold": None}  # the role's default
+    book.write_text(json.dumps([play]))
+    hold = "it's {{ 7 * 7 }} \u00e9 "
+    steps = [Step("thor-01", "activate", NEW, 1, 900, "", hold), Step("thor-02", "activate", NEW, 1, 900)]
+    hands.begin([Begun(number, step) for number, step in enumerate(steps)])
+    done = collected(hands, 2)
+    said = [done[number].answer.error for number in (0, 1)]
+    assert said[0] is not None
+    assert said[1] is not None
+    assert said[0].message == str(["--deadline=900", f"--over-hold={hold}"])
+    assert said[1].message == str(["--deadline=900"])
+
+
+def test_a_preflight_gets_the_release_and_what_the_inventory_leaves_out(sshd: Sshd, tmp_path: Path) -> None:
+    reading = ECHO.replace("print(", "import sys; answer['data']['stdin'] = json.load(sys.stdin); print(")
+    sshd.behave(reading)
+    inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01", thor_preflight_skip="swap, l4t")
+    with DeviceHands(
+        fleet.load(inventory), "ann@desk", {NEW: {"id": NEW}}, {NEW: 600}, playbooks=tmp_path,
+        inventory=inventory, folder=tmp_path / "rollouts" / "1", run="abc",
+    ) as hands:  # fmt: skip
+        hands.begin([Begun(1, Step("thor-01", "preflight", NEW))])
+        answer = collected(hands, 1)[1].answer
+    assert answer.data["words"][2:] == ["preflight", "--release", "-", "--skip", "swap,l4t"]
+    assert answer.data["stdin"] == {"id": NEW}
 
 
 def test_a_step_that_cannot_even_be_asked_has_an_end(hands: DeviceHands) -> None:

@@ -89,10 +89,25 @@ def test_an_unknown_policy_lists_those_there_are() -> None:
 
 
 def test_options_replace_keys_and_are_checked_like_them() -> None:
-    quick = policies.changed(policy(), {"soak_seconds": 5, "on_stop": "return"})
-    assert (quick.soak_seconds, quick.on_stop) == (5, "return")
+    quick = policies.changed(policy(), {"soak": 5, "on_stop": "return", "approve": None, "wait_hold": 60})
+    assert (quick.soak_seconds, quick.on_stop, quick.wait.hold_seconds) == (5, "return", 60)
     with pytest.raises(ThorError, match="these options: parallel"):
         policies.changed(policy(), {"parallel": 0})
+
+
+def test_options_leave_what_they_do_not_name_as_the_policy_has_it() -> None:
+    one = policy(
+        canary={"site": "lab", "soak_seconds": 1800},
+        waves=[{"count": 2, "soak_seconds": 900}, {"rest": True}],
+        speed={"tolerance_percent": 5, "without_baseline": "accept"},
+    )
+    more = policies.changed(one, {"canary": 2, "speed_tolerance": 20.0, "stop_at": 1})
+    assert (more.canary.words, more.canary.soak_seconds) == ("count 2", 1800)
+    assert more.speed is not None
+    assert (more.speed.tolerance_percent, more.speed.without_baseline) == (20, "accept")
+    assert more.errors.stop_at_devices == 1
+    soaked = policies.changed(one, {"soak": 5})
+    assert [wave.soak_seconds for wave in (soaked.canary, *soaked.waves)] == [None] * 3  # the policy's: 5
 
 
 def test_a_policy_survives_the_store() -> None:

@@ -94,6 +94,14 @@ REMARKS: list[tuple[dict[str, Any], Answer | None, str]] = [
 def test_what_stands_in_the_way(changes: dict[str, Any], answer: Answer | None, words: str) -> None:
     found = prepare.seen(Answer("thor-01", {"data": {**STATUS, **changes}}), answer)
     assert found.remarks == (words,)
+    assert found.hold == ("on patrol" if "hold" in changes else None)
+
+
+def test_a_device_that_cannot_take_it_says_so_in_the_plan() -> None:
+    problem = Problem("preflight_failed", "Preflight failed (disk). Too little room.", "r")
+    short = plan({"free_bytes": 1, "required_bytes": 5})
+    found = prepare.seen(Answer("thor-01", {"data": STATUS}), short, plan({}, problem))
+    assert found.remarks == (problem.message,)
 
 
 def test_a_device_that_does_not_answer_is_not_known() -> None:

@@ -14,7 +14,6 @@ from tests.rollout.fleets import Fleet
 from tests.unit.documents import lock_document
 from thorctl import profile
 from thorctl.cli.main import run
-from thorctl.cli.rollout import keys
 from thorctl.cli.rollout_run import check_alone
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
@@ -190,10 +189,11 @@ status = json.loads({status!r})
 if asked.endswith("status"):
     answer = {{"verb": "status", "data": status}}
 else:
-    assert asked.endswith("plan --release -"), asked
+    verb = asked.split()[-3]
+    assert verb in {{"plan", "preflight"}} and asked.endswith("--release -"), asked
     release = json.load(sys.stdin)["id"]
     data = {{"release": release, "download_bytes": 7, "free_bytes": 9, "required_bytes": 8}}
-    answer = {{"verb": "plan", "data": data}}
+    answer = {{"verb": verb, "data": data}}
 print(json.dumps({{"schema": 1, "ok": True, "changed": False, "error": None, **answer}}))
 """
 
@@ -253,19 +253,34 @@ def test_what_cannot_be_planned_is_not_begun(
         assert rollouts.newest(db) == []
 
 
-def test_options_are_keys_of_the_policy() -> None:
-    options = {
-        "soak": 5,
-        "canary": 2,
-        "stop_at": 3,
-        "on_stop": "return",
-        "speed_tolerance": 20.0,
-        "approve": None,
-    }
-    assert keys(options) == {
-        "soak_seconds": 5,
-        "canary": {"count": 2, "soak_seconds": 5},
-        "errors": {"stop_at_devices": 3},
-        "on_stop": "return",
-        "speed": {"tolerance_percent": 20.0},
-    }
+def held(answers: str) -> str:
+    return answers.replace("if asked", 'status["hold"] = {{"reason": "on patrol"}}\nif asked', 1)
+
+
+def test_a_hold_is_passed_over_by_name_and_only_one_that_is_there(
+    planned: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ("rollout", "start", "tiny-qwable", "--yes", "--over-hold")
+    free = thorctl(*planned, *words, "thor-02")
+    assert [(error.code, error.device) for error in free.errors] == [("not_held", "thor-02")]
+    unknown = thorctl(*planned, *words, "thor-09")
+    assert [error.code for error in unknown.errors] == ["device_unknown"]
+    assert "thor-01, thor-02, thor-03" in unknown.errors[0].remedy
+    with opened() as db:
+        assert rollouts.newest(db) == []
+
+
+def test_a_rollout_at_work_is_told_of_a_hold_that_is_passed_over(tmp_path: Path) -> None:
+    rollout = kept(half_way())
+    (tmp_path / "sshd").mkdir()
+    with running_sshd(tmp_path / "sshd") as sshd, only_one(rollout):
+        sshd.behave(held(ASKED).format(status=json.dumps(STATUS)))
+        inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01", "thor-02", "thor-03")
+        result = thorctl("-i", str(inventory), "rollout", "resume", "--over-hold", "thor-02")
+        assert result.exit_code == 0, result.errors
+    with opened() as db:
+        line = rollouts.log(db, rollout)[-1]
+    assert (line.kind, line.device, line.data) == ("over_hold", "thor-02", {"hold": "on patrol"})
+    assert "passed over by" in line.message
+    told = str(thorctl("history", "show", rollout, "thor-02").view)
+    assert "thor-02: its hold is passed over by" in told

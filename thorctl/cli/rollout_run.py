@@ -6,7 +6,7 @@ import json
 import sys
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,12 +46,13 @@ RECENT = 50  # rollouts; an older one that still works is nobody's any more
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a person says of a rollout: ``paused``, ``aborted``, ``approved``."""
+    """What a person says of a rollout: ``paused``, ``aborted``, ``approved``, ``over_hold``."""
 
     kind: str
     message: str = ""
     wave: int | None = None
-    returns: bool = False
+    device: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def state_of(db: sqlite3.Connection, rollout: Rollout) -> State:
@@ -92,9 +93,10 @@ def say(db: sqlite3.Connection, rollout: Rollout, order: Order) -> None:
         me(),
         "order",
         order.kind,
+        device=order.device,
         wave=order.wave,
         message=order.message,
-        data={"returns": order.returns} if order.kind == "aborted" else {},
+        data=order.data,
     )
     rollouts.append(db, [line])
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from thorctl.rollout.device import CHANGING, UNFINISHED, UNTOUCHED, Device, Phase
+from thorctl.rollout.device import CHANGING, UNFINISHED, UNSTAGED, UNTOUCHED, Device, Phase
 from thorctl.rollout.gate import Action, Decision, judge_fleet, judge_wave, plural
 from thorctl.rollout.rules import AUTOMATIC
 from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
@@ -24,8 +24,10 @@ REASON_CHARACTERS = 200  # of a fault, in the device's own event log
 ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
 _VERBS = {
     Phase.NEW: "look",
+    Phase.CHECKING: "preflight",
     Phase.STAGING: "stage",
     Phase.STAGED: "take",
+    Phase.HELD: "look",
     Phase.LEASED: "look",
     Phase.MEASURE: "smoke",
     Phase.READY: "activate",
@@ -43,7 +45,12 @@ _VERBS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One verb for one device. ``seconds``: of the trial for ``activate``, of the lease for ``take``."""
+    """One verb for one device.
+
+    Attributes:
+        seconds: of the trial for ``activate``, of the lease for ``take``.
+        over_hold: for ``activate``: the reason of the hold that it passes over.
+    """
 
     device: str
     verb: str
@@ -51,6 +58,7 @@ class Step:
     wave: int | None = None
     seconds: int = 0
     reason: str = ""
+    over_hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ def _next_wave(state: State) -> Event | None:
     wave = state.waves.get(number)
     if wave is None:
         return _catch_up(state, number)
-    if state.wave == 0 and any(one.phase in {Phase.NEW, Phase.STAGING} for one in state.devices.values()):
+    if state.wave == 0 and any(one.phase in UNSTAGED for one in state.devices.values()):
         return None  # staged everywhere first
     if wave.approval and number not in state.approved:
         if state.asked == number:
@@ -230,7 +238,7 @@ def _in_order(state: State) -> Sequence[Device]:
 
 def _verb(state: State, one: Device, now: float) -> str | None:
     """What is next for a device, if it may be."""
-    if one.leased and one.settled:
+    if one.leased and (one.settled or one.phase is Phase.HELD):
         return "give"
     resting = state.paused is not None or state.stopped is not None
     if one.leased and resting and one.phase in UNTOUCHED:
@@ -269,6 +277,9 @@ def _step(state: State, one: Device, verb: str) -> Step:
     ]
     of_before = verb == "smoke" and one.phase in {Phase.BACK, Phase.MEASURE} and one.before is not None
     release = one.before if of_before and one.before else one.target
+    over_hold = rules.over_hold if verb == "activate" and one.hold is not None else None
+    if over_hold is not None:
+        reasons["activate"] = f"over its hold: {over_hold}"
     return Step(
         one.name,
         verb,
@@ -276,11 +287,12 @@ def _step(state: State, one: Device, verb: str) -> Step:
         wave.number if wave else None,
         lengths.get(verb, 0),
         reasons.get(verb, ""),
+        over_hold,
     )
 
 
 def _due(state: State, one: Device) -> float:
-    if one.leased and one.settled:
+    if one.leased and (one.settled or one.phase is Phase.HELD):
         return one.due if one.tries else 0.0
     if one.phase is not Phase.ABSENT:
         return one.due

@@ -10,8 +10,10 @@ class Phase(StrEnum):
     """Where a device is. The words are what people read."""
 
     NEW = "not seen yet"
+    CHECKING = "to be checked"  # whether it can take the release, before a byte of it comes
     STAGING = "to be staged"
     STAGED = "staged"
+    HELD = "on hold"  # its own veto, which is waited for, without our lease
     LEASED = "leased"
     MEASURE = "to be measured"  # leased, and its speed with the release it has is not known
     READY = "ready"  # leased and seen: the activation may begin
@@ -32,7 +34,8 @@ class Phase(StrEnum):
 
 
 PREPARED = frozenset({Phase.LEASED, Phase.MEASURE, Phase.READY})
-UNTOUCHED = frozenset({Phase.NEW, Phase.STAGING, Phase.STAGED}) | PREPARED
+UNSTAGED = frozenset({Phase.NEW, Phase.CHECKING, Phase.STAGING})
+UNTOUCHED = UNSTAGED | {Phase.STAGED, Phase.HELD} | PREPARED
 ON_TRIAL = frozenset({Phase.TRIAL, Phase.SOAKING, Phase.PASSED})
 GOING_BACK = frozenset({Phase.RECALLED, Phase.RETURNING, Phase.LEFT, Phase.BACK})
 SETTLED = frozenset({Phase.DONE, Phase.FAILED, Phase.RETURNED, Phase.ABSENT, Phase.LOST, Phase.STUCK})
@@ -64,6 +67,8 @@ class Device:
         strikes: looks in a row that found it unwell.
         tries: unfruitful attempts at the same thing.
         silent_since, refused_since: since when it gives no answer, or is in use by others.
+        hold, held_since: the reason of its hold when it was last looked at before its activation, and since
+            when this run has waited for its end.
         absences: how often it became absent in this run.
         looked_at: when it was last looked at.
     """
@@ -91,6 +96,8 @@ class Device:
     tries: int = 0
     silent_since: float | None = None
     refused_since: float | None = None
+    hold: str | None = None
+    held_since: float | None = None
     absences: int = 0
     looked_at: float = 0.0
     activations: int = 0

@@ -8,10 +8,30 @@ from typing import TYPE_CHECKING
 from thorctl.rollout.device import Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_smoke, judge_speed
 from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, PASSING, TRIES, UNWELL
-from thorctl.rollout.settle import absent, failed_untouched, refused, settled_as, stuck, unwell
+from thorctl.rollout.settle import (
+    absent,
+    failed_untouched,
+    held,
+    reason_of,
+    refused,
+    settled_as,
+    stuck,
+    unwell,
+)
 
 if TYPE_CHECKING:
     from thorctl.rollout.rules import Ended, Rules
+
+
+def preflight_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """After ``preflight``: whether it can take the release, before a byte of it comes."""
+    if end.ok and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.STAGING, tries=0, due=0.0)
+    if end.ok:
+        return failed_untouched(device, f"preflight: it speaks of {end.data.get('release')!r}")
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    return failed_untouched(device, end.message if end.code == "preflight_failed" else end.words)
 
 
 def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
@@ -53,7 +73,7 @@ def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
         return replace(device, phase=Phase.DOUBT, silent_since=None, due=end.at)
     untouched = forget_trial(device)
     if end.code == "held":
-        return absent(untouched, f"on hold: {end.message}", end.at)
+        return held(untouched, reason_of(end.details.get("hold")), end, rules)
     if end.code in {"busy", "leased"}:
         return refused(replace(untouched, phase=Phase.LEASED), end, rules)
     if end.code == "not_staged" and device.tries < 1:

@@ -121,7 +121,7 @@ class Engine:
                 device=step.device,
                 wave=step.wave,
                 verb=step.verb,
-                data={"release": step.release, "seconds": step.seconds},
+                data={"release": step.release, "seconds": step.seconds, "over_hold": step.over_hold},
             )
             for step in steps
         ]

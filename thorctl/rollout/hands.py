@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 AT_ONCE = 50  # connections; as many as thorctl opens elsewhere
 STATUS_SECONDS = 30.0
 SHORT_SECONDS = 120.0
+PREFLIGHT_SECONDS = 300.0  # facts, and a look at every file of the checkpoint that is there
 PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
 GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
 BOOKS = {"stage": "stage", "activate": "activate"}
@@ -113,10 +114,12 @@ class DeviceHands:
     async def _ask(self, begun: Begun) -> None:
         step = begun.step
         try:
-            words, seconds = words_for(begun), self._patience(begun)
+            device = self._devices[step.device]
+            words, seconds = words_for(begun, device.preflight_skip), self._patience(begun)
+            document = json.dumps(self._releases[step.release]) if step.verb == "preflight" else None
             async with self._gate:
                 (answer,) = await run_verb_async(
-                    [self._devices[step.device]], words[0], words[1:], holder=self._holder, timeout=seconds
+                    [device], words[0], words[1:], stdin=document, holder=self._holder, timeout=seconds
                 )
         except Exception as fault:  # noqa: BLE001 - whatever it was, its step must not be waited for
             why = f"{type(fault).__name__}: {fault}"
@@ -129,7 +132,12 @@ class DeviceHands:
         verb = begun.step.verb
         if verb == "rollback":
             return float(self._activate_seconds[begun.step.release])
-        return {"look": STATUS_SECONDS, "smoke": float(SMOKE_SECONDS)}.get(verb, SHORT_SECONDS)
+        patience = {
+            "look": STATUS_SECONDS,
+            "preflight": PREFLIGHT_SECONDS,
+            "smoke": float(SMOKE_SECONDS),
+        }
+        return patience.get(verb, SHORT_SECONDS)
 
     def _play(self, book: str, steps: Sequence[Begun], folder: Path) -> None:
         left = {begun.step.device: begun.number for begun in steps}
@@ -174,7 +182,22 @@ class DeviceHands:
             "thor_release": f"{{{{ lookup('ansible.builtin.file', {file}) | from_json }}}}",
             "thor_service_trial_seconds": "{{ thor_rollout_seconds[inventory_hostname] }}",
             "thor_holder": self._holder,
+            **self._over_holds(steps),
         }
+
+    def _over_holds(self, steps: Sequence[Begun]) -> dict[str, Any]:
+        """The holds to pass over. Each is a device's own words: through a file, for the same reason."""
+        files = {}
+        for begun in steps:
+            if begun.step.over_hold is not None:
+                file = self._folder / "releases" / f"hold-{begun.number}.txt"
+                file.write_text(begun.step.over_hold, encoding="utf-8")
+                files[begun.step.device] = str(file)
+        if not files:
+            return {}
+        words = "lookup('ansible.builtin.file', thor_rollout_holds[inventory_hostname], rstrip=False)"
+        its_own = f"{words} if inventory_hostname in thor_rollout_holds else none"
+        return {"thor_rollout_holds": files, "thor_service_over_hold": f"{{{{ {its_own} }}}}"}
 
     async def _watch(self, left: Mapping[str, int]) -> None:
         """Keeps ``progress`` for devices that a playbook is at."""
@@ -202,11 +225,12 @@ async def _cancel_all() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def words_for(begun: Begun) -> list[str]:
-    """The agent's verb and its arguments for a step."""
+def words_for(begun: Begun, skip: Sequence[str] = ()) -> list[str]:
+    """The agent's verb and its arguments for a step; ``skip``: checks of the preflight."""
     step = begun.step
     return {
         "look": ["status"],
+        "preflight": ["preflight", "--release", "-", *(["--skip", ",".join(skip)] if skip else [])],
         "take": ["lease", "take", "--reason", step.reason, "--ttl", str(step.seconds)],
         "smoke": ["smoke", step.release],
         "commit": ["commit", step.release],

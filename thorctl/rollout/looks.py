@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.rollout.device import Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_health
-from thorctl.rollout.rules import ABSENCES, ABSENT_LOOK_SECONDS, LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES
+from thorctl.rollout.rules import (
+    ABSENCES,
+    ABSENT_LOOK_SECONDS,
+    LOOK_SECONDS,
+    SOAK_LOOK_SECONDS,
+    STRIKES,
+)
 from thorctl.rollout.settle import (
     absent,
     again_back,
     failed_untouched,
+    held,
     holder_of,
+    may_wait_for_hold,
     reason_of,
     settled_as,
     unwell,
@@ -46,7 +54,7 @@ def looked(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
-    if device.phase in {Phase.NEW, Phase.ABSENT, Phase.LEASED}:
+    if device.phase in {Phase.NEW, Phase.ABSENT, Phase.HELD, Phase.LEASED}:
         if end.code in {"device_unreachable", "agent_timeout"}:
             return absent(device, f"offline: {end.message}", end.at)
         return failed_untouched(device, end.words)
@@ -60,7 +68,7 @@ def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
     return replace(silent, phase=Phase.LOST, why=f"{device.fault}; then {why}" if device.fault else why)
 
 
-def _present(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+def _present(device: Device, end: Ended, rules: Rules) -> Device:
     """First seen, or seen again, and untouched by us."""
     status = end.data
     state, release = status.get("state"), status.get("release")
@@ -70,20 +78,20 @@ def _present(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG00
         return absent(device, f"in use by others: {state}, {status.get('target') or release}", end.at)
     if state not in {"committed", "empty"}:
         return failed_untouched(device, f"its state cannot be read: {state!r}")
-    hindrance = _hindrance(device, status) if device.phase is Phase.ABSENT else None
+    hindrance = _hindrance(device, end, rules) if device.phase is Phase.ABSENT else None
     if hindrance:
         return absent(device, hindrance, end.at)
     if device.absences > ABSENCES:
         return replace(device, phase=Phase.ABSENT, due=math.inf)
-    phase = Phase.STAGED if device.staged else Phase.STAGING
+    phase = Phase.STAGED if device.staged else Phase.CHECKING
     return replace(device, phase=phase, before=release, tries=0, due=0.0)
 
 
-def _hindrance(device: Device, status: Mapping[str, Any]) -> str | None:
+def _hindrance(device: Device, end: Ended, rules: Rules) -> str | None:
     """Why a device that is back would be absent again at once."""
-    lease, hold = status.get("lease"), status.get("hold")
-    if hold:
-        return f"on hold: {reason_of(hold)}"
+    lease, hold = end.data.get("lease"), _hold(end.data)
+    if hold is not None and hold != rules.over_hold and not may_wait_for_hold(device, end, rules):
+        return f"on hold: {hold}"
     if lease and not device.leased:
         return f"leased by {holder_of(lease)}: {reason_of(lease)}"
     return None
@@ -93,12 +101,13 @@ def _prepared(device: Device, end: Ended, rules: Rules) -> Device:
     """The last look before the activation, under our lease: what it finds is what a failure returns to."""
     status = end.data
     seen = _present(device, end, rules)
-    if seen.phase not in {Phase.STAGING, Phase.STAGED}:
+    if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
         return seen
     if not device.leased:
         return absent(device, "our lease was taken from us", end.at)
-    if status.get("hold"):
-        return absent(device, f"on hold: {reason_of(status['hold'])}", end.at)
+    hold = _hold(status)
+    if hold is not None and hold != rules.over_hold:
+        return held(device, hold, end, rules)
     smoke = status.get("last_smoke")
     release = status.get("release")
     known = isinstance(smoke, dict) and smoke.get("release") == release and smoke.get("passed") is True
@@ -113,7 +122,26 @@ def _prepared(device: Device, end: Ended, rules: Rules) -> Device:
         had_release=release is not None,
         baseline=float(baseline) if isinstance(baseline, (int, float)) else None,
         refused_since=None,
+        hold=hold,
+        held_since=None,
     )
+
+
+def _waiting_for_hold(device: Device, end: Ended, rules: Rules) -> Device:
+    """A look at a device whose hold is waited for: gone, passed over, still there, or there for too long."""
+    seen = _present(device, end, rules)
+    if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
+        return seen
+    hold = _hold(end.data)
+    if hold is None or hold == rules.over_hold:
+        return seen
+    return held(device, hold, end, rules)
+
+
+def _hold(status: Mapping[str, Any]) -> str | None:
+    """The reason of the device's hold; None = it does not hold."""
+    hold = status.get("hold")
+    return reason_of(hold) if hold else None
 
 
 def _there(device: Device, status: Mapping[str, Any]) -> Device:
@@ -211,6 +239,7 @@ def _home(device: Device, end: Ended, why: str) -> Device:
 _LOOKS: dict[Phase, Callable[[Device, Ended, Rules], Device]] = {
     Phase.NEW: _present,
     Phase.ABSENT: _present,
+    Phase.HELD: _waiting_for_hold,
     Phase.LEASED: _prepared,
     Phase.SOAKING: _soaked,
     Phase.DOUBT: _reconciled,

@@ -14,6 +14,7 @@ from thorctl.rollout.ends import (
     activate_ended,
     commit_ended,
     give_ended,
+    preflight_ended,
     rollback_ended,
     smoke_ended,
     stage_ended,
@@ -74,6 +75,7 @@ def resumed(device: Device) -> Device:
         looked_at=0.0,
         silent_since=None,
         refused_since=None,
+        held_since=None,
         absences=0,
         tries=0,
         strikes=0,
@@ -89,6 +91,7 @@ def resumed(device: Device) -> Device:
 
 _ENDS: dict[str, Callable[[Device, Ended, Rules], Device]] = {
     "look": looked,
+    "preflight": preflight_ended,
     "stage": stage_ended,
     "take": take_ended,
     "activate": activate_ended,

@@ -37,7 +37,8 @@ class Seen:
         state, release: of its journal.
         ready: whether its engine serves.
         download_bytes: what staging would fetch.
-        remarks: what stands in the way: a hold, a lease, an error; in words.
+        hold: the reason of its hold; None = it does not hold.
+        remarks: what stands in the way: a hold, a lease, a failed check, an error; in words.
     """
 
     reached: bool = False
@@ -45,6 +46,7 @@ class Seen:
     release: str | None = None
     ready: bool | None = None
     download_bytes: int | None = None
+    hold: str | None = None
     remarks: tuple[str, ...] = ()
 
     def has(self, release: str) -> bool:
@@ -75,6 +77,7 @@ class PlannedDevice:
     change_seconds: float | None
     opens_at: str | None
     remarks: tuple[str, ...] = ()
+    hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,7 @@ def _device(
         change_seconds=_sum([rate.switch_seconds, rate.smoke_seconds]),
         opens_at=opens.isoformat(timespec="minutes") if opens and opens > now else None,
         remarks=remarks,
+        hold=look.hold,
     )
 
 

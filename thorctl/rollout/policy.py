@@ -12,6 +12,7 @@ from thorctl.rollout import windows
 from thorctl.rollout.windows import Calendar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
@@ -143,6 +144,9 @@ class Wait(schema.Model):
         ge=0,
         description="For a device that another rollout holds. A lease taken by hand is never waited for.",
     )
+    hold_seconds: int = Field(
+        default=0, ge=0, description="For a device that is on hold, in its wave; then it is absent."
+    )
     silence_seconds: int = Field(
         default=300, ge=1, description="For a device that falls silent while it is being changed."
     )
@@ -235,13 +239,28 @@ def load(deploy: Path, name: str) -> Policy:
     return schema.load_named(deploy / "policies", name, Policy, "policy")
 
 
-def changed(policy: Policy, options: dict[str, Any]) -> Policy:
-    """The policy with what the command line says in place of its keys.
+def changed(policy: Policy, options: Mapping[str, Any]) -> Policy:
+    """The policy with what the command line says: ``options`` by their names there, None = not said.
 
     Raises:
         ThorError: ``policy_invalid``, naming the key.
     """
-    return from_document({**policy.model_dump(mode="json"), **options}, "these options")
+    said = {name: value for name, value in options.items() if value is not None}
+    whole = policy.model_dump(mode="json")
+    whole |= {key: said[key] for key in ("parallel", "approve", "on_stop") if key in said}
+    if "canary" in said:  # who is in it; how it is judged stays
+        whole["canary"] |= {**dict.fromkeys(SELECTORS), "count": said["canary"]}
+    if "soak" in said:
+        whole["soak_seconds"] = said["soak"]
+        for wave in (whole["canary"], *whole["waves"]):
+            wave["soak_seconds"] = None
+    if "stop_at" in said:
+        whole["errors"] = {"stop_at_devices": said["stop_at"]}
+    if "speed_tolerance" in said:
+        whole["speed"] = {**(whole["speed"] or {}), "tolerance_percent": said["speed_tolerance"]}
+    if "wait_hold" in said:
+        whole["wait"]["hold_seconds"] = said["wait_hold"]
+    return from_document(whole, "these options")
 
 
 def from_document(document: dict[str, Any], where: str) -> Policy:

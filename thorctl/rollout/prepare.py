@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STATUS_SECONDS = 30.0
 PLAN_SECONDS = 300.0  # the agent hashes nothing for its plan, but asks a registry
+PREFLIGHT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,31 @@ def candidates(devices: Sequence[Device], given: Given) -> list[Candidate]:
 
 
 def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
-    """Asks every device for its status, and those that answer what staging would fetch."""
+    """Asks every device for its status; those that answer, what staging would fetch and whether they can."""
     statuses = {one.device: one for one in run_verb(devices, "status", timeout=STATUS_SECONDS)}
     answering = [device for device in devices if statuses[device.name].ok]
     plans: dict[str, Answer] = {}
+    checks: dict[str, Answer] = {}
     for release in {release.id: release for release in given.by_device.values()}.values():
         mine = [device for device in answering if given.by_device[device.name].id == release.id]
         asked = run_verb(mine, "plan", ("--release", "-"), stdin=release.text(), timeout=PLAN_SECONDS)
         plans |= {one.device: one for one in asked}
-    return {name: seen(status, plans.get(name)) for name, status in statuses.items()}
+        checks |= {one.device: one for one in _preflight(mine, release)}
+    return {name: seen(status, plans.get(name), checks.get(name)) for name, status in statuses.items()}
 
 
-def seen(status: Answer, plan: Answer | None) -> Seen:
-    """What two answers say of a device."""
+def _preflight(devices: Sequence[Device], release: Release) -> list[Answer]:
+    """The rollout's own question, with the checks that each device's inventory leaves out."""
+    found: list[Answer] = []
+    for skip in dict.fromkeys(device.preflight_skip for device in devices):
+        mine = [device for device in devices if device.preflight_skip == skip]
+        words = ("--release", "-", *(("--skip", ",".join(skip)) if skip else ()))
+        found += run_verb(mine, "preflight", words, stdin=release.text(), timeout=PREFLIGHT_SECONDS)
+    return found
+
+
+def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Seen:
+    """What a device's answers to status, plan and preflight say of it."""
     if status.error:
         return Seen(status.reached, remarks=(f"{status.error.code}: {status.error.message}",))
     data = status.data
@@ -112,14 +125,20 @@ def seen(status: Answer, plan: Answer | None) -> Seen:
         release=data.get("release"),
         ready=engine.get("ready") if isinstance(engine, dict) else None,
         download_bytes=download if isinstance(download, int) else None,
-        remarks=tuple(_remarks(data, plan)),
+        hold=_hold(data),
+        remarks=tuple(_remarks(data, plan, check)),
     )
 
 
-def _remarks(data: Mapping[str, Any], plan: Answer | None) -> list[str]:
+def _hold(data: Mapping[str, Any]) -> str | None:
+    hold = data.get("hold")
+    return str(hold.get("reason")) if isinstance(hold, dict) else None
+
+
+def _remarks(data: Mapping[str, Any], plan: Answer | None, check: Answer | None) -> list[str]:
     found = []
-    if isinstance(data.get("hold"), dict):
-        found.append(f"on hold: {data['hold'].get('reason')}")
+    if _hold(data) is not None:
+        found.append(f"on hold: {_hold(data)}")
     if isinstance(data.get("lease"), dict):
         found.append(
             f"leased by {data['lease'].get('holder')}: {data['lease'].get('reason') or 'no reason given'}"
@@ -128,6 +147,11 @@ def _remarks(data: Mapping[str, Any], plan: Answer | None) -> list[str]:
         found.append(f"its state is {data.get('state')}")
     if plan and plan.error:
         found.append(f"{plan.error.code}: {plan.error.message}")
+    if check and check.error:
+        failed = check.error.code == "preflight_failed"
+        found.append(check.error.message if failed else f"{check.error.code}: {check.error.message}")
+        if failed:
+            return found  # room is among its checks
     free, required = (plan.data.get(key) if plan else None for key in ("free_bytes", "required_bytes"))
     if isinstance(free, int) and isinstance(required, int) and free < required:
         found.append(f"too little room: {required} bytes needed, {free} free")

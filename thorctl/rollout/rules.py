@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from thorctl.rollout.policy import Speed, Wait
 
+HOLD_LOOK_SECONDS = 60.0  # between two looks at a device whose hold is waited for
 LOOK_SECONDS = 15.0  # until a device in doubt, or one in use, is asked again
 SOAK_LOOK_SECONDS = 60.0  # between two looks in a soak
 ABSENT_LOOK_SECONDS = 300.0  # between two looks at an absent device
@@ -35,6 +36,7 @@ class Rules:
         activate_seconds: the longest an activation may take, its undoing included.
         stopped: whether the rollout has stopped.
         returns: whether devices that are committed already return.
+        over_hold: the reason of the hold that an operator passes over; None = none.
     """
 
     holder: str
@@ -44,6 +46,7 @@ class Rules:
     wait: Wait
     stopped: bool = False
     returns: bool = False
+    over_hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thorctl.rollout.device import Device, Phase, forget_trial
-from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, LOOK_SECONDS, TRIES
+from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, HOLD_LOOK_SECONDS, LOOK_SECONDS, TRIES
 
 if TYPE_CHECKING:
     from thorctl.rollout.rules import Ended, Rules
@@ -25,6 +25,28 @@ def refused(device: Device, end: Ended, rules: Rules) -> Device:
     if device.phase is Phase.RECALLED:
         return stuck(device, end)
     return absent(device, end.message, end.at)
+
+
+def held(device: Device, hold: str, end: Ended, rules: Rules) -> Device:
+    """The device itself holds: waited for as long as the policy says, then absent."""
+    if not may_wait_for_hold(device, end, rules):
+        return absent(replace(device, hold=hold), f"on hold: {hold}", end.at)
+    return replace(
+        forget_trial(device),
+        phase=Phase.HELD,
+        hold=hold,
+        held_since=end.at if device.held_since is None else device.held_since,
+        why=f"waited for, at most {rules.wait.hold_seconds} s: {hold}",
+        due=end.at + HOLD_LOOK_SECONDS,
+        refused_since=None,
+        tries=0,
+    )
+
+
+def may_wait_for_hold(device: Device, end: Ended, rules: Rules) -> bool:
+    """Whether this run has not yet waited for the end of its hold as long as the policy lets it."""
+    since = end.at if device.held_since is None else device.held_since
+    return end.at - since < rules.wait.hold_seconds
 
 
 def stuck(device: Device, end: Ended) -> Device:

@@ -53,6 +53,7 @@ class State:
         paused, stopped, ended: why, or how; None = not.
         returns: whether committed devices return, too.
         aborted: whether it was a person who stopped it.
+        over_hold: device -> the reason of its hold that an operator passes over.
         waiting: why no wave opens though nothing is under way, and since when.
         open: device -> its step that has begun and not ended.
         run: the process that is at work.
@@ -71,6 +72,7 @@ class State:
     stopped: str | None = None
     returns: bool = False
     aborted: bool = False
+    over_hold: Mapping[str, str] = field(default_factory=dict)
     waiting: tuple[str, float] | None = None
     ended: str | None = None
     open: Mapping[str, Line] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class State:
             wait=policy.wait,
             stopped=self.stopped is not None,
             returns=self.returns,
+            over_hold=self.over_hold.get(device),
         )
 
 
@@ -250,6 +253,16 @@ def _approved(state: State, line: Line) -> State:
     return replace(state, approved=state.approved | {line.wave or 0}, asked=None)
 
 
+def _over_hold(state: State, line: Line) -> State:
+    """An operator passes over the hold of a device: over this one, not over another that comes later."""
+    name, hold = str(line.device), str(line.data.get("hold"))
+    device = state.devices.get(name)
+    if device is None:
+        return state
+    at_once = replace(device, due=0.0) if device.phase in {Phase.HELD, Phase.ABSENT} else device
+    return _with(replace(state, over_hold={**state.over_hold, name: hold}), at_once)
+
+
 def _ended(state: State, line: Line) -> State:
     return replace(state, ended=line.message)
 
@@ -269,5 +282,6 @@ _EVENTS: dict[str, Callable[[State, Line], State]] = {
     "waiting": _waiting,
     "asked": _asked,
     "approved": _approved,
+    "over_hold": _over_hold,
     "ended": _ended,
 }

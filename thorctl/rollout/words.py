@@ -169,12 +169,15 @@ def tell(line: Line) -> str | None:
     at = line.at[11:19]
     if line.kind == STEP_BEGUN:
         verb = _BEGINS.get(str(line.verb))
-        return f"{at}  {line.device}: {verb}" if verb else None
+        over = f", {line.message}" if line.verb == "activate" and line.message else ""
+        return f"{at}  {line.device}: {verb}{over}" if verb else None
     if line.kind == STEP_ENDED:
         if line.ok:
             done = _end_words(line)
             return f"{at}  {line.device}: {done}" if done else None
         return f"{at}  {line.device}: {line.verb} failed: {line.code}: {line.message}"
+    if line.kind == "over_hold":
+        return f"{at}  {line.device}: {line.message}"
     names = {"wave_opened": f"wave {line.wave} opens", "wave_closed": f"wave {line.wave} done"}
     word = names.get(line.kind, line.kind)
     return f"{at}  {word}: {line.message}" if line.message != word else f"{at}  {word}"

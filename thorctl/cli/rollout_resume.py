@@ -1,0 +1,62 @@
+"""``thorctl rollout resume``: on with a rollout, wherever it was left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from thorctl.cli import rollout_holds
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.rollout_run import check_newest, devices_of, find, names_of, standing, state_of, work
+from thorctl.rollout.at_work import at_work
+from thorctl.store.connection import opened
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from thorctl.result import Result
+    from thorctl.store.rollouts import Rollout
+
+
+@click.command(
+    "resume",
+    short_help="Go on after a pause or a crash; catch up absent devices.",
+    epilog="""\b
+Examples:
+  thorctl rollout resume               the last one
+  thorctl rollout resume 20261125-1 --no-wait
+  thorctl rollout resume --over-hold thor-07    though it is on patrol
+""",
+)
+@click.argument("rollout", required=False)
+@rollout_holds.over_hold
+@click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
+@pass_context
+def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wait: bool) -> Result:
+    """Go on with a rollout: after a pause, a crash of its controller, or to catch up absent devices.
+
+    What was under way is looked at first: no device is changed twice, none is forgotten.
+
+    --over-hold may also be said to a rollout that is at work.
+    """
+    with opened() as db:
+        found = find(db, rollout)
+        state = state_of(db, found)
+        if state.ended in {"finished", "stopped", "aborted"}:
+            context.messages.print(f"rollout {found.id} has ended: {state.ended}", highlight=False)
+            return standing(db, found, "rollout resume")
+        check_newest(db, found)
+        if over:
+            _pass_over(context, db, found, over)
+            if at_work(found.id):
+                context.messages.print("the thorctl that works on it has been told", highlight=False)
+                return standing(db, found, "rollout resume")
+        return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
+
+
+def _pass_over(context: Context, db: sqlite3.Connection, found: Rollout, over: Sequence[str]) -> None:
+    mine = [device for device in devices_of(context, found) if device.name in over]
+    holds = dict.fromkeys(sorted(names_of(found))) | rollout_holds.ask(mine)
+    rollout_holds.pass_over(db, found, rollout_holds.chosen(over, holds, f"rollout {found.id}"))

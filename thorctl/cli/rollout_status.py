@@ -1,0 +1,76 @@
+"""``thorctl rollout status``: where a rollout stands, once or until it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.rollout_run import find, standing, state_of
+from thorctl.rollout import words
+from thorctl.store import rollouts
+from thorctl.store.connection import opened
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from rich.console import RenderableType
+
+    from thorctl.result import Result
+    from thorctl.store.rollouts import Rollout
+
+WATCH_SECONDS = 2.0
+
+
+@click.command(
+    "status",
+    epilog="""\b
+Examples:
+  thorctl rollout status                the last one
+  thorctl rollout status 20261125-1 --watch
+""",
+)
+@click.argument("rollout", required=False)
+@click.option("-w", "--watch", is_flag=True, help="Until it ends, or Ctrl-C.")
+@pass_context
+def status(context: Context, rollout: str | None, watch: bool) -> Result:
+    """Show where a rollout stands: waves, devices, and what goes on. Without an id the last one."""
+    with opened() as db:
+        found = find(db, rollout)
+        if watch:
+            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+                _watch(context, db, found)
+        shown = standing(db, found)
+        return replace(shown, line=watch)
+
+
+def _watch(context: Context, db: sqlite3.Connection, found: Rollout) -> None:
+    """Shows it until it ends: live on a terminal, else a line for what happens."""
+    if context.json or not sys.stdout.isatty():
+        last = 0
+        while True:
+            lines = rollouts.log(db, found.id, after=last)
+            for line in lines:
+                last = line.id
+                told = (
+                    json.dumps(words.line_json(line), ensure_ascii=False)
+                    if context.json
+                    else words.tell(line)
+                )
+                if told:
+                    click.echo(told)
+            if state_of(db, found).ended:
+                return
+            time.sleep(WATCH_SECONDS)
+    with Live(console=Console(), auto_refresh=False, transient=True) as live:
+        while not state_of(db, found).ended:
+            live.update(cast("RenderableType", standing(db, found).view), refresh=True)
+            time.sleep(WATCH_SECONDS)
