@@ -192,3 +192,13 @@ def test_it_is_listed_with_its_port_and_whether_it_runs(
     assert out.getvalue().splitlines()[1].split() == [
         *("demo", "thor-vm-01", "virtual", "lab", "127.0.0.1:4022", "its", "own", "missing"),
     ]
+
+
+def test_a_monitor_and_a_saved_memory_are_handed_over_where_there_are_any(tmp_path: Path) -> None:
+    plain = start(Hardware("thor-vm-01", 4022), tmp_path)
+    assert "-qmp" not in plain
+    assert "-incoming" not in plain
+    words = start(Hardware("thor-vm-01", 4022, monitor=tmp_path / "m"), tmp_path, memory=Path("/a b"))
+    given = pairs(words)
+    assert ("-qmp", f"unix:{tmp_path}/m,server=on,wait=off") in given
+    assert ("-incoming", "exec:cat '/a b'") in given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -25,7 +26,8 @@ _MACHINE = "virt,gic-version=3"
 DEFAULT_CPUS = 2
 DEFAULT_MEMORY_BYTES = 3 << 30
 
-_KERNEL_ARGUMENTS = "root=/dev/vda ro console=ttyAMA0 panic=5"
+# An emulated processor leaks nothing: guarding it only costs, at each system call.
+_KERNEL_ARGUMENTS = "root=/dev/vda ro console=ttyAMA0 panic=5 kpti=off mitigations=off"
 # Files of the machine's folder that sim-identity reads inside (images/sim-vm).
 IDENTITY = ("hostname", "hosts", "host_key", "host_key.pub", "authorized_keys")
 
@@ -37,6 +39,7 @@ class Hardware:
     Attributes:
         port: on this host's loopback, leads to the machine's SSH.
         cache: see ``Cache``.
+        monitor: socket of QEMU's own monitor, at most 107 bytes long; None: it has none.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Hardware:
     cpus: int = DEFAULT_CPUS
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     cache: Cache = "writeback"
+    monitor: Path | None = None
 
 
 def board(hardware: Hardware) -> list[str]:
@@ -68,15 +72,17 @@ def patch_device_tree(tree: Path) -> list[list[str]]:
     ]
 
 
-def start(hardware: Hardware, folder: Path) -> list[str]:
+def start(hardware: Hardware, folder: Path, *, memory: Path | None = None) -> list[str]:
     """Boots the machine whose files lie in ``folder`` (see ``virtual_machine``), in the background.
 
     QEMU goes on through reboots of the guest and ends when the guest switches itself off.
+    With ``memory`` nothing boots: the machine goes on where that was saved.
     """
     place = _value(folder)
     disk = f"if=none,id=disk,format=qcow2,discard=unmap,cache={hardware.cache},file={place}/disk.qcow2"
     given = (f"name=opt/thorctl/{name},file={place}/identity/{name}" for name in IDENTITY)
     network = f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{hardware.port}-:22"
+    monitor = f"unix:{_value(hardware.monitor)},server=on,wait=off" if hardware.monitor else ""
     return [
         *board(hardware),
         *("-machine", _MACHINE, "-dtb", str(folder / "thor.dtb")),
@@ -90,6 +96,8 @@ def start(hardware: Hardware, folder: Path) -> list[str]:
         *("-chardev", f"file,id=console,append=on,path={place}/console.log"),
         *("-serial", "chardev:console"),
         *(word for one in given for word in ("-fw_cfg", one)),
+        *(("-qmp", monitor) if monitor else ()),
+        *(("-incoming", f"exec:cat {shlex.quote(str(memory))}") if memory else ()),
         *("-pidfile", str(folder / "qemu.pid"), "-daemonize"),
     ]
 

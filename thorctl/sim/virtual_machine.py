@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
 from thorctl.sim import layout as names
-from thorctl.sim import ssh_key, virtual_command
+from thorctl.sim import ssh_key, virtual_command, virtual_monitor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,8 +129,11 @@ class VirtualThor:
         )
         draft.rename(self.disk)  # last: where a disk is, all of it is
 
-    def power_on(self) -> None:
+    def power_on(self, *, memory: Path | None = None) -> None:
         """Starts it; returns when QEMU runs, before the machine has booted. One that runs is left alone.
+
+        Args:
+            memory: what ``save`` wrote, with the disk of that moment: it goes on there and does not boot.
 
         Raises:
             ThorError: ``sim_port_taken``, ``sim_vm_not_started``.
@@ -148,19 +151,23 @@ class VirtualThor:
         _tool(virtual_command.dump_device_tree(self.hardware, tree))
         for command in virtual_command.patch_device_tree(tree):
             _tool(command)
-        _tool(virtual_command.start(self.hardware, self.folder))
+        _tool(virtual_command.start(self.hardware, self.folder, memory=memory))
+
+    def ssh_words(self, command: str) -> list[str]:
+        """Runs a command as the administrator over SSH: for a caller who reads its output as it comes."""
+        return [
+            *("ssh", "-F", "none", "-p", str(self.hardware.port), "-i", str(self.private_key)),
+            *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", f"ConnectTimeout={_CONNECT_SECONDS}"),
+            *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={self.known_hosts}"),
+            *("-o", "GlobalKnownHostsFile=/dev/null", f"{names.USER}@{LOOPBACK}", command),
+        ]
 
     def ssh(self, command: str, *, timeout: float = SSH_TIMEOUT_SECONDS) -> subprocess.CompletedProcess[str]:
         """Runs a command as the administrator over SSH, with the host key that it was given; does not raise.
 
         Exit code 255: there was no connection, also when the time was up.
         """
-        words = [
-            *("ssh", "-F", "none", "-p", str(self.hardware.port), "-i", str(self.private_key)),
-            *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", f"ConnectTimeout={_CONNECT_SECONDS}"),
-            *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={self.known_hosts}"),
-            *("-o", "GlobalKnownHostsFile=/dev/null", f"{names.USER}@{LOOPBACK}", command),
-        ]
+        words = self.ssh_words(command)
         try:
             return subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -239,6 +246,17 @@ class VirtualThor:
                 "The kernel does not let go of it: look at `dmesg`.",
                 device=self.hardware.name,
             )
+
+    def save(self, memory: Path) -> None:
+        """Stops it in the middle of what it does: ``memory`` and its disk together are its whole state.
+
+        Raises:
+            ThorError: ``sim_vm_monitor``; a machine without a monitor cannot be saved.
+        """
+        place = self.hardware.monitor or self.folder / "monitor"
+        with virtual_monitor.connected(place, self.hardware.name) as monitor:
+            monitor.save_memory(memory)
+        self.cut()  # it stands still, and has nothing left to write
 
     def destroy(self) -> None:
         """Cuts its power and removes its folder. What is gone already is no error."""
