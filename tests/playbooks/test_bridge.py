@@ -235,6 +235,10 @@ def test_a_converged_device_needs_nothing() -> None:
     assert serves(GOOD, "r-1")
 
 
+def test_what_drifted_of_the_host_is_not_the_release_s_business() -> None:
+    assert serves(GOOD | {"drift": [{"what": "power mode", "scope": "host", "same": False}]}, "r-1")
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -246,6 +250,7 @@ def test_a_converged_device_needs_nothing() -> None:
         {"last_smoke": {"release": "r-0", "passed": True}},
         {"last_smoke": {"release": "r-1", "passed": False}},
         {"drift": [{"what": "unit"}]},
+        {"drift": [{"what": "image on disk", "scope": "release", "same": None}]},
         {"drift": None},
     ],
 )

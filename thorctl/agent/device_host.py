@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import device
-from thorctl.agent.parsers import apt, block, kernel_config, mountinfo, swaps, systemd
+from thorctl.agent.parsers import apt, block, dpkg, kernel_config, mountinfo, swaps, systemd
 from thorctl.agent.parsers.numbers import integer
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freede
 def packages_held(ctx: Context) -> list[str] | None:
     """Return the packages that apt keeps at their version."""
     return apt.parse_holds(device.output(ctx, "apt-mark", "showhold", *_NO_CACHES))
+
+
+def package_holds(ctx: Context) -> dict[str, bool] | None:
+    """Return every installed package, and whether it is held at its version; at a glance."""
+    words = ("dpkg-query", "--show", f"--showformat={dpkg.HOLDS_FORMAT}")
+    return dpkg.parse_holds(device.output(ctx, *words, seconds=device.GLANCE_SECONDS))
 
 
 def upgrades_by_itself(ctx: Context) -> tuple[bool | None, bool | None]:

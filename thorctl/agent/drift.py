@@ -1,68 +1,81 @@
-"""Where the device differs from its release: files by hash, checkpoint by marker, the container's image."""
+"""Desired against actual, item by item. Pure: what was read is passed in, and what was not is unknown."""
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import checkpoint
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.paths import ENGINE_CONTAINER
-from thorctl.agent.release_document import UNIT_FILE
-
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.desired import HostWish, PackageWish
+
+RELEASE, HOST = "release", "host"
 
 
-def find(ctx: Context, release: Release | None) -> list[dict[str, Any]]:
-    """One ``{"what", "wanted", "found"}`` per difference; ``found`` None: absent."""
-    if release is None:
-        return _unexpected_unit(ctx)
-    places = {
-        f"release {name}": (ctx.paths.release_dir(release.id) / name, content)
-        for name, (_, content) in sorted(release.files().items())
-    }
-    places["installed unit"] = (ctx.paths.engine_unit, release.files()[UNIT_FILE][1])
-    drifted = [
-        _entry(what, _hash(content), _hash_of(path))
-        for what, (path, content) in places.items()
-        if _hash(content) != _hash_of(path)
+@dataclass(frozen=True)
+class Item:
+    """One thing that was compared.
+
+    Attributes:
+        scope: who puts it right: staging and activating the release, or the roles that make the host.
+        found: None with ``same`` False: it is not there.
+        same: None: it could not be read, so nobody knows.
+    """
+
+    what: str
+    scope: str
+    wanted: Any
+    found: Any = None
+    same: bool | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As ``status`` shows it."""
+        return asdict(self)
+
+
+def drifted(items: Iterable[Item]) -> list[Item]:
+    """Those that are not known to be as desired."""
+    return [item for item in items if item.same is not True]
+
+
+def release_items(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[Item]:
+    """Every thing wanted of the release, by its name; what ``found`` does not name could not be read."""
+    return [
+        Item(what, RELEASE, value, found[what], found[what] == value)
+        if what in found
+        else Item(what, RELEASE, value)
+        for what, value in wanted.items()
     ]
-    drifted += [
-        _entry(f"checkpoint {bad.file.path}", bad.file.sha256, bad.code)
-        for bad in checkpoint.verified(ctx, release)
-    ]
-    return drifted + _image(ctx, release)
 
 
-def _unexpected_unit(ctx: Context) -> list[dict[str, Any]]:
-    found = _hash_of(ctx.paths.engine_unit)
-    return [_entry("installed unit", None, found)] if found else []
+def host_items(wish: HostWish | None, power_mode: str | None, held: Mapping[str, bool] | None) -> list[Item]:
+    """What the roles were told about the host; a wish of None could not be read.
+
+    Args:
+        wish: what device.json asks for.
+        power_mode: the mode's name; None if it could not be read.
+        held: each installed package, and whether apt keeps it at its version; None if it could not be read.
+    """
+    if wish is None:
+        return [Item("wishes for the host", HOST, None)]
+    items = [_packages(one, held) for one in wish.packages]
+    if wish.power_mode is not None:
+        same = None if power_mode is None else power_mode == wish.power_mode
+        items.insert(0, Item("power mode", HOST, wish.power_mode, power_mode, same))
+    return items
 
 
-def _image(ctx: Context, release: Release) -> list[dict[str, Any]]:
-    try:
-        container = ctx.docker.container(ENGINE_CONTAINER)
-    except AgentError:
-        return []  # not known to differ; status shows elsewhere that Docker does not answer
-    if container is None or container["Config"]["Image"] == release.image:
-        return []
-    return [_entry("container image", release.image, container["Config"]["Image"])]
+def _packages(wish: PackageWish, held: Mapping[str, bool] | None) -> Item:
+    """``wanted``: the installed packages that are meant; ``found``: those of them that are as wanted."""
+    what = f"packages {wish.state}"
+    if held is None:
+        return Item(what, HOST, list(wish.which))
+    meant = sorted(name for name in held if any(_matches(name, pattern) for pattern in wish.which))
+    found = [name for name in meant if held[name] == (wish.state == "held")]
+    return Item(what, HOST, meant, found, found == meant)
 
 
-def _entry(what: str, wanted: str | None, found: str | None) -> dict[str, Any]:
-    return {"what": what, "wanted": wanted, "found": found}
-
-
-def _hash(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _hash_of(path: Path) -> str | None:
-    try:
-        return _hash(path.read_bytes())
-    except OSError:
-        return None
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name.partition(":")[0], pattern)  # dpkg adds the architecture: libnvidia…:arm64

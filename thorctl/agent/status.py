@@ -7,8 +7,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import thorctl
-from thorctl.agent import commit, drift, engine_unit, facts, hold, journal_file, lease, release_store
+from thorctl.agent import (
+    actual,
+    commit,
+    desired,
+    device_host,
+    drift,
+    engine_unit,
+    facts,
+    hold,
+    journal_file,
+    lease,
+    release_store,
+)
 from thorctl.agent.api_key import api_key
+from thorctl.agent.drift import Item
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
@@ -42,51 +55,64 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         journal = journal_file.load(ctx.paths)
     except AgentError as corrupt:
         fault = corrupt
-    release = _release(ctx, journal)
+    release, broken = _release(ctx, journal)
+    wish = desired.of_host(_device_json(ctx))
     found = gather(
         {
             "facts": partial(facts.light, ctx),
             "unit": partial(engine_unit.state, ctx),
             "container": partial(_container, ctx),
             "models": partial(_models, ctx, release),
-            "drift": partial(drift.find, ctx, release),
+            "compared": partial(actual.compared, ctx, journal, release, broken),
+            "packages": partial(device_host.package_holds, ctx) if wish and wish.packages else lambda: None,
         },
         seconds=LONGEST_SECONDS,
         log=ctx.log,
     )
+    light = found["facts"] or dict.fromkeys(_NO_FACTS)
+    # A part that did not come back in time is unknown, not well.
+    compared = found["compared"] or [Item("release", drift.RELEASE, journal.running if journal else None)]
+    compared = [*compared, *drift.host_items(wish, light["power_mode"], found["packages"])]
     data = {
         **_device(ctx),
         **_journal(journal),
         "engine": _engine(found, release),
-        **(found["facts"] or dict.fromkeys(_NO_FACTS)),
+        **light,
         "last_smoke": commit.last_smoke(ctx),
         "lease": lease.current(ctx),
         "hold": hold.current(ctx),
         "progress": _progress(ctx),
         "agent_version": thorctl.__version__,
-        "drift": found["drift"],
+        "compared": [item.document() for item in compared],
+        "drift": [item.document() for item in drift.drifted(compared)],
     }
     if fault:
         fault.data = data
     return Outcome(data, error=fault)
 
 
-def _release(ctx: Context, journal: Journal | None) -> Release | None:
+def _release(ctx: Context, journal: Journal | None) -> tuple[Release | None, str | None]:
+    """The release that should run; else the code of what is wrong with its document."""
     if journal is None or journal.running is None:
-        return None
+        return None, None
     try:
-        return release_store.read_document(ctx.paths, journal.running)
+        return release_store.read_document(ctx.paths, journal.running), None
     except AgentError as broken:
         ctx.log.warning("%s", broken)
+        return None, broken.code
+
+
+def _device_json(ctx: Context) -> Any:
+    try:
+        return read_json(ctx.paths.device_json)
+    except (ValueError, OSError):
         return None
 
 
 def _device(ctx: Context) -> dict[str, Any]:
-    try:
-        device = read_json(ctx.paths.device_json) or {}
-        return {key: device.get(key) for key in ("name", "site", "device_class")}
-    except (ValueError, OSError, AttributeError):
-        return {"name": None, "site": None, "device_class": None}
+    device = _device_json(ctx)
+    known = device if isinstance(device, dict) else {}
+    return {key: known.get(key) for key in ("name", "site", "device_class")}
 
 
 def _journal(journal: Journal | None) -> dict[str, Any]:

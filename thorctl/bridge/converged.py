@@ -6,16 +6,18 @@ from typing import Any
 
 
 def serves(status: dict[str, Any], release_id: str) -> bool:
-    """True if ``status`` (the agent's) says: committed, engine ready, smoke passed, nothing drifted.
+    """True if ``status`` (the agent's) says: committed, engine ready, smoke passed, nothing of it drifted.
 
     Anything missing or unknown makes it false: then the playbook does its work, at the cost of time only.
+    What drifted of the host (a power mode that waits for its maintenance window) no release puts right.
     """
-    smoke = status.get("last_smoke") or {}
+    smoke, drift = status.get("last_smoke") or {}, status.get("drift")
     return (
         status.get("state") == "committed"
         and status.get("release") == release_id
         and (status.get("engine") or {}).get("ready") is True
         and smoke.get("release") == release_id
         and smoke.get("passed") is True
-        and status.get("drift") == []
+        and isinstance(drift, list)
+        and all(one.get("scope") == "host" for one in drift)
     )

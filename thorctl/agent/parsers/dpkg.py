@@ -1,9 +1,10 @@
-"""Installed Debian packages, from one dpkg-query for several names."""
+"""Installed Debian packages, from one dpkg-query: versions of some, or which of all are held."""
 
 from __future__ import annotations
 
 # What to hand to `dpkg-query -W -f=…`; one line a package.
 FORMAT = "${Package} ${Version} ${db:Status-Status}\\n"
+HOLDS_FORMAT = "${binary:Package} ${db:Status-Want} ${db:Status-Status}\\n"
 
 
 def parse_versions(text: str | None) -> dict[str, str]:
@@ -14,3 +15,11 @@ def parse_versions(text: str | None) -> dict[str, str]:
         if len(words) == 3 and words[2] == "installed" and words[1][0].isdigit():
             versions[words[0]] = words[1]
     return versions
+
+
+def parse_holds(text: str | None) -> dict[str, bool] | None:
+    """Return name → whether it is held, of the installed packages of HOLDS_FORMAT; None if not read."""
+    if text is None:
+        return None
+    lines = [words for words in map(str.split, text.splitlines()) if len(words) == 3]
+    return {name: want == "hold" for name, want, state in lines if state == "installed"}

@@ -1,0 +1,96 @@
+"""What this device has of its release, read part by part. A part that cannot be read is left out: unknown."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent import checkpoint, desired, drift, image
+from thorctl.agent.drift import RELEASE, Item
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.paths import ENGINE_CONTAINER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.journal import Journal
+    from thorctl.agent.release_document import Release
+
+
+def compared(
+    ctx: Context, journal: Journal | None, release: Release | None, broken: str | None
+) -> list[Item]:
+    """The device against the release that its journal says should run.
+
+    Args:
+        ctx: the device.
+        journal: None if it cannot be read.
+        release: its document; None if none should run, or none can be read.
+        broken: what is wrong with the document.
+    """
+    if journal is None:
+        return [Item("release", RELEASE, None)]
+    if broken is not None:
+        return [Item("release", RELEASE, journal.running, broken, same=False)]
+    return _nothing(ctx) if release is None else _parts(ctx, release)
+
+
+def _nothing(ctx: Context) -> list[Item]:
+    """No release should run here, so no unit may be installed."""
+    found = {}
+    with suppress(OSError):
+        found[desired.INSTALLED_UNIT] = _hash_of(ctx.paths.engine_unit)
+    return drift.release_items({desired.INSTALLED_UNIT: None}, found)
+
+
+def _parts(ctx: Context, release: Release) -> list[Item]:
+    wanted = desired.of_release(release)
+    found: dict[str, Any] = {}
+    places = {f"release {name}": ctx.paths.release_dir(release.id) / name for name in release.files()}
+    for what, place in {**places, desired.INSTALLED_UNIT: ctx.paths.engine_unit}.items():
+        with suppress(OSError):
+            found[what] = _hash_of(place)
+    _checkpoint(ctx, release, wanted, found)
+    with suppress(AgentError):  # Docker does not answer
+        found[desired.IMAGE_ON_DISK] = release.image if image.present(ctx, release) else None
+    _container(ctx, release, wanted, found)
+    return drift.release_items(wanted, found)
+
+
+def _checkpoint(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """By marker, size and time, so no weights are read. Whole it is one part, else its bad files are some."""
+    try:
+        bad = checkpoint.verified(ctx, release)
+    except OSError:
+        return
+    if not bad:
+        found[desired.CHECKPOINT] = release.checkpoint_name
+        return
+    del wanted[desired.CHECKPOINT]
+    for one in bad:
+        wanted[f"checkpoint {one.file.path}"] = one.file.sha256
+        found[f"checkpoint {one.file.path}"] = one.code
+
+
+def _container(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Without a container there is no image to compare; that the engine does not run is told elsewhere."""
+    wanted[desired.CONTAINER_IMAGE] = release.image
+    with suppress(AgentError):
+        container = ctx.docker.container(ENGINE_CONTAINER)
+        if container is None:
+            del wanted[desired.CONTAINER_IMAGE]
+        else:
+            found[desired.CONTAINER_IMAGE] = container["Config"]["Image"]
+
+
+def _hash_of(path: Path) -> str | None:
+    """None: it is not there.
+
+    Raises:
+        OSError: there may be something, and it cannot be read.
+    """
+    try:
+        return desired.hash_of(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None

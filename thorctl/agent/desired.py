@@ -1,0 +1,68 @@
+"""What this device should be: the parts of its release, and what site.yml last told its host. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.release_document import UNIT_FILE
+
+if TYPE_CHECKING:
+    from thorctl.agent.release_document import Release
+
+INSTALLED_UNIT = "installed unit"
+IMAGE_ON_DISK = "image on disk"
+CONTAINER_IMAGE = "container image"
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class PackageWish:
+    """Patterns of package names, and whether what they match is to be ``held`` or ``released``."""
+
+    state: str
+    which: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HostWish:
+    """What the roles were told; ``power_mode`` None: left alone."""
+
+    power_mode: str | None
+    packages: tuple[PackageWish, ...]
+
+
+def of_release(release: Release) -> dict[str, Any]:
+    """Name of each part → what it should be: files by their hash, the rest by name."""
+    files = {name: hash_of(content) for name, (_, content) in sorted(release.files().items())}
+    return {
+        **{f"release {name}": value for name, value in files.items()},
+        INSTALLED_UNIT: files[UNIT_FILE],
+        CHECKPOINT: release.checkpoint_name,
+        IMAGE_ON_DISK: release.image,
+    }
+
+
+def of_host(device: Any) -> HostWish | None:
+    """What device.json asks for; None if it is not what the role writes.
+
+    A file of an older thorctl asks for nothing here; site.yml brings the newer one with the newer agent.
+    """
+    if not isinstance(device, dict):
+        return None
+    mode, packages = device.get("power_mode"), device.get("packages", [])
+    try:
+        wishes = tuple(
+            PackageWish(one["state"], tuple(map(str, one["which"])))
+            for one in packages
+            if one["state"] != "alone"
+        )
+    except (TypeError, KeyError):
+        return None
+    return HostWish(None if mode is None else str(mode), wishes)
+
+
+def hash_of(content: bytes) -> str:
+    """``sha256:<hex>``."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
