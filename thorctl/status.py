@@ -8,15 +8,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from thorctl import status_drift
 from thorctl.result import Problem
+from thorctl.status_report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thorctl.answer import Answer
     from thorctl.fleet import Device
+    from thorctl.status_drift import Item
 
 
 # What a device that cannot be asked is called in the table; the error says the rest.
@@ -26,70 +29,6 @@ _NO_STATUS = {
     "host_key_mismatch": "wrong host key",
     "host_key_unknown": "unknown host key",
 }
-
-
-class _Reported(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class EngineReport(_Reported):
-    """``engine`` of the agent's status."""
-
-    unit: str | None = None
-    ready: bool | None = None
-    model: str | None = None
-    restarts: int | None = None
-    port: int | None = None
-
-    @property
-    def word(self) -> str | None:
-        """ready, starting, stopped or failed; None if systemd could not be asked."""
-        if self.ready and self.unit == "active":
-            return "ready"
-        words = {"active": "starting", "activating": "starting", "deactivating": "stopping"}
-        words |= {"inactive": "stopped", "failed": "failed"}
-        return words.get(self.unit or "")
-
-
-class SmokeReport(_Reported):
-    """``last_smoke`` of the agent's status."""
-
-    release: str | None = None
-    passed: bool | None = None
-    at: str | None = None
-    tokens_per_second: float | None = None
-
-
-class Drift(_Reported):
-    """One thing on the device that differs from what its release says."""
-
-    what: str
-    wanted: Any = None
-    found: Any = None
-
-
-class Report(_Reported):
-    """``data`` of the agent's status verb (docs/interfaces.md). Sizes in bytes, temperature in °C."""
-
-    state: str | None = None
-    release: str | None = None
-    previous: str | None = None
-    target: str | None = None
-    deadline: str | None = None
-    since: str | None = None
-    engine: EngineReport = EngineReport()
-    l4t: str | None = None
-    power_mode: str | None = None
-    memory_available_bytes: int | None = None
-    memory_total_bytes: int | None = None
-    disk_free_bytes: int | None = None
-    temperature_celsius: float | None = None
-    last_smoke: SmokeReport | None = None
-    lease: dict[str, Any] | None = None
-    hold: dict[str, Any] | None = None
-    progress: dict[str, Any] | None = None
-    agent_version: str | None = None
-    drift: list[Drift] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +54,24 @@ class Row:
             return None
         return self.report.engine.word == "ready" and self.report.release == self.wanted
 
+    @property
+    def compared(self) -> list[Item] | None:
+        """Everything that is desired, its release first, against what is; None if the device did not say."""
+        if self.report.compared is None:
+            return None
+        return [status_drift.release(self.wanted, self.report.release), *self.report.compared]
+
+    @property
+    def drift(self) -> list[Item] | None:
+        """Of these what is not known to be as desired; None if the device did not say."""
+        if self.report.drift is None:
+            return None
+        release = status_drift.release(self.wanted, self.report.release)
+        return [*([] if release.same else [release]), *self.report.drift]
+
     def as_json(self) -> dict[str, Any]:
         """What ``status --json`` says of the device."""
-        report = self.report.model_dump(exclude={"engine"})
+        report = self.report.model_dump(exclude={"engine", "compared", "drift"})
         engine = self.report.engine
         return {
             "name": self.name,
@@ -125,6 +79,8 @@ class Row:
             "reachable": self.reachable,
             "wanted_release": self.wanted,
             **report,
+            "compared": _documents(self.compared),
+            "drift": _documents(self.drift),
             "engine": engine.word,
             "engine_unit": engine.unit,
             "engine_restarts": engine.restarts,
@@ -132,6 +88,10 @@ class Row:
             "attention": list(attention(self)),
             "error": asdict(self.error) if self.error else None,
         }
+
+
+def _documents(items: list[Item] | None) -> list[dict[str, Any]] | None:
+    return None if items is None else [item.model_dump() for item in items]
 
 
 def row(device: Device, answer: Answer, wanted: str | None) -> Row:
@@ -176,7 +136,7 @@ def attention(row: Row) -> tuple[str, ...]:
     if row.wanted and report.release and report.release != row.wanted:
         found.append(f"serves {report.release}, wanted is {row.wanted}")
     found += _smoke(report)
-    found += [f"{drift.what} is {drift.found}, not {drift.wanted}" for drift in report.drift or ()]
+    found += ["drift unknown"] if report.drift is None else map(status_drift.words, report.drift)
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from thorctl.humane import NOTHING, age, celsius, gib
 from thorctl.status import attention, remarks, verdict
+from thorctl.status_drift import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ COLUMNS = (
     Column("Temp", 2, lambda r, _: celsius(r.report.temperature_celsius), right=True),
     Column("Disk free", 5, lambda r, _: gib(r.report.disk_free_bytes), right=True),
     Column("Last smoke", 1, _smoke),
+    Column("Drift", 3, lambda r, _: count(r.drift)),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -46,6 +46,34 @@ def test_status_shows_a_bare_device_beside_it(world: World, committed: str) -> N
     assert answer["status"] == "partial"
     assert [device["state"] for device in answer["data"]["devices"]] == [None, "committed"]
     assert [error["code"] for error in answer["errors"]] == ["agent_missing"]
+
+
+def test_status_names_everything_that_was_changed_by_hand(world: World, committed: str) -> None:
+    def drift() -> dict[str, dict[str, Any]]:
+        (device,) = envelope(world.thorctl("status", DEVICE, "--json"))["data"]["devices"]
+        assert {one["same"] for one in device["compared"]} <= {True, False}
+        return {one["what"]: one for one in device["drift"]}
+
+    assert drift() == {}
+    served = f"/var/lib/thor/releases/{committed}/serve.yaml"
+    world.sim.run(DEVICE, f"sudo cp -p {served} /root/kept && echo '# by hand' | sudo tee -a {served}")
+    world.sim.run(DEVICE, "sudo apt-mark unhold docker.io && sudo nvpmodel -m 0")
+    try:
+        found = drift()
+        shown = world.thorctl("status", DEVICE).stdout
+        table = world.thorctl("status", DEVICE, "--drift").stdout
+    finally:
+        world.sim.run(DEVICE, f"sudo cp -p /root/kept {served} && sudo rm /root/kept")
+        world.sim.run(DEVICE, "sudo apt-mark hold docker.io && sudo nvpmodel -m 1")
+    assert set(found) == {"release serve.yaml", "packages held", "power mode"}
+    held = found["packages held"]
+    assert set(held["wanted"]) - set(held["found"]) == {"docker.io"}
+    assert (found["power mode"]["wanted"], found["power mode"]["found"]) == ("120W", "MAXN")
+    for words in ("release serve.yaml was changed", "not docker.io", "power mode is MAXN, not 120W"):
+        assert words in shown
+    for words in ("image on disk", "container image", "installed unit", "checkpoint"):
+        assert words in table
+    assert drift() == {}
 
 
 def test_chat_shows_thinking_and_answer_apart(world: World, committed: str) -> None:

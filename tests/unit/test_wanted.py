@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tests.playbooks.load_plugin import load
 from tests.unit.documents import lock_document, release_of
 from thorctl import profile
 from thorctl.fleet import Device
+from thorctl.rollout import prepare
 from thorctl.wanted import wanted_releases
 
 if TYPE_CHECKING:
@@ -20,16 +22,31 @@ FLEET = [
 ]
 
 
-def test_it_is_what_render_makes(project: Path) -> None:
+def locked(project: Path) -> Path:
+    """The project's deploy folder, its profile locked."""
     deploy = project / "deploy"
     (deploy / "locks").mkdir()
-    locked = lock_document(profile.load(deploy, "tiny-qwable"))
+    document = lock_document(profile.load(deploy, "tiny-qwable"))
+    document["image"]["platform"] = release_of(deploy).lock.image.platform
+    (deploy / "locks" / "tiny-qwable.lock.json").write_text(json.dumps(document))
+    return deploy
+
+
+def test_it_is_what_render_makes(project: Path) -> None:
+    deploy = locked(project)
     expected = release_of(deploy).id
-    locked["image"]["platform"] = release_of(deploy).lock.image.platform
-    (deploy / "locks" / "tiny-qwable.lock.json").write_text(json.dumps(locked))
     wanted, problems = wanted_releases(deploy, FLEET)
     assert wanted == {"thor-01": expected, "thor-02": expected, "thor-03": None}
     assert problems == ()
+
+
+def test_status_site_yml_and_rollout_want_the_same(project: Path) -> None:
+    deploy, device = locked(project), FLEET[0]
+    wanted, _ = wanted_releases(deploy, [device])
+    site = load("lookup", "thor_release").document(deploy, device.profile, device.device_class)
+    given = prepare.releases(deploy, str(device.profile), project, [device])
+    assert wanted[device.name] == site["id"] == given.by_device[device.name].id
+    assert given.documents == {site["id"]: site}
 
 
 def test_without_a_lock_it_is_unknown_and_the_reason_is_told_once(project: Path) -> None:

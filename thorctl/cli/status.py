@@ -16,6 +16,7 @@ from rich.text import Text
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
+from thorctl.drift_view import DriftView
 from thorctl.result import Result, exit_code_for
 from thorctl.status import rows, verdict
 from thorctl.status_view import StatusView
@@ -56,6 +57,7 @@ Examples:
   thorctl status                      every device of the inventory
   thorctl status lab 'thor-0*'        groups, names, patterns, as in ansible --limit
   thorctl status --watch 2            again every 2 seconds, until Ctrl-C
+  thorctl status thor-01 --drift      each thing that is desired there, beside what is
   thorctl status --json | jq '.data.devices[] | {name, release, engine}'
 """
 )
@@ -68,6 +70,12 @@ Examples:
     flag_value=WATCH_SECONDS,
     metavar="[SECONDS]",
     help=f"Show it again and again. [default pause: {WATCH_SECONDS:g} s]",
+)
+@click.option(
+    "--drift",
+    "details",
+    is_flag=True,
+    help="Show all that was compared: release and its files, images, checkpoint, held packages, power mode.",
 )
 @click.option(
     "--parallel",
@@ -86,12 +94,18 @@ Examples:
 )
 @pass_context
 def command(
-    context: Context, devices: tuple[str, ...], watch: float | None, limit: int, connect_timeout: float
+    context: Context,
+    devices: tuple[str, ...],
+    *,
+    watch: float | None,
+    details: bool,
+    limit: int,
+    connect_timeout: float,
 ) -> Result | None:
     """Show every device: release, state, engine, model, health. Changes nothing.
 
     Ends with how many devices serve the release that their profile, lock and class make here. Exit code 3
-    when some devices could not be asked, 1 when none could.
+    when some devices could not be asked, 1 when none could; what drifted is told and changes no exit code.
     """
     fleet = chosen_devices(context, devices)
     wanted, problems = wanted_releases(context.deploy, fleet)
@@ -100,7 +114,7 @@ def command(
         context.messages.print(words)
 
     def once() -> Result:
-        return _status(fleet, wanted, problems, limit, connect_timeout)
+        return _status(fleet, wanted, problems, limit, connect_timeout, details=details)
 
     if watch is None:
         with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …"):
@@ -115,6 +129,8 @@ def _status(
     problems: Sequence[Problem],
     limit: int,
     connect_timeout: float,
+    *,
+    details: bool,
 ) -> Result:
     answers = run_verb(fleet, "status", limit=limit, connect_timeout=connect_timeout, timeout=STATUS_TIMEOUT)
     table = rows(fleet, answers, wanted)
@@ -130,7 +146,7 @@ def _status(
         },
         errors=errors,
         exit_code=exit_code_for(len(table) - len(errors), len(errors)),
-        view=fit(StatusView(table, now)),
+        view=fit(DriftView(table) if details else StatusView(table, now)),
     )
 
 

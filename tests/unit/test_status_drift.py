@@ -1,0 +1,119 @@
+"""Drift in words and tables: what differs is named, what nobody knows is never shown as well."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.doubles.answers import RELEASE, STATUS, document
+from thorctl import status_drift
+from thorctl.answer import Answer
+from thorctl.drift_view import DriftView
+from thorctl.fleet import Device
+from thorctl.result import Problem
+from thorctl.status import Row, attention, row
+from thorctl.status_drift import Item
+
+ONE, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+HELD = Item(what="packages held", scope="host", wanted=["a", "b", "c", "d", "e"], found=["c"], same=False)
+WELL = {"what": "release serve.yaml", "scope": "release", "wanted": ONE, "found": ONE, "same": True}
+MODE = {"what": "power mode", "scope": "host", "wanted": "120W", "found": "MAXN", "same": False}
+UNREAD = {"what": "image on disk", "scope": "release", "wanted": f"e@{ONE}", "found": None, "same": None}
+
+
+def said(wanted: str | None = RELEASE, **changes: Any) -> Row:
+    device = Device("thor-01", "10.0.0.1", site="lab")
+    return row(device, Answer("thor-01", document("status", STATUS | changes)), wanted)
+
+
+def drawn(fleet: list[Row], width: int = 120) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(DriftView(fleet))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (Item(what="power mode", wanted="120W", found="70W"), "power mode is 70W, not 120W"),
+        (Item(what="power mode", wanted="120W", same=None), "power mode unknown"),
+        (Item(what="release serve.yaml", wanted=ONE, found=OTHER), "release serve.yaml was changed"),
+        (Item(what="installed unit", wanted=ONE), "installed unit is missing"),
+        (Item(what="installed unit", found=ONE), "installed unit should not be there"),
+        (
+            Item(what="container image", wanted=f"e@{ONE}", found=f"f@{OTHER}"),
+            "container image is f@sha256:222222222222, not e@sha256:111111111111",
+        ),
+        (HELD, "packages held: not a, b, d and 1 more"),
+    ],
+)
+def test_what_differs_is_said(item: Item, words: str) -> None:
+    assert status_drift.words(item) == words
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (None, "–"),
+        ([], "none"),
+        ([Item(what="a"), Item(what="b")], "2"),
+        ([Item(what="a", same=None)], "1 unknown"),
+        ([Item(what="a"), Item(what="b", same=None)], "1, 1 unknown"),
+    ],
+)
+def test_the_column(items: list[Item] | None, words: str) -> None:
+    assert status_drift.count(items) == words
+
+
+def test_the_release_is_the_first_thing_that_is_compared() -> None:
+    same, other, unknown = said(compared=[]), said("other-0123456789ab"), said(None)
+    assert same.compared is not None
+    assert [(item.what, item.same) for item in same.compared] == [("release", True)]
+    assert same.drift == []
+    assert [(item.what, item.same) for item in other.drift or ()] == [("release", False)]
+    assert [(item.what, item.same) for item in unknown.drift or ()] == [("release", None)]
+
+
+def test_a_device_that_does_not_say_is_not_well() -> None:
+    silent = said(drift=None)
+    assert attention(silent) == ("drift unknown",)
+    assert (silent.as_json()["drift"], silent.as_json()["compared"]) == (None, None)
+    assert "its agent does not say" in drawn([silent])
+
+
+def test_json_has_all_of_it() -> None:
+    told = said(compared=[WELL, MODE, UNREAD], drift=[MODE, UNREAD]).as_json()
+    assert [(one["what"], one["same"]) for one in told["compared"]] == [
+        ("release", True),
+        ("release serve.yaml", True),
+        ("power mode", False),
+        ("image on disk", None),
+    ]
+    assert [one["what"] for one in told["drift"]] == ["power mode", "image on disk"]
+    assert told["attention"] == ["power mode is MAXN, not 120W", "image on disk unknown"]
+
+
+def test_desired_stands_beside_actual() -> None:
+    lines = drawn([said(compared=[WELL, MODE, UNREAD, HELD.model_dump()], drift=[MODE])]).splitlines()
+    cells = {line.split("  ")[2].strip() if line[:7] == "thor-01" else "": line for line in lines}
+    assert "✓" in cells["release serve.yaml"]
+    assert cells["power mode"].split()[-2:] == ["120W", "MAXN"]
+    assert cells["image on disk"].split()[-2:] == ["e@sha256:111111111111", "unknown"]
+    assert cells["packages held"].split(maxsplit=5)[-1].strip() == "1, not a, b, d, e"
+    assert "needs attention" in lines[-1]
+
+
+def test_a_device_that_cannot_be_asked_has_a_line() -> None:
+    problem = Problem("device_unreachable", "it does not answer", "look", "thor-01")
+    gone = row(Device("thor-01", "10.0.0.1"), Answer("thor-01", error=problem, reached=False), RELEASE)
+    assert "unreachable" in drawn([gone])
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_it_fits_its_terminal(width: int) -> None:
+    text = drawn([said(compared=[WELL, MODE, UNREAD, HELD.model_dump()], drift=[MODE])], width)
+    assert all(len(line) <= width for line in text.splitlines())

@@ -1,0 +1,64 @@
+"""``status --drift``: everything that was compared, desired beside actual. Pure: rows in, a table out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from thorctl import status_drift
+from thorctl.status import attention, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from thorctl.status import Row
+    from thorctl.status_drift import Item
+
+_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
+
+
+@dataclass(frozen=True, slots=True)
+class DriftView:
+    """A table over all devices, and the verdict."""
+
+    rows: Sequence[Row]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draws itself as wide as the console allows; long values are folded, never cut."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for title in ("Device", "", "What", "Desired", "Actual"):
+            table.add_column(title, overflow="fold")
+        for row in self.rows:
+            if row.compared is None:
+                table.add_row(
+                    row.name, _mark(None), "everything", "", Text(_why_not(row), style=_MARKS[None][1])
+                )
+            for item in row.compared or ():
+                table.add_row(row.name, *_cells(item))
+        yield table
+        yield Text()
+        calm = not any(map(attention, self.rows))
+        yield Text(verdict(self.rows), style="bold green" if calm else "bold yellow")
+
+
+def _cells(item: Item) -> tuple[Text, str, str, Text]:
+    style = "" if item.same else _MARKS[item.same][1]
+    return (
+        _mark(item.same),
+        item.what,
+        status_drift.desired(item),
+        Text(status_drift.actual(item), style=style),
+    )
+
+
+def _mark(same: bool | None) -> Text:
+    return Text(*_MARKS[same])
+
+
+def _why_not(row: Row) -> str:
+    return attention(row)[0] if row.error else "unknown: its agent does not say (run site.yml)"
