@@ -102,6 +102,10 @@ def test_each_activation_has_a_number_of_its_own() -> None:
     assert first.activation < again.activation
 
 
+def test_what_a_newer_agent_noted_besides_does_not_keep_an_older_one_from_its_way() -> None:
+    assert from_document(JOURNALS["trial"].document() | {"surprise": 1}) == JOURNALS["trial"]
+
+
 def test_a_rollback_is_remembered_until_the_next_activation() -> None:
     rolled_back = finish_rollback(JOURNALS["rolling-back"], NOW)
     assert rolled_back.left == NEW
@@ -116,7 +120,7 @@ def test_a_rollback_is_remembered_until_the_next_activation() -> None:
         {},
         {"schema": 2, "state": "empty"},
         Journal().document() | {"state": "sleeping"},
-        Journal().document() | {"surprise": 1},
+        {"schema": 1},
         Journal().document() | {"current": OLD},
         Journal().document() | {"activation": "many"},
         Journal().document() | {"activation": -1},

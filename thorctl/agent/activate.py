@@ -50,6 +50,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     _check_staged(ctx, release)
     call = _Call(ctx, release, args.deadline, args.over_hold)
     journal = journal_file.load(ctx.paths)
+    if journal.state == TRIAL and not deadline.armed(ctx, TRIAL, journal.activation):
+        # Its time is up, or a restart took its timer: a trial that nothing would end is over.
+        journal = switch.roll_back(ctx, journal, "deadline")
     if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:
         return _again(call, journal)
     if journal.state == TRIAL:
@@ -96,7 +99,7 @@ def _again(call: _Call, journal: Journal) -> Outcome:
     hold.check(ctx, call.over_hold)
     _check_port(ctx, release)
     try:
-        switch.run_release(ctx, release)
+        switch.run_again(ctx, release)
         return Outcome(_data(journal, ready.wait(ctx, release)), changed=True)
     except (Exception, Interrupted) as failed:
         if journal.state == TRIAL:
@@ -110,9 +113,9 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
     if journal.target == release.id:
         try:
             journal = switch.roll_back(ctx, journal, f"activation failed: {failed}")
-        except AgentError as stuck:
-            message = f"{failed} The way back failed too: {stuck.message}"
-            return AgentError("internal", message, "Then: `thor-agent recover`.", changed=True)
+        except (AgentError, OSError) as stuck:
+            message = f"{failed} The way back failed too, and is tried again: {stuck}"
+            return AgentError("internal", message, "Or at once: `thor-agent recover`.", changed=True)
     back, waited = f"The device is back on {journal.current or 'no release'}.", None
     if not isinstance(failed, Interrupted):
         try:

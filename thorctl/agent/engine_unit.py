@@ -40,12 +40,22 @@ def installed(ctx: Context, release: Release) -> bool:
         return False
 
 
+def is_of(ctx: Context, release_id: str) -> bool:
+    """True if the installed unit names this release, whatever else it says."""
+    try:
+        return release_id.encode() in ctx.paths.engine_unit.read_bytes()
+    except OSError:
+        return False
+
+
 def install(ctx: Context, release: Release) -> None:
     """Put the release's unit in place and let it start at boot; starts and stops nothing."""
     if not installed(ctx, release):
         ctx.files.write(ctx.paths.engine_unit, release.files()[UNIT_FILE][1], 0o644)
     _systemctl(ctx, "daemon-reload")
     _systemctl(ctx, "enable", ENGINE_UNIT)
+    for wants in ctx.paths.engine_unit.parent.glob("*.wants"):
+        ctx.files.sync(wants)  # systemctl makes its links without waiting for the disk
 
 
 def remove(ctx: Context) -> None:
@@ -67,6 +77,18 @@ def start(ctx: Context) -> None:
     # Also clears the count of restarts, and the limit that earlier failures may have reached.
     ctx.runner.run(["systemctl", "reset-failed", ENGINE_UNIT], timeout=CALL_SECONDS)
     _systemctl(ctx, "start", "--no-block", ENGINE_UNIT)
+
+
+def restart(ctx: Context) -> None:
+    """Ask for a stop and a start in one: though we die, systemd does both."""
+    ctx.runner.run(["systemctl", "reset-failed", ENGINE_UNIT], timeout=CALL_SECONDS)
+    _systemctl(ctx, "restart", "--no-block", ENGINE_UNIT)
+
+
+def up(ctx: Context) -> bool:
+    """True if it runs, or systemd is about to start it."""
+    now = state(ctx)
+    return now.active not in IDLE or now.queued
 
 
 def state(ctx: Context) -> UnitState:

@@ -7,7 +7,7 @@ and a crash finds in it everything needed to get back to ``current``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK = (
@@ -140,13 +140,11 @@ def from_document(document: Any) -> Journal:
     Raises:
         ValueError: not one, or it contradicts itself.
     """
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA or "state" not in document:
         raise ValueError("not a journal of schema 1")
-    values = {key: value for key, value in document.items() if key != "schema"}
-    try:
-        journal = Journal(**values)
-    except TypeError as unknown:
-        raise ValueError(str(unknown)) from None
+    # What a newer agent noted besides is left aside: an older one put in its place must still find its way.
+    known = {one.name for one in fields(Journal)}
+    journal = Journal(**{key: value for key, value in document.items() if key in known})
     fault = _fault(journal)
     if fault:
         raise ValueError(fault)

@@ -38,7 +38,8 @@ def wait(ctx: Context, release: Release) -> float:
             raise _error(
                 ctx, release, "engine_died", f"The engine of {release.id} died", unit=unit, waited=waited
             )
-        if unit.active == "active" and serves(ctx, release):
+        # With a restart still to come, what answers is the process before it.
+        if unit.active == "active" and not unit.queued and serves(ctx, release):
             _mark(ctx, release).touch()
             return round(waited, 1)
         if waited >= limit:
@@ -51,8 +52,10 @@ def wait(ctx: Context, release: Release) -> float:
 
 
 def _dead(unit: UnitState, waited: float) -> bool:
+    if unit.queued:
+        return False
     # Inactive with nothing queued: the start itself was refused, say for want of a unit it requires.
-    never_began = unit.active == "inactive" and not unit.queued and waited > GRACE_SECONDS
+    never_began = unit.active == "inactive" and waited > GRACE_SECONDS
     return unit.active == "failed" or unit.restarts > RESTARTS_FORGIVEN or never_began
 
 

@@ -43,16 +43,23 @@ def _reason(journal: Journal, *, restarted: bool) -> str:
 
 
 def _mend(ctx: Context, journal: Journal) -> bool:
-    """Make the installed unit the current release's; the engine restarts only if the unit was another."""
+    """Make the installed unit the current release's, and let it run; one that runs already runs on."""
     if not journal.current:
         if not ctx.paths.engine_unit.exists():
             return False
         switch.run_nothing(ctx)
         return True
-    release = release_store.restore(ctx, journal.current)
-    if engine_unit.installed(ctx, release):
+    try:
+        release = release_store.restore(ctx, journal.current)
+    except (AgentError, OSError) as broken:
+        if not engine_unit.is_of(ctx, journal.current):
+            raise
+        # What serves needs neither this file nor a disk that can be written to: better that than nothing.
+        ctx.log.warning("%s cannot be checked, and stays as it is: %s", journal.current, broken)
         return False
-    switch.run_release(ctx, release)
+    if engine_unit.installed(ctx, release) and engine_unit.up(ctx):
+        return False
+    switch.run_again(ctx, release)
     return True
 
 
@@ -63,11 +70,14 @@ def _sweep(ctx: Context, *, booted: bool) -> bool:
     for directory in places:
         for rubbish in directory.glob(f"{TEMPORARY_PREFIX}*") if directory.is_dir() else ():
             ctx.log.info("removing %s", rubbish)
-            if rubbish.is_dir():
-                ctx.files.remove_tree(rubbish)
-            else:
-                ctx.files.remove(rubbish)
-            found = True
+            try:
+                if rubbish.is_dir():
+                    ctx.files.remove_tree(rubbish)
+                else:
+                    ctx.files.remove(rubbish)
+                found = True
+            except OSError as stays:  # rubbish must not keep the engine from starting
+                ctx.log.warning("%s", stays)
     return found
 
 

@@ -30,7 +30,11 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     elif args.id not in (None, journal.target):
         raise _not_running(journal, args.id)
     journal = switch.roll_back(ctx, journal, args.reason or "asked")
-    seconds = switch.wait_for_current(ctx, journal)
+    try:
+        seconds = switch.wait_for_current(ctx, journal)
+    except AgentError as not_ready:
+        not_ready.data = _data(ctx, journal, left=journal.left)
+        raise
     return Outcome({**_data(ctx, journal, left=journal.left), "ready_seconds": seconds}, changed=True)
 
 

@@ -19,6 +19,7 @@ from thorctl.agent.journal import (
     finish_rollback,
 )
 from thorctl.agent.outcome import AgentError
+from thorctl.agent.signals import Interrupted
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -35,6 +36,12 @@ def run_release(ctx: Context, release: Release) -> None:
     engine_unit.start(ctx)
 
 
+def run_again(ctx: Context, release: Release) -> None:
+    """Start the engine of the release that is in its place already, anew."""
+    engine_unit.install(ctx, release)
+    engine_unit.restart(ctx)
+
+
 def run_nothing(ctx: Context) -> None:
     """Let no engine run."""
     engine_unit.stop(ctx)
@@ -46,22 +53,37 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
 
     Needs no network and does not wait until the engine is ready. Returns the final journal.
     """
-    if journal.state == COMMITTED and journal.previous:
-        # A trial has its timer already; here one finishes the way back if this process dies on it.
-        deadline.arm(ctx, ROLLING_BACK, journal.activation, journal.previous, FINISH_SECONDS)
-    if journal.state != ROLLING_BACK:
-        journal = begin_rollback(journal, ctx.clock.now_text(), reason)
-        journal_file.save(ctx, journal)
-    if journal.current:
-        run_release(ctx, release_store.restore(ctx, journal.current))
-    else:
-        run_nothing(ctx)
-    journal = finish_rollback(journal, ctx.clock.now_text())
-    journal_file.save(ctx, journal)
+    _guard(ctx, journal, FINISH_SECONDS)
+    try:
+        if journal.state != ROLLING_BACK:
+            journal = begin_rollback(journal, ctx.clock.now_text(), reason)
+            journal_file.save(ctx, journal)
+        if journal.current:
+            run_release(ctx, release_store.restore(ctx, journal.current))
+        else:
+            run_nothing(ctx)
+        done = finish_rollback(journal, ctx.clock.now_text())
+        journal_file.save(ctx, done)
+    except (AgentError, OSError, Interrupted):
+        _guard(ctx, journal, deadline.AGAIN_SECONDS)
+        raise
     # Last: a timer that outlives its trial finds another state and does nothing.
     for state in (ACTIVATING, TRIAL, ROLLING_BACK):
-        deadline.disarm(ctx, state, journal.activation)
-    return journal
+        deadline.disarm(ctx, state, done.activation)
+    return done
+
+
+def _guard(ctx: Context, journal: Journal, seconds: int) -> None:
+    """Have the device finish its way back by itself, if this process dies on it or cannot.
+
+    Where the timer of a trial runs that will do so, too, only later: so a refusal is no reason to stay.
+    """
+    try:
+        deadline.arm(ctx, ROLLING_BACK, journal.activation, journal.running or "nothing", seconds)
+    except AgentError as refused:
+        if journal.state == COMMITTED:
+            raise
+        ctx.log.warning("%s", refused)
 
 
 def wait_for_current(ctx: Context, journal: Journal) -> float | None:
@@ -72,8 +94,4 @@ def wait_for_current(ctx: Context, journal: Journal) -> float | None:
     """
     if not journal.current:
         return None
-    try:
-        return ready.wait(ctx, release_store.load(ctx.paths, journal.current))
-    except AgentError as failed:
-        failed.data = {"release": journal.current, "state": journal.state, "from": journal.left}
-        raise
+    return ready.wait(ctx, release_store.load(ctx.paths, journal.current))

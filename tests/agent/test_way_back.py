@@ -1,0 +1,143 @@
+"""A process that died, a step that failed: no device stays without an engine, or on a trial without end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.agent.stateful_device import Device, Fuse, PowerCut
+from tests.agent.trial_steps import code, commit_one
+from thorctl.agent.deadline import AGAIN_SECONDS
+from thorctl.agent.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.files import Files
+
+
+def armed_for(device: Device, timer: str) -> str:
+    words = device.systemd.armed[timer]
+    return words[words.index("--on-active") + 1]
+
+
+def test_recover_starts_a_committed_engine_that_nothing_else_starts(device: Device) -> None:
+    """Its link was not on the disk when the power failed, say, or recover had failed at first."""
+    release = commit_one(device, 1)
+    device.systemd.power_cut()
+    device.systemd.booting = False
+    assert device.done("--holder", "device", "recover")["did"] == "mended_unit"
+    assert device.systemd.running_release() == release.id
+    assert device.done("recover")["did"] == "nothing"
+
+
+def test_recover_lets_the_committed_engine_start_though_its_document_is_damaged(device: Device) -> None:
+    """The engine does not read it. Where the unit is another's, nothing is started on a guess."""
+    release = commit_one(device, 1)
+    document = device.paths.release_dir(release.id) / "release.json"
+    document.chmod(0o644)
+    document.write_text("{}")
+    device.systemd.power_cut()
+    assert device.done("--holder", "device", "recover")["did"] == "nothing"
+    device.systemd.boot()
+    assert device.systemd.running_release() == release.id
+    device.paths.engine_unit.write_text("# release something else\n")
+    assert code(device.say("recover")) == ("release_invalid", 2)
+
+
+def test_rubbish_that_stays_does_not_fail_recover(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit_one(device, 1)
+    (device.paths.state_dir / ".tmp-state.json").write_text("half")
+
+    def refuse(_: Files, path: Path) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr("tests.agent.stateful_device.FusedFiles.remove", refuse)
+    assert device.done("--holder", "device", "recover")["did"] == "nothing"
+
+
+def test_a_way_back_that_fails_is_tried_again_within_a_minute_or_two(device: Device) -> None:
+    """Not only when the trial's own deadline comes, which may be hours away."""
+    old, new = commit_one(device, 1), device.release(2)
+    device.done("activate", new.id)
+    device.systemd.fails = {"stop"}
+    assert device.say("rollback").error is not None
+    assert device.journal().state == ROLLING_BACK
+    timer = f"thor-rolling-back-{device.journal().activation}"
+    assert armed_for(device, timer) == f"{AGAIN_SECONDS}s"
+    device.systemd.fails = set()
+    assert device.done(*device.systemd.timers[timer])["release"] == old.id
+    assert device.systemd.running_release() == old.id
+
+
+def test_a_rollback_goes_on_though_systemd_takes_no_timer(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+    device.done("activate", new.id)
+    run = device.systemd.run
+
+    def refuse(argv: Any, **rest: Any) -> Any:
+        done = run(argv, **rest)
+        return done if argv[0] != "systemd-run" else type(done)(tuple(argv), 1, "", "Access denied")
+
+    monkeypatch.setattr(device.systemd, "run", refuse)
+    device.done("rollback")
+    assert device.systemd.running_release() == old.id
+
+
+def test_a_trial_that_lost_its_timer_is_over_for_activate(device: Device) -> None:
+    """After a reboot whose recover failed, say: the release must not run on, without an end to its trial."""
+    commit_one(device, 1)
+    new, other = device.release(2), device.release(3)
+    device.done("activate", new.id)
+    first = device.journal().activation
+    device.systemd.timers.clear()
+    assert device.done("activate", new.id)["state"] == TRIAL
+    assert device.journal().activation > first
+    assert set(device.systemd.timers) == {f"thor-trial-{device.journal().activation}"}
+    device.systemd.timers.clear()
+    assert device.done("activate", other.id)["release"] == other.id
+
+
+def test_a_committed_engine_that_is_started_anew_is_never_left_down(tmp_path: Path) -> None:
+    """Killed at any step: systemd has the stop and the start as one order."""
+    for at in range(1, 40):
+        device = Device(tmp_path / str(at))
+        release = commit_one(device, 1)
+        device.unready = {release.id}
+        device.clock.at(1.0, device.unready.clear)
+        finished = False
+        with suppress(PowerCut):
+            device.say("activate", release.id, fuse=Fuse(at))
+            finished = True
+        assert device.systemd.running_release() == release.id
+        assert device.journal().state == COMMITTED
+        device.close()
+        if finished:
+            assert at > 3
+            return
+    pytest.fail("it never came to its end")
+
+
+def test_a_rollback_to_what_does_not_start_says_what_else_is_possible(device: Device) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+    device.done("activate", new.id)
+    device.systemd.broken = {old.id}  # its image was deleted by hand, say
+    outcome = device.say("rollback")
+    assert code(outcome) == ("engine_died", 1)
+    assert (outcome.data["state"], outcome.data["release"], outcome.data["from"]) == (
+        COMMITTED,
+        old.id,
+        new.id,
+    )
+    assert outcome.data["also_possible"] == [{"release": new.id, "command": f"thor-agent activate {new.id}"}]
+
+
+def test_a_rollback_of_the_first_release_arms_and_disarms(device: Device) -> None:
+    device.done("activate", device.release(1).id)
+    device.done("rollback")
+    assert device.journal().state == EMPTY
+    assert device.systemd.timers == {}
