@@ -10,6 +10,7 @@ import pytest
 from tests.agent.device_double import make_context, make_release
 from thorctl.agent import image
 from thorctl.agent.docker_api import DockerApi, socket_from
+from thorctl.agent.files import Files
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.pull_progress import PullProgress
 from thorctl.sim import engine
@@ -27,13 +28,24 @@ class Engine(DockerApi):
     def __init__(self, messages: list[dict[str, Any]], *, delivers: bool = True) -> None:
         super().__init__("/nowhere")
         self.messages, self.delivers, self.pulled = messages, delivers, False
+        self.calls: list[str] = []
 
     def image(self, reference: str) -> dict[str, Any] | None:
         return {"RepoDigests": [reference]} if self.pulled and self.delivers else None
 
     def pull(self, *_: Any) -> Iterator[dict[str, Any]]:
+        self.calls.append("pull")
         yield from self.messages
         self.pulled = True
+
+    def tag_image(self, reference: str, repository: str, tag: str) -> bool:
+        self.calls.append(f"tag {repository}:{tag}")
+        return self.image(reference) is not None
+
+    def delete_image(self, reference: str) -> bool:
+        self.calls.append(f"delete {reference}")
+        was, self.pulled = self.pulled, False
+        return was
 
 
 PULL: list[dict[str, Any]] = [
@@ -64,6 +76,62 @@ def test_pull(tmp_path: Path) -> None:
     ctx = dataclasses.replace(make_context(tmp_path), docker=Engine(PULL))
     assert image.ensure(ctx, make_release()) == 1000
     assert image.ensure(ctx, make_release()) == 0
+
+
+TAG = f"registry.test/engine:thor-{'a' * 12}"
+DELETE = [f"delete {TAG}", f"delete registry.test/engine@sha256:{'a' * 64}"]
+
+
+def test_an_image_has_a_tag_so_that_docker_does_not_take_it_for_rubbish(tmp_path: Path) -> None:
+    docker = Engine(PULL)
+    ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
+    image.ensure(ctx, make_release())
+    assert docker.calls == ["pull", f"tag {TAG}"]
+    docker.calls.clear()
+    image.ensure(ctx, make_release())  # also one that was here before
+    assert docker.calls == [f"tag {TAG}"]
+
+
+def test_a_pull_is_noted_until_the_disk_has_all_of_it(tmp_path: Path) -> None:
+    docker, events = Engine(PULL), []
+
+    class Noting(Files):
+        def sync_all(self) -> None:
+            events.append((docker.pulled, self.noted()))
+
+        def noted(self) -> bool:
+            return (tmp_path / "var/lib/thor/pulling.json").exists()
+
+    ctx = dataclasses.replace(make_context(tmp_path), docker=docker, files=Noting())
+    image.ensure(ctx, make_release())
+    assert events == [(True, True)]
+    assert not Noting().noted()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_layers_of_a_pull_that_the_power_ended_are_fetched_anew(tmp_path: Path, there: bool) -> None:
+    docker = Engine([*PULL[:3], {"error": "unexpected EOF"}])
+    ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
+    with pytest.raises(AgentError):
+        image.ensure(ctx, make_release())
+    docker.messages, docker.pulled = PULL, there
+    (ctx.paths.run_dir / "boot").unlink()  # all that /run holds is gone after a power cut
+    docker.calls.clear()
+    image.ensure(ctx, make_release())
+    # What Docker has of an image that is not there is deleted only with the image: so it is made whole first.
+    assert docker.calls == [*([] if there else ["pull"]), *DELETE, "pull", f"tag {TAG}"]
+    assert not ctx.paths.pulling.exists()
+
+
+def test_layers_of_a_pull_that_broke_in_this_boot_are_good(tmp_path: Path) -> None:
+    docker = Engine([*PULL[:3], {"error": "unexpected EOF"}])
+    ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
+    with pytest.raises(AgentError):
+        image.ensure(ctx, make_release())
+    docker.messages = PULL
+    docker.calls.clear()
+    image.ensure(ctx, make_release())
+    assert docker.calls == ["pull", f"tag {TAG}"]
 
 
 # The words are those of Docker 20.10 (overlay2) and 29 (containerd store).

@@ -65,6 +65,9 @@ def check(
             vouched.pop(file.path, None)
         elif hash_unknown:
             vouched[file.path] = _identity(directory / file.path, file.sha256)
+            if vouched[file.path] != known.get(file.path):
+                # Before the marker: after a power cut size and time may be on the disk without the content.
+                ctx.files.sync(directory / file.path)
     if hash_unknown and vouched != known:
         ctx.files.write_json(directory / MARKER, {"schema": 1, "files": vouched}, 0o444)
     return bad

@@ -65,6 +65,12 @@ class DockerApi:
         self._checked(status, body, path)
         return True
 
+    def tag_image(self, reference: str, repository: str, tag: str) -> bool:
+        """Name an image ``repository:tag``, too; False if the engine would not."""
+        path = f"/images/{quote(reference, safe='/:@')}/tag"
+        status, _ = self._call("POST", path, {"repo": repository, "tag": tag})
+        return status == http.client.CREATED
+
     def container(self, name: str) -> dict[str, Any] | None:
         """``docker inspect`` of a container; None if absent."""
         found: dict[str, Any] | None = self.get(f"/containers/{quote(name)}/json")

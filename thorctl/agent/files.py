@@ -51,6 +51,10 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def sync_all(self) -> None:
+        """Wait until the disks have all that anybody wrote: Docker, too, which does not wait itself."""
+        os.sync()
+
     def flush(self, descriptor: int) -> None:
         """Wait until the disk has what was written: the only place that waits for it."""
         os.fsync(descriptor)

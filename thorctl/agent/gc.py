@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import hub_download, journal_file, release_store
+from thorctl.agent import hub_download, image, journal_file, release_store
 from thorctl.agent.checkpoint import PARTIAL_PREFIX
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.outcome import AgentError, Outcome
@@ -66,7 +66,7 @@ def _images(
         found = ctx.docker.image(reference)
         if found is None:
             continue
-        if dry or ctx.docker.delete_image(reference):
+        if dry or image.forget(ctx, reference):
             removed.append({"kind": "image", "name": reference, "bytes": int(found.get("Size") or 0)})
     return removed
 

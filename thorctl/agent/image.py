@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import registry_login
+from thorctl.agent import pull_mark, registry_login
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.pull_progress import PullProgress
 
@@ -31,8 +31,43 @@ def ensure(ctx: Context, release: Release) -> int:
         AgentError: ``image_not_found``, ``image_pull_failed``, ``image_digest_mismatch``,
             ``disk_too_small``, ``docker_unavailable``.
     """
-    if present(ctx, release):
+    doubtful = pull_mark.cut_short(ctx, release.image)
+    if present(ctx, release) and not doubtful:
+        _keep(ctx, release)
         return 0
+    pull_mark.begin(ctx, release.image)
+    pulled = 0
+    if doubtful:
+        ctx.log.warning("the power failed while %s was pulled: it is fetched anew", release.image)
+        if not present(ctx, release):
+            pulled += _pull(ctx, release)  # layers are deleted by their image only
+        forget(ctx, release.image)
+    pulled += _pull(ctx, release)
+    ctx.files.sync_all()
+    pull_mark.end(ctx, release.image)
+    _keep(ctx, release)
+    return pulled
+
+
+def forget(ctx: Context, reference: str) -> bool:
+    """Delete an image that a release brought here; False if it is not there or a container uses it."""
+    repository, _, digest = reference.partition("@")
+    kept = ctx.docker.delete_image(f"{repository}:{_tag(digest)}")
+    return ctx.docker.delete_image(reference) or kept
+
+
+def _keep(ctx: Context, release: Release) -> None:
+    """Give it a tag: `docker image prune` deletes an image without one unless a container runs it."""
+    image = release.document["lock"]["image"]
+    if not ctx.docker.tag_image(release.image, image["repository"], _tag(image["digest"])):
+        ctx.log.warning("%s could not be tagged: `docker image prune` would delete it", release.image)
+
+
+def _tag(digest: str) -> str:
+    return f"thor-{digest.removeprefix('sha256:')[:12]}"
+
+
+def _pull(ctx: Context, release: Release) -> int:
     image = release.document["lock"]["image"]
     progress = PullProgress(image["compressed_bytes"])
     ctx.log.info("pulling %s", release.image)

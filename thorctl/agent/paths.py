@@ -58,6 +58,11 @@ class Paths:
         return self.state_dir / "ballast"
 
     @property
+    def pulling(self) -> Path:
+        """Images whose pull has begun, and in which boot."""
+        return self.state_dir / "pulling.json"
+
+    @property
     def events(self) -> Path:
         """Who did what when, JSON lines, size-capped."""
         return self.state_dir / "events.jsonl"
