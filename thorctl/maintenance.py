@@ -1,4 +1,12 @@
-"""Maintenance windows: hours of the week, in the device's own time, in which it may be disturbed."""
+"""Maintenance windows: hours of the week in which a device or a site may be disturbed. Pure.
+
+One grammar for the role that restarts a device, in the device's own time, and for a rollout's policy, in the
+zone of the site: ``Sat 02:00-04:00``, ``Mon-Fri 22:00-05:00``, ``Sat,Sun 00:00-24:00``, ``daily 01:00-03:00``
+or just ``01:00-03:00``; several by commas; days in any case.
+
+A window is open when the clock on the wall says so: nothing is computed with local times, so the hour that a
+change of the clocks leaves out or gives twice needs no rule of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,84 +17,109 @@ from typing import TYPE_CHECKING
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MINUTES = 24 * 60
-_SPAN = re.compile(
-    r"(?:(?P<daily>daily)|(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?)\s+"
-    r"(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)"
-)
+EVERY_DAY = frozenset(range(7))
+
+_HOURS = re.compile(r"(?:(?P<days>\S+)\s+)?(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
+_DAYS = re.compile(r"[A-Za-z]{3}(-[A-Za-z]{3})?")
 
 
-@dataclass(frozen=True)
+class InvalidWindowError(ThorError, ValueError):
+    """``maintenance_window_invalid``; a ``ValueError`` too, as the models of policies ask for."""
+
+    def __init__(self, text: str, why: str) -> None:
+        remedy = (
+            "Write days and hours, such as 'Sat 02:00-04:00' or 'Mon-Fri 23:00-05:00, daily 12:00-12:30'."
+        )
+        super().__init__("maintenance_window_invalid", f"{text!r} is no maintenance window: {why}.", remedy)
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
-    """One span: it opens at ``begin`` on each of ``days`` and lasts ``minutes``, also past midnight.
+    """It opens at ``begin`` on each of ``days`` and lasts ``minutes``, also past midnight.
 
     Attributes:
         days: 0 is Monday.
         begin: minutes after midnight.
-        minutes: at least 1, at most a day.
+        minutes: by the clock on the wall; at least 1, at most a day.
     """
 
     days: frozenset[int]
     begin: int
     minutes: int
 
-    def is_open(self, now: datetime) -> bool:
-        """Whether ``now``, the device's local time, lies in it; its end is not part of it."""
-        minute = now.hour * 60 + now.minute
-        today = now.weekday() in self.days and 0 <= minute - self.begin < self.minutes
+    def is_open(self, wall: datetime) -> bool:
+        """Whether it is open when the clock there says ``wall``; its end is not part of it."""
+        minute = wall.hour * 60 + wall.minute
+        today = wall.weekday() in self.days and 0 <= minute - self.begin < self.minutes
         # What opened yesterday may still be open.
         late = minute + DAY_MINUTES - self.begin
-        return today or ((now.weekday() - 1) % 7 in self.days and late < self.minutes)
+        return today or ((wall.weekday() - 1) % 7 in self.days and late < self.minutes)
 
 
-def is_open(text: str, now: datetime) -> bool:
-    """Whether one of the windows of ``text`` is open at ``now``, the device's local time.
+def is_open(text: str, wall: datetime) -> bool:
+    """Whether one of the windows of ``text`` is open when the clock there says ``wall``.
 
     Raises:
-        ThorError: ``maintenance_window_invalid``.
+        InvalidWindowError: ``text`` is none.
     """
-    return any(window.is_open(now) for window in parse(text))
+    return any(window.is_open(wall) for window in parse(text))
+
+
+def longest(windows: Sequence[Window]) -> int:
+    """Minutes of the longest window; windows that touch count as they are written."""
+    return max(window.minutes for window in windows)
 
 
 def parse(text: str) -> tuple[Window, ...]:
-    """Reads ``Sat 02:00-04:00``, ``Mon-Fri 23:00-05:00``, ``daily 01:00-03:00``; several by commas.
+    """Reads one window or several.
 
     Raises:
-        ThorError: ``maintenance_window_invalid``.
+        InvalidWindowError: with what is wrong, and an example.
     """
-    return tuple(_span(part.strip(), text) for part in text.lower().split(","))
+    windows: list[Window] = []
+    days: frozenset[int] = frozenset()  # named so far, their hours still to come: `Sat,Sun 01:00-02:00`
+    for part in map(str.strip, text.split(",")):
+        hours = _HOURS.fullmatch(part)
+        if hours is None and _DAYS.fullmatch(part):
+            days |= _days(part, text)
+        elif hours is None or (days and hours["days"] is None):
+            raise InvalidWindowError(text, f"{part!r} is no day with hours")
+        else:
+            windows.append(_window(days | _days(hours["days"], text), hours["begin"], hours["end"], text))
+            days = frozenset()
+    if days:
+        raise InvalidWindowError(text, "its last day has no hours")
+    return tuple(windows)
 
 
-def _span(part: str, text: str) -> Window:
-    found = _SPAN.fullmatch(part)
-    if found is None:
-        raise _invalid(text, f"{part!r} is no day with hours")
-    begin, end = _minutes(found["begin"], text), _minutes(found["end"], text)
-    if begin in (end, DAY_MINUTES):
-        raise _invalid(text, f"{part!r} is empty; the whole day is 00:00-24:00")
-    days = frozenset(range(7)) if found["daily"] else _days(found["first"], found["last"], text)
+def _window(days: frozenset[int], first: str, last: str, text: str) -> Window:
+    begin, end = _minute(first, text), _minute(last, text)
+    if begin in {end, DAY_MINUTES}:
+        raise InvalidWindowError(text, f"{first}-{last} is never open; the whole day is 00:00-24:00")
     return Window(days, begin, (end - begin) % DAY_MINUTES or DAY_MINUTES)
 
 
-def _days(first: str, last: str | None, text: str) -> frozenset[int]:
-    for name in (first, last or first):
-        if name not in DAYS:
-            raise _invalid(text, f"there is no day {name!r}")
-    begin, end = DAYS.index(first), DAYS.index(last or first)
+def _minute(clock: str, text: str) -> int:
+    hours, minutes = map(int, clock.split(":"))
+    if minutes > 59 or hours * 60 + minutes > DAY_MINUTES:
+        raise InvalidWindowError(text, f"{clock} is no time of day")
+    return hours * 60 + minutes
+
+
+def _days(words: str | None, text: str) -> frozenset[int]:
+    if words is None or words.lower() == "daily":
+        return EVERY_DAY
+    first, _, last = words.partition("-")
+    begin, end = _day(first, text), _day(last or first, text)
     return frozenset((begin + step) % 7 for step in range((end - begin) % 7 + 1))
 
 
-def _minutes(clock: str, text: str) -> int:
-    hours, minutes = (int(part) for part in clock.split(":"))
-    total = hours * 60 + minutes
-    if minutes >= 60 or total > DAY_MINUTES:
-        raise _invalid(text, f"there is no time {clock}")
-    return total
-
-
-def _invalid(text: str, why: str) -> ThorError:
-    remedy = "Write days and hours, such as 'Sat 02:00-04:00' or 'Mon-Fri 23:00-05:00, daily 12:00-12:30'."
-    return ThorError("maintenance_window_invalid", f"{text!r} is no maintenance window: {why}.", remedy)
+def _day(word: str, text: str) -> int:
+    if word.capitalize() not in DAYS:
+        raise InvalidWindowError(text, f"{word!r} is no day; days are {', '.join(DAYS)}")
+    return DAYS.index(word.capitalize())

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from thorctl import schema
+from thorctl import maintenance, schema
 from thorctl.errors import ThorError
-from thorctl.rollout import windows
-from thorctl.rollout.windows import Calendar
+from thorctl.rollout.calendar import Calendar, zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,15 +102,20 @@ class Site(schema.Model):
     @field_validator("zone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        windows.zone(value)
+        zone(value)
         return value
 
     @field_validator("open")
     @classmethod
     def _open(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:
-            windows.parse(text)
+            maintenance.parse(text)
         return value
+
+    @property
+    def windows(self) -> tuple[maintenance.Window, ...]:
+        """All of ``open``."""
+        return tuple(window for text in self.open for window in maintenance.parse(text))
 
 
 class Windows(schema.Model):
@@ -126,7 +130,7 @@ class Windows(schema.Model):
     @model_validator(mode="after")
     def _ever_open(self) -> Self:
         for name, site in [*self.sites.items(), *([("default", self.default)] if self.default else [])]:
-            length = windows.longest([windows.parse(text) for text in site.open])
+            length = maintenance.longest(site.windows)
             if self.closing_margin_minutes >= length:
                 raise ValueError(
                     f"{name}: its longest window has {length} minutes, closing_margin_minutes takes all"
@@ -219,8 +223,8 @@ class Policy(schema.NamedModel):
                 exit_code=2,
             )
         return Calendar(
-            windows.zone(entry.zone),
-            tuple(windows.parse(text) for text in entry.open),
+            zone(entry.zone),
+            entry.windows,
             self.windows.closing_margin_minutes,
         )
 
