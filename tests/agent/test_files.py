@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from tests.agent.device_double import make_context
+from thorctl.agent import events
+from thorctl.agent.checkpoint_check import MARKER, check
 from thorctl.agent.files import Files, read_json
+from thorctl.agent.release_document import CheckpointFile
 
 
 class Watched(Files):
@@ -32,6 +38,23 @@ def test_write_flushes_the_file_before_and_the_directory_after_the_rename(tmp_pa
     assert files.log == [f"flush {temporary}", f"rename {temporary} state.json", f"flush {tmp_path.name}"]
     assert (tmp_path / "state.json").read_bytes() == b"{}"
     assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_event_is_on_the_disk_before_the_verb_goes_on(tmp_path: Path) -> None:
+    files = Watched()
+    ctx = dataclasses.replace(make_context(tmp_path), files=files)
+    events.begin(ctx, "activate", "tiny-aaaaaaaaaaaa", {})
+    assert files.log == ["flush events.jsonl"]
+
+
+def test_a_checkpoint_s_files_are_on_the_disk_before_anything_vouches_for_them(tmp_path: Path) -> None:
+    """The marker says by size and time; both may outlive a power cut that the content does not."""
+    files = Watched()
+    ctx = dataclasses.replace(make_context(tmp_path), files=files)
+    (tmp_path / "weights").write_bytes(b"x")
+    one = CheckpointFile("weights", 1, hashlib.sha256(b"x").hexdigest())
+    assert check(ctx, tmp_path, [one]) == []
+    assert files.log.index("flush weights") < files.log.index(f"rename .tmp-{MARKER} {MARKER}")
 
 
 def test_write_replaces_what_a_killed_write_left(tmp_path: Path) -> None:

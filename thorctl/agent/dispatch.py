@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from thorctl.agent import events, hold, lease
+from thorctl.agent.deadline_lock import Impatience
 from thorctl.agent.locking import locked
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.signals import Interrupted
@@ -32,13 +33,15 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     owner = {"verb": verb.name, "holder": ctx.holder.name, "pid": os.getpid(), "since": ctx.clock.now_text()}
-    patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
+    time_is_up = ctx.holder.is_device and verb.name == "rollback"
+    patience = DEVICE_PATIENCE_SECONDS if time_is_up else 0.0
     if verb.name == "activate":
         hold.wait(ctx, args.wait_hold, args.over_hold)
     with ExitStack() as stack:
         try:
             for name in verb.locks:
-                stack.enter_context(locked(ctx.paths.run_dir / name, ctx.clock, owner, patience))
+                path = ctx.paths.run_dir / name
+                stack.enter_context(locked(path, ctx.clock, owner, patience, Impatience(ctx, path)))
             if verb.leased and not ctx.holder.is_device:
                 lease.check(ctx)
         except AgentError as refused:
@@ -65,8 +68,8 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
     except Interrupted as signal:
         stopped = AgentError(
             "internal",
-            f"`{verb.name}` was stopped by {signal}; the device is in a whole state.",
-            "Say it again to go on.",
+            f"`{verb.name}` was stopped by {signal}.",
+            "Say it again to go on; `thor-agent status` says where the device stands.",
         )
         return Outcome.of_error(stopped)
     except Exception as unforeseen:

@@ -83,6 +83,7 @@ def _who(ctx: Context, verb: str) -> dict[str, Any]:
 def _note(ctx: Context, event: dict[str, Any]) -> None:
     with suppress(OSError):
         append(ctx.paths.events, event)
+        ctx.files.sync(ctx.paths.events)  # what the power ended is what will be looked for here
     _tell(ctx, event)
 
 

@@ -53,7 +53,7 @@ def current(ctx: Context) -> dict[str, Any] | None:
     try:
         hold = read_json(ctx.paths.hold_json)
         return None if hold is None else {"reason": str(hold["reason"]), "since": hold["since"]}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OSError):
         return {"reason": "unreadable hold file", "since": None}
 
 

@@ -25,7 +25,7 @@ FRUITLESS_TRIES = 2  # in a row, without one new byte; hf itself insists for 23 
 FIRST_PAUSE_SECONDS = 2.0
 POLL_SECONDS = 0.5
 TAIL_BYTES = 4000
-_NO_SPACE = re.compile(r"No space left on device|Errno 28")
+_NO_SPACE = re.compile(r"No space left on device|Errno 28", re.IGNORECASE)
 _ABSENT = re.compile(r"404 Client Error|^Error: (?!Local ).* not found", re.MULTILINE)
 _DENIED = re.compile(r"\b40[13] Client Error|GatedRepoError|Access denied|Invalid user token", re.IGNORECASE)
 _DOCKER_FAILED, _NO_HF = 125, (126, 127)  # exit codes of `docker run` itself
@@ -196,6 +196,9 @@ def _give_up_if_hopeless(release: Release, rc: int, tail: str) -> None:
     lines = tail.splitlines() or [f"exit {rc}"]
     last = next((line for line in reversed(lines) if line.startswith("Error")), lines[-1])  # hints come after
     details = {"exit": rc, "output": tail}
+    if _NO_SPACE.search(tail):  # also of Docker itself, which could then not even start the container
+        remedy = "Free space (`thor-agent gc`), then stage again; what came is kept."
+        raise AgentError("disk_too_small", "The disk filled up during the download.", remedy, details=details)
     if rc == _DOCKER_FAILED:
         remedy = "Look at `journalctl -u docker` on the device."
         message = f"Docker could not run the download: {last}"
@@ -204,9 +207,6 @@ def _give_up_if_hopeless(release: Release, rc: int, tail: str) -> None:
         remedy = "Build the engine's image with huggingface_hub's `hf` in it."
         message = f"The image cannot download: {last}"
         raise AgentError("bad_state", message, remedy, details=details)
-    if _NO_SPACE.search(tail):
-        remedy = "Free space (`thor-agent gc`), then stage again; what came is kept."
-        raise AgentError("disk_too_small", "The disk filled up during the download.", remedy, details=details)
     if _DENIED.search(tail):
         raise AgentError(
             "hub_denied",

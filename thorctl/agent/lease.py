@@ -56,7 +56,7 @@ def current(ctx: Context) -> dict[str, Any] | None:
             return None
         shown = {key: lease[key] for key in ("holder", "host", "reason", "taken_at")}
         return {**shown, "expires_at": as_text(round(ctx.clock.now() + left))}
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return {
             "holder": "?",
             "host": "?",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from thorctl.agent.clock import Clock
@@ -20,8 +20,16 @@ POLL_SECONDS = 0.5
 
 
 @contextmanager
-def locked(path: Path, clock: Clock, owner: dict[str, Any], wait_seconds: float = 0.0) -> Iterator[None]:
+def locked(
+    path: Path,
+    clock: Clock,
+    owner: dict[str, Any],
+    wait_seconds: float = 0.0,
+    waiting_for: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> Iterator[None]:
     """Hold the lock in ``path``; ``owner`` (verb, holder, pid, since) is what others are told.
+
+    ``waiting_for`` is told again and again who holds it, for as long as it is waited for.
 
     Raises:
         AgentError: ``busy``, if another process holds it longer than ``wait_seconds``.
@@ -29,9 +37,10 @@ def locked(path: Path, clock: Clock, owner: dict[str, Any], wait_seconds: float 
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _take(descriptor, path, clock, wait_seconds)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+        _take(descriptor, path, clock, wait_seconds, waiting_for)
+        with suppress(OSError):  # a full /run: who it is stays unsaid
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(owner).encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
@@ -54,13 +63,20 @@ def owner_of(path: Path) -> dict[str, Any] | None:
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path, clock: Clock, wait_seconds: float) -> None:
+def _take(
+    descriptor: int,
+    path: Path,
+    clock: Clock,
+    wait_seconds: float,
+    waiting_for: Callable[[dict[str, Any]], None],
+) -> None:
     give_up = clock.monotonic() + wait_seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if clock.monotonic() < give_up:
+                waiting_for(_owner_in(path))
                 clock.sleep(POLL_SECONDS)
                 continue
             owner = _owner_in(path)
