@@ -98,6 +98,19 @@ def test_another_process_by_the_same_number_is_left_alone(device: Device) -> Non
         stranger.kill()
 
 
+def test_a_timer_of_an_earlier_activation_ends_nobody(device: Device) -> None:
+    commit_one(device, 1)
+    release = device.release(2)
+    device.done("activate", release.id)
+    stale = next(iter(device.systemd.timers.values()))
+    device.done("rollback")
+    device.done("activate", release.id)
+    with at_work(device, "activate") as process:
+        device.clock.at(device.clock.slept + 30, lambda: process.communicate(b"\n"))
+        assert not device.say(*stale).changed
+        assert process.returncode == 0
+
+
 def test_an_operator_s_rollback_ends_nobody(device: Device) -> None:
     commit_one(device, 1)
     device.done("activate", device.release(2).id)

@@ -10,10 +10,12 @@ import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.holder import DEVICE
+from thorctl.agent.journal import ROLLING_BACK
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
+    from thorctl.agent.journal import Journal
 
 AGENT = "/usr/local/bin/thor-agent"
 AGAIN_SECONDS = 60
@@ -64,6 +66,12 @@ def armed(ctx: Context, state: str, activation: int) -> bool:
             "Look at `systemctl status` and `journalctl -b` on the device.",
         )
     return done.stdout.strip() == "ActiveState=active"
+
+
+def still_meant(journal: Journal, only_in: str) -> bool:
+    """True if the timer's activation is in the timer's state still, or died on its way back from there."""
+    state, _, activation = only_in.partition(":")
+    return activation == str(journal.activation) and journal.state in (state, ROLLING_BACK)
 
 
 def unit_name(state: str, activation: int) -> str:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thorctl.agent import deadline, journal_file
+
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
@@ -20,10 +22,13 @@ KILL_SECONDS = 600.0  # stopping an engine takes 240 s at most; who is not gone 
 
 
 class Impatience:
-    """Called again and again while the lock is held: asks its owner to end, and at last sees to it."""
+    """Called again and again while the lock is held: asks its owner to end, and at last sees to it.
 
-    def __init__(self, ctx: Context, lock: Path) -> None:
-        self._ctx, self._lock = ctx, lock
+    ``only_in`` is the timer's: one that was left over ends nobody.
+    """
+
+    def __init__(self, ctx: Context, lock: Path, only_in: str) -> None:
+        self._ctx, self._lock, self._only_in = ctx, lock, only_in
         self._asked: int | None = None
         self._since = 0.0
 
@@ -31,6 +36,8 @@ class Impatience:
         """``owner`` is what the lock's file says; it may be another one each time."""
         pid = owner.get("pid")
         if owner.get("verb") not in ENDED or not isinstance(pid, int) or not _has_open(pid, self._lock):
+            return
+        if not deadline.still_meant(journal_file.load(self._ctx.paths), self._only_in):
             return
         now = self._ctx.clock.monotonic()
         if pid != self._asked:

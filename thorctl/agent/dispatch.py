@@ -33,15 +33,15 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     owner = {"verb": verb.name, "holder": ctx.holder.name, "pid": os.getpid(), "since": ctx.clock.now_text()}
-    time_is_up = ctx.holder.is_device and verb.name == "rollback"
-    patience = DEVICE_PATIENCE_SECONDS if time_is_up else 0.0
+    patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
+    only_in = getattr(args, "only_in", None) or ""
     if verb.name == "activate":
         hold.wait(ctx, args.wait_hold, args.over_hold)
     with ExitStack() as stack:
         try:
             for name in verb.locks:
                 path = ctx.paths.run_dir / name
-                stack.enter_context(locked(path, ctx.clock, owner, patience, Impatience(ctx, path)))
+                stack.enter_context(locked(path, ctx.clock, owner, patience, Impatience(ctx, path, only_in)))
             if verb.leased and not ctx.holder.is_device:
                 lease.check(ctx)
         except AgentError as refused:

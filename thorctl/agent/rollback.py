@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import journal_file, release_store, switch
+from thorctl.agent import deadline, journal_file, release_store, switch
 from thorctl.agent.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 from thorctl.agent.outcome import AgentError, Outcome
 
@@ -21,7 +21,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     Without ID a rollback right after a rollback does nothing either; to go further back, name the release.
     """
     journal = journal_file.load(ctx.paths)
-    if args.only_in and not _still_meant(journal, args.only_in):
+    if args.only_in and not deadline.still_meant(journal, args.only_in):
         return Outcome(_data(ctx, journal, left=None))
     if journal.state not in (ACTIVATING, TRIAL, ROLLING_BACK):
         if journal.left is not None and args.id in (None, journal.left):
@@ -36,12 +36,6 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         not_ready.data = _data(ctx, journal, left=journal.left)
         raise
     return Outcome({**_data(ctx, journal, left=journal.left), "ready_seconds": seconds}, changed=True)
-
-
-def _still_meant(journal: Journal, only_in: str) -> bool:
-    """True if the timer's activation is in the timer's state still, or died on its way back from there."""
-    state, _, activation = only_in.partition(":")
-    return activation == str(journal.activation) and journal.state in (state, ROLLING_BACK)
 
 
 def _data(ctx: Context, journal: Journal, left: str | None) -> dict[str, Any]:
