@@ -14,7 +14,7 @@ from thorctl.sim import devices, down, layout, state, up
 from thorctl.sim.progress import StepProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from docker import DockerClient
     from docker.models.containers import Container
@@ -51,26 +51,29 @@ class Simulated:
         options: tuple[str, ...] = (),
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command, as the administrator, over SSH with strict host key checking; does not raise."""
+        words = self.ssh_words(device, command, user=user, known_hosts=known_hosts, options=options)
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=SSH_TIMEOUT_SECONDS)
+
+    def ssh_words(
+        self,
+        device: str,
+        command: str,
+        *,
+        user: str = layout.USER,
+        known_hosts: Path | None = None,
+        options: tuple[str, ...] = (),
+    ) -> list[str]:
+        """The command line that ``ssh`` runs."""
         simulation = self.simulation
         place = simulation.device(device)
-        words = [
-            *(
-                "ssh",
-                "-F",
-                "none",
-                "-o",
-                "BatchMode=yes",
-                "-o",
-                "IdentitiesOnly=yes",
-                "-o",
-                "ConnectTimeout=10",
-            ),
-            *("-i", str(simulation.private_key), "-o", "StrictHostKeyChecking=yes"),
+        settings = ("BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=10", "StrictHostKeyChecking=yes")
+        return [
+            *("ssh", "-F", "none", *(word for setting in settings for word in ("-o", setting))),
+            *("-i", str(simulation.private_key)),
             *("-o", f"UserKnownHostsFile={known_hosts or simulation.known_hosts}"),
             *("-o", "GlobalKnownHostsFile=/dev/null", *options),
             *("-p", str(place.port), f"{user}@{place.address}", command),
         ]
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=SSH_TIMEOUT_SECONDS)
 
     def run(self, device: str, command: str) -> str:
         """As ``ssh``, but the command has to succeed; its output without the last newline."""
@@ -81,12 +84,18 @@ class Simulated:
 
 @contextmanager
 def running(
-    client: DockerClient, name: str, *, devices: int, disk_bytes: int | None = None, virtual: int = 0
+    client: DockerClient,
+    name: str,
+    *,
+    devices: int,
+    sites: Sequence[str] = (up.DEFAULT_SITE,),
+    disk_bytes: int | None = None,
+    virtual: int = 0,
 ) -> Iterator[Simulated]:
     """A simulation of that name for the length of the block; nothing of it stays. Needs ``sim_home``."""
     progress = StepProgress(Console(stderr=True, force_terminal=False))
     try:
-        up.up(client, name, devices, progress, disk_bytes=disk_bytes, virtual=virtual)
+        up.up(client, name, devices, progress, sites=sites, disk_bytes=disk_bytes, virtual=virtual)
         yield Simulated(client, name)
     finally:
         down.down(client, name, progress)
