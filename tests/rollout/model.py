@@ -19,7 +19,7 @@ from thorctl.store.rollouts import Line
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thorctl.rollout.decide import Step
+    from thorctl.rollout.steps import Step
 
 OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
 HOLDER = "ann@desk"
@@ -134,6 +134,9 @@ class World:
         self.controlled: Callable[[], bool] = lambda: False  # whether a controller lives
 
     def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
         return self.time
 
     def begin(self, hands: ModelHands, begun: Begun) -> None:
@@ -416,10 +419,13 @@ class ModelRecord:
         self.lines: list[Line] = []
         self.fuse = Fuse()
 
-    def append(self, lines: Sequence[Line]) -> None:
+    def append(self, lines: Sequence[Line], *, newest: int | None = None) -> bool:
         self.fuse.step()
+        if newest is not None and newest != len(self.lines):
+            return False
         self.lines += [replace(line, id=len(self.lines) + i) for i, line in enumerate(lines, start=1)]
         self.fuse.step()
+        return True
 
     def after(self, line: int) -> list[Line]:
         return self.lines[line:]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +13,9 @@ from tests.rollout.fleets import Fleet
 from tests.rollout.model import HOLDER, NEW, Fuse, Killed, ModelHands
 from thorctl.errors import ThorError
 from thorctl.result import Exit
-from thorctl.rollout.at_work import StoreRecord, at_work, folder_of, only_one
+from thorctl.rollout.at_work import at_work, folder_of, only_one
 from thorctl.rollout.engine import Engine
+from thorctl.rollout.record import SteadyClock, StoreRecord
 from thorctl.rollout.state import State, begin, fold
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
@@ -71,3 +75,47 @@ def test_only_one_works_on_a_rollout(state_dir: Path) -> None:
     assert not at_work("20261125-1")
     assert folder_of("20261125-1") == state_dir / "rollouts" / "20261125-1"
     assert folder_of("20261125-1").stat().st_mode & 0o777 == 0o700
+
+
+def test_somebody_who_only_asks_is_in_nobodys_way() -> None:
+    asking = threading.Event()
+
+    def ask() -> None:
+        while not asking.is_set():
+            at_work("20261125-1")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(20):
+            with only_one("20261125-1"):
+                pass
+    finally:
+        asking.set()
+        thread.join()
+
+
+def test_lines_are_only_added_to_what_was_known() -> None:
+    fleet = Fleet.of("well", "well", "well")
+    with opened() as db:
+        first, other = rollouts.put(db, fleet.rollout).id, rollouts.put(db, fleet.rollout).id
+        record, line = StoreRecord(db, first), fleet_line(fleet, first)
+        assert record.append([line], newest=0)
+        rollouts.append(db, [replace(line, rollout=other)])
+        (known,) = record.after(0)
+        assert record.append([line], newest=known.id)  # another rollout's line is nobody's business
+        assert not record.append([line, line], newest=known.id)
+        assert len(record.after(0)) == 2
+
+
+def fleet_line(fleet: Fleet, rollout: str) -> rollouts.Line:
+    fleet.start()
+    return replace(fleet.record.lines[0], rollout=rollout)
+
+
+def test_a_clock_that_is_set_shortens_no_soak(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SteadyClock()
+    began, wall = clock.now(), time.time()
+    monkeypatch.setattr(time, "time", lambda: wall + 86_400)
+    assert clock.now() - began < 3600
+    assert clock.wall() == wall + 86_400

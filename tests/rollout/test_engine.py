@@ -14,6 +14,8 @@ from thorctl.rollout.decide import decide
 from thorctl.rollout.state import fold
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thorctl.store.rollouts import Line
 
 WAVES = [{"count": 2}, {"rest": True}]
@@ -274,6 +276,69 @@ def test_a_window_that_is_shut_is_waited_for() -> None:
     assert all("T03:" in at or "T04:" in at for at in begun)
     staged = [line.at for line in fleet.record.lines if line.verb == "stage"]
     assert max(staged) < min(begun)
+
+
+def test_a_window_that_shuts_while_a_device_is_measured_is_kept() -> None:
+    windows = {"default": {"zone": "UTC", "open": ["03:00-05:00"]}, "closing_margin_minutes": 0}
+    fleet = Fleet.of("well", "well", errors={"stop_at_devices": 1}, windows=windows)
+    fleet[1].unmeasured = True
+    fleet.world.time = datetime(2026, 11, 25, 4, 59, 30, tzinfo=UTC).timestamp()
+    fleet.start()
+    name = fleet[1].name
+    while fleet.state.devices[name].leased or fleet.state.devices[name].baseline is None:
+        assert fleet.engine
+        fleet.engine.turn()
+    assert fleet.world.time > datetime(2026, 11, 25, 5, tzinfo=UTC).timestamp()
+    assert (fleet.phases()[0], fleet[1].lease, fleet[1].activations) == ("staged", None, 0)
+
+
+def test_an_order_that_comes_while_it_decides_is_obeyed() -> None:
+    """An abort that is written between a decision and its record: nothing begins after it."""
+    fleet = Fleet.of("well", "well", "well")
+    turn_until(fleet, "ready")
+    append = fleet.record.append
+
+    def overtaken(lines: Sequence[Line], *, newest: int | None = None) -> bool:
+        if any(line.verb == "activate" for line in lines):
+            fleet.record.order(fleet.world, "aborted")
+        return append(lines, newest=newest)
+
+    fleet.record.append = overtaken  # type: ignore[method-assign]  # a race, made certain
+    while fleet.engine and not fleet.engine.turn().over:
+        pass
+    assert fleet.state.ended == "aborted"
+    assert [one.activations for one in fleet.devices] == [0, 0, 0]
+    assert all(one.lease is None for one in fleet.devices)
+
+
+def test_a_controller_that_leaves_gives_back_what_it_does_not_need() -> None:
+    fleet = Fleet.of("well", "well", "well", "well", parallel=3)
+    fleet[2].unmeasured = True
+    turn_until(fleet, "soaking", 3)
+    turn_until_leased = [one.name for one in fleet.devices if one.lease]
+    assert turn_until_leased
+    assert fleet.engine
+    fleet.engine.leave("left by ann@desk", 30)
+    for device in fleet.devices:
+        assert (device.lease is not None) == (device.state in {"trial", "activating"}), device
+    assert fleet.state.paused == "left by ann@desk"
+    fleet.kill()
+    assert fleet.run() == "finished"
+    assert [one.activations for one in fleet.devices] == [1] * 4
+
+
+def test_a_clock_that_was_set_back_between_two_runs_makes_no_soak_endless() -> None:
+    fleet = Fleet.of("well", "well", errors={"stop_at_devices": 1})
+    turn_until(fleet, "soaking")
+    fleet.kill()
+    back = 10 * 86_400.0
+    fleet.world.time -= back
+    for device in fleet.devices:
+        if device.deadline is not None:
+            device.deadline -= back
+    began = fleet.world.time
+    assert fleet.run() == "finished"
+    assert fleet.world.time - began < 3600
 
 
 def test_everybody_is_staged_before_anybody_is_changed() -> None:

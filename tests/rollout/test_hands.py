@@ -13,9 +13,9 @@ from tests.doubles.answers import STATUS, document
 from tests.doubles.sshd import Sshd, running_sshd
 from thorctl import fleet, yamlfile
 from thorctl.playbook import TaskEnd
-from thorctl.rollout.decide import Step
 from thorctl.rollout.engine import Begun, Done
 from thorctl.rollout.hands import DeviceHands, answer_of
+from thorctl.rollout.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,10 +140,19 @@ def test_a_preflight_gets_the_release_and_what_the_inventory_leaves_out(sshd: Ss
 
 
 def test_a_step_that_cannot_even_be_asked_has_an_end(hands: DeviceHands) -> None:
-    hands.begin([Begun(7, Step("thor-99", "look", NEW)), Begun(8, Step("thor-01", "rollback", "unknown"))])
-    done = collected(hands, 2)
-    assert {one.answer.error.code for one in done.values() if one.answer.error} == {"agent_garbage"}
-    assert len(done) == 2
+    hands.begin([Begun(8, Step("thor-01", "rollback", "unknown"))])
+    answer = collected(hands, 1)[8].answer
+    assert answer.error is not None
+    assert answer.error.code == "agent_garbage"
+
+
+@pytest.mark.parametrize("verb", ["look", "stage", "activate", "give"])
+def test_a_device_that_left_the_inventory_is_offline(hands: DeviceHands, verb: str) -> None:
+    hands.begin([Begun(7, Step("thor-99", verb, NEW))])
+    answer = collected(hands, 1)[7].answer
+    assert answer.error is not None
+    assert (answer.reached, answer.error.code) == (False, "device_unreachable")
+    assert "inventory" in answer.error.message
 
 
 def end(outcome: str, result: dict[str, Any], action: str = "thor_agent") -> TaskEnd:

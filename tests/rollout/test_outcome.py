@@ -391,7 +391,7 @@ RESUMED = {
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_another_controller_takes_over(phase: Phase) -> None:
-    after = resumed(replace(DEVICE, phase=phase, due=NOW + 999, tries=3))
+    after = resumed(replace(DEVICE, phase=phase, due=NOW + 999, tries=3), NOW)
     assert after.phase is RESUMED.get(phase, phase)
     assert (after.due, after.tries) == (0, 0)
 

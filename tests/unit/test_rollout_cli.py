@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from thorctl.cli.rollout_run import check_alone
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
 from thorctl.rollout.at_work import folder_of, only_one
+from thorctl.rollout.engine import Engine
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
@@ -284,3 +286,38 @@ def test_a_rollout_at_work_is_told_of_a_hold_that_is_passed_over(tmp_path: Path)
     assert "passed over by" in line.message
     told = str(thorctl("history", "show", rollout, "thor-02").view)
     assert "thor-02: its hold is passed over by" in told
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_controller_that_is_told_to_end_says_so_in_the_record(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = kept(Fleet.of("well", "well", "well"))
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("thor: {hosts: {thor-01: , thor-02: , thor-03: }}")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def told_to_end(self: Engine, **_: object) -> None:
+        self.start()
+        signal.raise_signal(signal.Signals[name])
+
+    monkeypatch.setattr(Engine, "run", told_to_end)
+    result = thorctl("-i", str(inventory), "rollout", "resume")
+    assert (result.errors[0].code, result.exit_code) == ("rollout_interrupted", 130)
+    assert f"thorctl rollout resume {rollout}" in result.errors[0].remedy
+    with opened() as db:
+        assert [line.kind for line in rollouts.log(db, rollout)] == ["started", "paused"]
+    assert thorctl("rollout", "status").data["next"] == f"thorctl rollout resume {rollout}"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_device_that_left_the_inventory_keeps_no_rollout_from_its_end(tmp_path: Path) -> None:
+    rollout = kept(half_way(wait={"silence_seconds": 1}))
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("thor: {hosts: {thor-09: }}")
+    result = thorctl("-i", str(inventory), "rollout", "abort", "--yes")
+    assert result.exit_code == Exit.ERROR
+    assert result.data["status"] == "aborted, with devices to look after"
+    with opened() as db:
+        why = [line.message for line in rollouts.log(db, rollout, device="thor-01") if line.ok is False]
+    assert why[-1] == "it is not in the inventory any more"

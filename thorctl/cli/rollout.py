@@ -6,6 +6,7 @@ The other verbs have modules of their own: rollout_status, rollout_orders, rollo
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from thorctl.result import Result
 from thorctl.rollout import plan as plans
 from thorctl.rollout import policy as policies
 from thorctl.rollout import prepare
+from thorctl.rollout.at_work import only_one, starting
 from thorctl.rollout.view import PlanView
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
@@ -161,9 +163,11 @@ def start(
         made.document(),
         given.documents,
     )
-    with opened() as db:
-        check_alone(db, {one.name for one in made.devices})
-        kept = rollouts.put(db, began)
+    with opened() as db, ExitStack() as stack:
+        with starting():
+            check_alone(db, {one.name for one in made.devices})
+            kept = rollouts.put(db, began)
+            stack.enter_context(only_one(kept.id))
         context.messages.print(f"rollout {kept.id}", highlight=False)
         rollout_holds.pass_over(db, kept, holds)
         return work(context, db, kept, "rollout start", wait_for_people=not no_wait)

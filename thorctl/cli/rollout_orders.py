@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.rollout_run import Order, find, say, standing, state_of, work
+from thorctl.cli.rollout_run import Order, alone, find, say, standing, state_of, work
 from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
@@ -91,7 +91,8 @@ def abort(context: Context, rollout: str | None, returns: bool, reason: str, yes
         if busy:
             context.messages.print("the thorctl that works on it brings it to an end", highlight=False)
             return standing(db, found, "rollout abort")
-        ended = work(context, db, found, "rollout abort", wait_for_people=False)
+        with alone(db, found):
+            ended = work(context, db, found, "rollout abort", wait_for_people=False)
         # What was asked for was done: an abort that ends in `aborted` is a success.
         clean = ended.data.get("status") == "aborted"
         return replace(ended, exit_code=Exit.SUCCESS if clean else ended.exit_code)

@@ -8,7 +8,7 @@ import click
 
 from thorctl.cli import rollout_holds
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.rollout_run import check_newest, devices_of, find, names_of, standing, state_of, work
+from thorctl.cli.rollout_run import alone, check_newest, devices_of, find, names_of, standing, state_of, work
 from thorctl.rollout.at_work import at_work
 from thorctl.store.connection import opened
 
@@ -53,7 +53,8 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
             if at_work(found.id):
                 context.messages.print("the thorctl that works on it has been told", highlight=False)
                 return standing(db, found, "rollout resume")
-        return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
+        with alone(db, found):
+            return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
 
 
 def _pass_over(context: Context, db: sqlite3.Connection, found: Rollout, over: Sequence[str]) -> None:

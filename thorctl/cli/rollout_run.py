@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +24,10 @@ from thorctl.errors import ThorError
 from thorctl.fleet_pattern import shortened
 from thorctl.result import Exit, Result
 from thorctl.rollout import words
-from thorctl.rollout.at_work import StoreRecord, WallClock, at_work, folder_of, only_one
+from thorctl.rollout.at_work import at_work, folder_of, only_one, starting
 from thorctl.rollout.engine import Engine
 from thorctl.rollout.hands import DeviceHands
+from thorctl.rollout.record import SteadyClock, StoreRecord
 from thorctl.rollout.state import begin, fold, seconds, text
 from thorctl.rollout.view import RolloutView
 from thorctl.store import rollouts
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from thorctl.store.rollouts import Rollout
 
 REFRESHES_PER_SECOND = 2
+LEAVE_SECONDS = 15.0  # to give leases back before we are gone
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
 RECENT = 50  # rollouts; an older one that still works is nobody's any more
 
 
@@ -89,7 +94,7 @@ def say(db: sqlite3.Connection, rollout: Rollout, order: Order) -> None:
     """Records an order; the process that works on the rollout obeys it within seconds."""
     line = Line(
         rollout.id,
-        text(WallClock().now()),
+        text(SteadyClock().wall()),
         me(),
         "order",
         order.kind,
@@ -106,15 +111,15 @@ def names_of(rollout: Rollout) -> set[str]:
     return {str(one["name"]) for one in rollout.plan["devices"]}
 
 
-def check_alone(db: sqlite3.Connection, names: set[str]) -> None:
-    """Refuses a rollout over devices that another one is at work on.
+def check_alone(db: sqlite3.Connection, names: set[str], but: str | None = None) -> None:
+    """Refuses a rollout over devices that another one (than ``but``) is at work on.
 
     Raises:
         ThorError: ``rollout_at_work``.
     """
     for other in rollouts.newest(db, RECENT):
         common = sorted(names & names_of(other))
-        if common and at_work(other.id):
+        if common and other.id != but and at_work(other.id):
             raise ThorError(
                 "rollout_at_work",
                 f"Rollout {other.id} ({other.label}) is at work on {shortened(common)}.",
@@ -141,43 +146,77 @@ def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
 
 
 def devices_of(context: Context, rollout: Rollout) -> list[Device]:
-    """The devices of a rollout, as the inventory knows them now.
+    """The devices of a rollout, as the inventory knows them now; without those that it no longer has."""
+    names = names_of(rollout)
+    config = context.project / "playbooks" / "ansible.cfg"
+    found = [one for one in fleet.load(inventory_path(context), None, config) if one.name in names]
+    gone = sorted(names - {one.name for one in found})
+    if gone:
+        context.messages.print(
+            f"not in the inventory any more, taken for offline: {', '.join(gone)}",
+            markup=False,
+            highlight=False,
+        )
+    return found
+
+
+@contextmanager
+def alone(db: sqlite3.Connection, rollout: Rollout) -> Iterator[None]:
+    """For the length of the block this process is the only one here at work on the rollout and its devices.
 
     Raises:
-        ThorError: ``device_unknown`` for one that the inventory no longer has.
+        ThorError: ``rollout_at_work``.
     """
-    names = sorted(names_of(rollout))
-    config = context.project / "playbooks" / "ansible.cfg"
-    return fleet.load(inventory_path(context), ",".join(names), config)
+    with ExitStack() as stack:
+        with starting():
+            check_alone(db, names_of(rollout), but=rollout.id)
+            stack.enter_context(only_one(rollout.id))
+        yield
 
 
 def work(
     context: Context, db: sqlite3.Connection, rollout: Rollout, command: str, *, wait_for_people: bool
 ) -> Result:
-    """Works on the rollout until it ends, is paused, or waits for a person who is not to be waited for."""
-    devices = devices_of(context, rollout)
-    limits = begin(rollout).brief.activate_seconds
+    """Works on the rollout until it ends, is paused, or waits for a person who is not to be waited for.
+
+    The caller is the only one at it (``alone``).
+    """
     run = uuid.uuid4().hex[:8]
-    with only_one(rollout.id):
-        hands = DeviceHands(
-            devices,
-            rollout.began_by,
-            rollout.releases,
-            limits,
-            playbooks=playbooks_of(context),
-            inventory=inventory_path(context),
-            folder=folder_of(rollout.id),
-            run=run,
+    hands = DeviceHands(
+        devices_of(context, rollout),
+        rollout.began_by,
+        rollout.releases,
+        begin(rollout).brief.activate_seconds,
+        playbooks=playbooks_of(context),
+        inventory=inventory_path(context),
+        folder=folder_of(rollout.id),
+        run=run,
+    )
+    with ended_gently(), hands, shown(context, rollout, hands.progress) as tell:
+        engine = Engine(
+            rollout, StoreRecord(db, rollout.id), hands, SteadyClock(), who=me(), run=run, tell=tell
         )
-        with hands, shown(context, rollout, hands.progress) as tell:
-            engine = Engine(
-                rollout, StoreRecord(db, rollout.id), hands, WallClock(), who=me(), run=run, tell=tell
-            )
-            try:
-                state = engine.run(wait_for_people=wait_for_people)
-            except KeyboardInterrupt:
-                raise _interrupted(rollout.id) from None
+        try:
+            state = engine.run(wait_for_people=wait_for_people)
+        except KeyboardInterrupt:
+            with suppress(KeyboardInterrupt):  # a second one: at once
+                engine.leave(f"left by {me()}", LEAVE_SECONDS)
+            raise _interrupted(rollout.id) from None
     return result(rollout, state, at_work=False, command=command)
+
+
+@contextmanager
+def ended_gently() -> Iterator[None]:
+    """A lost terminal and a service manager's stop end us as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {name: signal.signal(name, signal.default_int_handler) for name in _ENDS}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 def _interrupted(rollout: str) -> ThorError:
@@ -222,7 +261,7 @@ def shown(
         with Live(
             console=Console(),
             get_renderable=lambda: RolloutView(
-                rollout, latest[0], True, progress, WallClock().now() - seconds(rollout.began_at)
+                rollout, latest[0], True, progress, SteadyClock().wall() - seconds(rollout.began_at)
             ),
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,

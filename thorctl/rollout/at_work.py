@@ -1,4 +1,4 @@
-"""What an engine works with here: the record in the store, the time, the right to be the only one."""
+"""The right to be the only process on this machine at work on a rollout: a lock in the rollout's folder."""
 
 from __future__ import annotations
 
@@ -10,45 +10,39 @@ from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
 from thorctl.result import Exit
-from thorctl.store import rollouts
 from thorctl.store.place import store_file
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.store.rollouts import Line
-
 PRIVATE = 0o700
-
-
-class StoreRecord:
-    """A rollout's log in the store."""
-
-    def __init__(self, db: sqlite3.Connection, rollout: str) -> None:
-        self._db, self._rollout = db, rollout
-
-    def append(self, lines: Sequence[Line]) -> None:
-        """Add lines; they are on the disk when it returns."""
-        rollouts.append(self._db, lines)
-
-    def after(self, line: int) -> list[Line]:
-        """Lines beyond this one."""
-        return rollouts.log(self._db, self._rollout, after=line)
-
-
-class WallClock:
-    """The time of this machine."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
+PATIENCE_SECONDS = 1.0  # for a process that only asks, as `status --watch` does every two seconds
+STARTING_SECONDS = 30.0
+RETRY_SECONDS = 0.05
 
 
 def folder_of(rollout: str) -> Path:
     """Where the playbooks' logs of a rollout lie: beside the store."""
     return store_file().parent / "rollouts" / rollout
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """For the length of the block no other process looks whether somebody is at work, to begin itself.
+
+    Raises:
+        ThorError: ``rollout_at_work``.
+    """
+    with _lock(folder_of("starting.lock"), STARTING_SECONDS) as mine:
+        if not mine:
+            raise ThorError(
+                "rollout_at_work",
+                "Another thorctl on this machine is just beginning a rollout.",
+                "Try again in a moment.",
+                exit_code=Exit.LEASED,
+            )
+        yield
 
 
 @contextmanager
@@ -58,28 +52,40 @@ def only_one(rollout: str) -> Iterator[None]:
     Raises:
         ThorError: ``rollout_at_work``.
     """
-    folder = folder_of(rollout)
-    folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    handle = os.open(folder / "at-work.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with _lock(folder_of(rollout) / "at-work.lock", PATIENCE_SECONDS) as mine:
+        if not mine:
             raise ThorError(
                 "rollout_at_work",
                 f"Another thorctl on this machine is at work on rollout {rollout}.",
                 f"Watch it with `thorctl rollout status {rollout} --watch`; stop it with `pause` or `abort`.",
                 exit_code=Exit.LEASED,
-            ) from None
+            )
         yield
-    finally:
-        os.close(handle)
 
 
 def at_work(rollout: str) -> bool:
     """Whether a process on this machine works on it."""
+    with _lock(folder_of(rollout) / "at-work.lock", 0.0) as free:
+        return not free
+
+
+@contextmanager
+def _lock(file: Path, patience: float) -> Iterator[bool]:
+    """The lock for the length of the block; False if somebody has it for longer than ``patience`` seconds."""
+    file.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + patience
     try:
-        with only_one(rollout):
-            return False
-    except ThorError:
-        return True
+        while not (mine := _taken(handle)) and time.monotonic() < until:
+            time.sleep(RETRY_SECONDS)
+        yield mine
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

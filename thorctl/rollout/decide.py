@@ -1,64 +1,17 @@
-"""What is to be done now: steps to begin, events to record, and when to ask again. Pure.
-
-The order of a device: look, stage; then in its wave take (the lease), look, activate, smoke, look through the
-soak, commit, give (the lease back). A device that is not well is rolled back, looked at and asked instead.
-"""
+"""What is to be done now: events to record, steps to begin (steps.py), and when to ask again. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from thorctl.rollout.device import CHANGING, UNFINISHED, UNSTAGED, UNTOUCHED, Device, Phase
+from thorctl.rollout.device import UNFINISHED, UNSTAGED, Phase
 from thorctl.rollout.gate import Action, Decision, judge_fleet, judge_wave, plural
-from thorctl.rollout.rules import AUTOMATIC
-from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
+from thorctl.rollout.steps import Step, steps, unseen_since_closing, wake
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-REASON_CHARACTERS = 200  # of a fault, in the device's own event log
-ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
-_VERBS = {
-    Phase.NEW: "look",
-    Phase.CHECKING: "preflight",
-    Phase.STAGING: "stage",
-    Phase.STAGED: "take",
-    Phase.HELD: "look",
-    Phase.LEASED: "look",
-    Phase.MEASURE: "smoke",
-    Phase.READY: "activate",
-    Phase.TRIAL: "smoke",
-    Phase.SOAKING: "look",
-    Phase.PASSED: "commit",
-    Phase.DOUBT: "look",
-    Phase.RETURNING: "rollback",
-    Phase.LEFT: "look",
-    Phase.BACK: "smoke",
-    Phase.ABSENT: "look",
-    Phase.LOST: "look",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One verb for one device.
-
-    Attributes:
-        seconds: of the trial for ``activate``, of the lease for ``take``.
-        over_hold: for ``activate``: the reason of the hold that it passes over.
-    """
-
-    device: str
-    verb: str
-    release: str
-    wave: int | None = None
-    seconds: int = 0
-    reason: str = ""
-    over_hold: str | None = None
+    from thorctl.rollout.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +43,25 @@ class Todo:
     people: bool = False
 
 
-def decide(state: State, now: float) -> Todo:
-    """What is to be done at ``now``, seconds since the epoch."""
+def decide(state: State, now: float, wall: float | None = None) -> Todo:
+    """What is to be done at ``now``, seconds since the epoch.
+
+    ``wall`` is what the clock on the wall shows then, which windows are read off; without it, ``now``.
+    """
+    wall = now if wall is None else wall
     if state.ended:
         return Todo(over=True)
     event = _event(state, now)
     if event:
         return Todo(events=(event,))
-    steps = _steps(state, now)
-    wake = _wake(state, now)
-    if steps or state.open:
-        return Todo(steps=tuple(steps), wake=wake)
+    begun = steps(state, now, wall)
+    again = wake(state, now, wall)
+    if begun or state.open:
+        return Todo(steps=tuple(begun), wake=again)
     quiet = not any(one.phase in UNFINISHED or one.leased for one in state.devices.values())
     if state.paused and quiet:
         return Todo(over=True)
-    return Todo(wake=wake, people=state.asked is not None and quiet)
+    return Todo(wake=again, people=state.asked is not None and quiet)
 
 
 def _event(state: State, now: float) -> Event | None:
@@ -187,146 +144,7 @@ def _end(state: State) -> Event | None:
         return Event("ended", f"{word}, with devices to look after" if stuck else word)
     if state.paused or state.wave_open or state.wave < max(state.waves, default=0):
         return None
-    if any(not one.settled or _unseen_since_closing(state, one) for one in devices):
+    if any(not one.settled or unseen_since_closing(state, one) for one in devices):
         return None
     incomplete = any(one.phase in {Phase.ABSENT, Phase.LOST} for one in devices)
     return Event("ended", "incomplete" if incomplete else "finished")
-
-
-def _unseen_since_closing(state: State, one: Device) -> bool:
-    """Whether an absent device was not looked at since the last wave was closed."""
-    last = not state.wave_open and state.wave >= max(state.waves, default=0)
-    return last and one.phase is Phase.ABSENT and one.looked_at < state.closed_at and one.due < math.inf
-
-
-def _steps(state: State, now: float) -> list[Step]:
-    policy = state.brief.policy
-    staging = sum(line.verb == "stage" for line in state.open.values())
-    slots = Counter(
-        changing=policy.parallel - sum(map(_is_changing(state), state.devices.values())),
-        # Refilled by the half: a playbook for each device that gets ready would cost more than it gains.
-        staging=policy.stage_parallel - staging if staging <= policy.stage_parallel // 2 else 0,
-    )
-    found = []
-    for one in _in_order(state):
-        if one.name in state.open or _due(state, one) > now:
-            continue
-        verb = _verb(state, one, now)
-        room = {"take": "changing", "stage": "staging"}.get(verb or "")
-        if verb is None or (room and slots[room] <= 0):
-            continue
-        if room:
-            slots[room] -= 1
-        found.append(_step(state, one, verb))
-    return found
-
-
-def _is_changing(state: State) -> Any:
-    def changing(one: Device) -> bool:
-        begun = state.open.get(one.name)
-        taking = begun is not None and begun.verb == "take" and one.phase is Phase.STAGED
-        return one.phase in CHANGING or taking
-
-    return changing
-
-
-def _in_order(state: State) -> Sequence[Device]:
-    """The devices in the order of their waves."""
-    names = dict.fromkeys(name for wave in state.waves.values() for name in wave.devices)
-    return [state.devices[name] for name in names]
-
-
-def _verb(state: State, one: Device, now: float) -> str | None:
-    """What is next for a device, if it may be."""
-    if one.leased and (one.settled or one.phase is Phase.HELD):
-        return "give"
-    resting = state.paused is not None or state.stopped is not None
-    if one.leased and resting and one.phase in UNTOUCHED:
-        return "give"
-    if one.phase is Phase.RECALLED:
-        return "rollback" if one.leased else "take"
-    verb = _VERBS.get(one.phase)
-    begins = one.phase is Phase.ABSENT or one.phase in UNTOUCHED
-    if verb is None or (begins and resting):
-        return None
-    if verb == "take" and not _may_change(state, one, now):
-        return None
-    return verb
-
-
-def _may_change(state: State, one: Device, now: float) -> bool:
-    wave = state.wave_of(one.name)
-    if wave is None or wave.number != state.wave or not state.wave_open:
-        return False
-    calendar = state.brief.policy.calendar(_site(state, one))
-    return calendar is None or calendar.is_open(datetime.fromtimestamp(now, UTC))
-
-
-def _site(state: State, one: Device) -> str | None:
-    return next(planned.site for planned in state.brief.plan.devices if planned.name == one.name)
-
-
-def _step(state: State, one: Device, verb: str) -> Step:
-    wave = state.wave_of(one.name)
-    rules = state.rules(one.name)
-    trial = SMOKE_SECONDS + rules.soak_seconds + rules.wait.silence_seconds + SLACK_SECONDS
-    lengths = {"activate": trial, "take": rules.activate_seconds + trial + SLACK_SECONDS}
-    reasons = {"take": f"{AUTOMATIC}{state.brief.id}"}
-    reasons["rollback"] = f"{reasons['take']}: {one.fault or state.stopped or 'to return'}"[
-        :REASON_CHARACTERS
-    ]
-    of_before = verb == "smoke" and one.phase in {Phase.BACK, Phase.MEASURE} and one.before is not None
-    release = one.before if of_before and one.before else one.target
-    over_hold = rules.over_hold if verb == "activate" and one.hold is not None else None
-    if over_hold is not None:
-        reasons["activate"] = f"over its hold: {over_hold}"
-    return Step(
-        one.name,
-        verb,
-        release,
-        wave.number if wave else None,
-        lengths.get(verb, 0),
-        reasons.get(verb, ""),
-        over_hold,
-    )
-
-
-def _due(state: State, one: Device) -> float:
-    if one.leased and (one.settled or one.phase is Phase.HELD):
-        return one.due if one.tries else 0.0
-    if one.phase is not Phase.ABSENT:
-        return one.due
-    if _unseen_since_closing(state, one):
-        return 0.0
-    if state.waiting is not None:
-        return min(one.due, one.looked_at + ABSENT_EVIDENCE_SECONDS)
-    return one.due
-
-
-def _wake(state: State, now: float) -> float:
-    """The next moment at which something may be due though nothing happens before."""
-    times = [
-        _due(state, one)
-        for one in state.devices.values()
-        if one.name not in state.open and (one.phase in _VERBS or one.phase is Phase.RECALLED or one.leased)
-    ]
-    if state.waiting is not None:
-        times.append(state.waiting[1] + state.brief.policy.wait.evidence_seconds)
-    if state.brief.policy.windows is not None and state.stopped is None and state.paused is None:
-        times += _openings(state, now)
-    return min((time for time in times if time > now), default=math.inf)
-
-
-def _openings(state: State, now: float) -> list[float]:
-    """When the sites of devices that wait for their window open."""
-    if not state.wave_open:
-        return []
-    waiting = {_site(state, one) for one in state.devices.values() if one.phase is Phase.STAGED}
-    moment = datetime.fromtimestamp(now, UTC)
-    found = []
-    for site in waiting:
-        calendar = state.brief.policy.calendar(site)
-        opens = calendar.opens(moment) if calendar else None
-        if opens is not None:
-            found.append(opens.timestamp())
-    return found

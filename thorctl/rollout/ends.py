@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from thorctl.rollout.device import Device, Phase, forget_trial
+from thorctl.rollout.device import PREPARED, Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_smoke, judge_speed
 from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, PASSING, TRIES, UNWELL
 from thorctl.rollout.settle import (
@@ -185,4 +185,7 @@ def give_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG
     """After ``lease give``."""
     if end.code == "busy" and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
-    return replace(device, leased=False, tries=0)  # given back, another's by now, or it expires by itself
+    phase = Phase.STAGED if device.phase in PREPARED else device.phase
+    return replace(
+        device, phase=phase, leased=False, tries=0
+    )  # given back, another's by now, or it expires by itself

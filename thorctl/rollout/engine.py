@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from thorctl.rollout.decide import decide
+from thorctl.rollout.device import UNTOUCHED
 from thorctl.rollout.state import State, begin, fold, text
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED, Line
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thorctl.answer import Answer
-    from thorctl.rollout.decide import Event, Step, Todo
+    from thorctl.rollout.decide import Event, Todo
+    from thorctl.rollout.steps import Step
     from thorctl.store.rollouts import Rollout
 
 POLL_SECONDS = 2.0  # until an order of another process (pause, abort, approve) is noticed
@@ -52,8 +54,11 @@ class Hands(Protocol):
 class Record(Protocol):
     """The rollout's log."""
 
-    def append(self, lines: Sequence[Line]) -> None:
-        """Add lines in one piece; when it returns they are safe."""
+    def append(self, lines: Sequence[Line], *, newest: int | None = None) -> bool:
+        """Add lines in one piece; when it returns they are safe.
+
+        With ``newest``, only if that line still is the last one; else False, and nothing was added.
+        """
 
     def after(self, line: int) -> list[Line]:
         """Every line beyond this one, whoever wrote it."""
@@ -63,7 +68,10 @@ class Clock(Protocol):
     """The time, seconds since the epoch."""
 
     def now(self) -> float:
-        """Now."""
+        """Now, by a clock that never jumps while this process runs: what times are measured with."""
+
+    def wall(self) -> float:
+        """Now, as this machine's clock says it: what maintenance windows are read off."""
 
 
 class Engine:
@@ -93,14 +101,13 @@ class Engine:
     def turn(self) -> Todo:
         """One round: decide, record, begin, wait. What it returns says whether another one makes sense."""
         self._read()
-        todo = decide(self.state, self._clock.now())
-        while todo.events:
-            self._note([self._event(event) for event in todo.events])
-            todo = decide(self.state, self._clock.now())
+        todo = self._decided()
+        while todo.events or (todo.steps and not self._begin(todo.steps)):
+            if todo.events:
+                self._note_unless_overtaken([self._event(event) for event in todo.events])
+            todo = self._decided()
         if todo.over:
             return todo
-        if todo.steps:
-            self._begin(todo.steps)
         pause = max(0.0, min(todo.wake - self._clock.now(), POLL_SECONDS))
         self._end(self._hands.wait(pause))
         return todo
@@ -113,7 +120,23 @@ class Engine:
             if todo.over or (todo.people and not wait_for_people):
                 return self.state
 
-    def _begin(self, steps: Sequence[Step]) -> None:
+    def leave(self, why: str, seconds: float) -> None:
+        """Before this process goes away: give back the leases of devices that nothing was changed on.
+
+        Who is on trial stays so: committed by whoever resumes it, or taken back by its own deadline.
+        """
+        self._note([self._line("paused", why)])
+        until = self._clock.now() + seconds
+        while self._clock.now() < until and any(
+            one.leased and (one.phase in UNTOUCHED or one.settled) for one in self.state.devices.values()
+        ):
+            self.turn()
+
+    def _decided(self) -> Todo:
+        return decide(self.state, self._clock.now(), self._clock.wall())
+
+    def _begin(self, steps: Sequence[Step]) -> bool:
+        """Records these steps and begins them; False: somebody else's order came first, think again."""
         lines = [
             self._line(
                 STEP_BEGUN,
@@ -125,9 +148,11 @@ class Engine:
             )
             for step in steps
         ]
-        self._note(lines)
+        if not self._note_unless_overtaken(lines):
+            return False
         begun = [Begun(self.state.open[step.device].id, step) for step in steps]
         self._hands.begin(begun)
+        return True
 
     def _end(self, done: Sequence[Done]) -> None:
         lines = []
@@ -171,6 +196,12 @@ class Engine:
     def _note(self, lines: Sequence[Line]) -> None:
         self._record.append(lines)
         self._read()
+
+    def _note_unless_overtaken(self, lines: Sequence[Line]) -> bool:
+        """What was decided holds for what was known: nothing begins in the wake of an order to stop."""
+        noted = self._record.append(lines, newest=self.state.last)
+        self._read()
+        return noted
 
     def _read(self) -> None:
         lines = self._record.after(self.state.last)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import queue
 import threading
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl import playbook
 from thorctl.answer import Answer
 from thorctl.result import Problem
+from thorctl.rollout.batches import Batches
 from thorctl.rollout.engine import Begun, Done
 from thorctl.rollout.state import SMOKE_SECONDS
 from thorctl.transport import run_verb_async
@@ -63,8 +65,8 @@ class DeviceHands:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._closed = threading.Event()
-        self._books = 0
-        self._threads: list[threading.Thread] = []
+        self._books = itertools.count(1)
+        self._batches = Batches(self._play, self._closed)
         self.progress: dict[str, Mapping[str, Any]] = {}  # device -> what its agent says of the verb at work
 
     def __enter__(self) -> DeviceHands:
@@ -79,7 +81,7 @@ class DeviceHands:
     def __exit__(self, *_: object) -> None:
         """Lets everything go; what devices are at goes on there."""
         self._closed.set()
-        for thread in self._threads:
+        for thread in self._batches.threads:
             thread.join(GOODBYE_SECONDS)
         with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
             asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(GOODBYE_SECONDS)
@@ -89,14 +91,14 @@ class DeviceHands:
 
     def begin(self, steps: Sequence[Begun]) -> None:
         """Begin these steps."""
+        for begun in steps:
+            if begun.step.device not in self._devices:
+                self._done.put(Done(begun.number, _gone(begun.step.device)))
+        steps = [begun for begun in steps if begun.step.device in self._devices]
         for verb, book in BOOKS.items():
             mine = [begun for begun in steps if begun.step.verb == verb]
             if mine:
-                self._books += 1
-                folder = self._folder / f"{self._run}-{self._books:03}-{verb}"
-                thread = threading.Thread(target=self._play, args=(book, mine, folder), daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._batches.add(book, mine)
         for begun in steps:
             if begun.step.verb not in BOOKS:
                 asyncio.run_coroutine_threadsafe(self._ask(begun), self._loop)
@@ -139,7 +141,8 @@ class DeviceHands:
         }
         return patience.get(verb, SHORT_SECONDS)
 
-    def _play(self, book: str, steps: Sequence[Begun], folder: Path) -> None:
+    def _play(self, book: str, steps: Sequence[Begun]) -> None:
+        folder = self._folder / f"{self._run}-{next(self._books):03}-{book}"
         left = {begun.step.device: begun.number for begun in steps}
         watch = asyncio.run_coroutine_threadsafe(self._watch(left), self._loop)
 
@@ -216,6 +219,16 @@ class DeviceHands:
         finally:
             for name in names:
                 self.progress.pop(name, None)
+
+
+def _gone(device: str) -> Answer:
+    problem = Problem(
+        "device_unreachable",
+        "it is not in the inventory any more",
+        "Put it back into the inventory, or leave it.",
+        device,
+    )
+    return Answer(device, error=problem, reached=False)
 
 
 async def _cancel_all() -> None:

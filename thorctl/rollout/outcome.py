@@ -67,8 +67,10 @@ def stopped(device: Device, *, returns: bool) -> Device:
     return device
 
 
-def resumed(device: Device) -> Device:
+def resumed(device: Device, at: float) -> Device:
     """The device at the begin of another run: what was under way is looked at first."""
+    if device.soak_from is not None and device.soak_from > at:  # the clock was set back: a soak anew
+        device = replace(device, soak_from=None, restarts=None)
     fresh = replace(
         device,
         due=0.0,

@@ -191,7 +191,7 @@ def _resumed(state: State, line: Line) -> State:
     devices = dict(state.devices)
     for name, begun in state.open.items():
         devices[name] = outcome.interrupted(devices[name], str(begun.verb))
-    fresh = {name: outcome.resumed(one) for name, one in devices.items()}
+    fresh = {name: outcome.resumed(one, seconds(line.at)) for name, one in devices.items()}
     return replace(
         state,
         devices=fresh,

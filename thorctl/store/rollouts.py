@@ -110,11 +110,16 @@ def later(db: sqlite3.Connection, rollout: str) -> list[Rollout]:
     return [_rollout(row) for row in rows]
 
 
-def append(db: sqlite3.Connection, lines: Sequence[Line]) -> list[Line]:
-    """Add lines in one piece; when it returns they are on the disk. Returns them with their ids."""
+def append(db: sqlite3.Connection, lines: Sequence[Line], *, newest: int | None = None) -> list[Line]:
+    """Add lines in one piece; when it returns they are on the disk. Returns them with their ids.
+
+    With ``newest``, only if no line of that rollout has a higher id; else nothing is added.
+    """
     marks = ", ".join("?" * (len(_COLUMNS) + 1))
+    added: list[Line] = []
     with transaction(db):
-        added = []
+        if newest is not None and _last_of(db, lines[0].rollout) > newest:
+            return added
         for line in lines:
             values = asdict(line)
             row = [values[name] for name in _COLUMNS] + [_json(line.data)]
@@ -124,6 +129,11 @@ def append(db: sqlite3.Connection, lines: Sequence[Line]) -> list[Line]:
             )
             added.append(replace(line, id=int(cursor.lastrowid or 0)))
     return added
+
+
+def _last_of(db: sqlite3.Connection, rollout: str) -> int:
+    row = db.execute("SELECT max(id) FROM rollout_log WHERE rollout = ?", (rollout,)).fetchone()
+    return int(row[0] or 0)
 
 
 def log(db: sqlite3.Connection, rollout: str, *, after: int = 0, device: str | None = None) -> list[Line]:
