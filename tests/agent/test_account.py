@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.test_secrets import TOKEN, Noting, give_token
-from tests.agent.test_stage import (  # the fixtures of a stage with real hf and hub
-    FakeDocker,
-    _no_patience,  # noqa: F401 - a fixture, used by pytest
-    ctx,  # noqa: F401 - a fixture, used by pytest
-    docker,  # noqa: F401 - a fixture, used by pytest
-    hub,  # noqa: F401 - a fixture, used by pytest
-    refused,
-    release_of,
-    say,
-)
+from tests.agent.hub_stage import TOKEN, FakeDocker, Noting, give_token, refused, release_of, say
 from thorctl.agent import account, checkpoint, hub_download
 from thorctl.agent.account import ROOT, Account
 
@@ -56,7 +46,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return given
 
 
-def name_account(ctx: Context, name: object) -> None:  # noqa: F811 - the value of the fixture
+def name_account(ctx: Context, name: object) -> None:
     ctx.paths.device_json.parent.mkdir(parents=True, exist_ok=True)
     ctx.paths.device_json.write_text(json.dumps({"account": name}))
 
@@ -74,7 +64,7 @@ def name_account(ctx: Context, name: object) -> None:  # noqa: F811 - the value 
     ],
 )
 @pytest.mark.usefixtures("accounts")
-def test_only_a_service_s_account_is_taken(ctx: Context, name: object, found: Account) -> None:  # noqa: F811 - its value
+def test_only_a_service_s_account_is_taken(ctx: Context, name: object, found: Account) -> None:
     assert account.find(ctx) == ROOT
     name_account(ctx, name)
     assert account.find(ctx) == found
@@ -82,9 +72,9 @@ def test_only_a_service_s_account_is_taken(ctx: Context, name: object, found: Ac
 
 @pytest.mark.usefixtures("accounts")
 def test_the_download_is_the_account_s_and_the_checkpoint_root_s(
-    ctx: Context,  # noqa: F811 - its value
-    hub: CuttingHub,  # noqa: F811 - its value
-    docker: FakeDocker,  # noqa: F811 - its value
+    ctx: Context,
+    hub: CuttingHub,
+    docker: FakeDocker,
     owners: list[tuple[str, int]],
 ) -> None:
     name_account(ctx, "thor")
@@ -108,8 +98,8 @@ def test_the_download_is_the_account_s_and_the_checkpoint_root_s(
 
 @pytest.mark.usefixtures("accounts")
 def test_a_cut_download_is_root_s_again_and_leaves_no_token(
-    ctx: Context,  # noqa: F811 - its value
-    hub: CuttingHub,  # noqa: F811 - its value
+    ctx: Context,
+    hub: CuttingHub,
     owners: list[tuple[str, int]],
 ) -> None:
     name_account(ctx, "thor")
@@ -146,8 +136,8 @@ def test_a_link_that_hf_left_is_not_written_through(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("accounts")
 def test_what_a_killed_stage_left_to_the_account_is_taken_back(
-    ctx: Context,  # noqa: F811
-    hub: CuttingHub,  # noqa: F811
+    ctx: Context,
+    hub: CuttingHub,
     owners: list[tuple[str, int]],
 ) -> None:
     name_account(ctx, "thor")

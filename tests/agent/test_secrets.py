@@ -5,64 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.agent.device_double import make_context
-from tests.agent.test_stage import (  # the fixtures of a stage with real hf and hub
-    BIG,
-    FakeDocker,
-    _no_patience,  # noqa: F401 - a fixture, used by pytest
-    ctx,  # noqa: F401 - a fixture, used by pytest
-    docker,  # noqa: F401 - a fixture, used by pytest
-    hub,  # noqa: F401 - a fixture, used by pytest
-    refused,
-    release_of,
-    say,
-)
+from tests.agent.hub_stage import BIG, TOKEN, FakeDocker, Noting, give_token, refused, release_of, say
 from thorctl.agent import hub_token, registry_login
 from thorctl.agent.account import ROOT
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
-    from typing import IO
 
     from tests.agent.cutting_hub import CuttingHub
     from thorctl.agent.context import Context
 
-TOKEN = "hf_ThisIsTheToken0123456789"
 
-
-class Noting(FakeDocker):
-    """Keeps every argument."""
-
-    def __init__(self, program: Path) -> None:
-        super().__init__(program)
-        self.said: list[str] = []
-
-    def spawn(self, argv: Sequence[str], *, output: IO[bytes]) -> Any:
-        self.said += argv
-        return super().spawn(argv, output=output)
-
-
-def give_token(ctx: Context, text: str = TOKEN + "\n") -> None:  # noqa: F811 - the value of the fixture
-    path = ctx.paths.at(hub_token.FILE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def test_without_its_token_a_gated_hub_is_closed(ctx: Context, hub: CuttingHub) -> None:  # noqa: F811 - its value
+def test_without_its_token_a_gated_hub_is_closed(ctx: Context, hub: CuttingHub) -> None:
     hub.token = TOKEN
     error = refused(ctx, release_of(hub))
     assert (error.code, "thor_hub_token" in error.remedy) == ("hub_denied", True)
 
 
 def test_another_token_does_not_open_it_and_is_not_told(
-    ctx: Context,  # noqa: F811 - its value
-    hub: CuttingHub,  # noqa: F811 - its value
+    ctx: Context,
+    hub: CuttingHub,
 ) -> None:
     hub.token = TOKEN
     give_token(ctx, "hf_another")
@@ -72,9 +40,9 @@ def test_another_token_does_not_open_it_and_is_not_told(
 
 
 def test_with_it_the_checkpoint_comes_and_nobody_reads_it(
-    ctx: Context,  # noqa: F811 - its value
-    hub: CuttingHub,  # noqa: F811 - its value
-    docker: FakeDocker,  # noqa: F811 - its value
+    ctx: Context,
+    hub: CuttingHub,
+    docker: FakeDocker,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -92,7 +60,7 @@ def test_with_it_the_checkpoint_comes_and_nobody_reads_it(
     assert holders == [ctx.paths.at(hub_token.FILE)]
 
 
-def test_the_rest_of_a_file_is_fetched_with_it_too(ctx: Context, hub: CuttingHub) -> None:  # noqa: F811 - its value
+def test_the_rest_of_a_file_is_fetched_with_it_too(ctx: Context, hub: CuttingHub) -> None:
     hub.token = TOKEN
     give_token(ctx)
     hub.budget = 20_000_000
@@ -158,7 +126,7 @@ def test_a_file_that_is_none_is_refused_without_its_content(tmp_path: Path, text
         ("", False),
     ],
 )
-def test_the_token_goes_where_nobody_on_the_way_can_read_it(ctx: Context, endpoint: str, may: bool) -> None:  # noqa: F811 - the value of the fixture
+def test_the_token_goes_where_nobody_on_the_way_can_read_it(ctx: Context, endpoint: str, may: bool) -> None:
     give_token(ctx)
     assert hub_token.may_see(endpoint) is may
     assert bool(hub_token.header(ctx, endpoint)) is may
