@@ -29,7 +29,7 @@ test: lint ## Lint and the tests that fit in 40 minutes; what CI runs
 
 .PHONY: test-all
 test-all: lint ## Lint and all tests, the long ones and the virtual Thor's too; ends with what was proved, counted
-	@$(BIN)/python -m pytest
+	@THORCTL_SEQUENCES=$${THORCTL_SEQUENCES:-2000} $(BIN)/python -m pytest
 
 .PHONY: test-vm
 test-vm: bootstrap ## Only the virtual Thor: preflight, roles, reboot, power cut on a whole aarch64 machine

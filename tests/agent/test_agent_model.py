@@ -7,26 +7,31 @@ model says, the engine must run what the journal says, and all that a way back n
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from tests import sequences
 from tests.agent.stateful_device import Device, Fuse, PowerCut
+from tests.sequences import CountedMachine, how_many
 from thorctl.agent import release_store
 from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from thorctl.agent.outcome import Outcome
 
 # More of them: THORCTL_SEQUENCES=5000 pytest tests/agent/test_agent_model.py
-EXAMPLES, STEPS = int(os.environ.get("THORCTL_SEQUENCES", "40")), 30
+EXAMPLES, STEPS = how_many(40), 30
+pytestmark = pytest.mark.timeout(sequences.TIMEOUT)
 TTL = 600
 DECADES = 30 * 365 * 86400
 
@@ -93,7 +98,7 @@ class Model:
         return None
 
 
-class Agent(RuleBasedStateMachine):
+class Agent(CountedMachine):
     """One device, two operators, three releases, and bad luck."""
 
     @initialize()
@@ -106,6 +111,7 @@ class Agent(RuleBasedStateMachine):
         if hasattr(self, "device"):
             self.device.close()
             shutil.rmtree(self.root)
+            super().teardown()
 
     def staged(self) -> set[str]:
         return set(release_store.staged_ids(self.device.paths))
@@ -261,6 +267,11 @@ class Agent(RuleBasedStateMachine):
             release_store.load(self.device.paths, needed)
         waits = set(self.device.systemd.timers)
         assert waits == ({f"thor-trial-{journal.activation}"} if journal.state == TRIAL else set())
+
+
+@pytest.fixture(autouse=True)
+def counted(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    yield from sequences.counted(record_property)
 
 
 TestAgent = Agent.TestCase

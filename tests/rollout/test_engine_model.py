@@ -8,20 +8,26 @@ that lives, nobody may be forgotten, on trial or leased, and the record must say
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from tests import sequences
 from tests.rollout.fleets import Fleet
 from tests.rollout.model import HOLDER, NATURES, NEW, OLD, Killed, Lease, ModelDevice
+from tests.sequences import CountedMachine, how_many
 from thorctl.rollout.device import PREPARED, UNTOUCHED, Phase
 from thorctl.rollout.state import begin, fold
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 # More of them: THORCTL_SEQUENCES=5000 pytest tests/rollout/test_engine_model.py
-EXAMPLES, STEPS = int(os.environ.get("THORCTL_SEQUENCES", "150")), 30
+EXAMPLES, STEPS = how_many(150), 30
+pytestmark = pytest.mark.timeout(sequences.TIMEOUT)
 
 natures = st.sampled_from(("well",) * 5 + NATURES)
 policies = st.fixed_dictionaries(
@@ -49,7 +55,7 @@ numbers = st.integers(0, 7)
 holds = st.sampled_from(["on patrol", "an antenna is mounted"])
 
 
-class Rollouts(RuleBasedStateMachine):
+class Rollouts(CountedMachine):
     """A fleet in trouble, and the rollout that has to get through it."""
 
     fleet: Fleet
@@ -150,6 +156,7 @@ class Rollouts(RuleBasedStateMachine):
         for device in fleet.devices:
             self.check(device, stopped=ended != "finished")
         self.check_the_cap()
+        super().teardown()
 
     def to_the_end(self) -> str | None:
         """How it ended, with every approval that was asked for."""
@@ -181,6 +188,11 @@ class Rollouts(RuleBasedStateMachine):
         stop = next((line.id for line in lines if line.kind in {"stopped", "aborted"}), None)
         late = [line for line in lines if line.verb == "activate" and line.kind == "step_begun"]
         assert stop is None or all(line.id < stop for line in late)
+
+
+@pytest.fixture(autouse=True)
+def counted(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    yield from sequences.counted(record_property)
 
 
 Rollouts.TestCase.settings = settings(
