@@ -184,6 +184,7 @@ def test_the_unit_survives_what_the_design_says() -> None:
         "StartLimitBurst=4",
         "StartLimitIntervalSec=1200",
         "WantedBy=multi-user.target",
+        "WantedBy=docker.service",
     ):
         assert line in unit.splitlines()
 
