@@ -159,6 +159,11 @@ class Systemd(Runner):
     def running_release(self) -> str | None:
         return self.running.decode().removeprefix("# release ").strip() if self.running else None
 
+    def seconds_of(self, timer: str) -> int:
+        """How long after it was armed it fires."""
+        words = self.armed[timer]
+        return int(words[words.index("--on-active") + 1].removesuffix("s"))
+
     def _unit(self) -> bytes | None:
         return self.paths.engine_unit.read_bytes() if self.paths.engine_unit.exists() else None
 
@@ -282,11 +287,11 @@ class Device:
         return load(self.paths)
 
     def fire_timers(self) -> None:
-        """Let every deadline pass."""
-        for words in list(self.systemd.timers.values()):
-            outcome = self.say(*words)
+        """Let every deadline pass, the shortest first; one that another takes back does not fire."""
+        while self.systemd.timers:
+            soonest = min(self.systemd.timers, key=self.systemd.seconds_of)
+            outcome = self.say(*self.systemd.timers.pop(soonest))
             assert outcome.error is None, outcome.error
-        self.systemd.timers.clear()
 
 
 def _engine_server(device: Device) -> ThreadingHTTPServer:

@@ -56,8 +56,9 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
     _guard(ctx, journal, FINISH_SECONDS)
     try:
         if journal.state != ROLLING_BACK:
-            journal = begin_rollback(journal, ctx.clock.now_text(), reason)
-            journal_file.save(ctx, journal)
+            announced = begin_rollback(journal, ctx.clock.now_text(), reason)
+            journal_file.save(ctx, announced)
+            journal = announced
         if journal.current:
             run_release(ctx, release_store.restore(ctx, journal.current))
         else:
@@ -65,7 +66,10 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
         done = finish_rollback(journal, ctx.clock.now_text())
         journal_file.save(ctx, done)
     except (AgentError, OSError, Interrupted):
-        _guard(ctx, journal, deadline.AGAIN_SECONDS)
+        if journal.state == ROLLING_BACK:
+            _guard(ctx, journal, deadline.AGAIN_SECONDS)
+        else:
+            deadline.disarm(ctx, ROLLING_BACK, journal.activation)
         raise
     # Last: a timer that outlives its trial finds another state and does nothing.
     for state in (ACTIVATING, TRIAL, ROLLING_BACK):
