@@ -56,6 +56,33 @@ WAVES = [
     ),
     Case("all absent, not the canary", {}, Count(absent=3), Count(well=1, absent=3), 100, GO, "3 absent"),
     Case(
+        "one that could not take it says nothing of the release",
+        {},
+        Count(well=7, failed=1, unfit=1),
+        Count(well=11, failed=1, unfit=1),
+        90,
+        GO,
+        "7 of 7 devices of wave 2 are well, 1 cannot take it",
+    ),
+    Case(
+        "beside one that tried it and failed",
+        {},
+        Count(well=7, failed=2, unfit=1),
+        Count(well=10, failed=2, unfit=1),
+        90,
+        STOP,
+        "1 of 8 devices of wave 2 failed",
+    ),
+    Case(
+        "too many that cannot take it",
+        {},
+        Count(well=4, failed=4, unfit=4),
+        Count(well=8, failed=4, unfit=4),
+        50,
+        STOP,
+        "4 devices failed",
+    ),
+    Case(
         "one failed of 100 % asked", {}, Count(well=2, failed=1), Count(well=2, failed=1), 100, STOP, "100 %"
     ),
     Case("one failed of 60 % asked", {}, Count(well=2, failed=1), Count(well=2, failed=1), 60, GO, "2 of 3"),
@@ -177,6 +204,12 @@ def test_waves(case: Case) -> None:
     decision = judge_wave(one, wave(success=case.success), case.here, case.fleet, canary=False)
     assert decision.action is case.action
     assert case.words in decision.reason
+
+
+def test_a_canary_that_cannot_even_take_it_stops_it() -> None:
+    here, fleet = Count(failed=1, unfit=1), Count(failed=1, unfit=1, still=11)
+    decision = judge_wave(policy(), wave(1), here, fleet, canary=True)
+    assert (decision.action, decision.reason[:34]) == (STOP, "1 of 1 devices of the canary faile")
 
 
 def test_an_absent_canary_proves_nothing() -> None:

@@ -102,7 +102,7 @@ def test_options_leave_what_they_do_not_name_as_the_policy_has_it() -> None:
         speed={"tolerance_percent": 5, "without_baseline": "accept"},
     )
     more = policies.changed(one, {"canary": 2, "speed_tolerance": 20.0, "stop_at": 1})
-    assert (more.canary.words, more.canary.soak_seconds) == ("count 2", 1800)
+    assert (more.canary.words, more.canary.soak_seconds) == ("2 devices", 1800)
     assert more.speed is not None
     assert (more.speed.tolerance_percent, more.speed.without_baseline) == (20, "accept")
     assert more.errors.stop_at_devices == 1

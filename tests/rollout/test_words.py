@@ -10,7 +10,9 @@ from rich.console import Console
 from tests.rollout.fleets import Fleet
 from thorctl.rollout import words
 from thorctl.rollout.plan import from_document
-from thorctl.rollout.view import PlanView, RolloutView, duration
+from thorctl.rollout.plan_view import PlanView
+from thorctl.rollout.terms import change, duration
+from thorctl.rollout.view import RolloutView, progress_line
 
 
 def shown(view: object) -> str:
@@ -32,7 +34,7 @@ def test_a_good_end() -> None:
     assert json.loads(json.dumps(data)) == data
     text = shown(RolloutView(fleet.rollout, fleet.state, at_work=False))
     assert "finished" in text
-    assert "m-aaaaaaaaaaaa → m-bbbbbbbbbbbb" in text
+    assert "m-aaaaaaaaaaaa → m-bbbbbbbbbbbb, by ann@desk" in text
 
 
 def test_a_stop_names_the_device_and_why() -> None:
@@ -102,7 +104,7 @@ def test_the_plan_says_what_is_not_known() -> None:
     fleet = Fleet.of(*["well"] * 3)
     text = shown(PlanView(from_document(fleet.rollout.plan)))
     assert "3 devices in 2 waves" in text
-    assert "never measured" in text
+    assert "not every device was measured here" in text
     assert "–" in text
 
 
@@ -111,3 +113,33 @@ def test_the_plan_says_what_is_not_known() -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_change_says_each_thing_once() -> None:
+    assert change("m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb") == "aaaaaaaaaaaa → bbbbbbbbbbbb"
+    assert change("other-m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb") == "other-m-aaaaaaaaaaaa → bbbbbbbbbbbb"
+    assert change(None, "m-bbbbbbbbbbbb") == "– → bbbbbbbbbbbb"
+
+
+def test_releases_have_a_column_where_they_differ_only() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet[3].current = "other-cccccccccccc"
+    fleet.run()
+    text = shown(RolloutView(fleet.rollout, fleet.state, at_work=False))
+    assert "\nm-bbbbbbbbbbbb, by ann@desk" in text
+    assert "other-cccccccccccc → bbbbbbbbbbbb" in text
+    assert "aaaaaaaaaaaa → bbbbbbbbbbbb" in text
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        ({"phase": "checkpoint", "done_bytes": 2**30, "total_bytes": 4 * 2**30, "bytes_per_second": 2**24},
+         "checkpoint 25 %, 1.0 of 4.0 GiB, 17 MB/s, 3 min left"),
+        ({"phase": "start"}, "starting"),
+        ({"phase": "image", "done_bytes": None, "bytes_per_second": "fast"}, "image"),
+        ({}, "under way"),
+    ],
+)  # fmt: skip
+def test_progress_in_words(progress: dict[str, object], text: str) -> None:
+    assert progress_line(progress) == text

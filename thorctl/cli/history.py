@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +14,12 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.output import fit
 from thorctl.cli.rollout_run import find, state_of
 from thorctl.errors import ThorError
+from thorctl.humane import age
 from thorctl.result import Exit, Result
 from thorctl.rollout import words
 from thorctl.rollout.at_work import at_work, folder_of
-from thorctl.rollout.view import PADDING, RolloutView
+from thorctl.rollout.terms import PADDING
+from thorctl.rollout.view import RolloutView
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
@@ -54,11 +57,17 @@ def command(ctx: click.Context, number: int) -> Result | None:
         table.add_column(title)
     for title in ("Well", "Failed", "Absent"):
         table.add_column(title, justify="right")
+    now = datetime.now(UTC)
     for one in found:
         counts = one["counts"]
         figures = (counts["well"], counts["failed"], counts["absent"])
         table.add_row(
-            one["id"], one["began_at"], one["began_by"], one["label"], one["status"], *map(str, figures)
+            one["id"],
+            age(one["began_at"], now),
+            one["began_by"],
+            one["label"],
+            one["status"],
+            *map(str, figures),
         )
     view = table if found else Text("No rollout yet: thorctl rollout start PROFILE.")
     return Result("history", data={"rollouts": found}, view=fit(view))
@@ -125,7 +134,7 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
 
 
 def _told(lines: Sequence[Line]) -> list[Text]:
-    return [Text(told) for told in map(words.tell, lines) if told]
+    return [Text(told) for line in lines if (told := words.tell(line, dated=True))]
 
 
 def log_files(rollout: str, device: str) -> list[Path]:

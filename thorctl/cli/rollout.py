@@ -26,7 +26,7 @@ from thorctl.rollout import plan as plans
 from thorctl.rollout import policy as policies
 from thorctl.rollout import prepare
 from thorctl.rollout.at_work import only_one, starting
-from thorctl.rollout.view import PlanView
+from thorctl.rollout.plan_view import PlanView
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 from thorctl.store.rollouts import Rollout

@@ -28,7 +28,7 @@ from thorctl.rollout.at_work import at_work, folder_of, only_one, starting
 from thorctl.rollout.engine import Engine
 from thorctl.rollout.hands import DeviceHands
 from thorctl.rollout.record import SteadyClock, StoreRecord
-from thorctl.rollout.state import begin, fold, seconds, text
+from thorctl.rollout.state import begin, fold, text
 from thorctl.rollout.view import RolloutView
 from thorctl.store import rollouts
 from thorctl.store.rollouts import Line
@@ -241,7 +241,7 @@ def result(rollout: Rollout, state: State, *, at_work: bool, command: str, looki
         data=words.as_json(rollout, state, at_work=at_work),
         errors=() if looking else words.problems(state),
         exit_code=0 if looking else words.exit_code(state),
-        view=fit(RolloutView(rollout, state, at_work)),
+        view=fit(RolloutView(rollout, state, at_work, now=SteadyClock().wall())),
         line=not looking,
     )
 
@@ -260,9 +260,7 @@ def shown(
         latest = [begin(rollout)]
         with Live(
             console=Console(),
-            get_renderable=lambda: RolloutView(
-                rollout, latest[0], True, progress, SteadyClock().wall() - seconds(rollout.began_at)
-            ),
+            get_renderable=lambda: RolloutView(rollout, latest[0], True, progress, SteadyClock().wall()),
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
         ) as live:

@@ -46,12 +46,18 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How the devices of a wave, or of the fleet, stand. ``still``: not decided yet."""
+    """How the devices of a wave, or of the fleet, stand.
+
+    Attributes:
+        still: not decided yet.
+        unfit: those of the failed on which the release was never tried, such as for want of room.
+    """
 
     well: int = 0
     failed: int = 0
     absent: int = 0
     still: int = 0
+    unfit: int = 0
 
     @property
     def all(self) -> int:
@@ -67,7 +73,7 @@ def judge_smoke(data: Mapping[str, Any], release: str) -> Verdict:
         return Verdict(False, "the smoke test does not say that it passed")
     generations = data.get("generations")
     count = len(generations) if isinstance(generations, list) else 0
-    return Verdict(True, f"smoke test passed, {count} generations")
+    return Verdict(True, f"{count} answers passed")
 
 
 def judge_speed(speed: Speed | None, before: float | None, now: object, had_release: bool) -> Verdict:
@@ -141,15 +147,15 @@ def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, 
     """Whether the next wave may begin.
 
     A stop comes as soon as it is certain: when even a good end of all others would not reach the success
-    threshold any more.
+    threshold any more. That one judges the release, so it counts who tried it; a canary has to be able to.
     """
     stopped = judge_fleet(policy, fleet)
     if stopped:
         return stopped
-    judged = here.well + here.failed
+    failed = here.failed if canary else here.failed - here.unfit
     best = here.well + here.still
-    if here.failed and 100 * best < wave.success_percent * (best + here.failed):
-        reason = f"{here.failed} of {best + here.failed} devices of {_name(wave)} failed"
+    if failed and 100 * best < wave.success_percent * (best + failed):
+        reason = f"{failed} of {best + failed} devices of {_name(wave)} failed"
         return _stop(policy, f"{reason}; {wave.success_percent:g} % must be well")
     if here.still:
         return Decision(Action.WAIT, f"{plural(here.still)} of {_name(wave)} not decided yet")
@@ -158,8 +164,13 @@ def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, 
     over = _over_budget(policy, fleet)
     if over:
         return Decision(Action.WAIT, over)
+    tried = here.well + failed
+    found = (
+        f"{here.well} of {tried} devices of {_name(wave)} are well" if tried else f"nobody of {_name(wave)}"
+    )
+    unfit = f", {here.unfit} cannot take it" if here.unfit and not canary else ""
     absent = f", {here.absent} absent (caught up later)" if here.absent else ""
-    return Decision(Action.GO_ON, f"{here.well} of {judged} devices of {_name(wave)} are well{absent}")
+    return Decision(Action.GO_ON, f"{found}{unfit}{absent}")
 
 
 def _over_budget(policy: Policy, fleet: Count) -> str | None:

@@ -48,13 +48,15 @@ class Wave(schema.Model):
 
     @property
     def words(self) -> str:
-        """How people call it: ``percent 25``, ``site lab``, ``rest``."""
-        name = next(name for name in SELECTORS if getattr(self, name) is not None)
-        value = getattr(self, name)
-        if name == "rest":
-            return "rest"
-        shown = ", ".join(value) if isinstance(value, tuple) else f"{value:g}" if name == "percent" else value
-        return f"{name} {shown}"
+        """How people call it: ``2 devices``, ``25 %``, ``site lab``, ``the rest``."""
+        if self.count is not None:
+            return f"{self.count} device{'s'[: self.count != 1]}"
+        if self.percent is not None:
+            return f"{self.percent:g} %"
+        if self.devices is not None:
+            return ", ".join(self.devices)
+        named = {"site": self.site, "label": self.label, "each": self.each}
+        return next((f"{name} {value}" for name, value in named.items() if value is not None), "the rest")
 
 
 class Errors(schema.Model):
@@ -175,7 +177,7 @@ class Policy(schema.NamedModel):
         default=600, ge=0, le=LONGEST_SOAK_SECONDS, description="A device must stay well so long."
     )
     success_percent: Percent = Field(
-        default=100, description="Of a wave's devices that were reached: so many must be well to go on."
+        default=100, description="Of a wave's devices that tried the release: so many must be well to go on."
     )
     errors: Errors
     offline: Offline = Field(default_factory=Offline)

@@ -76,7 +76,7 @@ def absent(device: Device, why: str, at: float) -> Device:
 
 def failed_untouched(device: Device, why: str) -> Device:
     """Failed before anything was changed on it."""
-    return replace(device, phase=Phase.FAILED, fault=why, why=f"{why}; nothing was changed on it")
+    return replace(device, phase=Phase.FAILED, fault=why, why=f"{why.rstrip('.')}; nothing was changed on it")
 
 
 def settled_as(device: Device) -> Phase:

@@ -94,7 +94,8 @@ class State:
         well = sum(one.phase is Phase.DONE for one in chosen)
         failed = sum(one.counts_as_failed for one in chosen)
         absent = sum(one.phase is Phase.ABSENT for one in chosen)
-        return Count(well, failed, absent, len(chosen) - well - failed - absent)
+        unfit = sum(one.phase is Phase.FAILED and not one.activations for one in chosen)
+        return Count(well, failed, absent, len(chosen) - well - failed - absent, unfit)
 
     def rules(self, device: str) -> Rules:
         """What the device is judged by."""

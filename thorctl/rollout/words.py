@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from thorctl.humane import GIB, NOTHING, gib
 from thorctl.result import Exit, Problem
 from thorctl.rollout.device import Phase
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED
 
 if TYPE_CHECKING:
     from thorctl.rollout.device import Device
+    from thorctl.rollout.gate import Count
     from thorctl.rollout.state import State
     from thorctl.store.rollouts import Line, Rollout
 
@@ -78,7 +80,7 @@ def as_json(rollout: Rollout, state: State, *, at_work: bool) -> dict[str, Any]:
         "waves": [_wave(state, number) for number in state.waves],
         "devices": [device_json(state, one) for one in state.devices.values()],
         "there": list(state.brief.plan.there),
-        "counts": asdict(count),
+        "counts": _counts(count),
         "next": next_command(rollout.id, state, at_work=at_work),
     }
 
@@ -106,8 +108,12 @@ def _wave(state: State, number: int) -> dict[str, Any]:
         "name": wave.name,
         "state": wave_state(state, number),
         "devices": list(wave.devices),
-        "counts": asdict(state.count(wave.devices)),
+        "counts": _counts(state.count(wave.devices)),
     }
+
+
+def _counts(count: Count) -> dict[str, int]:
+    return {name: getattr(count, name) for name in ("well", "failed", "absent", "still")}
 
 
 def wave_state(state: State, number: int) -> str:
@@ -164,9 +170,9 @@ def line_json(line: Line) -> dict[str, Any]:
     }
 
 
-def tell(line: Line) -> str | None:
-    """A line of the log in words; None if it is not worth one."""
-    at = line.at[11:19]
+def tell(line: Line, *, dated: bool = False) -> str | None:
+    """A line of the log in words, with the time (and day) on this machine's clock; None if not worth one."""
+    at = f"{datetime.fromisoformat(line.at).astimezone():{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}"
     if line.kind == STEP_BEGUN:
         verb = _BEGINS.get(str(line.verb))
         over = f", {line.message}" if line.verb == "activate" and line.message else ""
@@ -175,6 +181,9 @@ def tell(line: Line) -> str | None:
         if line.ok:
             done = _end_words(line)
             return f"{at}  {line.device}: {done}" if done else None
+        if line.data.get("reached") is False:
+            asked = "" if line.verb == "look" else f" to {line.verb}"
+            return f"{at}  {line.device}: no answer{asked}: {line.message}"
         return f"{at}  {line.device}: {line.verb} failed: {line.code}: {line.message}"
     if line.kind == "over_hold":
         return f"{at}  {line.device}: {line.message}"
@@ -187,9 +196,18 @@ def _end_words(line: Line) -> str | None:
     data = line.data.get("data")
     data = data if isinstance(data, dict) else {}
     if line.verb == "stage":
-        return f"staged, {data.get('downloaded_bytes')} bytes downloaded"
+        return f"staged, {_bytes(data.get('downloaded_bytes'))} downloaded"
     if line.verb == "activate":
-        return f"on trial, ready after {data.get('ready_seconds')} s"
+        return f"on trial, ready after {_figure(data.get('ready_seconds'), 0)} s"
     if line.verb == "smoke":
-        return f"smoke test passed, {data.get('tokens_per_second')} tok/s"
+        return f"smoke test passed, {_figure(data.get('tokens_per_second'), 1)} tok/s"
     return {"commit": "committed", "rollback": "rolled back"}.get(str(line.verb))
+
+
+def _figure(value: object, places: int) -> str:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:.{places}f}" if known else NOTHING
+
+
+def _bytes(value: object) -> str:
+    return gib(value) if isinstance(value, int) and value >= GIB else f"{_figure(value, 0)} bytes"
