@@ -15,7 +15,7 @@ from tests.rollout.fleets import Fleet
 from tests.unit.documents import lock_document
 from thorctl import profile
 from thorctl.cli.main import run
-from thorctl.cli.rollout_run import check_alone
+from thorctl.cli.rollout_run import check_alone, ended_gently
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
 from thorctl.rollout.at_work import folder_of, only_one
@@ -309,6 +309,16 @@ def test_a_controller_that_is_told_to_end_says_so_in_the_record(
         assert [line.kind for line in rollouts.log(db, rollout)] == ["started", "paused"]
     assert thorctl("rollout", "status").data["next"] == f"thorctl rollout resume {rollout}"
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_controller_under_nohup_outlives_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_gently():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_device_that_left_the_inventory_keeps_no_rollout_from_its_end(tmp_path: Path) -> None:

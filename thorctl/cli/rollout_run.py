@@ -207,11 +207,12 @@ def work(
 
 @contextmanager
 def ended_gently() -> Iterator[None]:
-    """A lost terminal and a service manager's stop end us as Ctrl-C does."""
+    """A lost terminal and a service manager's stop end us as Ctrl-C does; what nohup ignores is ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {name: signal.signal(name, signal.default_int_handler) for name in _ENDS}
+    heard = [name for name in _ENDS if signal.getsignal(name) is not signal.SIG_IGN]
+    before = {name: signal.signal(name, signal.default_int_handler) for name in heard}
     try:
         yield
     finally:
