@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.sim, pytest.mark.long]
 
 SETTLES_SECONDS = 6  # three turns of a rollout's engine: whatever it would begin, it has begun
+QUICK = """---
+schema: 1
+name: quick
+description: One, then the rest; who is used by others is not waited for.
+canary: {count: 1}
+waves: [{rest: true}]
+soak_seconds: 5
+errors: {stop_at_devices: 1}
+speed: {tolerance_percent: 95}
+wait: {lease_seconds: 1, evidence_seconds: 0}
+"""
 # One site's window is open, the other's on another day only.
 NIGHT = """---
 schema: 1
@@ -55,7 +66,8 @@ def test_a_second_operator_is_told_who_is_at_work_and_an_abort_takes_it_back(
     before = dozen.look(KIEL)
     first, *rest = KIEL
     carl = another_operator(dozen, tmp_path)
-    words = ("rollout", "start", SPARE, "site_kiel", "--policy", "sites", "--canary", "1", "--yes")
+    dozen.add_policy(QUICK)
+    words = ("rollout", "start", SPARE, "site_kiel", "--policy", "quick", "--yes")
     with dozen.at_work(*words, "--soak", "600") as process:
         read_until(process, f"{first}: smoke test passed")
         (lease,) = carl.json("lease", "show", first)["data"]["devices"]
