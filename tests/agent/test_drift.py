@@ -87,9 +87,13 @@ def test_wishes_that_cannot_be_read_are_unknown(device: Any) -> None:
 
 
 def test_wishes_are_what_the_role_writes() -> None:
-    packages = [{"state": "held", "which": ["a-*"]}, {"state": "alone", "which": ["b"]}]
-    assert desired.of_host({"power_mode": "90W", "packages": packages}) == HostWish(
-        "90W", (PackageWish("held", ("a-*",)),)
+    packages = [(one, ["a-*"]) for one in ("held", "alone", "released")] + [("held", ["b", "c"])]
+    device = {
+        "power_mode": "90W",
+        "packages": [{"state": state, "which": which} for state, which in packages],
+    }
+    assert desired.of_host(device) == HostWish(
+        "90W", (PackageWish("held", ("a-*", "b", "c")), PackageWish("released", ("a-*",)))
     )
     assert desired.of_host({"name": "of an older thorctl"}) == HostWish(None, ())
 

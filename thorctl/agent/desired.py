@@ -52,15 +52,16 @@ def of_host(device: Any) -> HostWish | None:
     if not isinstance(device, dict):
         return None
     mode, packages = device.get("power_mode"), device.get("packages", [])
+    which: dict[str, tuple[str, ...]] = {}  # several roles ask, each for packages of its own
     try:
-        wishes = tuple(
-            PackageWish(one["state"], tuple(map(str, one["which"])))
-            for one in packages
-            if one["state"] != "alone"
-        )
+        for one in packages:
+            which[one["state"]] = (*which.get(one["state"], ()), *map(str, one["which"]))
     except (TypeError, KeyError):
         return None
-    return HostWish(None if mode is None else str(mode), wishes)
+    which.pop("alone", None)
+    return HostWish(
+        None if mode is None else str(mode), tuple(PackageWish(*one) for one in sorted(which.items()))
+    )
 
 
 def hash_of(content: bytes) -> str:
