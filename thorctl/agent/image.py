@@ -52,8 +52,13 @@ def ensure(ctx: Context, release: Release) -> int:
 def forget(ctx: Context, reference: str) -> bool:
     """Delete an image that a release brought here; False if it is not there or a container uses it."""
     repository, _, digest = reference.partition("@")
-    kept = ctx.docker.delete_image(f"{repository}:{_tag(digest)}")
-    return ctx.docker.delete_image(reference) or kept
+    tagged = f"{repository}:{_tag(digest)}"
+    if ctx.docker.image(tagged) is None:
+        return ctx.docker.delete_image(reference)
+    gone = ctx.docker.delete_image(tagged)
+    if gone:
+        ctx.docker.delete_image(reference)  # went with its last tag, except in containerd's store
+    return gone
 
 
 def _keep(ctx: Context, release: Release) -> None:
