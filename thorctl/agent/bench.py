@@ -20,6 +20,7 @@ from thorctl.agent import (
     hold,
     release_store,
     serve_yaml,
+    unheard,
 )
 from thorctl.agent.api_key import api_key
 from thorctl.agent.bench_result import UnusableError
@@ -70,7 +71,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     wait_until_ready(ctx, client, release)
     began = ctx.clock.monotonic()
     try:
-        data |= _measured(ctx, client, release, plan, args.timeout)
+        with unheard.ends_us():  # else a client that is gone would have it measure on, and the next one wait
+            data |= _measured(ctx, client, release, plan, args.timeout)
     except UnusableError as fault:
         raise _failed(client, release, str(fault), data) from fault
     single = data["measured"]["single"]
