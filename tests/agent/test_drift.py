@@ -79,7 +79,16 @@ def test_packages_that_cannot_be_read_are_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    "device", [None, [], {"packages": "held"}, {"packages": [{"state": "held"}]}, {"packages": [None]}]
+    "device",
+    [
+        None,
+        [],
+        {"packages": "held"},
+        {"packages": [{"state": "held"}]},
+        {"packages": [None]},
+        {"packages": [{"state": None, "which": []}]},
+        {"packages": [{"state": [], "which": []}]},
+    ],
 )
 def test_wishes_that_cannot_be_read_are_unknown(device: Any) -> None:
     (item,) = drift.host_items(desired.of_host(device), "120W", HELD)

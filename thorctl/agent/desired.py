@@ -15,6 +15,7 @@ INSTALLED_UNIT = "installed unit"
 IMAGE_ON_DISK = "image on disk"
 CONTAINER_IMAGE = "container image"
 CHECKPOINT = "checkpoint"
+PACKAGE_STATES = {"held", "released", "alone"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def of_host(device: Any) -> HostWish | None:
         for one in packages:
             which[one["state"]] = (*which.get(one["state"], ()), *map(str, one["which"]))
     except (TypeError, KeyError):
+        return None
+    if not set(which) <= PACKAGE_STATES:
         return None
     which.pop("alone", None)
     return HostWish(
