@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BOOT_TIMEOUT_SECONDS = 120  # boots in about 2 s; a loaded machine may take much longer
 SHUTDOWN_TIMEOUT_SECONDS = 90  # an engine may need its stop timeout; then the container is killed
+HOST_KEY_TIMEOUT_SECONDS = 30  # it is there once a device has booted
 _POLL_SECONDS = 0.25
 _MAX_RESTARTS = 2  # an orderly reboot is one; more means that it dies while booting
 _HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -154,14 +155,17 @@ def host_key(container: Container, device: str) -> str:
     Raises:
         ThorError: ``sim_host_key_missing``.
     """
-    key = _run(container, f"cat {_HOST_KEY}")
-    if not key.startswith("ssh-ed25519 "):
-        raise ThorError(
-            "sim_host_key_missing",
-            f"{device} has no {_HOST_KEY}.",
-            f"Look with `docker exec {container.name} systemctl status sim-identity`.",
-            device=device,
-        )
+    # A loaded engine has been seen to lose what a short command prints: nothing is asked for again.
+    deadline = time.monotonic() + HOST_KEY_TIMEOUT_SECONDS
+    while not (key := _run(container, f"cat {_HOST_KEY}")).startswith("ssh-ed25519 "):
+        if time.monotonic() >= deadline:
+            raise ThorError(
+                "sim_host_key_missing",
+                f"{device} has no {_HOST_KEY}.",
+                f"Look with `docker exec {container.name} systemctl status sim-identity`.",
+                device=device,
+            )
+        time.sleep(_POLL_SECONDS)
     return key
 
 
