@@ -27,7 +27,7 @@ class FakeContainer:
     name: str = "thorctl-demo-thor-01"
     asked: list[str] = field(default_factory=list)
 
-    def exec_run(self, command: str, *, stderr: bool) -> Ran:
+    def exec_run(self, command: str, **_: object) -> Ran:
         self.asked.append(command)
         return Ran(self.says.pop(0) if len(self.says) > 1 else self.says[0])
 
@@ -45,6 +45,6 @@ def test_a_host_key_that_got_lost_on_its_way_is_asked_for_again(monkeypatch: pyt
 
 def test_a_device_without_a_host_key_is_said_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "HOST_KEY_TIMEOUT_SECONDS", 0.0)
-    with pytest.raises(ThorError, match="thor-01 has no /etc/ssh/ssh_host_ed25519_key.pub") as told:
+    with pytest.raises(ThorError, match=r"thor-01 has no /etc/ssh/ssh_host_ed25519_key\.pub") as told:
         host_key(FakeContainer([b"cat: /etc/ssh/ssh_host_ed25519_key.pub: No such file or directory\n"]))
     assert told.value.code == "sim_host_key_missing"
