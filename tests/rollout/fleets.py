@@ -22,8 +22,9 @@ from tests.rollout.model import (
 from tests.rollout.policies import policy
 from thorctl.rollout import plan
 from thorctl.rollout.engine import Engine
-from thorctl.rollout.plan import Candidate, Seen
+from thorctl.rollout.plan import Seen
 from thorctl.rollout.state import seconds
+from thorctl.rollout.waves import Candidate
 from thorctl.store.rollouts import Rollout
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from thorctl.errors import ThorError
 from thorctl.result import Exit
 from thorctl.rollout.at_work import at_work, folder_of, only_one
 from thorctl.rollout.engine import Engine
+from thorctl.rollout.fold import fold
 from thorctl.rollout.record import SteadyClock, StoreRecord
-from thorctl.rollout.state import State, begin, fold
+from thorctl.rollout.state import State, begin
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 

@@ -11,7 +11,7 @@ import pytest
 from tests.rollout.fleets import Fleet
 from tests.rollout.model import NATURES, NEW, OLD, Lease
 from thorctl.rollout.decide import decide
-from thorctl.rollout.state import fold
+from thorctl.rollout.fold import fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

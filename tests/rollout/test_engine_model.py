@@ -20,7 +20,8 @@ from tests.rollout.fleets import Fleet
 from tests.rollout.model import HOLDER, NATURES, NEW, OLD, Killed, Lease, ModelDevice
 from tests.sequences import CountedMachine, how_many
 from thorctl.rollout.device import PREPARED, UNTOUCHED, Phase
-from thorctl.rollout.state import begin, fold
+from thorctl.rollout.fold import fold
+from thorctl.rollout.state import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

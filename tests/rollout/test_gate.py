@@ -20,8 +20,8 @@ from thorctl.rollout.gate import (
     judge_speed,
     judge_wave,
 )
-from thorctl.rollout.plan import PlannedWave
 from thorctl.rollout.policy import Speed
+from thorctl.rollout.waves import PlannedWave
 
 NEW = "m-bbbbbbbbbbbb"
 GO, WAIT, STOP, BACK = Action.GO_ON, Action.WAIT, Action.STOP, Action.STOP_AND_RETURN

@@ -14,7 +14,8 @@ from tests.doubles.sshd import Sshd, running_sshd
 from thorctl import fleet, yamlfile
 from thorctl.playbook import TaskEnd
 from thorctl.rollout.engine import Begun, Done
-from thorctl.rollout.hands import DeviceHands, answer_of
+from thorctl.rollout.hands import DeviceHands
+from thorctl.rollout.speech import answer_of
 from thorctl.rollout.steps import Step
 
 if TYPE_CHECKING:

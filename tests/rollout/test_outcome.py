@@ -127,6 +127,21 @@ CASES = [
         "nothing was changed",
     ),
     Case(
+        "a device that boots lets nobody in yet",
+        {"phase": Phase.ABSENT},
+        "look",
+        error("auth_failed", reached=False),
+        Phase.ABSENT,
+        "offline",
+    ),
+    Case(
+        "one that never let us in",
+        {"phase": Phase.NEW},
+        "look",
+        error("auth_failed", reached=False),
+        Phase.FAILED,
+    ),
+    Case(
         "a wrong host key is no absence",
         {"phase": Phase.NEW},
         "look",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.rollout.policies import policy
 from thorctl.errors import ThorError
-from thorctl.rollout.plan import Candidate, Plan, Rates, Seen, from_document, make, together
+from thorctl.rollout.plan import Plan, Rates, Seen, from_document, make, together
+from thorctl.rollout.waves import Candidate
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NEW, OLD = "m-bbbbbbbbbbbb", "m-aaaaaaaaaaaa"

@@ -9,7 +9,8 @@ import pytest
 
 from tests.rollout.policies import PLAIN, policy
 from thorctl.errors import ThorError
-from thorctl.rollout import policy as policies
+from thorctl.rollout import policy_file as policies
+from thorctl.rollout.policy import from_document
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -113,7 +114,7 @@ def test_options_leave_what_they_do_not_name_as_the_policy_has_it() -> None:
 def test_a_policy_survives_the_store() -> None:
     windows = {"sites": {"lab": {"zone": "Asia/Tokyo", "open": ["22:00-05:00"]}}}
     one = policy(windows=windows, waves=[{"each": "site"}])
-    assert policies.from_document(one.model_dump(mode="json"), "store") == one
+    assert from_document(one.model_dump(mode="json"), "store") == one
 
 
 def test_windows_for_some_sites_only_are_refused_when_another_is_asked_for() -> None:

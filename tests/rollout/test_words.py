@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.rollout.fleets import Fleet
-from thorctl.rollout import words
+from thorctl.rollout import telling, words
 from thorctl.rollout.plan import from_document
 from thorctl.rollout.plan_view import PlanView
 from thorctl.rollout.terms import change, duration
@@ -83,7 +83,7 @@ def test_approval_is_asked_for_by_name() -> None:
 def test_every_line_has_its_words() -> None:
     fleet = Fleet.of("well", "smoke_fails", "well", success_percent=40)
     fleet.run()
-    told = [line for line in map(words.tell, fleet.record.lines) if line]
+    told = [line for line in map(telling.tell, fleet.record.lines) if line]
     text = "\n".join(told)
     for part in (
         "wave 1 opens: canary",
@@ -97,7 +97,7 @@ def test_every_line_has_its_words() -> None:
     ):
         assert part in text, text
     for line in fleet.record.lines:
-        assert json.dumps(words.line_json(line))
+        assert json.dumps(telling.line_json(line))
 
 
 def test_the_plan_says_what_is_not_known() -> None:

@@ -15,7 +15,8 @@ from tests.rollout.fleets import Fleet
 from tests.unit.documents import lock_document
 from thorctl import profile
 from thorctl.cli.main import run
-from thorctl.cli.rollout_run import check_alone, ended_gently
+from thorctl.cli.rollout_find import check_alone
+from thorctl.cli.rollout_run import ended_gently
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
 from thorctl.rollout.at_work import folder_of, only_one

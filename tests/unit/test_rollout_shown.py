@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.rollout.fleets import Fleet
 from thorctl.cli.context import Context
-from thorctl.cli.rollout_run import shown
+from thorctl.cli.rollout_show import shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.output import fit
-from thorctl.cli.rollout_run import find, state_of
+from thorctl.cli.rollout_find import find, state_of
 from thorctl.errors import ThorError
 from thorctl.humane import age
 from thorctl.result import Exit, Result
-from thorctl.rollout import words
+from thorctl.rollout import telling, words
 from thorctl.rollout.at_work import at_work, folder_of
 from thorctl.rollout.terms import PADDING
 from thorctl.rollout.view import RolloutView
@@ -111,7 +111,7 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
         data = words.as_json(found, state, at_work=at_work(found.id))
         return Result(
             "history show",
-            data={**data, "events": [words.line_json(line) for line in events]},
+            data={**data, "events": [telling.line_json(line) for line in events]},
             view=fit(view),
         )
     files = log_files(found.id, device)
@@ -127,14 +127,15 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
         if logs:
             parts.append(Text(file.read_text(encoding="utf-8", errors="replace")))
     steps = [
-        {**words.line_json(line), "id": line.id, "step": line.step, "data": dict(line.data)} for line in lines
+        {**telling.line_json(line), "id": line.id, "step": line.step, "data": dict(line.data)}
+        for line in lines
     ]
     data = {"rollout": found.id, "device": one, "steps": steps, "logs": [str(file) for file in files]}
     return Result("history show", data=data, view=fit(Group(*parts)))
 
 
 def _told(lines: Sequence[Line]) -> list[Text]:
-    return [Text(told) for line in lines if (told := words.tell(line, dated=True))]
+    return [Text(told) for line in lines if (told := telling.tell(line, dated=True))]
 
 
 def log_files(rollout: str, device: str) -> list[Path]:

@@ -19,11 +19,12 @@ from thorctl.cli import rollout_orders as orders
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
-from thorctl.cli.rollout_run import check_alone, work
+from thorctl.cli.rollout_find import check_alone
+from thorctl.cli.rollout_run import work
 from thorctl.cli.smoke import me
 from thorctl.result import Result
 from thorctl.rollout import plan as plans
-from thorctl.rollout import policy as policies
+from thorctl.rollout import policy_file as policies
 from thorctl.rollout import prepare
 from thorctl.rollout.at_work import only_one, starting
 from thorctl.rollout.plan_view import PlanView

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thorctl.cli.rollout_run import Order, say
+from thorctl.cli.rollout_find import Order, say
 from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.result import Exit

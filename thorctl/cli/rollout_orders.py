@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.rollout_run import Order, alone, find, say, standing, state_of, work
+from thorctl.cli.rollout_find import Order, alone, find, say, state_of
+from thorctl.cli.rollout_run import work
+from thorctl.cli.rollout_show import standing
 from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result

@@ -8,7 +8,9 @@ import click
 
 from thorctl.cli import rollout_holds
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.rollout_run import alone, check_newest, devices_of, find, names_of, standing, state_of, work
+from thorctl.cli.rollout_find import alone, check_newest, devices_of, find, names_of, state_of
+from thorctl.cli.rollout_run import work
+from thorctl.cli.rollout_show import standing
 from thorctl.rollout.at_work import at_work
 from thorctl.store.connection import opened
 

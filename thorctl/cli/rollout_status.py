@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.live import Live
 
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.rollout_run import find, standing, state_of
-from thorctl.rollout import words
+from thorctl.cli.rollout_find import find, state_of
+from thorctl.cli.rollout_show import standing
+from thorctl.rollout import telling
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
@@ -61,9 +62,9 @@ def _watch(context: Context, db: sqlite3.Connection, found: Rollout) -> None:
             for line in lines:
                 last = line.id
                 told = (
-                    json.dumps(words.line_json(line), ensure_ascii=False)
+                    json.dumps(telling.line_json(line), ensure_ascii=False)
                     if context.json
-                    else words.tell(line)
+                    else telling.tell(line)
                 )
                 if told:
                     click.echo(told)

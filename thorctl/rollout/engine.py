@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from thorctl.rollout.decide import decide
 from thorctl.rollout.device import UNTOUCHED
-from thorctl.rollout.state import State, begin, fold, text
+from thorctl.rollout.fold import fold
+from thorctl.rollout.state import State, begin, text
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED, Line
 
 if TYPE_CHECKING:

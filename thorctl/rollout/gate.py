@@ -15,8 +15,8 @@ from thorctl.answer import quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thorctl.rollout.plan import PlannedWave
     from thorctl.rollout.policy import Policy, Speed
+    from thorctl.rollout.waves import PlannedWave
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from thorctl.answer import Answer
 from thorctl.result import Problem
 from thorctl.rollout.batches import Batches
 from thorctl.rollout.engine import Begun, Done
+from thorctl.rollout.speech import answer_of, words_for
 from thorctl.rollout.state import SMOKE_SECONDS
 from thorctl.transport import run_verb_async
 
@@ -38,8 +39,6 @@ PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
 GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
 BOOKS = {"stage": "stage", "activate": "activate"}
 _BUG = "This is a fault of thorctl; the rollout can be resumed: `thorctl rollout resume`."
-# What the playbooks' own plugin says when nobody knows how the verb ended.
-_SILENT = frozenset({"unreachable", "rebooted"})
 
 
 class DeviceHands:
@@ -236,44 +235,3 @@ async def _cancel_all() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-
-
-def words_for(begun: Begun, skip: Sequence[str] = ()) -> list[str]:
-    """The agent's verb and its arguments for a step; ``skip``: checks of the preflight."""
-    step = begun.step
-    return {
-        "look": ["status"],
-        "preflight": ["preflight", "--release", "-", *(["--skip", ",".join(skip)] if skip else [])],
-        "take": ["lease", "take", "--reason", step.reason, "--ttl", str(step.seconds)],
-        "smoke": ["smoke", step.release],
-        "commit": ["commit", step.release],
-        "rollback": ["rollback", step.release, "--reason", step.reason],
-        "give": ["lease", "give"],
-    }[step.verb]
-
-
-def answer_of(end: TaskEnd) -> Answer | None:
-    """What the end of a playbook's task says of the agent's verb; None if the task was another."""
-    result = end.result
-    if end.outcome == "unreachable":
-        words = str(result.get("msg") or "ssh failed").strip()
-        problem = Problem("device_unreachable", words, f"thorctl doctor --devices {end.device}", end.device)
-        return Answer(end.device, error=problem, reached=False)
-    if end.action != "thor_agent" and end.outcome != "failed":
-        return None
-    found = result.get("agent")
-    if isinstance(found, dict) and found.get("ok") is True and end.outcome == "ok":
-        return Answer(end.device, object=found)
-    return _failure(end, found if isinstance(found, dict) else None)
-
-
-def _failure(end: TaskEnd, found: dict[str, Any] | None) -> Answer:
-    code = str(end.result.get("code") or "agent_garbage")
-    error = (found or {}).get("error")
-    said = error.get("message") if isinstance(error, dict) else None
-    remedy = error.get("remedy") if isinstance(error, dict) else None
-    message = str(said or end.result.get("msg") or "The playbook failed without saying how.")
-    silent = code in _SILENT
-    code = {"timeout": "agent_timeout"}.get(code, "device_unreachable" if silent else code)
-    problem = Problem(code, message, str(remedy or f"See thorctl history show ID {end.device}."), end.device)
-    return Answer(end.device, object=found, error=problem, reached=not silent)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from thorctl.rollout.plan import Plan, PlannedDevice, PlannedWave
+    from thorctl.rollout.plan import Plan, PlannedDevice
+    from thorctl.rollout.waves import PlannedWave
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from thorctl.errors import ThorError
 from thorctl.rollout.calendar import Calendar, zone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
     from typing import Self
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=128)]
@@ -229,44 +227,6 @@ class Policy(schema.NamedModel):
             entry.windows,
             self.windows.closing_margin_minutes,
         )
-
-
-def names(deploy: Path) -> list[str]:
-    """Names of all policies of a project, sorted."""
-    return schema.names(deploy / "policies")
-
-
-def load(deploy: Path, name: str) -> Policy:
-    """Reads ``deploy/policies/<name>.yml``.
-
-    Raises:
-        ThorError: ``policy_unknown`` (lists them), ``policy_invalid`` with file and line, ``yaml_malformed``.
-    """
-    return schema.load_named(deploy / "policies", name, Policy, "policy")
-
-
-def changed(policy: Policy, options: Mapping[str, Any]) -> Policy:
-    """The policy with what the command line says: ``options`` by their names there, None = not said.
-
-    Raises:
-        ThorError: ``policy_invalid``, naming the key.
-    """
-    said = {name: value for name, value in options.items() if value is not None}
-    whole = policy.model_dump(mode="json")
-    whole |= {key: said[key] for key in ("parallel", "approve", "on_stop") if key in said}
-    if "canary" in said:  # who is in it; how it is judged stays
-        whole["canary"] |= {**dict.fromkeys(SELECTORS), "count": said["canary"]}
-    if "soak" in said:
-        whole["soak_seconds"] = said["soak"]
-        for wave in (whole["canary"], *whole["waves"]):
-            wave["soak_seconds"] = None
-    if "stop_at" in said:
-        whole["errors"] = {"stop_at_devices": said["stop_at"]}
-    if "speed_tolerance" in said:
-        whole["speed"] = {**(whole["speed"] or {}), "tolerance_percent": said["speed_tolerance"]}
-    if "wait_hold" in said:
-        whole["wait"]["hold_seconds"] = said["wait_hold"]
-    return from_document(whole, "these options")
 
 
 def from_document(document: dict[str, Any], where: str) -> Policy:

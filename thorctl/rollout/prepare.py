@@ -9,7 +9,8 @@ from thorctl import profile as profiles
 from thorctl import releases as made
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import shortened
-from thorctl.rollout.plan import Candidate, Rates, Seen
+from thorctl.rollout.plan import Rates, Seen
+from thorctl.rollout.waves import Candidate
 from thorctl.store import rollouts
 from thorctl.transport import run_verb
 

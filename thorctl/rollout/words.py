@@ -1,29 +1,18 @@
-"""A rollout in words and in plain data: for a terminal's lines, for ``--json``, for the history. Pure."""
+"""Where a rollout stands, in words and in plain data. Pure."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from thorctl.humane import GIB, NOTHING, gib
 from thorctl.result import Exit, Problem
 from thorctl.rollout.device import Phase
-from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED
 
 if TYPE_CHECKING:
     from thorctl.rollout.device import Device
     from thorctl.rollout.gate import Count
     from thorctl.rollout.state import State
-    from thorctl.store.rollouts import Line, Rollout
+    from thorctl.store.rollouts import Rollout
 
-# How a step is called when it begins; what is not named here is not worth a line.
-_BEGINS = {
-    "stage": "staging",
-    "activate": "activating, on trial",
-    "smoke": "smoke test",
-    "commit": "committing",
-    "rollback": "rolling back",
-}
 _BAD = frozenset({Phase.FAILED, Phase.LOST, Phase.STUCK})
 
 
@@ -153,61 +142,3 @@ def exit_code(state: State) -> int:
     if state.ended == "finished" and not state.count().failed:
         return Exit.SUCCESS
     return Exit.PARTIAL
-
-
-def line_json(line: Line) -> dict[str, Any]:
-    """A line of the log for an event stream: without what a verb answered at length."""
-    return {
-        "at": line.at,
-        "event": line.kind,
-        "device": line.device,
-        "wave": line.wave,
-        "verb": line.verb,
-        "ok": line.ok,
-        "code": line.code,
-        "message": line.message,
-        "who": line.who,
-    }
-
-
-def tell(line: Line, *, dated: bool = False) -> str | None:
-    """A line of the log in words, with the time (and day) on this machine's clock; None if not worth one."""
-    at = f"{datetime.fromisoformat(line.at).astimezone():{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}"
-    if line.kind == STEP_BEGUN:
-        verb = _BEGINS.get(str(line.verb))
-        over = f", {line.message}" if line.verb == "activate" and line.message else ""
-        return f"{at}  {line.device}: {verb}{over}" if verb else None
-    if line.kind == STEP_ENDED:
-        if line.ok:
-            done = _end_words(line)
-            return f"{at}  {line.device}: {done}" if done else None
-        if line.data.get("reached") is False:
-            asked = "" if line.verb == "look" else f" to {line.verb}"
-            return f"{at}  {line.device}: no answer{asked}: {line.message}"
-        return f"{at}  {line.device}: {line.verb} failed: {line.code}: {line.message}"
-    if line.kind == "over_hold":
-        return f"{at}  {line.device}: {line.message}"
-    names = {"wave_opened": f"wave {line.wave} opens", "wave_closed": f"wave {line.wave} done"}
-    word = names.get(line.kind, line.kind)
-    return f"{at}  {word}: {line.message}" if line.message != word else f"{at}  {word}"
-
-
-def _end_words(line: Line) -> str | None:
-    data = line.data.get("data")
-    data = data if isinstance(data, dict) else {}
-    if line.verb == "stage":
-        return f"staged, {_bytes(data.get('downloaded_bytes'))} downloaded"
-    if line.verb == "activate":
-        return f"on trial, ready after {_figure(data.get('ready_seconds'), 0)} s"
-    if line.verb == "smoke":
-        return f"smoke test passed, {_figure(data.get('tokens_per_second'), 1)} tok/s"
-    return {"commit": "committed", "rollback": "rolled back"}.get(str(line.verb))
-
-
-def _figure(value: object, places: int) -> str:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return f"{value:.{places}f}" if known else NOTHING
-
-
-def _bytes(value: object) -> str:
-    return gib(value) if isinstance(value, int) and value >= GIB else f"{_figure(value, 0)} bytes"

@@ -1,0 +1,158 @@
+"""Which rollout is meant, what people say of it, and who may work on it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from thorctl import fleet
+from thorctl.cli.devices import inventory_path
+from thorctl.cli.smoke import me
+from thorctl.errors import ThorError
+from thorctl.fleet_pattern import shortened
+from thorctl.result import Exit
+from thorctl.rollout.at_work import at_work, only_one, starting
+from thorctl.rollout.fold import fold
+from thorctl.rollout.record import SteadyClock
+from thorctl.rollout.state import begin, text
+from thorctl.store import rollouts
+from thorctl.store.rollouts import Line
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from thorctl.cli.context import Context
+    from thorctl.fleet import Device
+    from thorctl.rollout.state import State
+    from thorctl.store.rollouts import Rollout
+
+
+RECENT = 50  # rollouts; an older one that still works is nobody's any more
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person says of a rollout: ``paused``, ``aborted``, ``approved``, ``over_hold``."""
+
+    kind: str
+    message: str = ""
+    wave: int | None = None
+    device: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def state_of(db: sqlite3.Connection, rollout: Rollout) -> State:
+    """Where it stands, as its log says."""
+    return fold(begin(rollout), rollouts.log(db, rollout.id))
+
+
+def find(db: sqlite3.Connection, rollout: str | None) -> Rollout:
+    """The rollout of that id; without one the newest.
+
+    Raises:
+        ThorError: ``rollout_unknown``, which lists the last ones.
+    """
+    if rollout is None:
+        newest = rollouts.newest(db)
+        if newest:
+            return newest[0]
+        raise ThorError(
+            "rollout_unknown",
+            "There has been no rollout yet.",
+            "Begin one: thorctl rollout start PROFILE.",
+            exit_code=2,
+        )
+    found = rollouts.get(db, rollout)
+    if found is None:
+        last = ", ".join(one.id for one in rollouts.newest(db, 5)) or "none"
+        raise ThorError(
+            "rollout_unknown", f"There is no rollout {rollout!r}.", f"The last ones: {last}.", exit_code=2
+        )
+    return found
+
+
+def say(db: sqlite3.Connection, rollout: Rollout, order: Order) -> None:
+    """Records an order; the process that works on the rollout obeys it within seconds."""
+    line = Line(
+        rollout.id,
+        text(SteadyClock().wall()),
+        me(),
+        "order",
+        order.kind,
+        device=order.device,
+        wave=order.wave,
+        message=order.message,
+        data=order.data,
+    )
+    rollouts.append(db, [line])
+
+
+def names_of(rollout: Rollout) -> set[str]:
+    """The devices that a rollout changes."""
+    return {str(one["name"]) for one in rollout.plan["devices"]}
+
+
+def check_alone(db: sqlite3.Connection, names: set[str], but: str | None = None) -> None:
+    """Refuses a rollout over devices that another one (than ``but``) is at work on.
+
+    Raises:
+        ThorError: ``rollout_at_work``.
+    """
+    for other in rollouts.newest(db, RECENT):
+        common = sorted(names & names_of(other))
+        if common and other.id != but and at_work(other.id):
+            raise ThorError(
+                "rollout_at_work",
+                f"Rollout {other.id} ({other.label}) is at work on {shortened(common)}.",
+                f"Wait for its end, or stop it: thorctl rollout abort {other.id}.",
+                exit_code=Exit.LEASED,
+            )
+
+
+def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
+    """Refuses to go on with a rollout that a later one has overtaken: it would bring old releases back.
+
+    Raises:
+        ThorError: ``rollout_overtaken``.
+    """
+    for other in rollouts.later(db, rollout.id):
+        common = sorted(names_of(rollout) & names_of(other))
+        if common:
+            raise ThorError(
+                "rollout_overtaken",
+                f"Rollout {other.id} ({other.label}) began later, over {shortened(common)} as well.",
+                f"Begin a new one for what is left: thorctl rollout start {rollout.label} DEVICES.",
+                exit_code=Exit.USAGE,
+            )
+
+
+def devices_of(context: Context, rollout: Rollout) -> list[Device]:
+    """The devices of a rollout, as the inventory knows them now; without those that it no longer has."""
+    names = names_of(rollout)
+    config = context.project / "playbooks" / "ansible.cfg"
+    found = [one for one in fleet.load(inventory_path(context), None, config) if one.name in names]
+    gone = sorted(names - {one.name for one in found})
+    if gone:
+        context.messages.print(
+            f"not in the inventory any more, taken for offline: {', '.join(gone)}",
+            markup=False,
+            highlight=False,
+        )
+    return found
+
+
+@contextmanager
+def alone(db: sqlite3.Connection, rollout: Rollout) -> Iterator[None]:
+    """For the length of the block this process is the only one here at work on the rollout and its devices.
+
+    Raises:
+        ThorError: ``rollout_at_work``.
+    """
+    with ExitStack() as stack:
+        with starting():
+            check_alone(db, names_of(rollout), but=rollout.id)
+            stack.enter_context(only_one(rollout.id))
+        yield

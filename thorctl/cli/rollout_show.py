@@ -1,0 +1,82 @@
+"""What commands show of a rollout: where it stands, and what happens while one works on it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from thorctl.cli.output import fit
+from thorctl.cli.rollout_find import state_of
+from thorctl.result import Result
+from thorctl.rollout import telling, words
+from thorctl.rollout.at_work import at_work
+from thorctl.rollout.record import SteadyClock
+from thorctl.rollout.state import begin
+from thorctl.rollout.view import RolloutView
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from thorctl.cli.context import Context
+    from thorctl.rollout.state import State
+    from thorctl.store.rollouts import Line, Rollout
+
+
+REFRESHES_PER_SECOND = 2
+
+
+def result(rollout: Rollout, state: State, *, at_work: bool, command: str, looking: bool = False) -> Result:
+    """What a command about one rollout returns; ``looking`` is a success whatever it sees."""
+    return Result(
+        command,
+        data=words.as_json(rollout, state, at_work=at_work),
+        errors=() if looking else words.problems(state),
+        exit_code=0 if looking else words.exit_code(state),
+        view=fit(RolloutView(rollout, state, at_work, now=SteadyClock().wall())),
+        line=not looking,
+    )
+
+
+def standing(db: sqlite3.Connection, rollout: Rollout, command: str = "rollout status") -> Result:
+    """Where it stands right now."""
+    return result(rollout, state_of(db, rollout), at_work=at_work(rollout.id), command=command, looking=True)
+
+
+@contextmanager
+def shown(
+    context: Context, rollout: Rollout, progress: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Callable[[State, Sequence[Line]], None]]:
+    """Shows a rollout at work: live on a terminal, JSON lines for programs, else a line for what happens."""
+    if not context.json and sys.stdout.isatty() and not context.quiet:
+        latest = [begin(rollout)]
+        with Live(
+            console=Console(),
+            get_renderable=lambda: RolloutView(rollout, latest[0], True, progress, SteadyClock().wall()),
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        ) as live:
+
+            def tell(state: State, lines: Sequence[Line]) -> None:
+                latest[0] = state
+                for line in filter(None, map(telling.tell, lines)):
+                    live.console.print(line, markup=False, highlight=False)
+
+            yield tell
+        return
+
+    def write(_: State, lines: Sequence[Line]) -> None:
+        for line in lines:
+            if context.json:
+                click.echo(json.dumps(telling.line_json(line), ensure_ascii=False))
+            elif told := telling.tell(line):
+                context.messages.print(told, markup=False, highlight=False, soft_wrap=True)
+
+    yield write

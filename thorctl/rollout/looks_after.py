@@ -1,0 +1,101 @@
+"""What its status makes of a device that was activated: in its soak, in doubt, on its way back. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from thorctl.rollout.device import Device, Phase, forget_trial
+from thorctl.rollout.gate import judge_health
+from thorctl.rollout.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES
+from thorctl.rollout.settle import again_back, settled_as, unwell
+
+if TYPE_CHECKING:
+    from thorctl.rollout.rules import Ended, Rules
+
+
+def soaked(device: Device, end: Ended, rules: Rules) -> Device:
+    """In its soak: well and over, well, unwell once, or unwell for good."""
+    assert device.soak_from is not None  # noqa: S101 - the phase says so
+    if end.data.get("state") != "trial" or end.data.get("release") != device.target:
+        return replace(device, phase=Phase.DOUBT, due=0.0)
+    verdict = judge_health(end.data, device.target, device.restarts)
+    if not verdict.good:
+        strikes = device.strikes + 1
+        if strikes < STRIKES:
+            return replace(device, strikes=strikes, due=end.at + LOOK_SECONDS)
+        return unwell(device, f"in the soak: {verdict.reason}")
+    well = replace(device, strikes=0)
+    if device.restarts is None:
+        well = replace(well, restarts=end.data["engine"]["restarts"])
+    finish = device.soak_from + rules.soak_seconds
+    if end.at >= finish:
+        return replace(well, phase=Phase.PASSED, tries=0, due=0.0)
+    return replace(well, due=min(finish, end.at + SOAK_LOOK_SECONDS))
+
+
+def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
+    """The device's own word on what became of a step."""
+    state, ours = end.data.get("state"), end.data.get("release") == device.target
+    if state in {"activating", "rolling-back"}:
+        return _at_work(device, end, rules)
+    if state == "trial":
+        return _still_on_trial(device, end, rules) if ours else _others(device, end)
+    if state == "committed" and ours:
+        if device.phase is Phase.LEFT or device.fault is not None:
+            return again_back(device, end)
+        return replace(device, phase=Phase.DONE, changed=True, why=device.why or "committed")
+    if state in {"committed", "empty"}:
+        return _back(device, end, rules)
+    return replace(device, phase=Phase.LOST, why=f"its state cannot be read: {state!r}", due=math.inf)
+
+
+def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
+    if device.phase is Phase.LEFT or device.fault is not None or rules.stopped:
+        return again_back(device, end)
+    trial_from = end.at if device.trial_from is None else device.trial_from
+    phase = Phase.TRIAL if device.soak_from is None else Phase.SOAKING
+    return replace(device, phase=phase, trial_from=trial_from, due=0.0)
+
+
+def _others(device: Device, end: Ended) -> Device:
+    fault = f"somebody else put {end.data.get('release')} on trial meanwhile"
+    return replace(forget_trial(device), phase=Phase.FAILED, fault=fault, why=fault)
+
+
+def _at_work(device: Device, end: Ended, rules: Rules) -> Device:
+    """The device itself is at it: wait, but not for ever."""
+    start = end.at if device.began_at is None else device.began_at
+    since = device.refused_since if device.refused_since is not None else start
+    waiting = replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
+    if end.at - since <= rules.activate_seconds:
+        return waiting
+    fault = device.fault or f"{end.data.get('state')} for more than {rules.activate_seconds} s"
+    return again_back(replace(device, fault=fault), end)
+
+
+def _back(device: Device, end: Ended, rules: Rules) -> Device:
+    """It is committed to another release than ours, or to none."""
+    calm = replace(forget_trial(device), due=0.0, refused_since=None, tries=0)
+    if device.fault is not None:
+        return _home(calm, end, device.fault)
+    if device.phase is Phase.LEFT or rules.stopped:
+        return _home(replace(calm, changed=False), end, "the rollout stopped")
+    if device.since is not None and end.data.get("since") == device.since:
+        return replace(calm, phase=Phase.STAGED, why="its activation had not begun")
+    ends = device.trial_ends
+    if ends is not None and end.at >= ends:
+        return replace(calm, phase=Phase.STAGED, why="its trial ended while nobody watched")
+    fault = (
+        "it went back by itself before its deadline: a failed activation, a reboot, or somebody's rollback"
+    )
+    return _home(replace(calm, fault=fault), end, fault)
+
+
+def _home(device: Device, end: Ended, why: str) -> Device:
+    """Back on what it had, which is asked: the way back may have failed too, and its speed is known anew."""
+    release = end.data.get("release")
+    if not isinstance(release, str):
+        return replace(device, phase=settled_as(device), why=f"{why}; it serves nothing, as before")
+    return replace(device, phase=Phase.BACK, before=release, why=f"{why}; it serves {release}")

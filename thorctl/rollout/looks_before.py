@@ -1,0 +1,99 @@
+"""What its status makes of a device that nothing was changed on yet. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from thorctl.rollout.device import Device, Phase
+from thorctl.rollout.rules import ABSENCES
+from thorctl.rollout.settle import absent, failed_untouched, held, holder_of, may_wait_for_hold, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thorctl.rollout.rules import Ended, Rules
+
+
+def present(device: Device, end: Ended, rules: Rules) -> Device:
+    """First seen, or seen again, and untouched by us."""
+    status = end.data
+    state, release = status.get("state"), status.get("release")
+    if state == "committed" and release == device.target:
+        return _there(device, status)
+    if state in {"trial", "activating", "rolling-back"}:
+        return absent(device, f"in use by others: {state}, {status.get('target') or release}", end.at)
+    if state not in {"committed", "empty"}:
+        return failed_untouched(device, f"its state cannot be read: {state!r}")
+    hindrance = _hindrance(device, end, rules) if device.phase is Phase.ABSENT else None
+    if hindrance:
+        return absent(device, hindrance, end.at)
+    if device.absences > ABSENCES:
+        return replace(device, phase=Phase.ABSENT, due=math.inf)
+    phase = Phase.STAGED if device.staged else Phase.CHECKING
+    return replace(device, phase=phase, before=release, tries=0, due=0.0)
+
+
+def _hindrance(device: Device, end: Ended, rules: Rules) -> str | None:
+    """Why a device that is back would be absent again at once."""
+    lease, hold = end.data.get("lease"), _hold(end.data)
+    if hold is not None and hold != rules.over_hold and not may_wait_for_hold(device, end, rules):
+        return f"on hold: {hold}"
+    if lease and not device.leased:
+        return f"leased by {holder_of(lease)}: {reason_of(lease)}"
+    return None
+
+
+def prepared(device: Device, end: Ended, rules: Rules) -> Device:
+    """The last look before the activation, under our lease: what it finds is what a failure returns to."""
+    status = end.data
+    seen = present(device, end, rules)
+    if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
+        return seen
+    if not device.leased:
+        return absent(device, "our lease was taken from us", end.at)
+    hold = _hold(status)
+    if hold is not None and hold != rules.over_hold:
+        return held(device, hold, end, rules)
+    smoke = status.get("last_smoke")
+    release = status.get("release")
+    known = isinstance(smoke, dict) and smoke.get("release") == release and smoke.get("passed") is True
+    baseline = smoke.get("tokens_per_second") if known and isinstance(smoke, dict) else None
+    since = status.get("since")
+    measured = baseline is not None or release is None or rules.speed is None
+    return replace(
+        seen,
+        phase=Phase.READY if measured else Phase.MEASURE,
+        before=release,
+        since=since if isinstance(since, str) else None,
+        had_release=release is not None,
+        baseline=float(baseline) if isinstance(baseline, (int, float)) else None,
+        refused_since=None,
+        hold=hold,
+        held_since=None,
+    )
+
+
+def waiting_for_hold(device: Device, end: Ended, rules: Rules) -> Device:
+    """A look at a device whose hold is waited for: gone, passed over, still there, or there for too long."""
+    seen = present(device, end, rules)
+    if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
+        return seen
+    hold = _hold(end.data)
+    if hold is None or hold == rules.over_hold:
+        return seen
+    return held(device, hold, end, rules)
+
+
+def _hold(status: Mapping[str, Any]) -> str | None:
+    """The reason of the device's hold; None = it does not hold."""
+    hold = status.get("hold")
+    return reason_of(hold) if hold else None
+
+
+def _there(device: Device, status: Mapping[str, Any]) -> Device:
+    engine = status.get("engine")
+    if isinstance(engine, dict) and engine.get("ready") is True:
+        return replace(device, phase=Phase.DONE, why="it serves this release already")
+    return failed_untouched(device, "it has this release already, but its engine is not ready")

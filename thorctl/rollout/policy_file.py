@@ -1,0 +1,50 @@
+"""A project's policies, and what the command line says in place of their keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl import schema
+from thorctl.rollout.policy import SELECTORS, Policy, from_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def names(deploy: Path) -> list[str]:
+    """Names of all policies of a project, sorted."""
+    return schema.names(deploy / "policies")
+
+
+def load(deploy: Path, name: str) -> Policy:
+    """Reads ``deploy/policies/<name>.yml``.
+
+    Raises:
+        ThorError: ``policy_unknown`` (lists them), ``policy_invalid`` with file and line, ``yaml_malformed``.
+    """
+    return schema.load_named(deploy / "policies", name, Policy, "policy")
+
+
+def changed(policy: Policy, options: Mapping[str, Any]) -> Policy:
+    """The policy with what the command line says: ``options`` by their names there, None = not said.
+
+    Raises:
+        ThorError: ``policy_invalid``, naming the key.
+    """
+    said = {name: value for name, value in options.items() if value is not None}
+    whole = policy.model_dump(mode="json")
+    whole |= {key: said[key] for key in ("parallel", "approve", "on_stop") if key in said}
+    if "canary" in said:  # who is in it; how it is judged stays
+        whole["canary"] |= {**dict.fromkeys(SELECTORS), "count": said["canary"]}
+    if "soak" in said:
+        whole["soak_seconds"] = said["soak"]
+        for wave in (whole["canary"], *whole["waves"]):
+            wave["soak_seconds"] = None
+    if "stop_at" in said:
+        whole["errors"] = {"stop_at_devices": said["stop_at"]}
+    if "speed_tolerance" in said:
+        whole["speed"] = {**(whole["speed"] or {}), "tolerance_percent": said["speed_tolerance"]}
+    if "wait_hold" in said:
+        whole["wait"]["hold_seconds"] = said["wait_hold"]
+    return from_document(whole, "these options")
