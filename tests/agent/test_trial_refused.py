@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.trial_steps import code, commit_one
-from thorctl.agent import ports, ready
+from thorctl.agent import image, ports, ready
 from thorctl.agent.files import Files
 from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
 from thorctl.agent.signals import Interrupted
@@ -94,6 +94,32 @@ def test_activate_refuses_what_is_not_whole(device: Device) -> None:
     file.write_text("a: 2\n")
     assert code(device.say("activate", other.id)) == ("release_invalid", 2)
     assert device.journal().state == EMPTY
+
+
+def test_activate_does_not_leave_what_it_could_not_come_back_to(device: Device) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+    weights = device.paths.checkpoints / old.checkpoint_name / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(b"other")
+    outcome = device.say("activate", new.id)
+    assert code(outcome) == ("no_way_back", 2)
+    assert outcome.error is not None
+    assert outcome.error.details["lacking"] == ["model.safetensors (file_wrong_size)"]
+    assert (device.journal().state, device.systemd.running_release()) == (COMMITTED, old.id)
+    device.systemd.running = None  # what serves nothing anyway is left all the same
+    device.done("activate", new.id)
+
+
+def test_activate_does_not_leave_a_release_whose_image_was_deleted(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+    present = image.present
+    monkeypatch.setattr(image, "present", lambda ctx, one: one.id != old.id and present(ctx, one))
+    outcome = device.say("activate", new.id)
+    assert code(outcome) == ("no_way_back", 2)
+    assert outcome.error is not None
+    assert outcome.error.details["lacking"] == [f"image {old.image}"]
 
 
 def test_a_hold_delays_activation_only(device: Device) -> None:

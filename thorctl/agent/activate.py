@@ -16,6 +16,7 @@ from thorctl.agent import (
     ready,
     release_store,
     switch,
+    way_back,
 )
 from thorctl.agent.boot import this_boot
 from thorctl.agent.clock import as_text
@@ -43,7 +44,7 @@ class _Call:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Nothing changes unless the release is staged, the device does not hold and the port is free."""
+    """Nothing changes unless the release is staged, there is a way back, no hold, and the port is free."""
     if args.deadline <= 0:
         raise AgentError("bad_call", f"--deadline {args.deadline}: must be positive.", "Give it in seconds.")
     release = release_store.load(ctx.paths, args.id)
@@ -68,6 +69,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         journal = switch.roll_back(ctx, journal, "interrupted")
         if journal.current == release.id:
             return _again(call, journal)
+    if journal.state == COMMITTED:
+        way_back.check(ctx, journal)
     return _switch(call, journal)
 
 

@@ -17,6 +17,7 @@ _EXIT_OF = {
     "release_invalid": EXIT_BAD_STATE,
     "smoke_missing": EXIT_BAD_STATE,
     "nothing_to_roll_back": EXIT_BAD_STATE,
+    "no_way_back": EXIT_BAD_STATE,
     "busy": EXIT_BUSY,
     "leased": EXIT_BUSY,
     "held": EXIT_BUSY,
