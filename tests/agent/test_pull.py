@@ -134,6 +134,13 @@ def test_layers_of_a_pull_that_broke_in_this_boot_are_good(tmp_path: Path) -> No
     assert docker.calls == ["pull", f"tag {TAG}"]
 
 
+def test_a_pull_that_simply_stops_is_none_of_the_registry_s_doing(tmp_path: Path) -> None:
+    cut = Engine(PULL[:5], delivers=False)
+    with pytest.raises(AgentError) as caught:
+        image.ensure(dataclasses.replace(make_context(tmp_path), docker=cut), make_release())
+    assert caught.value.code == "image_pull_failed"
+
+
 # The words are those of Docker 20.10 (overlay2) and 29 (containerd store).
 @pytest.mark.parametrize(
     ("words", "code"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.hub_stage import BIG, FILES, FakeDocker, NoContainers, refused, release_of, say
-from thorctl.agent import checkpoint, hub_download, needs, plan
+from thorctl.agent import checkpoint, hub_download, hub_parts, needs, plan
 from thorctl.agent.checkpoint_check import MARKER
 from thorctl.agent.files import Files
 from thorctl.agent.outcome import AgentError
@@ -52,6 +52,21 @@ def test_a_cut_download_says_how_much_is_there_and_resumes(ctx: Context, hub: Cu
     assert say(ctx, release).changed
     assert hub.sent <= len(BIG) - 10_000_000 + 1000  # it went on inside the file
     assert needs.assess(ctx, release).nothing
+
+
+def test_a_connection_reset_while_it_goes_on_inside_a_file_is_the_hub_s_fault(
+    ctx: Context, hub: CuttingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(hub)
+    hub.budget = 25_000_000
+    assert refused(ctx, release).code == "download_interrupted"
+    hub.budget = None
+
+    def reset(*_: object) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    monkeypatch.setattr(hub_parts, "_append", reset)
+    assert say(ctx, release).changed  # hf fetches the file anew
 
 
 @pytest.mark.parametrize(

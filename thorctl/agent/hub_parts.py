@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 1024 * 1024
 SILENCE_SECONDS = 30.0
+_OF_THE_HUB = (urllib.error.URLError, ConnectionError, TimeoutError)  # these have an errno, too
 # <hash of the name>.<etag>.<random>.incomplete; the etag of a large file is its SHA-256.
 _UNFINISHED = re.compile(r".+\.([0-9a-f]{64})(\.[0-9a-f]+)?\.incomplete")
 
@@ -55,7 +56,7 @@ def finish(ctx: Context, release: Release, partial: Path, file: CheckpointFile, 
             _append(ctx, release, part, file, endpoint)
     except (OSError, http.client.HTTPException) as cut:
         ctx.log.warning("%s: %s", file.path, cut)
-        if isinstance(cut, OSError) and not isinstance(cut, urllib.error.URLError) and cut.errno is not None:
+        if isinstance(cut, OSError) and not isinstance(cut, _OF_THE_HUB) and cut.errno is not None:
             raise  # the disk, not the hub
         return False
     if part.stat().st_size != file.size:

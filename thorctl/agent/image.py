@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # What Docker says when the registry has no such digest; anything else may pass and is worth another try.
 _ABSENT = re.compile(r"(manifest|name) unknown|manifest (for )?\S+ not found|: not found$", re.IGNORECASE)
+_LAST_WORDS = ("Digest: ", "Status: ")  # a pull without them was cut off: its stream simply ends
 _NO_SPACE = re.compile(r"no space left on device", re.IGNORECASE)
 
 
@@ -77,10 +78,12 @@ def _pull(ctx: Context, release: Release) -> int:
     progress = PullProgress(image["compressed_bytes"])
     ctx.log.info("pulling %s", release.image)
     login = registry_login.headers(ctx, image["repository"])
+    ended = False
     for message in ctx.docker.pull(image["repository"], image["digest"], login):
         if "error" in message:
             raise _failure(release, message)
         progress.feed(message)
+        ended = ended or str(message.get("status", "")).startswith(_LAST_WORDS)
         ctx.progress.update(
             "image",
             release=release.id,
@@ -89,6 +92,8 @@ def _pull(ctx: Context, release: Release) -> int:
             message=release.image,
         )
     if not present(ctx, release):
+        if not ended:
+            raise _failure(release, {"error": "Docker ended in the middle of the pull"})
         raise AgentError(
             "image_digest_mismatch",
             f"Docker pulled {release.image} but does not list it under that digest.",
