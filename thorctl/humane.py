@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 NOTHING = "–"
+MIB = 1024**2
 GIB = 1024**3
 _AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def gib(size: int | None) -> str:
-    """Bytes as GiB: ``98.1 GiB``."""
+    """Bytes as GiB, or as MiB where they are less than one: ``98.1 GiB``, ``4 MiB``."""
     if size is None:
         return NOTHING
+    if abs(size) < GIB:
+        return f"{size / MIB:.0f} MiB"
     return f"{size / GIB:.1f} GiB" if size < 100 * GIB else f"{size / GIB:.0f} GiB"
 
 

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from thorctl.humane import GIB, MIB, gib
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (None, "–"),
+        (0, "0 MiB"),
+        (4_195_409, "4 MiB"),
+        (GIB - MIB, "1023 MiB"),
+        (GIB, "1.0 GiB"),
+        (24 * GIB, "24.0 GiB"),
+        (936 * GIB, "936 GiB"),
+    ],
+)
+def test_a_small_size_is_not_shown_as_none(size: int | None, words: str) -> None:
+    assert gib(size) == words
