@@ -198,7 +198,7 @@ def test_a_full_disk_at_any_write_leaves_a_whole_release(
         write(self, path, content, mode)
 
     monkeypatch.setattr(Files, "write", full)
-    for refuse_at in range(1, 4):  # noqa: B007 - `full` reads it
+    for refuse_at in range(1, 5):  # noqa: B007 - `full` reads it
         written.clear()
         outcome = device.say("activate", new.id)
         assert outcome.error is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,11 @@ import pytest
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.agent.trial_steps import code, commit_one
 from thorctl.agent.deadline import AGAIN_SECONDS
+from thorctl.agent.files import Files
 from thorctl.agent.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from thorctl.agent.files import Files
 
 
 def armed_for(device: Device, timer: str) -> str:
@@ -134,6 +134,24 @@ def test_a_rollback_to_what_does_not_start_says_what_else_is_possible(device: De
         new.id,
     )
     assert outcome.data["also_possible"] == [{"release": new.id, "command": f"thor-agent activate {new.id}"}]
+
+
+def test_a_full_disk_below_the_unit_alone_does_not_keep_a_device_from_going_back(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/etc and /var/lib/thor may lie on two disks."""
+    old, new = commit_one(device, 1), device.release(2)
+    device.done("activate", new.id)
+    write, paths = Files.write, device.paths
+
+    def refuse(self: Files, path: Path, *rest: Any) -> None:
+        if path.is_relative_to(paths.at("/etc")) and paths.unit_ballast.exists():
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(self, path, *rest)
+
+    monkeypatch.setattr(Files, "write", refuse)
+    device.done("rollback")
+    assert device.systemd.running_release() == old.id
 
 
 def test_a_rollback_of_the_first_release_arms_and_disarms(device: Device) -> None:

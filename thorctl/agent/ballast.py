@@ -1,7 +1,7 @@
 """A little of the disk kept back, so that one filled to its last block cannot keep a device from going back.
 
 Written anew before each activation, which a disk without room for it refuses; given up when the journal does
-not fit any more. What a way back writes is the journal and a unit: a few blocks.
+not fit any more. What a way back writes is the journal and a unit: a few blocks, which may lie on two disks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thorctl.agent.context import Context
 
 SIZE_BYTES = 128 * 1024
@@ -26,8 +28,9 @@ def load(ctx: Context) -> None:
         AgentError: ``disk_too_small``.
     """
     try:
-        # No zeros: a file system that compresses would keep nothing back.
-        ctx.files.write(ctx.paths.ballast, os.urandom(SIZE_BYTES), 0o600)
+        for place in _places(ctx):
+            # No zeros: a file system that compresses would keep nothing back.
+            ctx.files.write(place, os.urandom(SIZE_BYTES), 0o600)
     except OSError as full:
         if full.errno not in FULL:
             raise
@@ -40,8 +43,13 @@ def load(ctx: Context) -> None:
 
 def drop(ctx: Context) -> bool:
     """Give the space up; False if there was none."""
-    if not ctx.paths.ballast.exists():
-        return False
-    ctx.log.warning("the disk is full: giving up %s", ctx.paths.ballast)
-    ctx.files.remove(ctx.paths.ballast)
-    return True
+    given_up = [place for place in _places(ctx) if place.exists()]
+    for place in given_up:
+        ctx.log.warning("the disk is full: giving up %s", place)
+        ctx.files.remove(place)
+    return bool(given_up)
+
+
+def _places(ctx: Context) -> tuple[Path, ...]:
+    """Beside the journal, and on the disk that the unit lies on."""
+    return ctx.paths.ballast, ctx.paths.unit_ballast

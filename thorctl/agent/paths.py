@@ -58,6 +58,11 @@ class Paths:
         return self.state_dir / "ballast"
 
     @property
+    def unit_ballast(self) -> Path:
+        """Disk kept back for the engine's unit."""
+        return self.at("/etc/thor/ballast")
+
+    @property
     def pulling(self) -> Path:
         """Images whose pull has begun, and in which boot."""
         return self.state_dir / "pulling.json"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl.agent import deadline, engine_unit, journal_file, ready, release_store
+from thorctl.agent import ballast, deadline, engine_unit, journal_file, ready, release_store
 from thorctl.agent.journal import (
     ACTIVATING,
     COMMITTED,
@@ -29,10 +29,18 @@ if TYPE_CHECKING:
 FINISH_SECONDS = 900  # longer than stopping one engine and asking for the start of another ever takes
 
 
-def run_release(ctx: Context, release: Release) -> None:
-    """Let the engine run exactly this release; does not wait until it is ready."""
+def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -> None:
+    """Let the engine run exactly this release; does not wait until it is ready.
+
+    ``at_any_price``: where the disk is full, for what was kept back for the way back.
+    """
     engine_unit.stop(ctx)
-    engine_unit.install(ctx, release)
+    try:
+        engine_unit.install(ctx, release)
+    except OSError as refused:
+        if not at_any_price or refused.errno not in ballast.FULL or not ballast.drop(ctx):
+            raise
+        engine_unit.install(ctx, release)
     engine_unit.start(ctx)
 
 
@@ -60,7 +68,7 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
             journal_file.save(ctx, announced)
             journal = announced
         if journal.current:
-            run_release(ctx, release_store.restore(ctx, journal.current))
+            run_release(ctx, release_store.restore(ctx, journal.current), at_any_price=True)
         else:
             run_nothing(ctx)
         done = finish_rollback(journal, ctx.clock.now_text())
