@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -48,6 +49,27 @@ def test_a_stop_names_the_device_and_why() -> None:
     assert (problem.code, problem.device) == ("device_failed", "thor-01")
     assert "babbles" in problem.message
     assert "thorctl history show 20261125-1 thor-01" in problem.remedy
+
+
+def test_a_stop_tells_who_returned_from_who_was_left_alone() -> None:
+    fleet = Fleet.of(
+        "well", "smoke_fails", "well", "well", waves=[{"count": 1}, {"rest": True}], on_stop="return"
+    )
+    fleet.run()
+    lines = shown(RolloutView(fleet.rollout, fleet.state, at_work=False)).splitlines()
+    assert [line.split() for line in lines[3:7]] == [
+        ["Wave", "Who", "State", "Well", "Failed", "Returned", "Absent", "Left", "alone"],
+        ["1", "canary", "done", "0", "0", "1", "0", "0"],
+        ["2", "1", "device", "stopped", "0", "1", "0", "0", "0"],
+        ["3", "the", "rest", "not", "begun", "0", "0", "0", "0", "2"],
+    ]
+
+
+def test_devices_stand_in_the_order_of_their_waves() -> None:
+    fleet = Fleet.of(*["well"] * 4, canary={"devices": ["thor-03"]}, waves=[{"site": "b"}, {"rest": True}])
+    fleet.run()
+    text = shown(RolloutView(fleet.rollout, fleet.state, at_work=False))
+    assert re.findall(r"^(thor-\d+) ", text, re.MULTILINE) == ["thor-03", "thor-02", "thor-04", "thor-01"]
 
 
 def test_an_absent_device_is_to_be_caught_up() -> None:

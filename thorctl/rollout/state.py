@@ -87,6 +87,12 @@ class State:
         """The wave that was opened last."""
         return self.waves.get(self.wave)
 
+    @property
+    def in_order(self) -> list[Device]:
+        """The devices in the order of their waves; one that was caught up stays where it was planned."""
+        names = dict.fromkeys(name for wave in self.waves.values() for name in wave.devices)
+        return [self.devices[name] for name in names]
+
     def count(self, names: Iterable[str] | None = None) -> Count:
         """How these devices stand, or all."""
         chosen = [self.devices[name] for name in names] if names is not None else list(self.devices.values())

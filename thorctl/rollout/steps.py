@@ -11,14 +11,11 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from thorctl.rollout.device import CHANGING, PREPARED, UNTOUCHED, Device, Phase
 from thorctl.rollout.rules import AUTOMATIC
 from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 REASON_CHARACTERS = 200  # of a fault, in the device's own event log
 ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
@@ -77,7 +74,7 @@ def steps(state: State, now: float, wall: float) -> list[Step]:
         staging=policy.stage_parallel - staging if staging <= policy.stage_parallel // 2 else 0,
     )
     found = []
-    for one in _in_order(state):
+    for one in state.in_order:
         if one.name in state.open or _due(state, one) > now:
             continue
         verb = _verb(state, one, wall)
@@ -97,12 +94,6 @@ def _is_changing(state: State) -> Any:
         return one.phase in CHANGING or taking
 
     return changing
-
-
-def _in_order(state: State) -> Sequence[Device]:
-    """The devices in the order of their waves."""
-    names = dict.fromkeys(name for wave in state.waves.values() for name in wave.devices)
-    return [state.devices[name] for name in names]
 
 
 def _verb(state: State, one: Device, wall: float) -> str | None:

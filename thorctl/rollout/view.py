@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from thorctl.humane import NOTHING, gib
-from thorctl.rollout.device import Phase
+from thorctl.rollout.device import GOING_BACK, Phase
 from thorctl.rollout.state import seconds
 from thorctl.rollout.terms import PADDING, alike, change, duration, headline
 from thorctl.rollout.words import next_command, reason, standing, wave_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -38,6 +38,7 @@ _STYLES = {
     Phase.DOUBT: "yellow",
 }
 _ACTIVE = "cyan"
+_BACK = GOING_BACK | {Phase.RETURNED, Phase.STUCK}
 _STANDINGS = {
     "finished": "bold green",
     "running": "bold cyan",
@@ -102,21 +103,28 @@ class RolloutView:
         table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
         for title in ("Wave", "Who", "State"):
             table.add_column(title)
-        for title in ("Well", "Failed", "Absent", "To go"):
+        for title, _, _ in self._figures(()):
             table.add_column(title, justify="right")
         for number, wave in self.state.waves.items():
-            count = self.state.count(wave.devices)
             word = wave_state(self.state, number)
             table.add_row(
                 str(number),
                 wave.name,
                 Text(word, style=_ACTIVE if word == "open" else ""),
-                _figure(count.well, "green"),
-                _figure(count.failed, "bold red"),
-                _figure(count.absent, "yellow"),
-                _figure(count.still, ""),
+                *(_figure(count, style) for _, count, style in self._figures(wave.devices)),
             )
         return table
+
+    def _figures(self, names: Sequence[str]) -> list[tuple[str, int, str]]:
+        """What is counted of these devices: title, count, style."""
+        count = self.state.count(names)
+        ends = [("Well", count.well, "green"), ("Failed", count.failed, "bold red")]
+        absent = ("Absent", count.absent, "yellow")
+        if self.state.stopped is None:
+            return [*ends, absent, ("To go", count.still, "")]
+        devices = [self.state.devices[name] for name in names]
+        back = sum(one.phase in _BACK and not one.counts_as_failed for one in devices)
+        return [*ends, ("Returned", back, "yellow"), absent, ("Left alone", count.still - back, "")]
 
     def _devices(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
@@ -124,7 +132,7 @@ class RolloutView:
         for title in ("Device", "Wave", "Phase", *(["Release"] if releases else [])):
             table.add_column(title, no_wrap=True)
         table.add_column("")
-        for one in self.state.devices.values():
+        for one in self.state.in_order:
             wave = self.state.wave_of(one.name)
             table.add_row(
                 one.name,
