@@ -6,19 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.rollout.model import (
-    HOLDER,
-    NEW,
-    OLD,
-    SOAK,
-    Fuse,
-    Killed,
-    ModelDevice,
-    ModelHands,
-    ModelRecord,
-    ViolationError,
-    World,
-)
+from tests.rollout.model_controller import Fuse, Killed, ModelHands, ModelRecord
+from tests.rollout.model_device import HOLDER, NEW, OLD, SOAK, ModelDevice, ViolationError
+from tests.rollout.model_world import World
 from tests.rollout.policies import policy
 from thorctl.rollout import plan
 from thorctl.rollout.engine import Engine
@@ -84,6 +74,24 @@ class Fleet:
 
     def phases(self) -> list[str]:
         return [one.phase.value for one in self.state.devices.values()]
+
+    def serving(self) -> list[str | None]:
+        """What each device is committed to; its state where it is not."""
+        return [one.current if one.state == "committed" else one.state for one in self.devices]
+
+    def turn_until(self, phase: str, number: int = 1) -> None:
+        """Works until the device is in that phase, and no step of it is under way."""
+        self.start()
+        name = self[number].name
+        while self.state.devices[name].phase.value != phase or name in self.state.open:
+            assert self.engine
+            self.engine.turn()
+
+    def to_the_end(self) -> str | None:
+        """Works on to the end; how it ended, None if it was paused."""
+        while self.engine and not self.engine.turn().over:
+            pass
+        return self.state.ended
 
     def out_of_service(self) -> int:
         """Devices whose engine is being changed right now."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.rollout.fleets import Fleet
-from tests.rollout.model import HOLDER, NEW, Fuse, Killed, ModelHands
+from tests.rollout.model_controller import Fuse, Killed, ModelHands
+from tests.rollout.model_device import HOLDER, NEW
 from thorctl.errors import ThorError
 from thorctl.result import Exit
 from thorctl.rollout.at_work import at_work, folder_of, only_one

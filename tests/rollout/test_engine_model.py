@@ -1,9 +1,9 @@
 """The engine against random fleets, answers, orders and deaths of its controller (hypothesis, stateful).
 
-The world itself watches while a rollout runs (model.py, fleets.py): no step before its record, no activation
-without need, without a lease, before the canary is well, after a stop or beyond ``parallel``; no commit of a
-release that is not well or was not watched for its soak. At the end, with every device back and a controller
-that lives, nobody may be forgotten, on trial or leased, and the record must say what is true.
+The world itself watches while a rollout runs (model_world.py, fleets.py): no step before its record, no
+activation without need, without a lease, before the canary is well, after a stop or beyond ``parallel``; no
+commit of a release that is not well or was not watched for its soak. At the end, with every device back and
+a controller that lives, nobody may be forgotten, on trial or leased, and the record must say what is true.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests import sequences
 from tests.rollout.fleets import Fleet
-from tests.rollout.model import HOLDER, NATURES, NEW, OLD, Killed, Lease, ModelDevice
+from tests.rollout.model_controller import Killed
+from tests.rollout.model_device import HOLDER, NATURES, NEW, OLD, Lease, ModelDevice
 from tests.sequences import CountedMachine, how_many
 from thorctl.rollout.device import PREPARED, UNTOUCHED, Phase
 from thorctl.rollout.fold import fold

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.rollout.fleets import Fleet
-from tests.rollout.model import NEW, OLD
+from tests.rollout.model_device import NEW, OLD
 
 if TYPE_CHECKING:
     import pytest
 
 HOUR = {"hold_seconds": 3600}
-ONE = {"stop_at_devices": 1}
 
 
 def to_phase(fleet: Fleet, phase: str, number: int = 2) -> None:
@@ -19,12 +18,6 @@ def to_phase(fleet: Fleet, phase: str, number: int = 2) -> None:
     while fleet.phases()[number - 1] != phase:
         assert fleet.engine
         fleet.engine.turn()
-
-
-def to_the_end(fleet: Fleet) -> str | None:
-    while fleet.engine and not fleet.engine.turn().over:
-        pass
-    return fleet.state.ended
 
 
 def test_a_hold_is_waited_for_without_a_lease_and_goes_on_when_it_ends() -> None:
@@ -37,7 +30,7 @@ def test_a_hold_is_waited_for_without_a_lease_and_goes_on_when_it_ends() -> None
     assert (fleet[2].lease, fleet.state.wave_open) == (None, True)
     assert "on patrol" in fleet.state.devices["thor-02"].why
     fleet[2].hold = None
-    assert to_the_end(fleet) == "finished"
+    assert fleet.to_the_end() == "finished"
     assert [one.activations for one in fleet.devices] == [1, 1, 1]
 
 
@@ -58,7 +51,7 @@ def test_an_operator_passes_over_a_hold_and_the_record_says_who() -> None:
     fleet[2].hold = "on patrol"
     to_phase(fleet, "on hold")
     fleet.record.order(fleet.world, "over_hold", device="thor-02", hold="on patrol")
-    assert to_the_end(fleet) == "finished"
+    assert fleet.to_the_end() == "finished"
     assert fleet[2].current == NEW
     begun = [line for line in fleet.record.lines if line.verb == "activate" and line.kind == "step_begun"]
     assert {line.device: line.message for line in begun}["thor-02"] == "over its hold: on patrol"
@@ -79,7 +72,7 @@ def test_another_hold_than_the_one_that_was_read_is_respected() -> None:
     fleet[2].hold = "an antenna is mounted"
     fleet.start()
     fleet.record.order(fleet.world, "over_hold", device="thor-02", hold="on patrol")
-    assert to_the_end(fleet) == "incomplete"
+    assert fleet.to_the_end() == "incomplete"
     assert fleet[2].current == OLD
     assert "antenna" in fleet.state.devices["thor-02"].why
 
@@ -93,7 +86,7 @@ def test_a_hold_that_comes_between_the_last_look_and_the_activation_is_waited_fo
     monkeypatch.setattr(fleet.world, "watch", lambda *_: None)
     to_phase_running(fleet, "on hold")
     fleet[2].hold = None
-    assert to_the_end(fleet) == "finished"
+    assert fleet.to_the_end() == "finished"
 
 
 def to_phase_running(fleet: Fleet, phase: str) -> None:
@@ -109,6 +102,6 @@ def test_pause_and_abort_end_a_wait_for_a_hold() -> None:
         to_phase(fleet, "on hold")
         fleet.record.order(fleet.world, order)
         began = fleet.world.time
-        assert to_the_end(fleet) == ended
+        assert fleet.to_the_end() == ended
         assert fleet.world.time - began < 1000
         assert fleet[2].lease is None

@@ -108,6 +108,7 @@ def test_every_line_has_its_words() -> None:
     told = [line for line in map(telling.tell, fleet.record.lines) if line]
     text = "\n".join(told)
     for part in (
+        "  started by ann@desk",
         "wave 1 opens: canary",
         "thor-01: staged, 1000 bytes downloaded",
         "thor-01: on trial, ready after 30 s",
@@ -120,6 +121,18 @@ def test_every_line_has_its_words() -> None:
         assert part in text, text
     for line in fleet.record.lines:
         assert json.dumps(telling.line_json(line))
+
+
+def test_a_device_on_hold_is_told_and_an_order_says_itself() -> None:
+    fleet = Fleet.of(*["well"] * 3, approve="after_canary")
+    fleet[2].hold = "on patrol"
+    fleet.run()
+    fleet.record.order(fleet.world, "approved", wave=2)
+    fleet.run()
+    told = [line[10:] for line in map(telling.tell, fleet.record.lines) if line]
+    assert "thor-02: on hold: on patrol" in told
+    assert {"started by ann@desk", "resumed by ann@desk", "approved by bob@desk"} <= set(told)
+    assert "wave 2 (the rest) waits for `thorctl rollout approve`" in told
 
 
 def test_the_plan_says_what_is_not_known() -> None:

@@ -1,0 +1,64 @@
+"""One device in memory: the agent's journal, lease and hold, and what the new release does on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
+HOLDER = "ann@desk"
+SOAK = 60
+NATURES = ("well", "smoke_fails", "slow", "dies_in_soak", "never_ready", "garbage", "bad_disk", "unfit")
+
+
+class ViolationError(AssertionError):
+    """The rollout did what it must never do."""
+
+
+@dataclass
+class Lease:
+    holder: str
+    reason: str
+    expires: float
+
+
+@dataclass
+class ModelDevice:
+    """One device: the agent's journal, lease and hold, and its nature: what the new release does on it."""
+
+    name: str
+    nature: str = "well"
+    state: str = "committed"
+    current: str | None = OLD
+    previous: str | None = None
+    target: str | None = None
+    left: str | None = None
+    since: int = 0
+    deadline: float | None = None
+    staged: bool = False
+    smoked: bool = False
+    smoke_at: float = 0.0
+    restarts: int = 0
+    lease: Lease | None = None
+    hold: str | None = None
+    linked: bool = True
+    powered_at: float = 0.0
+    working: str | None = None  # the verb that has the state lock
+    unmeasured: bool = False  # whether no smoke test of the release it has is known
+    activations: int = 0
+    excuses: int = 0  # trials that ended without a verdict: another activation is needed
+    attended: float = 0.0  # seconds of its trial in which a controller lived and could reach it
+
+    @property
+    def running(self) -> str | None:
+        return self.target if self.state in {"activating", "trial"} else self.current
+
+    def moved(self, state: str) -> None:
+        self.state, self.since = state, self.since + 1
+
+    def go_back(self) -> None:
+        """Rolling back from a trial, or from a committed release to the one before."""
+        if self.state in {"activating", "trial"}:
+            self.left, self.target, self.deadline = self.target, None, None
+        else:
+            self.left, self.current, self.previous = self.current, self.previous, None
+        self.moved("committed" if self.current else "empty")

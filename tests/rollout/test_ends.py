@@ -1,0 +1,186 @@
+"""What the answer to a verb makes of a device."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rollout.cases import NEW, NOW, OLD, Case, error, ok
+from thorctl.rollout.device import Phase
+
+CASES = [
+    Case(
+        "and well",
+        {"phase": Phase.BACK, "fault": "slow", "why": "slow"},
+        "smoke",
+        ok({"release": OLD, "passed": True}),
+        Phase.FAILED,
+        "slow, which passes its smoke test",
+    ),
+    Case(
+        "and not well either",
+        {"phase": Phase.BACK, "fault": "slow"},
+        "smoke",
+        error("smoke_failed"),
+        Phase.FAILED,
+        "FAILS ITS SMOKE TEST TOO",
+    ),
+    Case(
+        "and silent",
+        {"phase": Phase.BACK},
+        "smoke",
+        error("device_unreachable", reached=False),
+        Phase.RETURNED,
+        "COULD NOT BE SEEN",
+    ),
+    Case("and busy", {"phase": Phase.BACK, "fault": "slow"}, "smoke", error("busy"), Phase.BACK),
+    Case(
+        "activated, as it says",
+        {"phase": Phase.READY},
+        "activate",
+        ok({"state": "trial", "release": NEW}),
+        Phase.TRIAL,
+    ),
+    Case(
+        "activated, something else",
+        {"phase": Phase.READY},
+        "activate",
+        ok({"state": "trial", "release": OLD}),
+        Phase.DOUBT,
+    ),
+    Case("activated, it says nothing", {"phase": Phase.READY}, "activate", ok({}), Phase.DOUBT),
+    Case(
+        "the connection broke",
+        {"phase": Phase.READY},
+        "activate",
+        error("device_unreachable", reached=False),
+        Phase.DOUBT,
+    ),
+    Case("activation failed", {"phase": Phase.READY}, "activate", error("engine_died"), Phase.LEFT),
+    Case("on hold in the last moment", {"phase": Phase.READY}, "activate", error("held"), Phase.ABSENT),
+    Case("staged bytes are gone", {"phase": Phase.READY}, "activate", error("not_staged"), Phase.STAGING),
+    Case("gone again", {"phase": Phase.READY, "tries": 1}, "activate", error("not_staged"), Phase.LEFT),
+    Case(
+        "committed", {"phase": Phase.PASSED}, "commit", ok({"state": "committed", "release": NEW}), Phase.DONE
+    ),
+    Case(
+        "committed what?",
+        {"phase": Phase.PASSED},
+        "commit",
+        ok({"state": "committed", "release": OLD}),
+        Phase.DOUBT,
+    ),
+    Case(
+        "commit refused for good",
+        {"phase": Phase.PASSED, "tries": 3},
+        "commit",
+        error("smoke_missing"),
+        Phase.RETURNING,
+        "no result in 3",
+    ),
+    Case(
+        "a rollback is never believed",
+        {"phase": Phase.RETURNING},
+        "rollback",
+        ok({"state": "committed", "release": OLD}),
+        Phase.LEFT,
+    ),
+    Case(
+        "a rollback that another holds",
+        {"phase": Phase.RETURNING},
+        "rollback",
+        error("leased"),
+        Phase.RETURNING,
+    ),
+    Case(
+        "for too long",
+        {"phase": Phase.RETURNING, "refused_since": NOW - 600},
+        "rollback",
+        error("leased"),
+        Phase.LOST,
+        "refused",
+    ),
+    Case(
+        "smoke of another release",
+        {"phase": Phase.TRIAL},
+        "smoke",
+        ok({"release": OLD, "passed": True}),
+        Phase.RETURNING,
+    ),
+    Case(
+        "our own smoke is still at work",
+        {"phase": Phase.TRIAL, "tries": 3},
+        "smoke",
+        error("busy"),
+        Phase.DOUBT,
+    ),
+    Case(
+        "a full disk is not tried again",
+        {"phase": Phase.STAGING},
+        "stage",
+        error("disk_too_small"),
+        Phase.FAILED,
+        "nothing was changed",
+    ),
+    Case(
+        "a download that broke off is",
+        {"phase": Phase.STAGING},
+        "stage",
+        error("download_interrupted"),
+        Phase.STAGING,
+    ),
+    Case(
+        "not for ever",
+        {"phase": Phase.STAGING, "tries": 2},
+        "stage",
+        error("download_interrupted"),
+        Phase.FAILED,
+    ),
+    Case("staged what?", {"phase": Phase.STAGING}, "stage", ok({"release": OLD}), Phase.FAILED),
+    Case(
+        "a lease of a rollout is waited for",
+        {"phase": Phase.STAGED},
+        "take",
+        error("leased", lease={"reason": "rollout 20261124-1"}),
+        Phase.STAGED,
+    ),
+    Case(
+        "one by hand is not",
+        {"phase": Phase.STAGED},
+        "take",
+        error("leased", lease={"reason": "mine"}),
+        Phase.ABSENT,
+    ),
+    Case("one that says nothing is not", {"phase": Phase.STAGED}, "take", error("leased"), Phase.ABSENT),
+    Case(
+        "recalled, and another has it",
+        {"phase": Phase.RECALLED, "changed": True},
+        "take",
+        error("leased"),
+        Phase.STUCK,
+        "keeps the new release",
+        {"stopped": True},
+    ),
+    Case(
+        "activated after the stop",
+        {"phase": Phase.STAGED},
+        "activate",
+        ok({"state": "trial", "release": NEW}),
+        Phase.RETURNING,
+        "",
+        {"stopped": True},
+    ),
+    Case(
+        "committed after the stop, all return",
+        {"phase": Phase.RETURNING},
+        "commit",
+        ok({"state": "committed", "release": NEW}),
+        Phase.RECALLED,
+        "",
+        {"stopped": True, "returns": True},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
+def test_after_an_answer(case: Case) -> None:
+    case.check()

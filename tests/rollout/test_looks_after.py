@@ -1,0 +1,134 @@
+"""What a look makes of a device that was activated: its own word on what became of a step."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rollout.cases import NEW, NOW, OLD, Case, error, ok, status
+from thorctl.rollout.device import Phase
+
+LOST = {"phase": Phase.LOST, "fault": "babbles"}
+CASES = [
+    Case(
+        "a commit that landed unheard",
+        {"phase": Phase.DOUBT},
+        "look",
+        ok(status("committed", NEW)),
+        Phase.DONE,
+    ),
+    Case("committed though faulty", LOST, "look", ok(status("committed", NEW)), Phase.RETURNING),
+    Case("not gone yet", {"phase": Phase.LEFT}, "look", ok(status("committed", NEW)), Phase.RETURNING),
+    Case("still on trial though faulty", LOST, "look", ok(status("trial", NEW)), Phase.RETURNING),
+    Case("back at last", LOST, "look", ok(status("committed", OLD)), Phase.BACK, f"serves {OLD}"),
+    Case("back to nothing", LOST, "look", ok(status("empty", None)), Phase.FAILED, "serves nothing"),
+    Case(
+        "it will not go",
+        {"phase": Phase.LEFT, "fault": "slow", "tries": 3},
+        "look",
+        ok(status("trial", NEW)),
+        Phase.LOST,
+        "did not go back in 3 attempts",
+    ),
+    Case(
+        "somebody else's trial",
+        {"phase": Phase.DOUBT},
+        "look",
+        ok(status("trial", "m-cccccccccccc")),
+        Phase.FAILED,
+        "somebody else",
+    ),
+    Case(
+        "a journal that cannot be read",
+        {"phase": Phase.DOUBT},
+        "look",
+        ok(status("?", None)),
+        Phase.LOST,
+        "cannot be read",
+    ),
+    Case(
+        "garbage in doubt is asked again", {"phase": Phase.DOUBT}, "look", error("agent_garbage"), Phase.DOUBT
+    ),
+    Case(
+        "garbage for too long",
+        {"phase": Phase.DOUBT, "silent_since": NOW - 300},
+        "look",
+        error("agent_garbage"),
+        Phase.LOST,
+        "no usable answer for 300 s",
+    ),
+    Case(
+        "the activation did not begin",
+        {"phase": Phase.DOUBT},
+        "look",
+        ok(status("committed", OLD, since="1")),
+        Phase.STAGED,
+    ),
+    Case(
+        "it went back by itself",
+        {"phase": Phase.DOUBT},
+        "look",
+        ok(status("committed", OLD)),
+        Phase.BACK,
+        "by itself",
+    ),
+    Case(
+        "its trial ran out",
+        {"phase": Phase.DOUBT, "trial_from": NOW - 3001},
+        "look",
+        ok(status("committed", OLD)),
+        Phase.STAGED,
+        "nobody watched",
+    ),
+    Case("still at work", {"phase": Phase.DOUBT}, "look", ok(status("activating", NEW)), Phase.DOUBT),
+    Case(
+        "at work for ever",
+        {"phase": Phase.DOUBT, "began_at": NOW - 601},
+        "look",
+        ok(status("activating", NEW)),
+        Phase.RETURNING,
+        "",
+    ),
+    Case(
+        "a soak seen to its end",
+        {"phase": Phase.SOAKING, "soak_from": NOW - 60, "restarts": 0},
+        "look",
+        ok(status("trial", NEW)),
+        Phase.PASSED,
+    ),
+    Case(
+        "a soak not over",
+        {"phase": Phase.SOAKING, "soak_from": NOW - 59, "restarts": 0},
+        "look",
+        ok(status("trial", NEW)),
+        Phase.SOAKING,
+    ),
+    Case(
+        "unwell once",
+        {"phase": Phase.SOAKING, "soak_from": NOW - 60, "restarts": 0},
+        "look",
+        ok(status("trial", NEW, engine={"unit": "active", "ready": False, "restarts": 0})),
+        Phase.SOAKING,
+    ),
+    Case(
+        "unwell twice",
+        {"phase": Phase.SOAKING, "soak_from": NOW - 60, "restarts": 0, "strikes": 1},
+        "look",
+        ok(status("trial", NEW, engine={"unit": "active", "ready": False, "restarts": 0})),
+        Phase.RETURNING,
+        "in the soak",
+    ),
+    Case(
+        "in doubt when it stopped",
+        {"phase": Phase.DOUBT},
+        "look",
+        ok(status("trial", NEW)),
+        Phase.RETURNING,
+        "",
+        {"stopped": True},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
+def test_after_an_answer(case: Case) -> None:
+    case.check()

@@ -1,0 +1,67 @@
+"""What a look makes of a device that nothing was changed on yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.rollout.cases import DEVICE, NEW, OLD, RULES, Case, error, ok, status
+from thorctl.rollout.device import Phase
+from thorctl.rollout.outcome import ended
+
+CASES = [
+    Case("a status that says nothing", {"phase": Phase.NEW}, "look", ok({}), Phase.FAILED, "says nothing"),
+    Case(
+        "garbage at first sight",
+        {"phase": Phase.NEW},
+        "look",
+        error("agent_garbage"),
+        Phase.FAILED,
+        "nothing was changed",
+    ),
+    Case(
+        "a device that boots lets nobody in yet",
+        {"phase": Phase.ABSENT},
+        "look",
+        error("auth_failed", reached=False),
+        Phase.ABSENT,
+        "offline",
+    ),
+    Case(
+        "one that never let us in",
+        {"phase": Phase.NEW},
+        "look",
+        error("auth_failed", reached=False),
+        Phase.FAILED,
+    ),
+    Case(
+        "a wrong host key is no absence",
+        {"phase": Phase.NEW},
+        "look",
+        error("host_key_mismatch", reached=False),
+        Phase.FAILED,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
+def test_after_an_answer(case: Case) -> None:
+    case.check()
+
+
+def test_the_baseline_is_that_of_the_release_that_serves() -> None:
+    def prepared(smoke: dict[str, Any] | None) -> float | None:
+        lease = {"holder": "ann@desk", "reason": "rollout 1"}
+        data = status("committed", OLD, lease=lease, last_smoke=smoke)
+        after = ended(replace(DEVICE, phase=Phase.LEASED, baseline=None), "look", ok(data), RULES)
+        assert after.phase is (Phase.MEASURE if after.baseline is None else Phase.READY)
+        return after.baseline
+
+    good = {"release": OLD, "passed": True, "tokens_per_second": 41.0}
+    assert prepared(good) == 41.0
+    assert prepared({**good, "release": NEW}) is None
+    assert prepared({**good, "passed": False}) is None
+    assert prepared({**good, "tokens_per_second": None}) is None
+    assert prepared(None) is None
