@@ -62,6 +62,22 @@ def test_an_engine_that_never_gets_ready_brings_the_old_release_back(device: Dev
     assert device.systemd.running_release() == old.id
 
 
+def test_other_weights_have_the_time_of_a_first_start_in_an_image_that_was_ready_before(
+    device: Device,
+) -> None:
+    """60 s here, 30 s once they were ready: on a Thor an hour for what is compiled for them, then minutes."""
+    old, new = commit_one(device, 1), device.release(2)
+    assert old.image == new.image
+    device.unready.add(new.id)
+    device.clock.at(device.clock.slept + 45, device.unready.clear)
+    assert device.done("activate", new.id)["ready_seconds"] >= 45
+    device.done("rollback")
+    device.unready.add(new.id)
+    outcome = device.say("activate", new.id)
+    assert outcome.error is not None
+    assert outcome.error.details["waited_seconds"] < 45
+
+
 def test_the_first_release_that_dies_leaves_the_device_empty(device: Device) -> None:
     release = device.release(1)
     device.systemd.broken.add(release.id)

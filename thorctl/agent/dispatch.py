@@ -34,6 +34,7 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     owner = {"verb": verb.name, "holder": ctx.holder.name, "pid": os.getpid(), "since": ctx.clock.now_text()}
     patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
+    work = verb.load()  # before any wait: the agent's own file may be another one after it
     only_in = getattr(args, "only_in", None) or ""
     if verb.name == "activate":
         hold.wait(ctx, args.wait_hold, args.over_hold)
@@ -50,11 +51,11 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
             events.refused(ctx, verb.name, refused)
             raise
         if getattr(args, "action", None) == "show":
-            return verb.load()(ctx, args)
+            return work(ctx, args)
         stack.callback(ctx.progress.close)
         asked = getattr(args, "id", None)
         events.begin(ctx, verb.name, asked, _arguments(args))
-        outcome = _settled(ctx, verb, lambda: verb.load()(ctx, args))
+        outcome = _settled(ctx, verb, lambda: work(ctx, args))
         events.end(ctx, verb.name, asked, outcome)
         return outcome
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from thorctl.agent import engine_unit
 from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.outcome import AgentError
+from thorctl.agent.release_document import canonical
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,11 +74,13 @@ def healthy(ctx: Context, release: Release) -> bool:
 
 
 def _mark(ctx: Context, release: Release) -> Path:
-    """Exists once this image became ready here: its compile caches are filled, a start is short."""
+    """Exists once this image became ready here with these weights and options: its compile caches are filled.
+
+    Not for the image alone: what it compiles is the model's.
+    """
     ctx.paths.cache.mkdir(parents=True, exist_ok=True)
-    return (
-        ctx.paths.cache / f".ready-{release.document['lock']['image']['digest'].removeprefix('sha256:')[:12]}"
-    )
+    compiled = [release.image, release.checkpoint_name, release.document["profile"]["serve"]]
+    return ctx.paths.cache / f".ready-{hashlib.sha256(canonical(compiled)).hexdigest()[:12]}"
 
 
 def _error(
