@@ -59,5 +59,5 @@ def _stage(ctx: Context, release: Release) -> Outcome:
                 "downloaded_bytes": checkpoint_bytes,
             },
         },
-        changed=not wanted.nothing,
+        changed=not wanted.nothing or image_bytes > 0,  # one there may have been fetched anew
     )
