@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tests.rollout.fleets import Fleet
 from tests.rollout.model_device import NEW, OLD, Lease
-
 
 WAVES = [{"count": 2}, {"rest": True}]
 

@@ -1,4 +1,4 @@
-"""The engine over model fleets: waves, thresholds, windows, order; test_engine_model.py tells random stories."""
+"""The engine over model fleets: waves, thresholds, windows, order. Random stories: test_engine_model.py."""
 
 from __future__ import annotations
 
