@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 THORCTL = Path(sys.executable).parent / "thorctl"
 PROFILE = "light"  # the one the others extend
 PARTS = ("device_classes", "engine", "policies", "templates")
-CHECKPOINT, MEGABYTES = "checkpoint", "megabytes"  # keys of a release that are no variables
+# Keys of a release that are no variables of its environment.
+CHECKPOINT, MEGABYTES, IMAGE_TAG, READY = "checkpoint", "megabytes", "image_tag", "ready_seconds"
 _MIB = 2**20
 ANSWERS = {
     "What is the capital of France?": "It is Paris.",
@@ -51,28 +52,31 @@ def make(
         simulation: on whose mirror the checkpoints are published; its registry has the image already.
         architecture: of the devices.
         releases: profile to its environment beside ``light``'s; ``checkpoint`` (a name) gives it other
-            weights, and ``megabytes`` says how large those are.
+            weights, ``megabytes`` says how large those are, ``image_tag`` names another image of the same
+            repository, ``ready_seconds`` is the time it has to get ready.
     """
     deploy = folder / "deploy"
     for part in PARTS:
         shutil.copytree(CHECKOUT / "deploy" / part, deploy / part)
     (deploy / "profiles").mkdir()
     for name, given in {PROFILE: {}, **releases}.items():
-        more = {key: value for key, value in given.items() if key not in {CHECKPOINT, MEGABYTES}}
+        more = {key: value for key, value in given.items() if key.isupper()}
         checkpoint = given.get(CHECKPOINT, PROFILE)
         repository = f"thorctl/{checkpoint}"
         weights = folder / "checkpoints" / checkpoint
         if not weights.exists():
             make_checkpoint(weights, int(given.get(MEGABYTES, "4")))
             hub_tree.publish(simulation.hub_tree, repository, weights)
-        document = profile(name, more, repository, architecture)
+        document = profile(name, more, repository, given.get(IMAGE_TAG, architecture))
+        if READY in given:
+            document["ready"] = dict.fromkeys(document["ready"], int(given[READY]))
         (deploy / "profiles" / f"{name}.yml").write_text(f"---\n{json.dumps(document, indent=1)}\n")
     for name in (PROFILE, *releases):
         lock(folder, simulation, name, architecture)
     return folder
 
 
-def profile(name: str, environment: Mapping[str, str], repository: str, architecture: str) -> dict[str, Any]:
+def profile(name: str, environment: Mapping[str, str], repository: str, image_tag: str) -> dict[str, Any]:
     """The profile as a document; JSON is YAML."""
     return {
         "schema": 1,
@@ -80,7 +84,7 @@ def profile(name: str, environment: Mapping[str, str], repository: str, architec
         "description": "A light engine that does as it is told.",
         "device_classes": ["simulated-container", "simulated-vm"],
         "image": {
-            "reference": f"{layout.REGISTRY}/{light_image.REPOSITORY}:{architecture}",
+            "reference": f"{layout.REGISTRY}/{light_image.REPOSITORY}:{image_tag}",
             "entrypoint": [],
         },
         "checkpoint": {
@@ -94,7 +98,7 @@ def profile(name: str, environment: Mapping[str, str], repository: str, architec
             "ENGINE_ANSWERS": json.dumps(ANSWERS),
             **environment,
         },
-        "ready": {"first_start_seconds": 60, "start_seconds": 60},
+        "ready": {"first_start_seconds": 300, "start_seconds": 300},
         "smoke": {"max_tokens": 64, "sequential": 8, "concurrent": 2, "prompts": PROMPTS},
         "license": "Apache-2.0",
     }

@@ -1,0 +1,52 @@
+"""What befalls the Docker engine of a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.faults.container_ground import engine_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.container_world import ContainerWorld
+
+
+def _gone(world: ContainerWorld) -> None:
+    """Dead, and it stays so until the verb has answered: then systemd may have it again."""
+    world.device.sh("systemctl mask --quiet --runtime docker.service docker.socket")
+    world.device.sh(
+        "systemctl stop docker.socket; kill -9 $(systemctl show --property MainPID --value docker.service)"
+    )
+    world.device.wait("Docker is gone", lambda: world.device.tries("docker version")[0] != 0)
+    world.say()
+    world.device.sh("systemctl unmask --quiet --runtime docker.service docker.socket")
+    world.device.sh("systemctl start docker.socket docker.service")
+
+
+def _killed(world: ContainerWorld) -> None:
+    """kill -9 while the verb is half way; nobody but systemd starts it again."""
+    world.begin()
+    world.device.kill_dockerd()
+    world.device.wait("Docker is back", lambda: world.device.tries("docker version")[0] == 0)
+    world.finish()
+
+
+def _killed_beside(world: ContainerWorld) -> None:
+    """No verb is at work: the engine has to come back by itself."""
+    world.device.kill_dockerd()
+    world.device.wait("Docker is back", lambda: world.device.tries("docker version")[0] == 0)
+    world.device.wait("the engine is back", lambda: engine_of(world.device) is not None)
+
+
+def _killed_and_time_is_up(world: ContainerWorld) -> None:
+    _killed_beside(world)
+    world.device.fire_timers()
+
+
+FAULTS: dict[str, Callable[[ContainerWorld], None]] = {
+    "Docker is gone": _gone,
+    "dockerd is killed": _killed,
+    "dockerd is killed, no verb at work": _killed_beside,
+    "dockerd is killed, and nobody comes back": _killed_and_time_is_up,
+}
