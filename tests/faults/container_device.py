@@ -165,12 +165,13 @@ class DeviceAtHand:
         self.sh("kill -9 $(systemctl show --property MainPID --value docker.service)")
 
     def fire_timers(self) -> None:
-        """The deadline passes: what its timer would start is started now, and waited for."""
-        listed = "systemctl list-units --plain --no-legend --no-pager 'thor-*.timer'"
-        for timer in self.sh(f"{listed} | cut -d' ' -f1").split():
+        """Deadlines pass, the nearest first: what its timer would start is started now, and waited for."""
+        nearest = "grep -o 'thor-[a-z0-9-]*.timer' | head -n 1 || true"
+        while timer := self.sh(f"systemctl list-timers --no-legend --no-pager 'thor-*.timer' | {nearest}"):
             unit = timer.removesuffix(".timer") + ".service"
             self.sh(f"systemctl start {unit}")
             self.ended(unit)
+            self.sh(f"systemctl stop {timer} || true")
 
     def ended(self, unit: str) -> None:
         """Returns when a transient unit has done its work."""
