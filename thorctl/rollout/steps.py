@@ -154,6 +154,8 @@ def _step(state: State, one: Device, verb: str) -> Step:
     over_hold = rules.over_hold if verb == "activate" and one.hold is not None else None
     if over_hold is not None:
         reasons["activate"] = f"over its hold: {over_hold}"
+    if one.hold is not None and one.phase in {Phase.ABSENT, Phase.HELD}:
+        reasons["give"] = f"on hold: {one.hold}"
     return Step(
         one.name,
         verb,

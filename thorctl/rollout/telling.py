@@ -20,6 +20,8 @@ _BEGINS = {
     "commit": "committing",
     "rollback": "rolling back",
 }
+# The messages of these are sentences of their own.
+_WHOLE = frozenset({"approved", "asked"})
 
 
 def line_json(line: Line) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def tell(line: Line, *, dated: bool = False) -> str | None:
     """A line of the log in words, with the time (and day) on this machine's clock; None if not worth one."""
     at = f"{datetime.fromisoformat(line.at).astimezone():{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}"
     if line.kind == STEP_BEGUN:
-        verb = _BEGINS.get(str(line.verb))
+        verb = line.message if line.verb == "give" else _BEGINS.get(str(line.verb))
         over = f", {line.message}" if line.verb == "activate" and line.message else ""
         return f"{at}  {line.device}: {verb}{over}" if verb else None
     if line.kind == STEP_ENDED:
@@ -56,7 +58,8 @@ def tell(line: Line, *, dated: bool = False) -> str | None:
         return f"{at}  {line.device}: {line.message}"
     names = {"wave_opened": f"wave {line.wave} opens", "wave_closed": f"wave {line.wave} done"}
     word = names.get(line.kind, line.kind)
-    return f"{at}  {word}: {line.message}" if line.message != word else f"{at}  {word}"
+    says_itself = line.kind in _WHOLE or line.message.startswith(word)
+    return f"{at}  {line.message}" if says_itself else f"{at}  {word}: {line.message}"
 
 
 def _end_words(line: Line) -> str | None:
