@@ -6,8 +6,59 @@ import pytest
 
 from tests.rollout.cases import NEW, NOW, OLD, Case, error, ok
 from thorctl.rollout.device import Phase
+from thorctl.rollout.policy import Wait
 
 CASES = [
+    Case("it can take it", {"phase": Phase.CHECKING}, "preflight", ok({"release": NEW}), Phase.STAGING),
+    Case("can take what?", {"phase": Phase.CHECKING}, "preflight", ok({"release": OLD}), Phase.FAILED),
+    Case(
+        "Docker may just restart",
+        {"phase": Phase.CHECKING},
+        "preflight",
+        error("preflight_failed"),
+        Phase.CHECKING,
+    ),
+    Case(
+        "it cannot take it",
+        {"phase": Phase.CHECKING, "tries": 2},
+        "preflight",
+        error("preflight_failed"),
+        Phase.FAILED,
+        "about preflight_failed; nothing was changed on it",
+    ),
+    Case(
+        "it went away while it was asked",
+        {"phase": Phase.CHECKING},
+        "preflight",
+        error("device_unreachable", reached=False),
+        Phase.ABSENT,
+    ),
+    Case(
+        "a check that its agent does not know",
+        {"phase": Phase.CHECKING},
+        "preflight",
+        error("bad_call"),
+        Phase.FAILED,
+        "bad_call",
+    ),
+    Case(
+        "on hold, which is waited for",
+        {"phase": Phase.READY},
+        "activate",
+        error("held", hold={"reason": "on patrol"}),
+        Phase.HELD,
+        "on patrol",
+        {"wait": Wait(hold_seconds=60)},
+    ),
+    Case(
+        "on hold for too long",
+        {"phase": Phase.READY, "held_since": NOW - 60},
+        "activate",
+        error("held", hold={"reason": "on patrol"}),
+        Phase.ABSENT,
+        "on hold: on patrol",
+        {"wait": Wait(hold_seconds=60)},
+    ),
     Case(
         "and well",
         {"phase": Phase.BACK, "fault": "slow", "why": "slow"},

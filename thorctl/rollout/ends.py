@@ -24,14 +24,21 @@ if TYPE_CHECKING:
 
 
 def preflight_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
-    """After ``preflight``: whether it can take the release, before a byte of it comes."""
+    """After ``preflight``: whether it can take the release, before a byte of it comes.
+
+    Asked more than once: Docker may just restart, or a device that is back has no time from the network yet.
+    """
     if end.ok and end.data.get("release") == device.target:
         return replace(device, phase=Phase.STAGING, tries=0, due=0.0)
     if end.ok:
         return failed_untouched(device, f"preflight: it speaks of {end.data.get('release')!r}")
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
-    return failed_untouched(device, end.message if end.code == "preflight_failed" else end.words)
+    if end.code != "preflight_failed":
+        return failed_untouched(device, end.words)
+    if device.tries + 1 < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS, why=end.message)
+    return failed_untouched(device, end.message)
 
 
 def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
