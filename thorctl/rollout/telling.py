@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from thorctl.humane import GIB, NOTHING, gib
+from thorctl.humane import NOTHING, gib
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def _end_words(line: Line) -> str | None:
     data = line.data.get("data")
     data = data if isinstance(data, dict) else {}
     if line.verb == "stage":
-        return f"staged, {_bytes(data.get('downloaded_bytes'))} downloaded"
+        size = data.get("downloaded_bytes")
+        return f"staged, {gib(size) if isinstance(size, int) else NOTHING} downloaded"
     if line.verb == "activate":
         return f"on trial, ready after {_figure(data.get('ready_seconds'), 0)} s"
     if line.verb == "smoke":
@@ -77,7 +78,3 @@ def _end_words(line: Line) -> str | None:
 def _figure(value: object, places: int) -> str:
     known = isinstance(value, (int, float)) and not isinstance(value, bool)
     return f"{value:.{places}f}" if known else NOTHING
-
-
-def _bytes(value: object) -> str:
-    return gib(value) if isinstance(value, int) and value >= GIB else f"{_figure(value, 0)} bytes"
