@@ -59,7 +59,9 @@ def shown(
         latest = [begin(rollout)]
         with Live(
             console=Console(),
-            get_renderable=lambda: RolloutView(rollout, latest[0], True, progress, SteadyClock().wall()),
+            get_renderable=lambda: RolloutView(
+                rollout, latest[0], True, progress, SteadyClock().wall(), live=True
+            ),
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
         ) as live:

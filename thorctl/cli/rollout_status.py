@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -17,13 +17,14 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.rollout_find import find, state_of
 from thorctl.cli.rollout_show import standing
 from thorctl.rollout import telling
+from thorctl.rollout.at_work import at_work
+from thorctl.rollout.record import SteadyClock
+from thorctl.rollout.view import RolloutView
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
 if TYPE_CHECKING:
     import sqlite3
-
-    from rich.console import RenderableType
 
     from thorctl.result import Result
     from thorctl.store.rollouts import Rollout
@@ -72,6 +73,7 @@ def _watch(context: Context, db: sqlite3.Connection, found: Rollout) -> None:
                 return
             time.sleep(WATCH_SECONDS)
     with Live(console=Console(), auto_refresh=False, transient=True) as live:
-        while not state_of(db, found).ended:
-            live.update(cast("RenderableType", standing(db, found).view), refresh=True)
+        while not (state := state_of(db, found)).ended:
+            now = SteadyClock().wall()
+            live.update(RolloutView(found, state, at_work(found.id), now=now, live=True), refresh=True)
             time.sleep(WATCH_SECONDS)

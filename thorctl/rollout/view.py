@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from thorctl.humane import NOTHING, gib
+from thorctl.humane import NOTHING
 from thorctl.rollout.device import GOING_BACK, Phase
+from thorctl.rollout.progress import of_all, of_one
+from thorctl.rollout.shortlist import shortlist
 from thorctl.rollout.state import seconds
 from thorctl.rollout.terms import PADDING, alike, change, duration, headline
 from thorctl.rollout.words import next_command, reason, standing, wave_state
@@ -38,6 +40,8 @@ _STYLES = {
     Phase.DOUBT: "yellow",
 }
 _ACTIVE = "cyan"
+LONGEST_PART = 100  # characters of one part of a reason
+_OTHER_LINES = 8  # two above the waves, two titles, two empty ones, two for the next command
 _BACK = GOING_BACK | {Phase.RETURNED, Phase.STUCK}
 _STANDINGS = {
     "finished": "bold green",
@@ -53,7 +57,6 @@ _AT_IT = {
     "smoke": "smoke test",
     "rollback": "rolling back",
 }
-_PARTS = {"image": "image", "checkpoint": "checkpoint", "verify": "verifying", "start": "starting"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class RolloutView:
     Attributes:
         progress: device -> what its agent says of the verb at work, as far as it is known.
         now: seconds since the epoch, for what is left; None = not shown.
+        live: drawn again and again on a screen, where those are counted only that do not fit.
     """
 
     rollout: Rollout
@@ -70,6 +74,7 @@ class RolloutView:
     at_work: bool
     progress: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     now: float | None = None
+    live: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draws itself."""
@@ -77,12 +82,21 @@ class RolloutView:
         word = standing(state, at_work=self.at_work)
         style = _STANDINGS.get(word, "bold red")
         title = f"Rollout {self.rollout.id}"
-        yield Text.assemble((title, "bold"), "  ", (word, style), f"  {reason(state) or self._left()}")
+        yield Text.assemble(
+            (title, "bold"),
+            "  ",
+            (word, style),
+            f"  {reason(state) or (self._left() if word == 'running' else '')}",
+        )
         yield Text(f"{headline(self._changes)}, by {self.rollout.began_by}")
         yield Text()
         yield self._waves()
         yield Text()
-        yield self._devices()
+        room = options.max_height - len(state.waves) - _OTHER_LINES if self.live else len(state.devices)
+        devices, others = shortlist(state, room)
+        yield self._devices(devices)
+        if others:
+            yield Text(others, style="dim")
         command = next_command(self.rollout.id, state, at_work=self.at_work)
         if command:
             yield Text()
@@ -93,8 +107,12 @@ class RolloutView:
         return [(one.before, one.target) for one in self.state.devices.values()]
 
     def _left(self) -> str:
+        """What is left: of the bytes, while everything is staged; then of the plan's time."""
+        if self.state.wave == 0:
+            at_it = [self.progress[name] for name in self.state.open if name in self.progress]
+            return f"staging everywhere first; {of_all(at_it)}".removesuffix("; ")
         planned = self.state.brief.plan
-        if self.now is None or planned.seconds is None or self.state.ended:
+        if self.now is None or planned.seconds is None:
             return ""
         left = max(0.0, planned.seconds - (self.now - seconds(self.rollout.began_at)))
         return f"about {duration(left)} left, by what was last measured"
@@ -126,20 +144,21 @@ class RolloutView:
         back = sum(one.phase in _BACK and not one.counts_as_failed for one in devices)
         return [*ends, ("Returned", back, "yellow"), absent, ("Left alone", count.still - back, "")]
 
-    def _devices(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
+    def _devices(self, devices: Sequence[Device]) -> Table:
+        table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold", expand=self.live)
         releases = not alike(self._changes)
         for title in ("Device", "Wave", "Phase", *(["Release"] if releases else [])):
             table.add_column(title, no_wrap=True)
-        table.add_column("")
-        for one in self.state.in_order:
+        # One line for each, live: what does not fit there stands in the lines above.
+        table.add_column("", no_wrap=self.live, overflow="ellipsis", ratio=1 if self.live else None)
+        for one in devices:
             wave = self.state.wave_of(one.name)
             table.add_row(
                 one.name,
                 str(wave.number) if wave else NOTHING,
                 Text(self._phase(one), style=_STYLES.get(one.phase, "")),
                 *([change(one.before, one.target)] if releases else []),
-                Text(self._remark(one), style="dim"),
+                Text(" ".join(self._remark(one).split()), style="dim"),
             )
         return table
 
@@ -150,35 +169,19 @@ class RolloutView:
     def _remark(self, one: Device) -> str:
         progress = self.progress.get(one.name)
         if progress and one.name in self.state.open:
-            return progress_line(progress)
+            return of_one(progress)
         if one.phase is Phase.SOAKING and self.now is not None and one.soak_from is not None:
             soak = self.state.rules(one.name).soak_seconds
             return f"well for {duration(max(0.0, self.now - one.soak_from))} of {duration(soak)}"
-        return one.why
+        return folded(one.why)
+
+
+def folded(why: str) -> str:
+    """A reason whose parts are cut where they get long: what a bad model said is in the history, whole."""
+    return "; ".join(
+        part if len(part) <= LONGEST_PART else f"{part[:LONGEST_PART].rstrip()}…" for part in why.split("; ")
+    )
 
 
 def _figure(count: int, style: str) -> Text:
     return Text(str(count), style=style if count else "dim")
-
-
-def progress_line(progress: Mapping[str, Any]) -> str:
-    """``checkpoint 42 %, 9.1 of 21.8 GiB, 11 MB/s, 20 min left``, as far as it is known."""
-    part = str(progress.get("phase") or "under way")
-    words = [_PARTS.get(part, part)]
-    done, total, rate = (
-        _number(progress.get(key)) for key in ("done_bytes", "total_bytes", "bytes_per_second")
-    )
-    if done is not None and total:
-        words = [
-            f"{words[0]} {100 * done // total:.0f} %",
-            f"{gib(int(done)).removesuffix(' GiB')} of {gib(int(total))}",
-        ]
-    if rate:
-        words.append(f"{rate / 1e6:.0f} MB/s")
-        if done is not None and total and total > done:
-            words.append(f"{duration((total - done) / rate)} left")
-    return ", ".join(words)
-
-
-def _number(value: object) -> float | None:
-    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
