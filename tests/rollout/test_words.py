@@ -12,8 +12,9 @@ from tests.rollout.fleets import Fleet
 from thorctl.rollout import telling, words
 from thorctl.rollout.plan import from_document
 from thorctl.rollout.plan_view import PlanView
+from thorctl.rollout.progress import of_all, of_one
 from thorctl.rollout.terms import change, duration
-from thorctl.rollout.view import RolloutView, progress_line
+from thorctl.rollout.view import RolloutView, folded
 
 
 def shown(view: object) -> str:
@@ -110,7 +111,7 @@ def test_every_line_has_its_words() -> None:
     for part in (
         "  started by ann@desk",
         "wave 1 opens: canary",
-        "thor-01: staged, 1000 bytes downloaded",
+        "thor-01: staged, 0 MiB downloaded",
         "thor-01: on trial, ready after 30 s",
         "thor-01: smoke test passed, 40.0 tok/s",
         "thor-01: committed",
@@ -177,4 +178,29 @@ def test_releases_have_a_column_where_they_differ_only() -> None:
     ],
 )  # fmt: skip
 def test_progress_in_words(progress: dict[str, object], text: str) -> None:
-    assert progress_line(progress) == text
+    assert of_one(progress) == text
+
+
+def test_progress_of_all_together() -> None:
+    half = {"phase": "checkpoint", "done_bytes": 2**30, "total_bytes": 2**31, "bytes_per_second": 2**24}
+    slow = {**half, "bytes_per_second": 2**23}
+    assert of_all([half, slow, {"phase": "image"}]) == "2 devices at it: 2.0 of 4.0 GiB, 25 MB/s, 2 min left"
+    assert of_all([half, {**half, "bytes_per_second": None}]) == "2 devices at it: 2.0 of 4.0 GiB, 17 MB/s"
+    assert of_all([{"phase": "image"}]) == of_all([]) == ""
+
+
+def test_while_it_stages_the_title_says_how_far_all_are() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.turn_until("to be staged")
+    assert fleet.engine
+    fleet.engine.turn()
+    progress = {"thor-01": {"phase": "checkpoint", "done_bytes": 2**30, "total_bytes": 2**31}}
+    first = shown(RolloutView(fleet.rollout, fleet.state, True, progress)).splitlines()[0]
+    assert first.endswith("running  staging everywhere first; 1 device at it: 1.0 of 2.0 GiB")
+
+
+def test_a_long_reason_is_cut_part_by_part_so_that_its_end_is_seen() -> None:
+    babble = "smoke_failed: printable for the prompt 'capital'. Text: '" + "spea " * 60
+    assert folded("it failed; it serves old") == "it failed; it serves old"
+    first, last = folded(f"{babble}; it serves old").split("; ")
+    assert (first[:12], first[-1], len(first) <= 101, last) == ("smoke_failed", "…", True, "it serves old")
