@@ -41,6 +41,7 @@ def test_a_good_release_reaches_both(pair: Pair) -> None:
     for device in DEVICES:
         told = verbs(lines, device)
         assert [verb for verb in told if verb != "look"] == [
+            "preflight",
             "stage",
             "take",
             "activate",
