@@ -24,6 +24,14 @@ def celsius(degrees: float | None) -> str:
     return NOTHING if degrees is None else f"{degrees:.0f} °C"
 
 
+def moment(time: str | None) -> str:
+    """An RFC 3339 time on this machine's clock: ``2026-11-25 13:00``; the text itself if it is no time."""
+    try:
+        return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}" if time else NOTHING
+    except ValueError:
+        return str(time)
+
+
 def age(time: str | None, now: datetime) -> str:
     """How long ago an RFC 3339 time was: ``just now``, ``4 min ago``; the text itself if it is no time."""
     if not time:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from thorctl.humane import GIB, MIB, gib
+from thorctl.humane import GIB, MIB, gib, moment
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,9 @@ from thorctl.humane import GIB, MIB, gib
 )
 def test_a_small_size_is_not_shown_as_none(size: int | None, words: str) -> None:
     assert gib(size) == words
+
+
+def test_a_moment_is_told_by_this_machines_clock() -> None:
+    local = datetime(2026, 11, 25, 12, tzinfo=UTC).astimezone()
+    assert moment("2026-11-25T12:00:00Z") == f"{local:%Y-%m-%d %H:%M}"
+    assert (moment(None), moment("soon")) == ("–", "soon")

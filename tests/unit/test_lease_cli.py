@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,7 +55,8 @@ def test_who_holds_it(one: One) -> None:
     one.sshd.behave(answers("lease", {"lease": LEASE}))
     result = one.thorctl("lease", "show")
     assert result.data["devices"] == [{"name": "thor-01", "lease": LEASE, "ok": True}]
-    for word in ("carl@lab", "antenna", "2026-11-25T12:00:00Z"):
+    until = datetime(2026, 11, 25, 12, tzinfo=UTC).astimezone()
+    for word in ("carl@lab", "antenna", f"{until:%Y-%m-%d %H:%M}"):
         assert word in str(result.view)
     one.sshd.behave(answers("lease", {"lease": None}))
     assert "nobody" in str(one.thorctl("lease", "show").view)

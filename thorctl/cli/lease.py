@@ -10,7 +10,7 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
-from thorctl.humane import NOTHING
+from thorctl.humane import NOTHING, moment
 from thorctl.result import Result
 from thorctl.transport import run_verb
 
@@ -107,5 +107,6 @@ def _row(answer: Answer) -> tuple[str, ...]:
     lease = answer.data.get("lease")
     if not isinstance(lease, dict):
         return (answer.device, "nobody", NOTHING, NOTHING, "")
-    keys = ("holder", "taken_at", "expires_at", "reason")
-    return (answer.device, *(str(lease.get(key) or NOTHING) for key in keys))
+    holder, reason = (str(lease.get(key) or NOTHING) for key in ("holder", "reason"))
+    since, until = (moment(lease.get(key)) for key in ("taken_at", "expires_at"))
+    return (answer.device, holder, since, until, reason)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from thorctl.humane import NOTHING, gib
+from thorctl.humane import NOTHING, gib, moment
 from thorctl.rollout.gate import plural
 from thorctl.rollout.terms import PADDING, alike, change, duration, headline
 
@@ -69,7 +69,7 @@ class PlanView:
                     gib(one.download_bytes),
                     duration(one.stage_seconds),
                     duration(one.change_seconds),
-                    *([one.opens_at or "now"] if windows else []),
+                    *([moment(one.opens_at) if one.opens_at else "now"] if windows else []),
                 )
         return table
 
