@@ -69,7 +69,7 @@ def _checkpoint(ctx: Context, release: Release, wanted: dict[str, Any], found: d
         return
     del wanted[desired.CHECKPOINT]
     for one in bad:
-        wanted[f"checkpoint {one.file.path}"] = one.file.sha256
+        wanted[f"checkpoint {one.file.path}"] = f"sha256:{one.file.sha256}"
         found[f"checkpoint {one.file.path}"] = one.code
 
 
