@@ -13,6 +13,7 @@ from tests.rollout.policies import policy
 from thorctl.rollout import plan
 from thorctl.rollout.engine import Engine
 from thorctl.rollout.plan import Seen
+from thorctl.rollout.policy import from_document
 from thorctl.rollout.state import seconds
 from thorctl.rollout.waves import Candidate
 from thorctl.store.rollouts import Rollout
@@ -105,6 +106,9 @@ class Fleet:
             raise ViolationError(f"{what} of {device.name} after the stop")
         if what == "commit":
             return
+        calendar = from_document(dict(self.rollout.policy), "test").calendar("a")
+        if calendar and not calendar.is_open(datetime.fromtimestamp(self.world.time, UTC)):
+            raise ViolationError(f"{device.name} is activated outside its window")
         taken = max(line.id for line in lines if line.verb == "take" and line.device == device.name)
         restarted = device.powered_at >= seconds(lines[taken - 1].at)  # which takes a lease away
         if not restarted and (device.lease is None or device.lease.holder != HOLDER):

@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 
 # More of them: THORCTL_SEQUENCES=5000 pytest tests/rollout/test_engine_model.py
 EXAMPLES, STEPS = how_many(150), 30
+LEAVE_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(sequences.TIMEOUT)
 
+# Shut often enough for a device to be caught by it, and short enough to be waited for.
+WINDOWS = {
+    "default": {"zone": "UTC", "open": [f"{hour:02}:00-{hour:02}:50" for hour in range(24)]},
+    "closing_margin_minutes": 5,
+}
 natures = st.sampled_from(("well",) * 5 + NATURES)
 policies = st.fixed_dictionaries(
     {
@@ -43,6 +49,7 @@ policies = st.fixed_dictionaries(
         "offline": st.sampled_from([{}, {"budget_devices": 1}, {"budget_percent": 30}]),
         "on_stop": st.sampled_from(["keep", "return"]),
         "approve": st.sampled_from(["never", "never", "after_canary", "each_wave"]),
+        "windows": st.sampled_from([None, None, WINDOWS]),
         "wait": st.sampled_from(
             [
                 {},
@@ -88,6 +95,22 @@ class Rollouts(CountedMachine):
     @rule()
     def kill(self) -> None:
         self.fleet.kill()
+
+    @rule()
+    @precondition(lambda self: self.fleet.engine is not None)
+    def leave(self) -> None:
+        """Ctrl-C: nobody keeps a lease that nothing was done with, once its answers have come."""
+        fleet = self.fleet
+        assert fleet.engine
+        try:
+            fleet.engine.leave("left by ann@desk", LEAVE_SECONDS)
+            for device in fleet.devices:
+                one = fleet.state.devices[device.name]
+                if device.linked and one.phase in UNTOUCHED and device.name not in fleet.state.open:
+                    assert device.lease is None or device.lease.holder != HOLDER, (device, one)
+        except Killed:
+            pass
+        fleet.kill()
 
     @rule(seconds=st.sampled_from([5, 40, 400, 5000]))
     @precondition(lambda self: self.fleet.engine is None)
