@@ -183,7 +183,8 @@ class Systemd(Runner):
             self.loaded = self._unit()
         elif argv[1] == "stop":
             self.running = self.running if argv[2] != ENGINE_UNIT else None
-            self.timers.pop(argv[2].removesuffix(".timer"), None)
+            for unit in argv[2:]:
+                self.timers.pop(unit.removesuffix(".timer"), None)
         elif argv[1] in ("start", "restart"):
             assert "--no-block" in argv
             self._start()

@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.agent.stateful_device import Fuse, PowerCut
 from tests.agent.trial_steps import commit_one
 from thorctl.agent import deadline_lock
-from thorctl.agent.journal import COMMITTED
+from thorctl.agent.deadline import GUARD_SECONDS
+from thorctl.agent.journal import ACTIVATING, COMMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +111,33 @@ def test_a_timer_of_an_earlier_activation_ends_nobody(device: Device) -> None:
         device.clock.at(device.clock.slept + 30, lambda: process.communicate(b"\n"))
         assert not device.say(*stale).changed
         assert process.returncode == 0
+
+
+def test_an_activation_at_work_is_left_alone_and_one_that_dies_is_undone_at_once(device: Device) -> None:
+    """Killed, it takes no engine away for an hour: the lock it gives back tells."""
+    old, new = commit_one(device, 1), device.release(2)
+    with suppress(PowerCut):
+        device.say("activate", new.id, fuse=Fuse(20))
+    assert device.journal().state == ACTIVATING
+    (timer,) = device.systemd.timers
+    assert device.systemd.seconds_of(timer) == GUARD_SECONDS
+    with at_work(device, "activate") as process:
+        began, longest = device.clock.slept, 60 + 600  # to get ready, and to switch
+        device.clock.at(began + longest - 30, process.kill)
+        device.fire_timers()
+        assert process.wait(60) == -signal.SIGKILL
+    assert began + longest - 30 <= device.clock.slept < began + longest
+    assert (device.journal().state, device.systemd.running_release()) == (COMMITTED, old.id)
+
+
+def test_a_timer_whose_state_is_over_is_no_event(device: Device) -> None:
+    commit_one(device, 1)
+    device.done("activate", device.release(2).id)
+    stale = next(iter(device.systemd.timers.values()))
+    device.done("rollback")
+    before = device.paths.events.read_text()
+    assert not device.say(*stale).changed
+    assert device.paths.events.read_text() == before
 
 
 def test_an_operator_s_rollback_ends_nobody(device: Device) -> None:

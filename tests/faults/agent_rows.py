@@ -119,7 +119,7 @@ ROWS = (
         ("smoke:smoke_failed", "commit:smoke_missing", "rollback:done"),
     ),
     Row("committing", "nothing", "done", "committed", "new", ("commit:done",)),
-    Row("committing", "the agent is killed", "died", "committed", "new", ("commit:?", "rollback:done")),
+    Row("committing", "the agent is killed", "died", "committed", "new", ("commit:?",)),
     Row("committing", "power cut", "died", "committed", "new", ("commit:?", "recover:done")),
     Row("committing", "full disk", "done", "committed", "new", ("commit:done",)),
     Row("committing", "read-only disk", "internal", "trial", "new", ()),

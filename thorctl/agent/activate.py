@@ -78,8 +78,8 @@ def _switch(call: _Call, before: Journal) -> Outcome:
     ctx, release = call.ctx, call.release
     journal = begin_activation(before, release.id, ctx.clock.now_text(), this_boot(ctx))
     ballast.load(ctx)
-    patience = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
-    deadline.arm(ctx, ACTIVATING, journal.activation, release.id, patience)
+    longest = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
+    deadline.guard(ctx, ACTIVATING, journal.activation, release.id, longest)
     try:
         journal_file.save(ctx, journal)
         switch.run_release(ctx, release)
@@ -90,7 +90,7 @@ def _switch(call: _Call, before: Journal) -> Outcome:
         journal_file.save(ctx, journal)
     except (Exception, Interrupted) as failed:
         raise _undo(ctx, release, failed) from failed
-    deadline.disarm(ctx, ACTIVATING, journal.activation)
+    deadline.dismiss(ctx, ACTIVATING, journal.activation)
     return Outcome(_data(journal, seconds), changed=True)
 
 
@@ -119,6 +119,7 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
         except (AgentError, OSError) as stuck:
             message = f"{failed} The way back failed too, and is tried again: {stuck}"
             return AgentError("internal", message, "Or at once: `thor-agent recover`.", changed=True)
+    deadline.dismiss(ctx, ACTIVATING, journal.activation)
     back, waited = f"The device is back on {journal.current or 'no release'}.", None
     if not isinstance(failed, Interrupted):
         try:

@@ -67,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     rollback.add_argument("--reason", default="", metavar="TEXT")
     # What the deadline's timer passes: act only if the device is still where it was when the timer was set.
     rollback.add_argument("--only-in", metavar="STATE:NUMBER", help=argparse.SUPPRESS)
+    # For so long it only waits for the lock, which whoever is at work keeps, and whoever dies gives back.
+    rollback.add_argument("--leave-alone", type=float, default=0.0, metavar="SECONDS", help=argparse.SUPPRESS)
     recover = verbs.add_parser("recover", help="finish what a crash or reboot interrupted (runs at boot)")
     recover.add_argument(
         "--committed", metavar="ID|none", help="after journal_corrupt: the release that is committed here"

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.holder import DEVICE
-from thorctl.agent.journal import ROLLING_BACK
+from thorctl.agent.journal import ROLLING_BACK, TRIAL
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
@@ -19,15 +19,35 @@ if TYPE_CHECKING:
 
 AGENT = "/usr/local/bin/thor-agent"
 AGAIN_SECONDS = 60
+GUARD_SECONDS = 120  # until the device looks after a verb that may have died; one at work is left alone
 
 
-def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int) -> None:
+def guard(ctx: Context, state: str, activation: int, release_id: str, leave_alone: int = 0) -> None:
+    """Have the device roll ``release_id`` back as soon as whoever holds the lock dies in ``state``.
+
+    ``leave_alone``: seconds after which one that is still at work is ended.
+    """
+    arm(ctx, state, activation, release_id, GUARD_SECONDS, also=("--leave-alone", str(leave_alone)))
+
+
+def arm(
+    ctx: Context,
+    state: str,
+    activation: int,
+    release_id: str,
+    seconds: int,
+    *,
+    also: tuple[str, ...] = (),
+) -> None:
     """Have the device roll ``release_id`` back in ``seconds``, if it is then still in ``state``.
+
+    ``also``: further options of the rollback.
 
     Raises:
         AgentError: ``internal``, if systemd refused: without its timer no trial begins.
     """
     disarm(ctx, state, activation)
+    reason = "deadline" if state == TRIAL else "interrupted"
     root = [] if ctx.paths.root == ctx.paths.root.parent else ["--root", os.fspath(ctx.paths.root)]
     argv = [
         *("systemd-run", "--collect", "--unit", unit_name(state, activation)),
@@ -35,7 +55,8 @@ def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int
         *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
         *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
         *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
-        *("rollback", "--reason", "deadline", "--only-in", f"{state}:{activation}"),
+        *("rollback", "--reason", reason, "--only-in", f"{state}:{activation}"),
+        *also,
     ]
     done = ctx.runner.run(argv)
     if not done.ok:
@@ -49,6 +70,12 @@ def arm(ctx: Context, state: str, activation: int, release_id: str, seconds: int
 def disarm(ctx: Context, state: str, activation: int) -> None:
     """Take the timer back; it is fine if there is none, and harmless if it stays."""
     ctx.runner.run(["systemctl", "stop", f"{unit_name(state, activation)}.timer"])
+
+
+def dismiss(ctx: Context, state: str, activation: int) -> None:
+    """As ``disarm``, and end what the timer has started: for a verb that is not that."""
+    name = unit_name(state, activation)
+    ctx.runner.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
 
 
 def armed(ctx: Context, state: str, activation: int) -> bool:

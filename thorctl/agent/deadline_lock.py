@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import deadline, journal_file
+from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -24,11 +25,12 @@ KILL_SECONDS = 600.0  # stopping an engine takes 240 s at most; who is not gone 
 class Impatience:
     """Called again and again while the lock is held: asks its owner to end, and at last sees to it.
 
-    ``only_in`` is the timer's: one that was left over ends nobody.
+    ``only_in`` is the timer's: one that was left over ends nobody. ``leave_alone``: seconds before it begins.
     """
 
-    def __init__(self, ctx: Context, lock: Path, only_in: str) -> None:
+    def __init__(self, ctx: Context, only_in: str | None, leave_alone: float, lock: Path) -> None:
         self._ctx, self._lock, self._only_in = ctx, lock, only_in
+        self._begins = ctx.clock.monotonic() + leave_alone
         self._asked: int | None = None
         self._since = 0.0
 
@@ -37,9 +39,14 @@ class Impatience:
         pid = owner.get("pid")
         if owner.get("verb") not in ENDED or not isinstance(pid, int) or not _has_open(pid, self._lock):
             return
-        if not deadline.still_meant(journal_file.load(self._ctx.paths), self._only_in):
-            return
         now = self._ctx.clock.monotonic()
+        if self._only_in is None or now < self._begins:
+            return
+        try:
+            if not deadline.still_meant(journal_file.load(self._ctx.paths), self._only_in):
+                return
+        except AgentError:
+            return
         if pid != self._asked:
             self._asked, self._since = pid, now
             self._send(pid, signal.SIGTERM, owner)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
-from thorctl.agent import events, hold, lease
+from thorctl.agent import deadline, events, hold, journal_file, lease
 from thorctl.agent.deadline_lock import Impatience
 from thorctl.agent.locking import locked
 from thorctl.agent.outcome import AgentError, Outcome
@@ -35,14 +36,14 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     owner = {"verb": verb.name, "holder": ctx.holder.name, "pid": os.getpid(), "since": ctx.clock.now_text()}
     patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
     work = verb.load()  # before any wait: the agent's own file may be another one after it
-    only_in = getattr(args, "only_in", None) or ""
+    impatience = partial(Impatience, ctx, getattr(args, "only_in", None), getattr(args, "leave_alone", 0.0))
     if verb.name == "activate":
         hold.wait(ctx, args.wait_hold, args.over_hold)
     with ExitStack() as stack:
         try:
             for name in verb.locks:
                 path = ctx.paths.run_dir / name
-                stack.enter_context(locked(path, ctx.clock, owner, patience, Impatience(ctx, path, only_in)))
+                stack.enter_context(locked(path, ctx.clock, owner, patience, impatience(path)))
             if verb.leased and not ctx.holder.is_device:
                 lease.check(ctx)
         except AgentError as refused:
@@ -50,7 +51,7 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
                 return Outcome({"did": "nothing", "busy_with": refused.details})
             events.refused(ctx, verb.name, refused)
             raise
-        if getattr(args, "action", None) == "show":
+        if getattr(args, "action", None) == "show" or _left_over(ctx, args):
             return work(ctx, args)
         stack.callback(ctx.progress.close)
         asked = getattr(args, "id", None)
@@ -58,6 +59,15 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
         outcome = _settled(ctx, verb, lambda: work(ctx, args))
         events.end(ctx, verb.name, asked, outcome)
         return outcome
+
+
+def _left_over(ctx: Context, args: argparse.Namespace) -> bool:
+    """True for a timer whose state is over: it does nothing, which is no event."""
+    only_in: str | None = getattr(args, "only_in", None)
+    try:
+        return only_in is not None and not deadline.still_meant(journal_file.load(ctx.paths), only_in)
+    except AgentError:
+        return False
 
 
 def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from thorctl.agent.journal import Journal
     from thorctl.agent.release_document import Release
 
-FINISH_SECONDS = 900  # longer than stopping one engine and asking for the start of another ever takes
-
 
 def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -> None:
     """Let the engine run exactly this release; does not wait until it is ready.
@@ -61,7 +59,7 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
 
     Needs no network and does not wait until the engine is ready. Returns the final journal.
     """
-    _guard(ctx, journal, FINISH_SECONDS)
+    _guard(ctx, journal, deadline.GUARD_SECONDS)
     try:
         if journal.state != ROLLING_BACK:
             announced = begin_rollback(journal, ctx.clock.now_text(), reason)
