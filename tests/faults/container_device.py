@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 600  # a loaded machine; nothing is judged by how long it took
 TEST_DIR = "/run/faults"  # memory: a restart clears it
+_WHOLE = "\n-- whole --\n"
 SHIM = "/usr/local/bin/systemctl"  # found before the real one, by the agent alone
 
 
@@ -43,15 +44,26 @@ class DeviceAtHand:
         self.sim, self.name = sim, name
 
     def tries(self, script: str) -> tuple[int, str]:
-        """Exit status and output of a shell script run as root, by way of the container."""
-        done = self.sim.container(self.name).exec_run(["sh", "-c", script])
+        """Exit status and output of a shell script run as root, by way of the container.
+
+        A loaded Docker engine may lose the output, never the status: what is to be read takes ``read``.
+        """
+        whole = f"( {script}\n); code=$?; printf '{_WHOLE}'; exit $code"
+        done = self.sim.container(self.name).exec_run(["sh", "-c", whole])
         return cast("int", done.exit_code), cast("bytes", done.output).decode(errors="replace")
 
-    def sh(self, script: str) -> str:
+    def sh(self, script: str) -> None:
         """As ``tries``; it has to succeed."""
         code, out = self.tries(script)
         assert code == 0, f"{self.name}: {script}: exit {code}: {out}"
-        return out.rstrip("\n")
+
+    def read(self, script: str) -> str:
+        """The output of a script that changes nothing and succeeds, asked for until it came whole."""
+        while True:
+            code, out = self.tries(script)
+            assert code == 0, f"{self.name}: {script}: exit {code}: {out}"
+            if out.endswith(_WHOLE):
+                return out.removesuffix(_WHOLE).rstrip("\n")
 
     def beside(self, script: str) -> None:
         """A script that goes on after this call."""
@@ -77,12 +89,12 @@ class DeviceAtHand:
 
     def journal(self) -> dict[str, Any]:
         """What the disk says."""
-        found: dict[str, Any] = json.loads(self.sh("cat /var/lib/thor/state.json"))
+        found: dict[str, Any] = json.loads(self.read("cat /var/lib/thor/state.json"))
         return found
 
     def events(self) -> list[dict[str, Any]]:
         """events.jsonl, whole lines only."""
-        text = self.sh("cat /var/lib/thor/events.jsonl 2>/dev/null || true")
+        text = self.read("cat /var/lib/thor/events.jsonl 2>/dev/null || true")
         return [json.loads(line) for line in text.splitlines() if line.strip()]
 
     def idle(self) -> bool:
@@ -167,13 +179,14 @@ class DeviceAtHand:
     def fire_timers(self) -> None:
         """Deadlines pass, the nearest first: what its timer would start is started now, and waited for."""
         nearest = "grep -o 'thor-[a-z0-9-]*.timer' | head -n 1 || true"
-        while timer := self.sh(f"systemctl list-timers --no-legend --no-pager 'thor-*.timer' | {nearest}"):
+        while timer := self.read(f"systemctl list-timers --no-legend --no-pager 'thor-*.timer' | {nearest}"):
             unit = timer.removesuffix(".timer") + ".service"
-            self.sh(f"systemctl start {unit}")
-            self.ended(unit)
+            if self.tries(f"systemctl is-active {timer}")[0] == 0:  # the one before may have taken it back
+                self.sh(f"systemctl start {unit}")
+                self.ended(unit)
             self.sh(f"systemctl stop {timer} || true")
 
     def ended(self, unit: str) -> None:
         """Returns when a transient unit has done its work."""
         shown = f"systemctl show --property ActiveState --value {unit}"
-        self.wait(f"{unit} ends", lambda: self.sh(shown) in {"inactive", "failed"})
+        self.wait(f"{unit} ends", lambda: self.read(shown) in {"inactive", "failed"})

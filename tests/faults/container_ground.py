@@ -118,8 +118,7 @@ def engine_of(device: DeviceAtHand) -> str | None:
         'import json,urllib.request as u; print(json.load(u.urlopen("http://127.0.0.1:8000/control",'
         ' timeout=20))["label"])'
     )
-    code, out = device.tries(f"python3 -c '{ask}'")
-    return out.strip() if code == 0 else None
+    return device.read(f"python3 -c '{ask}' 2>/dev/null || true") or None
 
 
 def _snapshot(device: DeviceAtHand) -> None:

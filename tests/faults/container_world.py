@@ -102,7 +102,7 @@ class ContainerWorld:
             (simulation.registry_address, 5000) if part == "registry" else (simulation.hub_address, 80)
         )
         assert address is not None
-        gateway = self.device.sh("ip route show default | cut -d ' ' -f 3")  # this machine
+        gateway = self.device.read("ip route show default | cut -d ' ' -f 3")  # this machine
         self.proxy = CutProxy(gateway, (address, port), int(mebibytes * _MIB))
         self.exits.callback(self.proxy.close)
         self.filter(
@@ -138,9 +138,9 @@ def serves(ground: Ground, device: DeviceAtHand) -> str:
     """The label that the engine says; the unit, the container and its image have to be that release's."""
     label = str(engine_of(device))
     release = ground.releases[label]
-    (container,) = json.loads(device.sh("docker inspect thor-engine"))
+    (container,) = json.loads(device.read("docker inspect thor-engine"))
     sources = {mount["Destination"]: mount["Source"] for mount in container["Mounts"]}
     assert sources["/etc/thor-engine"] == f"/var/lib/thor/releases/{release.id}"
     assert container["Config"]["Image"] == f"{release.lock.image.repository}@{release.lock.image.digest}"
-    assert release.id in device.sh("cat /etc/systemd/system/thor-engine.service")
+    assert release.id in device.read("cat /etc/systemd/system/thor-engine.service")
     return label

@@ -58,7 +58,6 @@ def _deadline_waited_for(world: ContainerWorld) -> None:
     world.told = len(world.device.events())
     world.device.done("activate", world.new, "--deadline", "20")
     world.device.wait("the trial is over", lambda: world.device.journal()["state"] == "committed")
-    world.device.ended("thor-trial-*.service")
 
 
 def _weights_damaged(world: ContainerWorld) -> None:

@@ -66,9 +66,9 @@ def _out_of_memory(world: ContainerWorld) -> None:
     world.device.sh("docker update --memory 96m --memory-swap 96m thor-engine")
     world.device.modes({label: "eats_memory"})
     restarts = "systemctl show --property NRestarts --value thor-engine.service"
-    world.device.wait("it is out of memory", lambda: world.device.sh(restarts) != "0")
+    world.device.wait("it is out of memory", lambda: world.device.read(restarts) != "0")
     world.device.modes({})
-    assert "status=137" in world.device.sh("journalctl --unit thor-engine --lines 20 --no-pager")
+    assert "status=137" in world.device.read("journalctl --unit thor-engine --lines 20 --no-pager")
     world.device.fire_timers()
 
 

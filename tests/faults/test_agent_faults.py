@@ -16,16 +16,23 @@ from tests.faults.agent_world import FAULTS, STATES, AgentWorld
 from tests.faults.row import Row, seen_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_fault(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault(
+    row: Row,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
     with ExitStack() as exits:
         world = AgentWorld(tmp_path, monkeypatch, exits)
         world.reach(row.state)
         world.befall(row.fault)
         assert world.seen() == seen_by(row)
+    record_property("proved: fault rows", 1)
 
 
 def test_every_state_and_every_fault_has_rows_and_none_twice() -> None:
