@@ -65,7 +65,6 @@ def test_saving_waits_until_all_is_written(tmp_path: Path) -> None:
         with connected(tmp_path / "m", "thor-vm-01") as monitor:
             monitor.save_memory(tmp_path / "a memory")
         commands = [one["execute"] for one in told]
-        assert commands.index("stop") < commands.index("migrate")
         assert commands.count("query-migrate") == 3
         (migrate,) = (one for one in told if one["execute"] == "migrate")
         assert migrate["arguments"]["uri"] == f"exec:cat > '{tmp_path}/a memory'"

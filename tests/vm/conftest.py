@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,16 +14,17 @@ import pytest
 from tests.playbooks.playbook_run import PLAYBOOKS, playbook
 from tests.simulated import Simulated, running
 from tests.unit.documents import lock_for
+from tests.vm import cut_provision
 from thorctl import profile
 from thorctl.sim import virtual_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from docker import DockerClient
 
     from tests.playbooks.playbook_run import PlaybookRun
+    from tests.vm.cut_world import CutWorld
     from thorctl.sim.virtual_machine import VirtualThor
 
 DEVICE = "thor-vm-01"
@@ -83,6 +86,23 @@ def first_preflight(bare: VirtualWorld) -> PlaybookRun:
 def first_run(bare: VirtualWorld, first_preflight: PlaybookRun) -> PlaybookRun:
     """Roles on the bare machine."""
     return bare.converge()
+
+
+@pytest.fixture(scope="package")
+def cut_world(
+    docker_client: DockerClient, sim_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CutWorld]:
+    """Another machine, with a release and all that a rollout brings, saved before each phase of it."""
+    project = tmp_path_factory.mktemp("cut-project")
+    with (
+        running(docker_client, f"test-{os.getpid()}-cut", devices=0, virtual=1) as simulated,
+        # A socket's path is short: pytest's own folders may lie too deep.
+        tempfile.TemporaryDirectory(prefix="thorctl-cut-") as store,
+    ):
+        cut_provision.make_project(project, docker_client, simulated)
+        world = cut_provision.provision(simulated, project, Path(store), Path(store) / "monitor")
+        world.rehearse()
+        yield world
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ class VirtualThor:
             )
 
     def save(self, memory: Path) -> None:
-        """Stops it in the middle of what it does: ``memory`` and its disk together are its whole state.
+        """Ends it in the middle of what it does: ``memory`` and its disk together are its whole state.
 
         Raises:
             ThorError: ``sim_vm_monitor``; a machine without a monitor cannot be saved.

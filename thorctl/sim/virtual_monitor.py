@@ -72,12 +72,13 @@ class Monitor:
         raise self._refused(f"it has no drive {DISK!r}")
 
     def save_memory(self, file: Path) -> None:
-        """Stops the machine and writes all but its disk to ``file``; the disk's file is then up to date too.
+        """Writes all of the machine but its disk to ``file``; it runs on meanwhile, and stands still then.
+
+        The disk's file is up to date then. One that stood still before would not go on when it is restored.
 
         Raises:
             ThorError: ``sim_vm_monitor``.
         """
-        self.execute("stop")
         self.execute("migrate-set-parameters", **{"max-bandwidth": _UNLIMITED})
         self.execute("migrate", uri=f"exec:cat > {shlex.quote(str(file))}")
         deadline = time.monotonic() + ANSWER_SECONDS
