@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.faults.container_ground import Ground
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ground(
     docker_client: DockerClient, sim_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ground]:

@@ -33,6 +33,8 @@ DOCKER = (
     _back_to_old("rolling back", "dockerd is killed", "done", "rollback:done"),
     _back_to_old("rolling back from committed", "dockerd is killed", "done", "rollback:done"),
     _back_to_old("committed", "dockerd is killed, no verb at work", "done"),
+    _back_to_old("activating", "Docker hangs", "docker_unavailable", "activate:docker_unavailable"),
+    _back_to_old("rolling back", "Docker hangs for a while", "done", "rollback:done"),
     # Without Docker nothing can start: the verb cannot say that it is done, and the device tries again.
     _back_to_old("rolling back", "Docker is gone", "internal", "rollback:internal", "rollback:done"),
     _back_to_old(
@@ -50,6 +52,7 @@ NETWORK = (
     _back_to_old(
         "staging", "it is gone half way and comes back", "done", "stage:download_interrupted", "stage:done"
     ),
+    _back_to_old("staging", "other bytes come", "file_wrong_hash", "stage:file_wrong_hash"),
     _back_to_old("pulling", "the network is cut", "died", "stage:done"),
     _back_to_old("staging", "the network is cut", "died", "stage:done"),
     Row("activating", "the network is cut", "died", "trial", "new", ("activate:done",)),
@@ -81,6 +84,9 @@ ENGINE = (
     _back_to_old("committed", "no memory", "done"),
 )
 DEVICE = (
+    Row("activating", "another's lease has run out", "done", "trial", "new", ("activate:done",)),
+    Row("activating", "the device holds and is passed over", "done", "trial", "new", ("activate:done",)),
+    _back_to_old("smoking", "it hangs past the deadline", "internal", "smoke:internal", "rollback:done"),
     _back_to_old("pulling", "nothing", "done", "stage:done"),
     _back_to_old("pulling", "the agent is killed", "died", "stage:?"),
     _back_to_old("pulling", "power cut", "died", "stage:?", "recover:done"),

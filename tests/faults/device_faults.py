@@ -95,6 +95,29 @@ def _leased(world: ContainerWorld) -> None:
     world.say()
 
 
+def _lease_over(world: ContainerWorld) -> None:
+    world.device.done("--holder", "bob@van", "lease", "take", "--ttl", "1")
+    lease = "thor-agent lease show | grep -q '\"lease\": null'"
+    world.device.wait("the lease has run out", lambda: world.device.tries(lease)[0] == 0)
+    world.told = len(world.device.events())
+    world.say()
+
+
+def _passed_over(world: ContainerWorld) -> None:
+    """The operator names the reason that the device holds for."""
+    world.device.done("hold", "set", "on patrol")
+    world.told = len(world.device.events())
+    world.say(*world.words, "--over-hold", "on patrol")
+
+
+def _hangs(world: ContainerWorld) -> None:
+    """The verb waits for an engine that says nothing, and meanwhile the trial's time runs out."""
+    world.device.modes({"new": "silent"})
+    world.begin()
+    world.device.fire_timers()
+    world.finish()
+
+
 def _held(world: ContainerWorld) -> None:
     world.device.done("hold", "set", "on patrol")
     world.told = len(world.device.events())
@@ -117,5 +140,8 @@ FAULTS: dict[str, Callable[[ContainerWorld], None]] = {
     "a file of the old release is damaged": _old_file_damaged,
     "another verb at work": _busy,
     "another's lease": _leased,
+    "another's lease has run out": _lease_over,
     "the device holds": _held,
+    "the device holds and is passed over": _passed_over,
+    "it hangs past the deadline": _hangs,
 }

@@ -44,8 +44,29 @@ def _killed_and_time_is_up(world: ContainerWorld) -> None:
     world.device.fire_timers()
 
 
+def _hangs(world: ContainerWorld) -> None:
+    """It takes connections and answers none, until the verb has answered."""
+    world.device.sh(_SIGNAL.format("STOP"))
+    world.say()
+    world.device.sh(_SIGNAL.format("CONT"))
+
+
+def _hangs_for_a_while(world: ContainerWorld) -> None:
+    """It comes to itself while the verb still waits."""
+    world.device.sh(_SIGNAL.format("STOP"))
+    saying = world.device.say(*world.words)
+    stopping = "systemctl show --property ActiveState --value thor-engine.service"
+    world.device.wait("the engine is being stopped", lambda: world.device.read(stopping) == "deactivating")
+    world.device.sh(_SIGNAL.format("CONT"))
+    world.answer = saying.answer()
+
+
+_SIGNAL = "kill -{} $(systemctl show --property MainPID --value docker.service)"
+
 FAULTS: dict[str, Callable[[ContainerWorld], None]] = {
     "Docker is gone": _gone,
+    "Docker hangs": _hangs,
+    "Docker hangs for a while": _hangs_for_a_while,
     "dockerd is killed": _killed,
     "dockerd is killed, no verb at work": _killed_beside,
     "dockerd is killed, and nobody comes back": _killed_and_time_is_up,

@@ -33,6 +33,20 @@ def _back_again(world: ContainerWorld) -> None:
     world.say()
 
 
+def _other_bytes(world: ContainerWorld) -> None:
+    """The mirror serves weights of the right size, and not those that were locked."""
+    assert world.proxy is not None
+    lock = world.ground.releases["new"].lock.checkpoint
+    (weights,) = [file for file in lock.files if file.path == "model.safetensors"]
+    tree = world.ground.sim.simulation.hub_tree
+    served = (tree / lock.repository / "resolve" / lock.commit / weights.path).resolve()
+    right = served.read_bytes()
+    world.exits.callback(served.write_bytes, right)
+    served.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    world.proxy.go_on()
+    world.say()
+
+
 def _cut_off(world: ContainerWorld) -> None:
     """The cable between controller and device is pulled half way; the agent goes on without anybody."""
     world.begin()
@@ -53,6 +67,7 @@ FAULTS: dict[str, Callable[[ContainerWorld], None]] = {
     "it is gone": _gone,
     "it is gone half way": _gone_half_way,
     "it is gone half way and comes back": _back_again,
+    "other bytes come": _other_bytes,
     "the network is cut": _cut_off,
     "the network is cut, and nobody comes back": _cut_off_for_good,
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # One of each kind, in under three minutes; the others are for `make test-all`.
 QUICK = {
-    "staging × it is gone half way and comes back",
+    "staging × the agent is killed",
     "activating × the agent is killed",
     "activating × power cut",
     "activating × a checkpoint's file is damaged",
