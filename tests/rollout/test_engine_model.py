@@ -106,7 +106,7 @@ class Rollouts(CountedMachine):
             fleet.engine.leave("left by ann@desk", LEAVE_SECONDS)
             for device in fleet.devices:
                 one = fleet.state.devices[device.name]
-                if device.linked and one.phase in UNTOUCHED and device.name not in fleet.state.open:
+                if device.linked and one.phase in UNTOUCHED:
                     assert device.lease is None or device.lease.holder != HOLDER, (device, one)
         except Killed:
             pass
@@ -213,6 +213,12 @@ class Rollouts(CountedMachine):
         stop = next((line.id for line in lines if line.kind in {"stopped", "aborted"}), None)
         late = [line for line in lines if line.verb == "activate" and line.kind == "step_begun"]
         assert stop is None or all(line.id < stop for line in late)
+        devices, errors = self.fleet.state.devices.values(), self.fleet.rollout.policy["errors"]
+        failed = sum(one.phase in {Phase.FAILED, Phase.LOST} for one in devices)
+        cap, percent = errors["stop_at_devices"], errors["stop_at_percent"]
+        reached = cap is not None and failed >= cap
+        reached |= percent is not None and failed > 0 and failed / len(devices) >= percent / 100
+        assert stop is not None or not reached, f"{failed} of {len(devices)} failed and nothing stopped"
 
 
 @pytest.fixture(autouse=True)
