@@ -32,9 +32,15 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-def one_life(fleet: Fleet, rollout: str, moments: int | None) -> State | None:
-    """A controller with a connection of its own, which dies after so many moments; its state at the end."""
+def one_life(fleet: Fleet, rollout: str, moments: int | None, room: int | None = None) -> State | None:
+    """A controller with a connection of its own, which dies after so many moments; its state at the end.
+
+    ``room``: so many pages fit on its disk.
+    """
     with opened() as db:
+        if room is not None:
+            pages = db.execute("PRAGMA page_count").fetchone()[0]
+            db.execute(f"PRAGMA max_page_count = {pages + room}")  # of this connection only
         kept = rollouts.get(db, rollout)
         assert kept is not None
         record = StoreRecord(db, rollout)
@@ -64,6 +70,22 @@ def test_many_short_lives_make_one_whole_rollout() -> None:
         assert kept is not None
         again = fold(begin(kept), rollouts.log(db, rollout))
     assert again == state  # what the dead ones left is all there is
+
+
+def test_a_full_disk_ends_a_run_and_not_the_rollout() -> None:
+    """What could not be recorded was not begun; a run after it goes on from what is there."""
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.world.watch = lambda *_: None
+    with opened() as db:
+        rollout = rollouts.put(db, fleet.rollout).id
+    with pytest.raises(ThorError, match="no room left") as caught:
+        one_life(fleet, rollout, None, room=3)
+    assert caught.value.code == "store_full"
+    assert any(one.staged for one in fleet.devices)
+    state = one_life(fleet, rollout, None)
+    assert state is not None
+    assert state.ended == "finished"
+    assert [(one.current, one.activations) for one in fleet.devices] == [(NEW, 1)] * 3
 
 
 def test_only_one_works_on_a_rollout(state_dir: Path) -> None:

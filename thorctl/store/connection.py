@@ -31,7 +31,8 @@ def opened(file: Path | None = None, known: Sequence[Step] | None = None) -> Ite
         known: steps of the schema; default all.
 
     Raises:
-        ThorError: ``store_unusable``, ``store_newer``, ``store_foreign``, ``store_corrupt``, ``store_busy``.
+        ThorError: ``store_unusable``, ``store_newer``, ``store_foreign``, ``store_corrupt``, ``store_busy``,
+            ``store_full``.
     """
     path = file or store_file()
     try:
@@ -69,5 +70,11 @@ def _explained(path: Path, fault: sqlite3.DatabaseError) -> ThorError:
             "store_corrupt",
             f"{path} is damaged ({fault}).",
             "Move it and its -wal and -shm away together; then use a backup, or begin anew.",
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return ThorError(
+            "store_full",
+            f"There is no room left for {path}.",
+            "Make room on its disk. What was begun is on record: `thorctl rollout resume` goes on.",
         )
     return unusable(path, str(fault))
