@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.rollout.waves import PlannedWave, waves
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from thorctl.rollout.policy import Policy
@@ -71,7 +71,10 @@ class PlannedDevice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a rollout would do, seen from ``at``."""
+    """What a rollout would do, seen from ``at``.
+
+    ``seconds``: all of it; None where a device was never measured: ``least_seconds``.
+    """
 
     at: str
     policy: str
@@ -81,6 +84,7 @@ class Plan:
     download_bytes: int | None = None
     stage_seconds: float | None = None
     seconds: float | None = None
+    least_seconds: float | None = None
     schema: int = field(default=1)
 
     def document(self) -> dict[str, Any]:
@@ -118,6 +122,7 @@ def make(
         download_bytes=_sum([one.download_bytes for one in devices.values()]),
         stage_seconds=stage,
         seconds=_sum([stage, *(wave.seconds for wave in timed)]),
+        least_seconds=_least(timed, devices, policy),
     )
 
 
@@ -173,6 +178,19 @@ def _timed(wave: PlannedWave, policy: Policy, devices: Mapping[str, PlannedDevic
     seconds = None if changes is None else changes + wave.soak_seconds
     return PlannedWave(
         wave.number, wave.name, wave.devices, wave.soak_seconds, wave.success_percent, wave.approval, seconds
+    )
+
+
+def _least(waves: Sequence[PlannedWave], devices: Mapping[str, PlannedDevice], policy: Policy) -> float:
+    """How long it takes for those of whom it is known, soaks included."""
+
+    def known(seconds: Iterable[float | None], lanes: int) -> float:
+        return together([one for one in seconds if one is not None], lanes) or 0.0
+
+    staged = known((one.stage_seconds for one in devices.values()), policy.stage_parallel)
+    return staged + sum(
+        known((devices[name].change_seconds for name in wave.devices), policy.parallel) + wave.soak_seconds
+        for wave in waves
     )
 
 

@@ -102,7 +102,7 @@ def _total(plan: Plan) -> str:
     waves = f"{len(plan.waves)} wave{'s'[: len(plan.waves) != 1]}"
     time = f"about {duration(plan.seconds)} in all"
     if plan.seconds is None:
-        time = "how long is not known: not every device was measured here"
+        time = f"at least {duration(plan.least_seconds)}, for not every device was measured here"
     return f"{plural(len(plan.devices))} in {waves}, {_download(plan.devices)}; {time}."
 
 

@@ -112,10 +112,13 @@ class RolloutView:
             at_it = [self.progress[name] for name in self.state.open if name in self.progress]
             return f"staging everywhere first; {of_all(at_it)}".removesuffix("; ")
         planned = self.state.brief.plan
-        if self.now is None or planned.seconds is None:
+        whole = planned.least_seconds if planned.seconds is None else planned.seconds
+        if self.now is None or whole is None:
             return ""
-        left = max(0.0, planned.seconds - (self.now - seconds(self.rollout.began_at)))
-        return f"about {duration(left)} left, by what was last measured"
+        left = whole - (self.now - seconds(self.rollout.began_at))
+        if planned.seconds is None:
+            return f"at least {duration(left)} left" if left > 0 else ""
+        return f"about {duration(max(0.0, left))} left, by what was last measured"
 
     def _waves(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
