@@ -204,3 +204,15 @@ def test_a_long_reason_is_cut_part_by_part_so_that_its_end_is_seen() -> None:
     assert folded("it failed; it serves old") == "it failed; it serves old"
     first, last = folded(f"{babble}; it serves old").split("; ")
     assert (first[:12], first[-1], len(first) <= 101, last) == ("smoke_failed", "…", True, "it serves old")
+
+
+def test_a_device_sends_nothing_but_text_to_a_terminal() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet[2].hold = "on \x1b[2J\x07 patrol\r\nnow"
+    fleet.run()
+    told = [telling.tell(line) or "" for line in fleet.record.lines]
+    (problem,) = words.problems(fleet.state)
+    view = shown(RolloutView(fleet.rollout, fleet.state, at_work=False))
+    for text in (*told, problem.message, *view.splitlines()):
+        assert text.isprintable(), text
+    assert "on \ufffd[2J\ufffd patrol now" in problem.message

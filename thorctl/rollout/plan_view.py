@@ -10,7 +10,7 @@ from rich.text import Text
 
 from thorctl.humane import NOTHING, gib, moment
 from thorctl.rollout.gate import plural
-from thorctl.rollout.terms import PADDING, alike, change, duration, headline
+from thorctl.rollout.terms import PADDING, alike, change, duration, headline, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ class PlanView:
         table = Table(box=None, pad_edge=False, padding=PADDING, show_header=False)
         for one in spoken:
             for remark in one.remarks:
-                table.add_row(Text(one.name, style="bold"), Text(remark, style="yellow"))
+                table.add_row(Text(one.name, style="bold"), Text(printable(remark), style="yellow"))
         yield table
         yield Text()
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from thorctl.humane import NOTHING, gib
+from thorctl.rollout.terms import printable
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED
 
 if TYPE_CHECKING:
@@ -41,25 +42,30 @@ def line_json(line: Line) -> dict[str, Any]:
 
 def tell(line: Line, *, dated: bool = False) -> str | None:
     """A line of the log in words, with the time (and day) on this machine's clock; None if not worth one."""
-    at = f"{datetime.fromisoformat(line.at).astimezone():{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}"
+    at = datetime.fromisoformat(line.at).astimezone()
+    told = _words(line)
+    return f"{at:{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}  {printable(told)}" if told else None
+
+
+def _words(line: Line) -> str | None:
     if line.kind == STEP_BEGUN:
         verb = line.message if line.verb == "give" else _BEGINS.get(str(line.verb))
         over = f", {line.message}" if line.verb == "activate" and line.message else ""
-        return f"{at}  {line.device}: {verb}{over}" if verb else None
+        return f"{line.device}: {verb}{over}" if verb else None
     if line.kind == STEP_ENDED:
         if line.ok:
             done = _end_words(line)
-            return f"{at}  {line.device}: {done}" if done else None
+            return f"{line.device}: {done}" if done else None
         if line.data.get("reached") is False:
             asked = "" if line.verb == "look" else f" to {line.verb}"
-            return f"{at}  {line.device}: no answer{asked}: {line.message}"
-        return f"{at}  {line.device}: {line.verb} failed: {line.code}: {line.message}"
+            return f"{line.device}: no answer{asked}: {line.message}"
+        return f"{line.device}: {line.verb} failed: {line.code}: {line.message}"
     if line.kind == "over_hold":
-        return f"{at}  {line.device}: {line.message}"
+        return f"{line.device}: {line.message}"
     names = {"wave_opened": f"wave {line.wave} opens", "wave_closed": f"wave {line.wave} done"}
     word = names.get(line.kind, line.kind)
     says_itself = line.kind in _WHOLE or line.message.startswith(word)
-    return f"{at}  {line.message}" if says_itself else f"{at}  {word}: {line.message}"
+    return line.message if says_itself else f"{word}: {line.message}"
 
 
 def _end_words(line: Line) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.result import Exit, Problem
 from thorctl.rollout.device import Phase
+from thorctl.rollout.terms import printable
 
 if TYPE_CHECKING:
     from thorctl.rollout.device import Device
@@ -118,14 +119,16 @@ def problems(state: State) -> tuple[Problem, ...]:
     """What a person has to look after, device by device."""
     remedy = "See `thorctl history show {} {}`; the device's own log: `thorctl logs {} --agent`."
     found = [
-        Problem("device_failed", one.why, remedy.format(state.brief.id, one.name, one.name), one.name)
+        Problem(
+            "device_failed", printable(one.why), remedy.format(state.brief.id, one.name, one.name), one.name
+        )
         for one in state.devices.values()
         if one.phase in _BAD
     ]
     absent = [
         Problem(
             "device_absent",
-            one.why,
+            printable(one.why),
             f"It is caught up by `thorctl rollout resume {state.brief.id}`.",
             one.name,
         )
