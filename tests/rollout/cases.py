@@ -11,7 +11,7 @@ from thorctl.rollout.policy import Speed, Wait
 from thorctl.rollout.rules import Ended, Rules
 
 OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
-RULES = Rules("ann@desk", 60, 600, Speed(), Wait())
+RULES = Rules("ann@desk", 60, 600, Speed(), Wait(), lease="rollout 1 (abc)")
 NOW = 10_000.0
 DEVICE = Device(
     "thor-01",

@@ -12,6 +12,30 @@ from thorctl.rollout.device import Phase
 from thorctl.rollout.outcome import ended
 
 CASES = [
+    Case(
+        "a lease of ours",
+        {"phase": Phase.LEASED},
+        "look",
+        ok(status("committed", OLD, lease={"holder": "ann@desk", "reason": "rollout 1 (abc)"})),
+        Phase.MEASURE,
+    ),
+    Case(
+        "a lease of somebody else of our name, on another machine of that name",
+        {"phase": Phase.LEASED},
+        "look",
+        ok(status("committed", OLD, lease={"holder": "ann@desk", "reason": "rollout 1 (xyz)"})),
+        Phase.ABSENT,
+        "taken from us",
+    ),
+    Case(
+        "a lease that was broken",
+        {"phase": Phase.LEASED},
+        "look",
+        ok(status("committed", OLD, lease={"holder": "carl@lab", "reason": "mine"})),
+        Phase.ABSENT,
+        "taken from us",
+    ),
+    Case("a lease that is gone", {"phase": Phase.LEASED}, "look", ok(status("committed", OLD)), Phase.ABSENT),
     Case("a status that says nothing", {"phase": Phase.NEW}, "look", ok({}), Phase.FAILED, "says nothing"),
     Case(
         "garbage at first sight",
@@ -53,7 +77,7 @@ def test_after_an_answer(case: Case) -> None:
 
 def test_the_baseline_is_that_of_the_release_that_serves() -> None:
     def prepared(smoke: dict[str, Any] | None) -> float | None:
-        lease = {"holder": "ann@desk", "reason": "rollout 1"}
+        lease = {"holder": "ann@desk", "reason": "rollout 1 (abc)"}
         data = status("committed", OLD, lease=lease, last_smoke=smoke)
         after = ended(replace(DEVICE, phase=Phase.LEASED, baseline=None), "look", ok(data), RULES)
         assert after.phase is (Phase.MEASURE if after.baseline is None else Phase.READY)

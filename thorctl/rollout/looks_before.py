@@ -51,8 +51,9 @@ def prepared(device: Device, end: Ended, rules: Rules) -> Device:
     seen = present(device, end, rules)
     if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
         return seen
-    if not device.leased:
-        return absent(device, "our lease was taken from us", end.at)
+    lease = status.get("lease")
+    if not device.leased or not isinstance(lease, dict) or lease.get("reason") != rules.lease:
+        return absent(replace(device, leased=False), "our lease was taken from us", end.at)
     hold = _hold(status)
     if hold is not None and hold != rules.over_hold:
         return held(device, hold, end, rules)

@@ -36,6 +36,7 @@ class Rules:
         activate_seconds: the longest an activation may take, its undoing included.
         stopped: whether the rollout has stopped.
         returns: whether devices that are committed already return.
+        lease: the reason that our leases give: it tells us from a controller of the same user and host name.
         over_hold: the reason of the hold that an operator passes over; None = none.
     """
 
@@ -46,6 +47,7 @@ class Rules:
     wait: Wait
     stopped: bool = False
     returns: bool = False
+    lease: str = ""
     over_hold: str | None = None
 
 

@@ -10,7 +10,7 @@ from thorctl.rollout import plan
 from thorctl.rollout.device import Device, Phase
 from thorctl.rollout.gate import Count
 from thorctl.rollout.policy import Policy, from_document
-from thorctl.rollout.rules import Rules
+from thorctl.rollout.rules import AUTOMATIC, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,6 +113,7 @@ class State:
             wait=policy.wait,
             stopped=self.stopped is not None,
             returns=self.returns,
+            lease=f"{AUTOMATIC}{self.brief.id} ({self.run})",
             over_hold=self.over_hold.get(device),
         )
 

@@ -145,8 +145,8 @@ def _step(state: State, one: Device, verb: str) -> Step:
     # A smoke test of the release it has may come between the lease and the activation.
     lease = SMOKE_SECONDS + rules.activate_seconds + trial + SLACK_SECONDS
     lengths = {"activate": trial, "take": lease}
-    reasons = {"take": f"{AUTOMATIC}{state.brief.id}"}
-    reasons["rollback"] = f"{reasons['take']}: {one.fault or state.stopped or 'to return'}"[
+    reasons = {"take": rules.lease}
+    reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"[
         :REASON_CHARACTERS
     ]
     of_before = verb == "smoke" and one.phase in {Phase.BACK, Phase.MEASURE} and one.before is not None
