@@ -95,6 +95,8 @@ def lay(sim: Simulated, broken_checkpoint: str, folder: Path) -> VllmWorld:
     (deploy / "policies").mkdir()
     (deploy / "policies" / "one.yml").write_text(_POLICY)
     (deploy / "profiles" / f"{OTHER}.yml").write_text(_PROFILE_OTHER)
+    for profile in (deploy / "profiles").glob(f"{PROFILE}*.yml"):  # a loaded machine takes its time
+        profile.write_text(profile.read_text().replace("start_seconds: 300", "start_seconds: 1800"))
     words = [str(THORCTL), "--project", str(project), "--json", "lock", OTHER]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
