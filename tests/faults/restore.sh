@@ -7,7 +7,7 @@ tests=/run/faults snapshot=/var/lib/faults
 rm -f /usr/local/bin/systemctl
 mkdir -p $tests
 touch $tests/go-on
-for pid in $(cat $tests/*.pid 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done
+cat $tests/*.pid 2>/dev/null | while read -r pid; do kill -9 "$pid" 2>/dev/null || true; done
 kill -CONT "$(systemctl show --property MainPID --value docker.service)" 2>/dev/null || true
 for chain in INPUT OUTPUT; do iptables -w -F FAULTS-$chain 2>/dev/null || true; done
 iptables -w -t nat -F FAULTS-OUTPUT 2>/dev/null || true
