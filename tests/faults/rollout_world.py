@@ -95,15 +95,16 @@ class RolloutWorld:
         )
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def until_it_says(self, words: str) -> None:
-        """Returns once a line of it holds ``words``."""
-        self.device.wait(f"the rollout says {words!r}", lambda: self.said(words))
+    def until_it_says(self, *words: str) -> None:
+        """Returns once its lines held these words, one after the other."""
+        self.device.wait(f"the rollout says {words}", lambda: self._said(*words))
 
-    def said(self, words: str) -> bool:
-        """Whether a line held them; a rollout that ended without them never will."""
+    def _said(self, *words: str) -> bool:
+        """A rollout that ended without them never will."""
         assert self.process is not None
         ended = self.process.poll() is not None
-        found = any(words in line for line in self.lines)
+        lines = iter(list(self.lines))
+        found = all(any(wanted in line for line in lines) for wanted in words)
         assert found or not ended, "".join(self.lines)
         return found
 
@@ -169,8 +170,7 @@ def _smokes(world: RolloutWorld) -> None:
 
 def _soaks(world: RolloutWorld) -> None:
     world.start()
-    world.until_it_says("thor-01: smoke test passed")
-    world.device.wait("it is on trial", lambda: world.device.journal()["state"] == "trial")
+    world.until_it_says("thor-01: on trial", "thor-01: smoke test passed")  # the one before was of old
 
 
 def _commits(world: RolloutWorld) -> None:

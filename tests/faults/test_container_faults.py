@@ -40,7 +40,7 @@ def _marked(row: Row) -> object:
     return pytest.param(row, id=row.name, marks=marks)
 
 
-@pytest.mark.parametrize("row", map(_marked, ROWS))
+@pytest.mark.parametrize("row", [_marked(row) for row in ROWS])
 def test_fault(row: Row, ground: Ground, record_property: Callable[[str, object], None]) -> None:
     with ExitStack() as exits:
         world = ContainerWorld(ground, exits)
