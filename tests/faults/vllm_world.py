@@ -149,8 +149,8 @@ def _controller_killed(world: VllmWorld) -> None:
     with fleet.at_work(*words) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
-        for words in (f"{DEVICE}: on trial", f"{DEVICE}: smoke test passed"):
-            assert any(words in line for line in lines), "it ended before its soak"
+        for said in (f"{DEVICE}: on trial", f"{DEVICE}: smoke test passed"):
+            assert any(said in line for line in lines), "it ended before its soak"
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     world.answer = str(fleet.json("rollout", "status")["data"]["status"])
