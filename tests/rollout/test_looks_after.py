@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.rollout.cases import NEW, NOW, OLD, Case, error, ok, status
+from tests.rollout.cases import DEVICE, NEW, NOW, OLD, RULES, Case, error, ok, status
 from thorctl.rollout.device import Phase
+from thorctl.rollout.outcome import ended
 
 LOST = {"phase": Phase.LOST, "fault": "babbles"}
 CASES = [
@@ -132,3 +135,13 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
 def test_after_an_answer(case: Case) -> None:
     case.check()
+
+
+def test_an_engine_that_died_at_the_first_look_of_its_soak_is_not_taken_for_one_that_never_did() -> None:
+    dead = status("trial", NEW, engine={"unit": "active", "ready": False, "restarts": 0})
+    back = status("trial", NEW, engine={"unit": "active", "ready": True, "restarts": 1})
+    first = replace(DEVICE, phase=Phase.SOAKING, soak_from=NOW)
+    second = ended(first, "look", ok(dead), RULES)
+    assert (second.phase, second.restarts) == (Phase.SOAKING, 0)
+    third = ended(second, "look", ok(back), RULES)
+    assert (third.phase, "restarted 1 times in the soak" in third.why) == (Phase.RETURNING, True)

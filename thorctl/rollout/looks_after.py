@@ -17,22 +17,29 @@ if TYPE_CHECKING:
 
 def soaked(device: Device, end: Ended, rules: Rules) -> Device:
     """In its soak: well and over, well, unwell once, or unwell for good."""
-    assert device.soak_from is not None  # noqa: S101 - the phase says so
+    begun = device.soak_from
+    assert begun is not None  # noqa: S101 - the phase says so
     if end.data.get("state") != "trial" or end.data.get("release") != device.target:
         return replace(device, phase=Phase.DOUBT, due=0.0)
     verdict = judge_health(end.data, device.target, device.restarts)
+    if device.restarts is None:  # also of an engine that is not well: it may be back before the next look
+        device = replace(device, restarts=_restarts(end))
     if not verdict.good:
         strikes = device.strikes + 1
         if strikes < STRIKES:
             return replace(device, strikes=strikes, due=end.at + LOOK_SECONDS)
         return unwell(device, f"in the soak: {verdict.reason}")
     well = replace(device, strikes=0)
-    if device.restarts is None:
-        well = replace(well, restarts=end.data["engine"]["restarts"])
-    finish = device.soak_from + rules.soak_seconds
+    finish = begun + rules.soak_seconds
     if end.at >= finish:
         return replace(well, phase=Phase.PASSED, tries=0, due=0.0)
     return replace(well, due=min(finish, end.at + SOAK_LOOK_SECONDS))
+
+
+def _restarts(end: Ended) -> int | None:
+    engine = end.data.get("engine")
+    count = engine.get("restarts") if isinstance(engine, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
 def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
