@@ -19,6 +19,8 @@ STARTS: dict[Phase, tuple[Start, ...]] = {
     "commit": ("smoked",),
     "rollback": ("committed", "trial"),  # in turns: of a release that was kept, and of one on trial
 }
+# What is kept is decided within its first few operations; the rest is tidying up.
+DECIDED_EARLY = ("commit",)
 LONGEST_PAUSE_SECONDS = 0.3
 
 
@@ -58,6 +60,8 @@ def draw(seed: int, count: int) -> list[Cut]:
         parts = (count - place + len(PHASES) - 1) // len(PHASES)
         starts = STARTS[phase]
         fraction = (_scattered(turn, parts) + chance.random()) / parts
+        if phase in DECIDED_EARLY:
+            fraction **= 2
         pause = chance.choice((0.0, chance.uniform(0, LONGEST_PAUSE_SECONDS)))
         cuts.append(Cut(number + 1, phase, starts[turn // 2 % len(starts)], fraction, pause))
     return cuts

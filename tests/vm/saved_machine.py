@@ -2,6 +2,7 @@
 
 Each time its disk is a fresh overlay over the saved one. What the machine writes goes to new clusters of it,
 whose places QEMU keeps in its memory until the machine flushes: killing QEMU loses all else, overwrites too.
+A cluster is as small as a block of the file system: a flush lets later writes beside it survive as little.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from thorctl.sim.virtual_monitor import Monitor
 
 ANSWER_TIMEOUT_SECONDS = 900.0
+BLOCK_BYTES = 4096  # of ext4 on the machine's disk
 _POLL_SECONDS = 2.0
 
 
@@ -42,8 +44,8 @@ class SavedMachine:
         self.machine.cut()
         self.machine.disk.unlink(missing_ok=True)
         backing = ["-F", "qcow2", "-b", str(self._disk(moment))]
-        words = ["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(self.machine.disk)]
-        subprocess.run(words, check=True)
+        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", f"cluster_size={BLOCK_BYTES}", *backing]
+        subprocess.run([*words, str(self.machine.disk)], check=True)
         self.machine.power_on(memory=self._memory(moment))
         self.wait_answering()
 
