@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from thorctl.sim.state import Simulation
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-SSH_TIMEOUT_SECONDS = 120
+SSH_TIMEOUT_SECONDS = 900  # a verb may wait for an engine, and an engine for its turn on a busy host
 
 
 @dataclass(frozen=True)
