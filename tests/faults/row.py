@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class World(Protocol):
 
     def seen(self) -> Seen:
         """How it ended."""
+
+
+def check_whole(rows: Sequence[Row], states: Iterable[str], faults: Iterable[str]) -> None:
+    """A table names every state and every fault of its world, and no pair of them twice."""
+    assert {row.state for row in rows} == set(states)
+    assert {row.fault for row in rows} == set(faults)
+    assert len({row.name for row in rows}) == len(rows)
 
 
 def seen_by(row: Row) -> Seen:

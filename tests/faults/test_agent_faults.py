@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.agent_rows import ROWS
 from tests.faults.agent_world import FAULTS, STATES, AgentWorld
-from tests.faults.row import Row, seen_by
+from tests.faults.row import Row, check_whole, seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +36,7 @@ def test_fault(
 
 
 def test_every_state_and_every_fault_has_rows_and_none_twice() -> None:
-    assert {row.state for row in ROWS} == set(STATES)
-    assert {row.fault for row in ROWS} == set(FAULTS)
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    check_whole(ROWS, STATES, FAULTS)
 
 
 def test_an_uncommitted_release_outlives_a_fault_only_where_the_device_still_decides() -> None:

@@ -15,7 +15,7 @@ from tests.faults.container_faults import FAULTS
 from tests.faults.container_rows import ROWS
 from tests.faults.container_states import STATES
 from tests.faults.container_world import ContainerWorld
-from tests.faults.row import Row, seen_by
+from tests.faults.row import Row, check_whole, seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +51,8 @@ def test_fault(row: Row, ground: Ground, record_property: Callable[[str, object]
 
 
 def test_every_state_and_every_fault_has_rows_and_none_twice() -> None:
-    assert {row.state for row in ROWS} == set(STATES)
-    assert {row.fault for row in ROWS} == set(FAULTS)
-    names = [row.name for row in ROWS]
-    assert len(set(names)) == len(names)
-    assert set(names) >= QUICK
+    check_whole(ROWS, STATES, FAULTS)
+    assert {row.name for row in ROWS} >= QUICK
 
 
 def test_what_was_not_committed_serves_only_until_its_deadline() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.rollout_faults import FAULTS
 from tests.faults.rollout_rows import ROWS
 from tests.faults.rollout_world import STATES, RolloutWorld
-from tests.faults.row import Row, seen_by
+from tests.faults.row import Row, check_whole, seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +38,7 @@ def test_fault(
 
 
 def test_every_state_and_every_fault_has_rows_and_none_twice() -> None:
-    assert {row.state for row in ROWS} == set(STATES)
-    assert {row.fault for row in ROWS} == set(FAULTS)
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    check_whole(ROWS, STATES, FAULTS)
 
 
 def test_only_a_rollout_that_finished_or_was_committing_leaves_the_new_release() -> None:

@@ -97,6 +97,12 @@ def test_what_stands_in_the_way(changes: dict[str, Any], answer: Answer | None, 
     assert found.hold == ("on patrol" if "hold" in changes else None)
 
 
+@pytest.mark.parametrize(("hold", "reason"), [({"reason": ""}, "no reason given"), ("garbled", "?")])
+def test_a_hold_that_gives_no_reason_is_a_hold(hold: object, reason: str) -> None:
+    found = prepare.seen(Answer("thor-01", {"data": {**STATUS, "hold": hold}}), None)
+    assert (found.hold, found.remarks) == (reason, (f"on hold: {reason}",))
+
+
 def test_a_device_that_cannot_take_it_says_so_in_the_plan() -> None:
     problem = Problem("preflight_failed", "Preflight failed (disk). Too little room.", "r")
     short = plan({"free_bytes": 1, "required_bytes": 5})

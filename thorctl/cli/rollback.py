@@ -14,6 +14,7 @@ from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.result import Result
+from thorctl.rollout.speech import STATUS_SECONDS
 from thorctl.transport import run_verb
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from thorctl.fleet import Device
 
-STATUS_SECONDS = 30.0
 ROLLBACK_SECONDS = 3600.0  # the old engine may have to compile its kernels again
 
 

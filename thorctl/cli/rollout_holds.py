@@ -10,7 +10,8 @@ from thorctl.cli.rollout_find import Order, say
 from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.result import Exit
-from thorctl.rollout.prepare import STATUS_SECONDS
+from thorctl.rollout.settle import hold_of
+from thorctl.rollout.speech import STATUS_SECONDS
 from thorctl.transport import run_verb
 
 if TYPE_CHECKING:
@@ -64,11 +65,8 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
 
 def ask(devices: Sequence[Device]) -> dict[str, str | None]:
     """What each device holds for now; None where it does not hold or does not answer."""
-    found: dict[str, str | None] = {}
-    for answer in run_verb(devices, "status", timeout=STATUS_SECONDS):
-        hold = answer.data.get("hold")
-        found[answer.device] = str(hold.get("reason")) if isinstance(hold, dict) else None
-    return found
+    answers = run_verb(devices, "status", timeout=STATUS_SECONDS)
+    return {answer.device: hold_of(answer.data) for answer in answers}
 
 
 def pass_over(db: sqlite3.Connection, rollout: Rollout, holds: Mapping[str, str]) -> None:

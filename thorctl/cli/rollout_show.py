@@ -50,6 +50,13 @@ def standing(db: sqlite3.Connection, rollout: Rollout, command: str = "rollout s
     return result(rollout, state_of(db, rollout), at_work=at_work(rollout.id), command=command, looking=True)
 
 
+def told(context: Context, line: Line) -> str | None:
+    """A line of the log for whoever reads along: a JSON object, or words; None if it is not worth one."""
+    if context.json:
+        return json.dumps(telling.line_json(line), ensure_ascii=False)
+    return telling.tell(line)
+
+
 @contextmanager
 def shown(
     context: Context, rollout: Rollout, progress: Mapping[str, Mapping[str, Any]]
@@ -75,10 +82,10 @@ def shown(
         return
 
     def write(_: State, lines: Sequence[Line]) -> None:
-        for line in lines:
+        for said in filter(None, (told(context, line) for line in lines)):
             if context.json:
-                click.echo(json.dumps(telling.line_json(line), ensure_ascii=False))
-            elif told := telling.tell(line):
-                context.messages.print(told, markup=False, highlight=False, soft_wrap=True)
+                click.echo(said)
+            else:
+                context.messages.print(said, markup=False, highlight=False, soft_wrap=True)
 
     yield write

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from dataclasses import replace
@@ -15,8 +14,7 @@ from rich.live import Live
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.rollout_find import find, state_of
-from thorctl.cli.rollout_show import standing
-from thorctl.rollout import telling
+from thorctl.cli.rollout_show import standing, told
 from thorctl.rollout.at_work import at_work
 from thorctl.rollout.record import SteadyClock
 from thorctl.rollout.view import RolloutView
@@ -62,13 +60,8 @@ def _watch(context: Context, db: sqlite3.Connection, found: Rollout) -> None:
             lines = rollouts.log(db, found.id, after=last)
             for line in lines:
                 last = line.id
-                told = (
-                    json.dumps(telling.line_json(line), ensure_ascii=False)
-                    if context.json
-                    else telling.tell(line)
-                )
-                if told:
-                    click.echo(told)
+                if words := told(context, line):
+                    click.echo(words)
             if state_of(db, found).ended:
                 return
             time.sleep(WATCH_SECONDS)

@@ -196,6 +196,5 @@ def give_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG
     if end.code == "busy" and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
     phase = Phase.STAGED if device.phase in PREPARED else device.phase
-    return replace(
-        device, phase=phase, leased=False, tries=0
-    )  # given back, another's by now, or it expires by itself
+    # Given back, another's by now, or it expires by itself.
+    return replace(device, phase=phase, leased=False, tries=0)

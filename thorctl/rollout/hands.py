@@ -20,7 +20,7 @@ from thorctl.answer import Answer
 from thorctl.result import Problem
 from thorctl.rollout.batches import Batches
 from thorctl.rollout.engine import Begun, Done
-from thorctl.rollout.speech import answer_of, words_for
+from thorctl.rollout.speech import PREFLIGHT_SECONDS, STATUS_SECONDS, answer_of, words_for
 from thorctl.rollout.state import SMOKE_SECONDS
 from thorctl.transport import run_verb_async
 
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from thorctl.playbook import TaskEnd
 
 AT_ONCE = 50  # connections; as many as thorctl opens elsewhere
-STATUS_SECONDS = 30.0
 SHORT_SECONDS = 120.0
-PREFLIGHT_SECONDS = 300.0  # facts, and a look at every file of the checkpoint that is there
 PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
 GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
 BOOKS = {"stage": "stage", "activate": "activate"}

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.rollout.device import Device, Phase
 from thorctl.rollout.rules import ABSENCES
-from thorctl.rollout.settle import absent, failed_untouched, held, holder_of, may_wait_for_hold, reason_of
+from thorctl.rollout.settle import (
+    absent,
+    failed_untouched,
+    held,
+    hold_of,
+    holder_of,
+    may_wait_for_hold,
+    reason_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +45,7 @@ def present(device: Device, end: Ended, rules: Rules) -> Device:
 
 def _hindrance(device: Device, end: Ended, rules: Rules) -> str | None:
     """Why a device that is back would be absent again at once."""
-    lease, hold = end.data.get("lease"), _hold(end.data)
+    lease, hold = end.data.get("lease"), hold_of(end.data)
     if hold is not None and hold != rules.over_hold and not may_wait_for_hold(device, end, rules):
         return f"on hold: {hold}"
     if lease and not device.leased:
@@ -54,7 +62,7 @@ def prepared(device: Device, end: Ended, rules: Rules) -> Device:
     lease = status.get("lease")
     if not device.leased or not isinstance(lease, dict) or lease.get("reason") != rules.lease:
         return absent(replace(device, leased=False), "our lease was taken from us", end.at)
-    hold = _hold(status)
+    hold = hold_of(status)
     if hold is not None and hold != rules.over_hold:
         return held(device, hold, end, rules)
     smoke = status.get("last_smoke")
@@ -81,16 +89,10 @@ def waiting_for_hold(device: Device, end: Ended, rules: Rules) -> Device:
     seen = present(device, end, rules)
     if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
         return seen
-    hold = _hold(end.data)
+    hold = hold_of(end.data)
     if hold is None or hold == rules.over_hold:
         return seen
     return held(device, hold, end, rules)
-
-
-def _hold(status: Mapping[str, Any]) -> str | None:
-    """The reason of the device's hold; None = it does not hold."""
-    hold = status.get("hold")
-    return reason_of(hold) if hold else None
 
 
 def _there(device: Device, status: Mapping[str, Any]) -> Device:

@@ -10,6 +10,8 @@ from thorctl import releases as made
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import shortened
 from thorctl.rollout.plan import Rates, Seen
+from thorctl.rollout.settle import hold_of
+from thorctl.rollout.speech import PREFLIGHT_SECONDS, STATUS_SECONDS, preflight_words
 from thorctl.rollout.waves import Candidate
 from thorctl.store import rollouts
 from thorctl.transport import run_verb
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
     from thorctl.fleet import Device
     from thorctl.release import Release
 
-STATUS_SECONDS = 30.0
 PLAN_SECONDS = 300.0  # the agent hashes nothing for its plan, but asks a registry
-PREFLIGHT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ def _preflight(devices: Sequence[Device], release: Release) -> list[Answer]:
     found: list[Answer] = []
     for skip in dict.fromkeys(device.preflight_skip for device in devices):
         mine = [device for device in devices if device.preflight_skip == skip]
-        words = ("--release", "-", *(("--skip", ",".join(skip)) if skip else ()))
-        found += run_verb(mine, "preflight", words, stdin=release.text(), timeout=PREFLIGHT_SECONDS)
+        verb, *words = preflight_words(skip)
+        found += run_verb(mine, verb, words, stdin=release.text(), timeout=PREFLIGHT_SECONDS)
     return found
 
 
@@ -126,20 +126,16 @@ def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Se
         release=data.get("release"),
         ready=engine.get("ready") if isinstance(engine, dict) else None,
         download_bytes=download if isinstance(download, int) else None,
-        hold=_hold(data),
+        hold=hold_of(data),
         remarks=tuple(_remarks(data, plan, check)),
     )
 
 
-def _hold(data: Mapping[str, Any]) -> str | None:
-    hold = data.get("hold")
-    return str(hold.get("reason")) if isinstance(hold, dict) else None
-
-
 def _remarks(data: Mapping[str, Any], plan: Answer | None, check: Answer | None) -> list[str]:
     found = []
-    if _hold(data) is not None:
-        found.append(f"on hold: {_hold(data)}")
+    hold = hold_of(data)
+    if hold is not None:
+        found.append(f"on hold: {hold}")
     if isinstance(data.get("lease"), dict):
         found.append(
             f"leased by {data['lease'].get('holder')}: {data['lease'].get('reason') or 'no reason given'}"

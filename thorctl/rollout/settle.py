@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thorctl.rollout.device import Device, Phase, forget_trial
 from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, HOLD_LOOK_SECONDS, LOOK_SECONDS, TRIES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thorctl.rollout.rules import Ended, Rules
 
 
@@ -100,6 +102,12 @@ def again_back(device: Device, end: Ended) -> Device:
 def reason_of(entry: object) -> str:
     """The reason that a hold or a lease gives."""
     return str(entry.get("reason") or "no reason given") if isinstance(entry, dict) else "?"
+
+
+def hold_of(status: Mapping[str, Any]) -> str | None:
+    """The reason of the device's hold, as its status tells it; None = it does not hold."""
+    hold = status.get("hold")
+    return reason_of(hold) if hold else None
 
 
 def holder_of(lease: object) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from thorctl.rollout.engine import Begun
 
 
+STATUS_SECONDS = 30.0
+PREFLIGHT_SECONDS = 300.0  # facts, and a look at every file of the checkpoint that is there
 # What the playbooks' own plugin says when nobody knows how the verb ended.
 _SILENT = frozenset({"unreachable", "rebooted"})
 
@@ -23,13 +25,18 @@ def words_for(begun: Begun, skip: Sequence[str] = ()) -> list[str]:
     step = begun.step
     return {
         "look": ["status"],
-        "preflight": ["preflight", "--release", "-", *(["--skip", ",".join(skip)] if skip else [])],
+        "preflight": preflight_words(skip),
         "take": ["lease", "take", "--reason", step.reason, "--ttl", str(step.seconds)],
         "smoke": ["smoke", step.release],
         "commit": ["commit", step.release],
         "rollback": ["rollback", step.release, "--reason", step.reason],
         "give": ["lease", "give"],
     }[step.verb]
+
+
+def preflight_words(skip: Sequence[str]) -> list[str]:
+    """The preflight of the release that comes on its input, without the checks of ``skip``."""
+    return ["preflight", "--release", "-", *(["--skip", ",".join(skip)] if skip else [])]
 
 
 def answer_of(end: TaskEnd) -> Answer | None:

@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from thorctl.rollout.device import CHANGING, PREPARED, UNTOUCHED, Device, Phase
 from thorctl.rollout.rules import AUTOMATIC
@@ -69,7 +68,7 @@ def steps(state: State, now: float, wall: float) -> list[Step]:
     policy = state.brief.policy
     staging = sum(line.verb == "stage" for line in state.open.values())
     slots = Counter(
-        changing=policy.parallel - sum(map(_is_changing(state), state.devices.values())),
+        changing=policy.parallel - sum(_is_changing(state, one) for one in state.devices.values()),
         # Refilled by the half: a playbook for each device that gets ready would cost more than it gains.
         staging=policy.stage_parallel - staging if staging <= policy.stage_parallel // 2 else 0,
     )
@@ -87,13 +86,10 @@ def steps(state: State, now: float, wall: float) -> list[Step]:
     return found
 
 
-def _is_changing(state: State) -> Any:
-    def changing(one: Device) -> bool:
-        begun = state.open.get(one.name)
-        taking = begun is not None and begun.verb == "take" and one.phase is Phase.STAGED
-        return one.phase in CHANGING or taking
-
-    return changing
+def _is_changing(state: State, one: Device) -> bool:
+    begun = state.open.get(one.name)
+    taking = begun is not None and begun.verb == "take" and one.phase is Phase.STAGED
+    return one.phase in CHANGING or taking
 
 
 def _verb(state: State, one: Device, wall: float) -> str | None:
