@@ -164,6 +164,7 @@ def test_facts_of_a_thor(thor: Path) -> None:
     assert found["power_milliwatts"]["VIN"] == 19780
     assert found["disk"]["same_filesystem"] is True
     assert found["disk"]["state_free_bytes"] > 0
+    assert (found["disk"]["state_read_only"], found["disk"]["docker_read_only"]) == (False, False)
     assert (found["disk"]["state_filesystem"], found["disk"]["docker_disk"]) == ("ext4", "nvme0n1")
     assert found["disks"] == [{"name": "nvme0n1", "kind": "nvme", "size_bytes": 2000409264 * 512}]
     assert (found["root_filesystem"], found["cgroup"], found["iptables_raw"]) == ("ext4", 2, False)

@@ -39,6 +39,7 @@ THOR: dict[str, Any] = {
     "swap": [{"path": "/swapfile", "size_bytes": 32 * GIB, "used_bytes": 0, "kind": "file"}],
     "disk": {"state_free_bytes": 10**12, "docker_free_bytes": 10**12, "same_filesystem": True,
              "state_filesystem": "ext4", "docker_filesystem": "ext4",
+             "state_read_only": False, "docker_read_only": False,
              "state_disk": "nvme0n1", "docker_disk": "nvme0n1"},
     "disks": [{"name": "nvme0n1", "kind": "nvme", "size_bytes": 10**12},
               {"name": "mmcblk0", "kind": "mmc", "size_bytes": 10**11}],
@@ -114,6 +115,9 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("filesystem", "root_filesystem", None),
     ("filesystem", "disk.docker_filesystem", "overlay"),
     ("filesystem", "disk.state_filesystem", "tmpfs"),
+    ("filesystem", "disk.state_read_only", True),
+    ("filesystem", "disk.docker_read_only", True),
+    ("filesystem", "disk.state_read_only", None),
     ("filesystem", "disk", None),
     ("docker", "docker.version", None),
     ("container_runtime", "docker.runtimes", None),
@@ -244,6 +248,12 @@ def test_a_free_nvme_disk_is_named_where_the_weights_lie_on_a_slow_one() -> None
     found = item("storage", replace(SITUATION, facts=facts))
     assert (found.status, found.found) == ("warn", "sda (usb)")
     assert "the NVMe disk nvme0n1" in found.remedy
+
+
+def test_a_disk_that_fails_is_told_from_one_that_forgets() -> None:
+    found = item("filesystem", situation("disk.state_read_only", True))
+    assert "/var/lib/thor takes no write" in found.message
+    assert "dmesg" in found.remedy
 
 
 def test_a_disk_too_small_says_how_much_and_for_what() -> None:

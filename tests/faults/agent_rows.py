@@ -13,7 +13,7 @@ ROWS = (
     Row("staging", "the agent is killed", "died", "committed", "old", ("stage:?",)),
     Row("staging", "power cut", "died", "committed", "old", ("stage:?", "recover:done")),
     Row("staging", "full disk", "disk_too_small", "committed", "old", ("stage:disk_too_small",)),
-    Row("staging", "read-only disk", "internal", "committed", "old", ()),
+    Row("staging", "read-only disk", "disk_read_only", "committed", "old", ()),
     Row("staging", "Docker is gone", "docker_unavailable", "committed", "old", ("stage:docker_unavailable",)),
     Row("staging", "another verb at work", "busy", "committed", "old", ()),
     Row("staging", "another's lease", "leased", "committed", "old", ()),
@@ -32,7 +32,7 @@ ROWS = (
         ("activate:engine_not_ready",),
     ),
     Row("activating", "full disk", "disk_too_small", "committed", "old", ("activate:disk_too_small",)),
-    Row("activating", "read-only disk", "internal", "committed", "old", ()),
+    Row("activating", "read-only disk", "disk_read_only", "committed", "old", ()),
     Row(
         "activating",
         "Docker is gone",
@@ -122,8 +122,8 @@ ROWS = (
     Row("committing", "the agent is killed", "died", "committed", "new", ("commit:?",)),
     Row("committing", "power cut", "died", "committed", "new", ("commit:?", "recover:done")),
     Row("committing", "full disk", "done", "committed", "new", ("commit:done",)),
-    Row("committing", "read-only disk", "internal", "trial", "new", ()),
-    Row("committing", "disk read-only for a while", "internal", "committed", "old", ("rollback:done",)),
+    Row("committing", "read-only disk", "disk_read_only", "trial", "new", ()),
+    Row("committing", "disk read-only for a while", "disk_read_only", "committed", "old", ("rollback:done",)),
     Row("committing", "Docker is gone", "done", "committed", "new", ("commit:done",)),
     Row("committing", "another verb at work", "busy", "trial", "new", ()),
     Row("committing", "another's lease", "leased", "trial", "new", ()),
@@ -134,8 +134,10 @@ ROWS = (
     Row("rolling back", "the agent is killed", "died", "committed", "old", ("rollback:?", "rollback:done")),
     Row("rolling back", "power cut", "died", "committed", "old", ("rollback:?", "recover:done")),
     Row("rolling back", "full disk", "done", "committed", "old", ("rollback:done",)),
-    Row("rolling back", "read-only disk", "internal", "trial", "new", ()),
-    Row("rolling back", "disk read-only for a while", "internal", "committed", "old", ("rollback:done",)),
+    Row("rolling back", "read-only disk", "disk_read_only", "trial", "new", ()),
+    Row(
+        "rolling back", "disk read-only for a while", "disk_read_only", "committed", "old", ("rollback:done",)
+    ),
     Row("rolling back", "Docker is gone", "done", "committed", "old", ("rollback:done",)),
     Row(
         "rolling back",
@@ -161,7 +163,7 @@ ROWS = (
         "rolling back from committed", "power cut", "died", "committed", "old", ("rollback:?", "recover:done")
     ),
     Row("rolling back from committed", "full disk", "done", "committed", "old", ("rollback:done",)),
-    Row("rolling back from committed", "read-only disk", "internal", "committed", "new", ()),
+    Row("rolling back from committed", "read-only disk", "disk_read_only", "committed", "new", ()),
     Row("rolling back from committed", "Docker is gone", "done", "committed", "old", ("rollback:done",)),
     Row(
         "rolling back from committed",

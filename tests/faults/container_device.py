@@ -25,16 +25,20 @@ class Saying:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self._error: dict[str, Any] | None = None
 
     def answer(self) -> str:
         """The code of its error, "done", or "died" where nobody was left to answer."""
         out, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         try:
-            document = json.loads(out)
+            self._error = json.loads(out)["error"]
         except ValueError:
             return "died"
-        error = document["error"]
-        return str(error["code"]) if error else "done"
+        return str(self._error["code"]) if self._error else "done"
+
+    def message(self) -> str:
+        """What is wrong, once it has answered: empty if nothing is."""
+        return str(self._error["message"]) if self._error else ""
 
 
 class DeviceAtHand:

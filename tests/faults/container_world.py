@@ -62,9 +62,11 @@ class ContainerWorld:
 
     # The verb at work, and its middle.
 
-    def say(self, *words: str) -> None:
+    def say(self, *words: str) -> Saying:
         """Say the verb at work, or another, to its end."""
-        self.answer = self.device.say(*(words or self.words)).answer()
+        saying = self.device.say(*(words or self.words))
+        self.answer = saying.answer()
+        return saying
 
     def begin(self) -> None:
         """Say the verb at work, and return half way."""

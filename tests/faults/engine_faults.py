@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.doubles.engine_program import LAST_WORDS
 from tests.faults.container_ground import HASTY, NEW, OLD, engine_of
 
 if TYPE_CHECKING:
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 
 
 def _dies(world: ContainerWorld) -> None:
+    """Its own last words are what the operator reads, not systemd's about it."""
     world.device.modes({NEW: "exits"})
-    world.say()
+    message = world.say().message()
+    assert LAST_WORDS in message, message
 
 
 def _never_ready(world: ContainerWorld) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.vm import cut_phases
 from tests.vm.cut_phases import PLACE, WAY
+from tests.vm.power_cuts import SOAKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 1800.0  # for a verb on an emulated machine of a busy host
 THORCTL = Path(sys.executable).parent / "thorctl"
 PROBE = Path(__file__).with_name("cut_probe.py")
+SOAK_SECONDS = 20  # of a trial in which nothing happens but what every machine writes
 _POLL_SECONDS = 0.002  # an emulated machine takes longer for an operation of its disk
 
 
@@ -55,6 +57,7 @@ class CutWorld:
             with self.saved.monitor() as monitor:
                 before = monitor.disk_work().operations
                 self.order(cut_phases.command(phase, self.releases))
+                time.sleep(SOAK_SECONDS if phase in SOAKS else 0)
                 self.work[phase] = monitor.disk_work().operations - before
             if end is not None:
                 self.saved.save(end)
@@ -68,10 +71,12 @@ class CutWorld:
         with self.saved.monitor() as monitor, ThreadPoolExecutor(max_workers=1) as pool:
             before = monitor.disk_work().operations
             verb = pool.submit(self.saved.machine.ssh, order, timeout=COMMAND_SECONDS)
-            done = 0
-            while done < goal and not verb.done():
+            done, over = 0, math.inf
+            while done < goal and time.monotonic() < over:
                 time.sleep(_POLL_SECONDS)
                 done = monitor.disk_work().operations - before
+                if verb.done() and over == math.inf:
+                    over = time.monotonic() + (2 * SOAK_SECONDS if cut.phase in SOAKS else 0)
             time.sleep(cut.pause)
             answered = verb.done()
             self.saved.machine.cut()

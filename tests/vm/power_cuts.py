@@ -19,8 +19,8 @@ STARTS: dict[Phase, tuple[Start, ...]] = {
     "commit": ("smoked",),
     "rollback": ("committed", "trial"),  # in turns: of a release that was kept, and of one on trial
 }
-# What is kept is decided within its first few operations; the rest is tidying up.
-DECIDED_EARLY = ("commit",)
+# These go on after their verb has answered: a trial soaks.
+SOAKS: tuple[Phase, ...] = ("trial",)
 LONGEST_PAUSE_SECONDS = 0.3
 
 
@@ -60,8 +60,6 @@ def draw(seed: int, count: int) -> list[Cut]:
         parts = (count - place + len(PHASES) - 1) // len(PHASES)
         starts = STARTS[phase]
         fraction = (_scattered(turn, parts) + chance.random()) / parts
-        if phase in DECIDED_EARLY:
-            fraction **= 2
         pause = chance.choice((0.0, chance.uniform(0, LONGEST_PAUSE_SECONDS)))
         cuts.append(Cut(number + 1, phase, starts[turn // 2 % len(starts)], fraction, pause))
     return cuts

@@ -14,6 +14,7 @@ from thorctl.agent import (
     journal_file,
     ports,
     ready,
+    refusing_disk,
     release_store,
     switch,
     way_back,
@@ -127,6 +128,8 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
         except AgentError as not_ready:
             back = f"The device went back to {journal.current}, which is not ready either: {not_ready}"
     data = {"release": journal.current, "state": journal.state, "rolled_back_ready_seconds": waited}
+    if isinstance(failed, OSError):
+        failed = refusing_disk.as_error(failed) or failed
     if not isinstance(failed, AgentError):
         failed = AgentError("internal", f"{type(failed).__name__}: {failed}", "See the traceback on stderr.")
     return AgentError(

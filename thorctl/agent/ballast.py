@@ -6,11 +6,11 @@ not fit any more. What a way back writes is the journal and a unit: a few blocks
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.outcome import AgentError
+from thorctl.agent.refusing_disk import FULL, FULL_REMEDY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
 SIZE_BYTES = 128 * 1024
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def load(ctx: Context) -> None:
@@ -37,7 +36,7 @@ def load(ctx: Context) -> None:
         raise AgentError(
             "disk_too_small",
             f"The disk is full: {full}. On it a device could not go back, so it does not set out.",
-            "Free space (`thor-agent gc`, `docker image prune`), then activate again.",
+            FULL_REMEDY,
         ) from full
 
 

@@ -125,6 +125,14 @@ def filesystem(path: Path) -> tuple[int, int] | None:
     return None
 
 
+def read_only(path: Path) -> bool | None:
+    """Return whether where ``path`` is or would be created takes no write; None if nothing of it answers."""
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+    return None
+
+
 def clock_synchronized() -> bool | None:
     """Return whether something keeps the kernel's clock right (adjtimex, as `timedatectl` judges it)."""
     try:

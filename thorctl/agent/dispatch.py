@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from thorctl.agent import deadline, events, hold, journal_file, lease
+from thorctl.agent import deadline, events, hold, journal_file, lease, refusing_disk
 from thorctl.agent.deadline_lock import Impatience
 from thorctl.agent.locking import locked
 from thorctl.agent.outcome import AgentError, Outcome
@@ -84,6 +84,9 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
         )
         return Outcome.of_error(stopped)
     except Exception as unforeseen:
+        refused = refusing_disk.as_error(unforeseen) if isinstance(unforeseen, OSError) else None
+        if refused is not None:
+            return Outcome.of_error(refused)
         ctx.log.exception("unforeseen")
         bug = AgentError(
             "internal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 STOP_SECONDS = 240  # the unit's own limits end a stop after at most 200 s
 CALL_SECONDS = 60
 LOG_LINES = 40
+ENGINE_IDENTIFIER = "thor-engine"  # SyslogIdentifier= of the unit's template
 IDLE = ("inactive", "failed")
 
 
@@ -105,10 +107,18 @@ def state(ctx: Context) -> UnitState:
     )
 
 
-def log_tail(ctx: Context) -> list[str]:
-    """The engine's last lines from the journal of systemd."""
-    argv = ["journalctl", "--unit", ENGINE_UNIT, "--lines", str(LOG_LINES), "--no-pager", "--output", "cat"]
-    return ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
+def log_tail(ctx: Context, seconds: float) -> list[str]:
+    """The engine's own last lines of the last ``seconds``; where it said nothing, systemd's about it.
+
+    Not older ones: they may be another release's.
+    """
+    unit = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--lines", str(LOG_LINES)]
+    unit += ["--since", f"-{math.ceil(seconds)}s", "--unit", ENGINE_UNIT]
+    for argv in ([*unit, "--identifier", ENGINE_IDENTIFIER], unit):
+        lines = ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
+        if lines:
+            return lines
+    return []
 
 
 def _systemctl(ctx: Context, *words: str, timeout: float = CALL_SECONDS) -> str:

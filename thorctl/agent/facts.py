@@ -165,7 +165,9 @@ def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[st
         images = "/var/lib/containerd"
     else:
         images = (info.root_directory if info else None) or "/var/lib/docker"
-    state, store = device.filesystem(ctx.paths.state_dir), device.filesystem(ctx.paths.at(images))
+    places = ctx.paths.state_dir, ctx.paths.at(images)
+    state, store = (device.filesystem(place) for place in places)
+    state_read_only, store_read_only = (device.read_only(place) for place in places)
     under_state, under_store = (mountinfo.mount_of(mounts, path) for path in (_STATE, images))
     return {
         "state_free_bytes": state[0] if state else None,
@@ -173,6 +175,8 @@ def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[st
         "same_filesystem": state[1] == store[1] if state and store else None,
         "state_filesystem": under_state.type if under_state else None,
         "docker_filesystem": under_store.type if under_store else None,
+        "state_read_only": state_read_only,
+        "docker_read_only": store_read_only,
         "state_disk": device_host.disk_under(ctx, under_state),
         "docker_disk": device_host.disk_under(ctx, under_store),
     }

@@ -8,6 +8,7 @@ from thorctl.agent import ballast
 from thorctl.agent.files import read_json
 from thorctl.agent.journal import ACTIVATING, TRIAL, Journal, from_document
 from thorctl.agent.outcome import AgentError
+from thorctl.agent.refusing_disk import FULL
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -48,7 +49,7 @@ def save(ctx: Context, journal: Journal) -> None:
     except OSError as refused:
         # Setting out is not worth the ballast; ending a trial, either way, is what it is for.
         setting_out = journal.state in (ACTIVATING, TRIAL)
-        if setting_out or refused.errno not in ballast.FULL or not ballast.drop(ctx):
+        if setting_out or refused.errno not in FULL or not ballast.drop(ctx):
             raise
         ctx.files.write_json(ctx.paths.journal, journal.document())
     ctx.log.info(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent.preflight_item import FAIL, PASS, UNKNOWN, WARN, Item, gibibytes
+from thorctl.agent.refusing_disk import READ_ONLY_REMEDY
 from thorctl.agent.space import required_bytes, shortfalls
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def _filesystem(situation: Situation) -> Item:
             "on a disk that is mounted by UUID before Docker starts."
         )
         return Item("filesystem", FAIL, found, wanted, message, remedy)
-    if None in kinds.values():
+    closed = [what for what in ("state", "docker") if disk.get(f"{what}_read_only")]
+    if closed:
+        names = " and ".join({"state": "/var/lib/thor", "docker": "Docker's images"}[what] for what in closed)
+        message = f"The disk of {names} takes no write: it is read-only."
+        return Item("filesystem", FAIL, f"{found}, read-only", wanted, message, READ_ONLY_REMEDY)
+    if None in (*kinds.values(), disk.get("state_read_only"), disk.get("docker_read_only")):
         remedy = "Read /proc/self/mountinfo on the device; nothing else says whether the release would last."
         return Item("filesystem", FAIL, found, wanted, "What the release would lie on is unknown.", remedy)
     return Item("filesystem", PASS, found, wanted, "What is written stays.")

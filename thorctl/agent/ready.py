@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 5.0
+LOG_BEFORE_SECONDS = 60.0  # an engine that was asked for may have ended before anybody waited for it
 # One is forgiven: on a Thor the first start after another engine may find its memory not yet returned.
 RESTARTS_FORGIVEN = 1
 
@@ -86,7 +87,7 @@ def _mark(ctx: Context, release: Release) -> Path:
 def _error(
     ctx: Context, release: Release, code: str, message: str, *, unit: UnitState, waited: float
 ) -> AgentError:
-    log = engine_unit.log_tail(ctx)
+    log = engine_unit.log_tail(ctx, waited + LOG_BEFORE_SECONDS)
     return AgentError(
         code,
         f"{message}: {log[-1] if log else 'its log is empty'}",

@@ -5,11 +5,11 @@ The release's own directory is written last: where it stands, everything it need
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from thorctl.agent import checkpoint, image, needs, release_store
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.refusing_disk import FULL
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         failed.data = {"release": release.id, **failed.data}
         raise
     except OSError as failed:
-        if failed.errno in (errno.ENOSPC, errno.EDQUOT):
+        if failed.errno in FULL:
             raise AgentError(
                 "disk_too_small",
                 f"The disk filled up: {failed}.",

@@ -19,6 +19,7 @@ from thorctl.agent.journal import (
     finish_rollback,
 )
 from thorctl.agent.outcome import AgentError
+from thorctl.agent.refusing_disk import FULL
 from thorctl.agent.signals import Interrupted
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -
     try:
         engine_unit.install(ctx, release)
     except OSError as refused:
-        if not at_any_price or refused.errno not in ballast.FULL or not ballast.drop(ctx):
+        if not at_any_price or refused.errno not in FULL or not ballast.drop(ctx):
             raise
         engine_unit.install(ctx, release)
     engine_unit.start(ctx)

@@ -1,0 +1,46 @@
+"""Whose words an operator reads when an engine died: the engine's own, before systemd's about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.agent.device_double import make_context
+from thorctl.agent import engine_unit
+from thorctl.agent.runner import Completed, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+
+class Journal(Runner):
+    """journalctl with the lines that each identifier wrote."""
+
+    def __init__(self, **lines: str) -> None:
+        self.lines = lines
+
+    def run(self, argv: Sequence[str], **_: Any) -> Completed:
+        assert argv[0] == "journalctl"
+        assert argv[argv.index("--since") + 1] == "-13s"
+        own = self.lines.get("engine", "")
+        everybody = own + self.lines.get("systemd", "")
+        return Completed(tuple(argv), 0, own if "--identifier" in argv else everybody, "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            {"engine": "ValueError: no weights\n", "systemd": "Main process exited\n"},
+            ["ValueError: no weights"],
+        ),
+        ({"systemd": "Failed to load environment files\n"}, ["Failed to load environment files"]),
+        ({}, []),
+    ],
+)
+def test_the_engine_s_last_words(tmp_path: Path, lines: dict[str, str], told: list[str]) -> None:
+    context = make_context(tmp_path, Journal(**lines))
+    assert engine_unit.log_tail(context, 12.3) == told
