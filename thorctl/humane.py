@@ -10,7 +10,7 @@ GIB = 1024**3
 _AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
-def gib(size: int | None) -> str:
+def data_size(size: int | None) -> str:
     """Bytes as GiB, or as MiB where they are less than one: ``98.1 GiB``, ``4 MiB``."""
     if size is None:
         return NOTHING

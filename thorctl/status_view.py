@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from thorctl.humane import NOTHING, age, celsius, gib
+from thorctl.humane import NOTHING, age, celsius, data_size
 from thorctl.status import attention, remarks, verdict
 from thorctl.status_drift import count
 
@@ -69,9 +69,9 @@ COLUMNS = (
     Column("State", 0, _state),
     Column("Engine", 0, lambda r, _: r.report.engine.word or NOTHING),
     Column("Model", 9, lambda r, _: r.report.engine.model or NOTHING),
-    Column("Mem free", 4, lambda r, _: gib(r.report.memory_available_bytes), right=True),
+    Column("Mem free", 4, lambda r, _: data_size(r.report.memory_available_bytes), right=True),
     Column("Temp", 2, lambda r, _: celsius(r.report.temperature_celsius), right=True),
-    Column("Disk free", 5, lambda r, _: gib(r.report.disk_free_bytes), right=True),
+    Column("Disk free", 5, lambda r, _: data_size(r.report.disk_free_bytes), right=True),
     Column("Last smoke", 1, _smoke),
     Column("Drift", 3, lambda r, _: count(r.drift)),
 )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from thorctl.humane import GIB, MIB, gib, moment
+from thorctl.humane import GIB, MIB, data_size, moment
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from thorctl.humane import GIB, MIB, gib, moment
     ],
 )
 def test_a_small_size_is_not_shown_as_none(size: int | None, words: str) -> None:
-    assert gib(size) == words
+    assert data_size(size) == words
 
 
 def test_a_moment_is_told_by_this_machines_clock() -> None:

@@ -15,7 +15,7 @@ from tests.doubles.sshd import Sshd, free_port, running_sshd
 from thorctl.answer import Answer
 from thorctl.cli.main import run
 from thorctl.fleet import Device
-from thorctl.humane import age, celsius, gib
+from thorctl.humane import age, celsius, data_size
 from thorctl.result import Exit, Problem
 from thorctl.status import Row, attention, remarks, row, rows, verdict
 from thorctl.status_view import COLUMNS, StatusView, fitting
@@ -99,7 +99,7 @@ def test_unknown_is_null_and_a_dash_never_zero() -> None:
     json_of = unknown.as_json()
     assert json_of["memory_available_bytes"] is None
     assert json_of["engine"] is None
-    assert (gib(None), celsius(None), age(None, NOW)) == ("–", "–", "–")
+    assert (data_size(None), celsius(None), age(None, NOW)) == ("–", "–", "–")
     assert " 0" not in drawn([unknown], 200).splitlines()[1]
 
 

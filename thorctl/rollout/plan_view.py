@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from thorctl.humane import NOTHING, gib, moment
+from thorctl.humane import NOTHING, data_size, moment
 from thorctl.rollout.gate import plural
 from thorctl.rollout.terms import PADDING, alike, change, duration, headline, printable
 
@@ -66,7 +66,7 @@ class PlanView:
                     name,
                     *([one.site or NOTHING] if sites else []),
                     *([change(one.before, one.release)] if releases else []),
-                    gib(one.download_bytes),
+                    data_size(one.download_bytes),
                     duration(one.stage_seconds),
                     duration(one.change_seconds),
                     *([moment(one.opens_at) if one.opens_at else "now"] if windows else []),
@@ -110,4 +110,4 @@ def _download(devices: tuple[PlannedDevice, ...]) -> str:
     known = [one.download_bytes for one in devices if one.download_bytes is not None]
     unknown = len(devices) - len(known)
     more = f" (not known of {plural(unknown)})" if unknown else ""
-    return f"{gib(sum(known)) if known else NOTHING} to download{more}"
+    return f"{data_size(sum(known)) if known else NOTHING} to download{more}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.humane import gib
+from thorctl.humane import data_size
 from thorctl.rollout.gate import plural
 from thorctl.rollout.terms import duration
 
@@ -46,7 +46,7 @@ def of_all(downloads: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _bytes(done: float, total: float) -> str:
-    return f"{gib(int(done)).removesuffix(' GiB')} of {gib(int(total))}"
+    return f"{data_size(int(done)).removesuffix(' GiB')} of {data_size(int(total))}"
 
 
 def _number(value: object) -> float | None:

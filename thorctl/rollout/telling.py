@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from thorctl.humane import NOTHING, gib
+from thorctl.humane import NOTHING, data_size
 from thorctl.rollout.terms import printable
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED
 
@@ -73,7 +73,7 @@ def _end_words(line: Line) -> str | None:
     data = data if isinstance(data, dict) else {}
     if line.verb == "stage":
         size = data.get("downloaded_bytes")
-        return f"staged, {gib(size) if isinstance(size, int) else NOTHING} downloaded"
+        return f"staged, {data_size(size) if isinstance(size, int) else NOTHING} downloaded"
     if line.verb == "activate":
         return f"on trial, ready after {_figure(data.get('ready_seconds'), 0)} s"
     if line.verb == "smoke":

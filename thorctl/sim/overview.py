@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from thorctl.humane import gib
+from thorctl.humane import data_size
 from thorctl.sim import power
 from thorctl.sim.inventory import SSH_PORT
 
@@ -39,7 +39,7 @@ def table(simulations: list[Simulation], client: DockerClient) -> Table:
         for device in simulation.devices:
             disk = "its own" if device.kind == "virtual" else "host's"
             if device.disk_bytes:
-                disk = gib(device.disk_bytes)
+                disk = data_size(device.disk_bytes)
             address = device.address if device.port == SSH_PORT else f"{device.address}:{device.port}"
             status = power.status(client, simulation.name, device)
             rows.add_row(simulation.name, device.name, device.kind, device.site, address, disk, status)
