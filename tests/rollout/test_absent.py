@@ -20,6 +20,20 @@ def test_an_offline_device_is_neither_failed_nor_in_the_way() -> None:
     assert [one.activations for one in fleet.devices] == [1] * 4
 
 
+def test_who_comes_back_is_staged_before_its_wave_opens_so_that_others_may_share_it() -> None:
+    fleet = Fleet.of(*["well"] * 5, offline={"budget_devices": 2})
+    for number in (4, 5):
+        fleet[number].linked = False
+    assert fleet.run() == "incomplete"
+    waves = fleet.lines("wave_opened")
+    for number in (4, 5):
+        fleet[number].linked = True
+    fleet.turn_until("to be staged", 4)
+    assert fleet.lines("wave_opened") == waves
+    assert fleet.to_the_end() == "finished"
+    assert fleet.lines("wave_opened")[len(waves) :] == ["catch-up: 2 devices back"]
+
+
 def test_an_offline_canary_opens_nothing() -> None:
     fleet = Fleet.of(*["well"] * 3)
     fleet[1].linked = False

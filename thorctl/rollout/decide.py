@@ -120,10 +120,10 @@ def _next_wave(state: State) -> Event | None:
 
 
 def _catch_up(state: State, number: int) -> Event | None:
-    back = [one.name for one in state.devices.values() if not one.settled and one.phase not in UNFINISHED]
-    if not back:
-        return None
-    return Event("wave_opened", f"catch-up: {plural(len(back))} back", number, {"devices": back})
+    back = [one for one in state.devices.values() if not one.settled and one.phase not in UNFINISHED]
+    if not back or any(one.phase in UNSTAGED for one in back):
+        return None  # staged first, as everywhere: who comes back meanwhile shares the wave and its soak
+    return Event("wave_opened", f"catch-up: {plural(len(back))} back", number, {"devices": [one.name for one in back]})
 
 
 def _stop(decision: Decision) -> Event:
