@@ -114,6 +114,7 @@ def log_tail(ctx: Context, seconds: float) -> list[str]:
     """
     unit = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--lines", str(LOG_LINES)]
     unit += ["--since", f"-{math.ceil(seconds)}s", "--unit", ENGINE_UNIT]
+    ctx.runner.run(["journalctl", "--sync"], timeout=CALL_SECONDS)  # last words may still be on their way
     for argv in ([*unit, "--identifier", ENGINE_IDENTIFIER], unit):
         lines = ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
         if lines:

@@ -123,7 +123,9 @@ def _catch_up(state: State, number: int) -> Event | None:
     back = [one for one in state.devices.values() if not one.settled and one.phase not in UNFINISHED]
     if not back or any(one.phase in UNSTAGED for one in back):
         return None  # staged first, as everywhere: who comes back meanwhile shares the wave and its soak
-    return Event("wave_opened", f"catch-up: {plural(len(back))} back", number, {"devices": [one.name for one in back]})
+    return Event(
+        "wave_opened", f"catch-up: {plural(len(back))} back", number, {"devices": [one.name for one in back]}
+    )
 
 
 def _stop(decision: Decision) -> Event:
