@@ -41,6 +41,10 @@ class Journal(Runner):
             {"engine": "ValueError: no weights\n", "systemd": "Main process exited\n"},
             ["ValueError: no weights"],
         ),
+        (
+            {"engine": "ValueError: no weights\nError: No such container: thor-engine\n"},
+            ["ValueError: no weights"],
+        ),
         ({"systemd": "Failed to load environment files\n"}, ["Failed to load environment files"]),
         ({}, []),
     ],

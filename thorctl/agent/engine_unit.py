@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.outcome import AgentError
-from thorctl.agent.paths import ENGINE_UNIT
+from thorctl.agent.paths import ENGINE_CONTAINER, ENGINE_UNIT
 from thorctl.agent.release_document import UNIT_FILE
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STOP_SECONDS = 240  # the unit's own limits end a stop after at most 200 s
 CALL_SECONDS = 60
 LOG_LINES = 40
+_TIDYING = f"No such container: {ENGINE_CONTAINER}"  # said by the unit's `docker rm`, where nothing is left
 ENGINE_IDENTIFIER = "thor-engine"  # SyslogIdentifier= of the unit's template
 IDLE = ("inactive", "failed")
 
@@ -116,7 +117,8 @@ def log_tail(ctx: Context, seconds: float) -> list[str]:
     unit += ["--since", f"-{math.ceil(seconds)}s", "--unit", ENGINE_UNIT]
     ctx.runner.run(["journalctl", "--sync"], timeout=CALL_SECONDS)  # last words may still be on their way
     for argv in ([*unit, "--identifier", ENGINE_IDENTIFIER], unit):
-        lines = ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
+        said = ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
+        lines = [line for line in said if _TIDYING not in line]
         if lines:
             return lines
     return []
