@@ -11,7 +11,7 @@ from tests.agent.cutting_hub import CuttingHub
 from tests.agent.device_double import make_context
 from tests.agent.hub_stage import COMMIT, FAKE_DOCKER, FILES, FakeDocker, NoContainers
 from tests.agent.stateful_device import Device
-from thorctl.agent import hub_download
+from thorctl.agent import hub_download, status
 from thorctl.agent.files import Files
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 def _no_wait_for_other_disks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the rest of this machine writes is none of the agent's tests' business."""
     monkeypatch.setattr(Files, "sync_all", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def _a_loaded_machine_is_no_silent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that answers is waited for, however slow this machine is."""
+    monkeypatch.setattr(status, "LONGEST_SECONDS", 120.0)
 
 
 @pytest.fixture

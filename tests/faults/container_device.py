@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tests.simulated import Simulated
 
 PATIENCE_SECONDS = 600  # a loaded machine; nothing is judged by how long it took
+MOST_READS = 20  # of what a loaded Docker engine does not hand over whole
 TEST_DIR = "/run/faults"  # memory: a restart clears it
-_WHOLE = "\n-- whole --\n"
 SHIM = "/usr/local/bin/systemctl"  # found before the real one, by the agent alone
 
 
@@ -52,8 +52,7 @@ class DeviceAtHand:
 
         A loaded Docker engine may lose the output, never the status: what is to be read takes ``read``.
         """
-        whole = f"( {script}\n); code=$?; printf '{_WHOLE}'; exit $code"
-        done = self.sim.container(self.name).exec_run(["sh", "-c", whole])
+        done = self.sim.container(self.name).exec_run(["sh", "-c", script])
         return cast("int", done.exit_code), cast("bytes", done.output).decode(errors="replace")
 
     def sh(self, script: str) -> None:
@@ -63,11 +62,14 @@ class DeviceAtHand:
 
     def read(self, script: str) -> str:
         """The output of a script that changes nothing and succeeds, asked for until it came whole."""
-        while True:
-            code, out = self.tries(script)
+        counted = f'out=$( {script}\n) && printf \'%d:%s\' "${{#out}}" "$out"'  # dash counts bytes
+        for _ in range(MOST_READS):
+            code, out = self.tries(counted)
             assert code == 0, f"{self.name}: {script}: exit {code}: {out}"
-            if out.endswith(_WHOLE):
-                return out.removesuffix(_WHOLE).rstrip("\n")
+            length, _, text = out.partition(":")
+            if length.isdigit() and len(text.encode()) == int(length):
+                return text
+        raise AssertionError(f"{self.name}: {script}: never came whole, last: {out!r}")
 
     def beside(self, script: str) -> None:
         """A script that goes on after this call."""

@@ -157,6 +157,7 @@ def _controller_killed(world: VllmWorld) -> None:
     world.device.wait("no verb is at work", world.device.idle)
     world.told += [event["verb"] for event in world.device.events()[world.told :]].index("activate")
     world.device.fire_timers()
+    world.device.done("lease", "give", "--force")  # it outlives its holder, until its own end
 
 
 FAULTS: dict[str, Callable[[VllmWorld], None]] = {
