@@ -115,7 +115,7 @@ def test_every_line_has_its_words() -> None:
         "thor-01: on trial, ready after 30 s",
         "thor-01: smoke test passed, 40.0 tok/s",
         "thor-01: committed",
-        "thor-02: smoke failed: smoke_failed: babbles",
+        "thor-02: smoke failed: babbles",
         "thor-02: rolled back",
         "ended: finished",
     ):

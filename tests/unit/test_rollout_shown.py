@@ -44,7 +44,7 @@ def test_plain_lines_go_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[
     tell_all(context(tmp_path, messages))
     assert capsys.readouterr().out == ""
     assert "thor-01: committed" in messages.getvalue()
-    assert "thor-02: smoke failed: smoke_failed: babbles" in messages.getvalue()
+    assert "thor-02: smoke failed: babbles" in messages.getvalue()
 
 
 def test_programs_get_a_line_of_json_for_every_event(

@@ -102,7 +102,7 @@ def _back(device: Device, end: Ended, rules: Rules) -> Device:
 
 def _home(device: Device, end: Ended, why: str) -> Device:
     """Back on what it had, which is asked: the way back may have failed too, and its speed is known anew."""
-    release = end.data.get("release")
+    release, why = end.data.get("release"), why.rstrip(".")  # half a sentence now
     if not isinstance(release, str):
         return replace(device, phase=settled_as(device), why=f"{why}; it serves nothing, as before")
     return replace(device, phase=Phase.BACK, before=release, why=f"{why}; it serves {release}")

@@ -59,7 +59,9 @@ def _words(line: Line) -> str | None:
         if line.data.get("reached") is False:
             asked = "" if line.verb == "look" else f" to {line.verb}"
             return f"{line.device}: no answer{asked}: {line.message}"
-        return f"{line.device}: {line.verb} failed: {line.code}: {line.message}"
+        # `smoke_failed` says what the words before it say.
+        code = "" if line.code == f"{line.verb}_failed" else f"{line.code}: "
+        return f"{line.device}: {line.verb} failed: {code}{line.message}"
     if line.kind == "over_hold":
         return f"{line.device}: {line.message}"
     names = {"wave_opened": f"wave {line.wave} opens", "wave_closed": f"wave {line.wave} done"}
