@@ -35,7 +35,7 @@ ROWS = (
         "interrupted",
         "committed",
         "old",
-        ("activate:done", "smoke:done", "rollback:done"),
+        ("activate:done", "smoke:done", "rollback:done", "lease:done"),
     ),
 )
 
