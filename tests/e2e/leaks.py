@@ -64,11 +64,14 @@ def in_text(text: str, plain: dict[str, str]) -> list[str]:
     return [what for what, needle in needles(plain) if needle in text]
 
 
-def in_files(folder: Path, plain: dict[str, str]) -> set[tuple[str, Path]]:
-    """(secret, file) for every file below a folder of this machine."""
+def in_files(folder: Path, plain: dict[str, str], since: float) -> set[tuple[str, Path]]:
+    """(secret, file) for every file below a folder of this machine that was changed at ``since`` or later.
+
+    By the time of change, which nobody can set: what is older was written before there were secrets.
+    """
     found = set()
     for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
+        if path.is_file() and not path.is_symlink() and path.stat().st_ctime >= since:
             found |= {(what, path) for what in in_text(path.read_text(encoding="latin-1"), plain)}
     return found
 

@@ -210,7 +210,7 @@ def test_a_run_by_thorctl_keeps_none(
     assert ran.exit_code == 0
     assert "Take keys and certificate into use" in ran.log(world.device).read_text()
     assert len([path for path in folder.rglob("*") if path.is_file()]) > 10
-    assert leaks.in_files(folder, inventory.plain) == set()
+    assert leaks.in_files(folder, inventory.plain, inventory.made_at) == set()
 
 
 def test_nothing_that_thorctl_says_shows_a_secret(
@@ -267,8 +267,8 @@ def test_each_secret_is_where_root_alone_reads_it_and_nowhere_else(
     # Here: this test's own folders, with project, locks and simulation, and Ansible's.
     mine = {inventory.password_file, *(inventory.folder / "pki").rglob("*.key")}
     for folder in (tmp_path_factory.getbasetemp(), Path.home() / ".ansible"):
-        leaked = {(what, path) for what, path in leaks.in_files(folder, inventory.plain) if path not in mine}
-        assert leaked == set()
+        leaked = leaks.in_files(folder, inventory.plain, inventory.made_at)
+        assert {(what, path) for what, path in leaked if path not in mine} == set()
 
 
 def test_what_the_inventory_no_longer_has_the_device_loses(

@@ -39,6 +39,11 @@ class VaultedInventory:
         return self.folder / "vault-password"
 
     @property
+    def made_at(self) -> float:
+        """When the first secret was made, seconds since the epoch, by this machine's file system."""
+        return self.password_file.stat().st_mtime
+
+    @property
     def authority(self) -> Path:
         return self.folder / "pki" / "ca.crt"
 

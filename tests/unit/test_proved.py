@@ -64,7 +64,8 @@ def test_is_skipped(record_property):
 def run(folder: Path, tests: str, *options: str) -> str:
     (folder / "test_it.py").write_text(tests)
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(folder), str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    outer = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    environment = outer | {"PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
         [*command, "-p", "tests.plugins.proved", *options],
         cwd=folder,
