@@ -82,7 +82,12 @@ def test_a_bad_release_stops_at_the_canary(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sign", "state"), [("thor-01: activating", "activating"), ("thor-01: smoke test passed", "trial")]
+    ("sign", "state"),
+    [
+        # And at more moments in tests/faults/rollout_rows.py, with the light engine.
+        pytest.param("thor-01: activating", "activating", marks=pytest.mark.long),
+        ("thor-01: smoke test passed", "trial"),
+    ],
 )
 def test_a_controller_that_is_killed_on_the_way(pair: Pair, sign: str, state: str) -> None:
     before = [pair.activations(device) for device in DEVICES]
