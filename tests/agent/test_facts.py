@@ -255,9 +255,9 @@ def test_images_of_the_containerd_store_lie_elsewhere(
 ) -> None:
     asked: list[Path] = []
 
-    def filesystem(path: Path) -> tuple[int, int]:
+    def filesystem(path: Path) -> device.Filesystem:
         asked.append(path)
-        return 1, len(asked)
+        return device.Filesystem(1, len(asked), read_only=False)
 
     info: Mapping[str, Any] = json.loads(text("docker-info.29.composed.json"))
     monkeypatch.setattr(device, "filesystem", filesystem)

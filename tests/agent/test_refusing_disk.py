@@ -29,3 +29,4 @@ def test_a_refusal_has_a_code_and_a_remedy(number: int, code: str, remedy: str) 
 def test_what_is_not_the_disk_s_stays_unforeseen() -> None:
     assert refusing_disk.as_error(PermissionError(errno.EACCES, "no")) is None
     assert refusing_disk.as_error(OSError("no number")) is None
+    assert refusing_disk.as_error(ValueError("no disk")) is None

@@ -128,8 +128,7 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
         except AgentError as not_ready:
             back = f"The device went back to {journal.current}, which is not ready either: {not_ready}"
     data = {"release": journal.current, "state": journal.state, "rolled_back_ready_seconds": waited}
-    if isinstance(failed, OSError):
-        failed = refusing_disk.as_error(failed) or failed
+    failed = refusing_disk.as_error(failed) or failed
     if not isinstance(failed, AgentError):
         failed = AgentError("internal", f"{type(failed).__name__}: {failed}", "See the traceback on stderr.")
     return AgentError(

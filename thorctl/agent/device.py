@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.outcome import AgentError
@@ -116,20 +117,22 @@ def docker_installed(ctx: Context) -> bool:
     return any((ctx.paths.root / program).exists() for program in _DOCKER_PROGRAMS)
 
 
-def filesystem(path: Path) -> tuple[int, int] | None:
-    """Return (bytes free for an ordinary user, device number) of where ``path`` is or would be created."""
+@dataclass(frozen=True)
+class Filesystem:
+    """``free_bytes`` for an ordinary user; ``device``: its number; ``read_only``: takes no write."""
+
+    free_bytes: int
+    device: int
+    read_only: bool
+
+
+def filesystem(path: Path) -> Filesystem | None:
+    """Return the filesystem where ``path`` is or would be created; None if nothing of the path answers."""
     for place in (path, *path.parents):
         with suppress(OSError):
             stats, device = os.statvfs(place), place.stat().st_dev
-            return stats.f_bavail * stats.f_frsize, device
-    return None
-
-
-def read_only(path: Path) -> bool | None:
-    """Return whether where ``path`` is or would be created takes no write; None if nothing of it answers."""
-    for place in (path, *path.parents):
-        with suppress(OSError):
-            return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+            read_only = bool(stats.f_flag & os.ST_RDONLY)
+            return Filesystem(stats.f_bavail * stats.f_frsize, device, read_only)
     return None
 
 

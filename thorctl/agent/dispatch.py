@@ -84,7 +84,7 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
         )
         return Outcome.of_error(stopped)
     except Exception as unforeseen:
-        refused = refusing_disk.as_error(unforeseen) if isinstance(unforeseen, OSError) else None
+        refused = refusing_disk.as_error(unforeseen)
         if refused is not None:
             return Outcome.of_error(refused)
         ctx.log.exception("unforeseen")

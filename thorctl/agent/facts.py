@@ -103,7 +103,7 @@ def light(ctx: Context) -> dict[str, Any]:
         "power_mode": found["power_mode"].name if found["power_mode"] else None,
         "memory_available_bytes": memory.get("available_bytes"),
         "memory_total_bytes": memory.get("total_bytes"),
-        "disk_free_bytes": state[0] if state else None,
+        "disk_free_bytes": state.free_bytes if state else None,
         "temperature_celsius": max(temperatures.values(), default=None),
     }
 
@@ -165,18 +165,16 @@ def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[st
         images = "/var/lib/containerd"
     else:
         images = (info.root_directory if info else None) or "/var/lib/docker"
-    places = ctx.paths.state_dir, ctx.paths.at(images)
-    state, store = (device.filesystem(place) for place in places)
-    state_read_only, store_read_only = (device.read_only(place) for place in places)
+    state, store = device.filesystem(ctx.paths.state_dir), device.filesystem(ctx.paths.at(images))
     under_state, under_store = (mountinfo.mount_of(mounts, path) for path in (_STATE, images))
     return {
-        "state_free_bytes": state[0] if state else None,
-        "docker_free_bytes": store[0] if store else None,
-        "same_filesystem": state[1] == store[1] if state and store else None,
+        "state_free_bytes": state.free_bytes if state else None,
+        "docker_free_bytes": store.free_bytes if store else None,
+        "same_filesystem": state.device == store.device if state and store else None,
         "state_filesystem": under_state.type if under_state else None,
         "docker_filesystem": under_store.type if under_store else None,
-        "state_read_only": state_read_only,
-        "docker_read_only": store_read_only,
+        "state_read_only": state.read_only if state else None,
+        "docker_read_only": store.read_only if store else None,
         "state_disk": device_host.disk_under(ctx, under_state),
         "docker_disk": device_host.disk_under(ctx, under_store),
     }

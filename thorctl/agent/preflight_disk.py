@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Filesystems whose content a restart takes away, or that cannot be written to.
 _FLEETING = {"overlay", "aufs", "tmpfs", "ramfs", "rootfs", "squashfs"}
+_READ_ONLY = {"state_read_only": "/var/lib/thor", "docker_read_only": "Docker's images"}
 _SLOW = {"mmc": "an SD card or eMMC", "usb": "a USB disk"}
 
 
@@ -70,12 +71,12 @@ def _filesystem(situation: Situation) -> Item:
             "on a disk that is mounted by UUID before Docker starts."
         )
         return Item("filesystem", FAIL, found, wanted, message, remedy)
-    closed = [what for what in ("state", "docker") if disk.get(f"{what}_read_only")]
-    if closed:
-        names = " and ".join({"state": "/var/lib/thor", "docker": "Docker's images"}[what] for what in closed)
+    read_only = {name: disk.get(fact) for fact, name in _READ_ONLY.items()}
+    if any(read_only.values()):
+        names = " and ".join(name for name, is_so in read_only.items() if is_so)
         message = f"The disk of {names} takes no write: it is read-only."
         return Item("filesystem", FAIL, f"{found}, read-only", wanted, message, READ_ONLY_REMEDY)
-    if None in (*kinds.values(), disk.get("state_read_only"), disk.get("docker_read_only")):
+    if None in (*kinds.values(), *read_only.values()):
         remedy = "Read /proc/self/mountinfo on the device; nothing else says whether the release would last."
         return Item("filesystem", FAIL, found, wanted, "What the release would lie on is unknown.", remedy)
     return Item("filesystem", PASS, found, wanted, "What is written stays.")

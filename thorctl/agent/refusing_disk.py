@@ -14,10 +14,11 @@ READ_ONLY_REMEDY = (
 FULL_REMEDY = "Free space (`thor-agent gc`, `docker image prune`), then say it again."
 
 
-def as_error(refused: OSError) -> AgentError | None:
+def as_error(failed: BaseException) -> AgentError | None:
     """``disk_read_only`` or ``disk_too_small``; None if it is not the disk that refused."""
-    if refused.errno == errno.EROFS:
-        return AgentError("disk_read_only", f"The disk takes no write: {refused}.", READ_ONLY_REMEDY)
-    if refused.errno in FULL:
-        return AgentError("disk_too_small", f"The disk is full: {refused}.", FULL_REMEDY)
+    number = failed.errno if isinstance(failed, OSError) else None
+    if number == errno.EROFS:
+        return AgentError("disk_read_only", f"The disk takes no write: {failed}.", READ_ONLY_REMEDY)
+    if number in FULL:
+        return AgentError("disk_too_small", f"The disk is full: {failed}.", FULL_REMEDY)
     return None

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl.agent import checkpoint, image, needs, release_store
+from thorctl.agent import checkpoint, image, needs, refusing_disk, release_store
 from thorctl.agent.outcome import AgentError, Outcome
-from thorctl.agent.refusing_disk import FULL
 
 if TYPE_CHECKING:
     import argparse
@@ -27,15 +26,11 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         failed.data = {"release": release.id, **failed.data}
         raise
     except OSError as failed:
-        if failed.errno in FULL:
-            raise AgentError(
-                "disk_too_small",
-                f"The disk filled up: {failed}.",
-                "Free space (`thor-agent gc`), then stage again; what came is kept.",
-                data={"release": release.id},
-                changed=True,
-            ) from failed
-        raise
+        refused = refusing_disk.as_error(failed)
+        if refused is None:
+            raise
+        refused.data, refused.changed = {"release": release.id}, True  # what came is kept
+        raise refused from failed
 
 
 def _stage(ctx: Context, release: Release) -> Outcome:
