@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DONE = "[DONE]"
+ABORTED = "abort"  # vLLM's finish reason when it stops or restarts during a generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,10 @@ class ChatStream:
     def _choice(self, choice: dict[str, Any]) -> list[Event]:
         delta = choice.get("delta") or {}
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        if self.finish_reason == ABORTED:
+            return [
+                self._fail("engine_aborted", "The engine stopped before the answer was complete (abort).")
+            ]
         # vLLM 0.19 and later name it `reasoning`; other servers `reasoning_content`.
         thought = delta.get("reasoning") or delta.get("reasoning_content") or ""
         pieces = [(True, thought)] if thought else []

@@ -1,6 +1,8 @@
-"""A way to the engine of a device: it listens on the device's loopback only, so we come through SSH.
+"""Connect to a device's engine through SSH.
 
-The tunnel ends in a Unix socket inside a private folder: on a shared controller nobody else can use it.
+The engine listens on a Unix socket. SSH forwards it where the login may open it; elsewhere the agent relays
+it (`engine_relay`). A release of layout 1 listens on a TCP port of the device's loopback. On the controller
+each way ends in a Unix socket inside a private folder: on a shared controller nobody else can use it.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import httpx
 
+from thorctl.engine_relay import relayed
 from thorctl.errors import ThorError
 from thorctl.ssh import CONNECT_TIMEOUT, connect
 from thorctl.transport import agent_command, as_root, ask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from thorctl.fleet import Device
 
@@ -48,7 +52,7 @@ class Engine:
 async def open_engine(
     device: Device, *, api_key: str | None = None, connect_timeout: float = CONNECT_TIMEOUT
 ) -> AsyncIterator[Engine]:
-    """Opens a way to the engine; asks the agent first which model it serves, and on which port.
+    """Opens a way to the engine; asks the agent first which model it serves, and where.
 
     Raises:
         ThorError: as ``ssh.connect``; ``engine_not_ready``, ``tunnel_refused``, ``release_unreadable``, or
@@ -59,12 +63,19 @@ async def open_engine(
         engine, release = status.get("engine") or {}, status.get("release")
         if not engine.get("ready") or not release:
             raise _not_ready(device.name, f"its engine is {engine.get('unit') or 'not running'}, not ready")
-        profile = await _profile(connection, device.name, str(release))
-        port, names = profile["serve"]["port"], profile["serve"]["served-model-name"]
-        await _probe(connection, device.name, port)
         with tempfile.TemporaryDirectory(prefix="thorctl-") as folder:  # mode 0700
             path = f"{folder}/engine"
-            async with await connection.forward_local_path_to_port(path, "127.0.0.1", port):
+            socket, model = engine.get("socket"), engine.get("model")
+            way: AbstractAsyncContextManager[object]
+            if socket is None:
+                profile = await _profile(connection, device.name, str(release))
+                model = model or profile["serve"]["served-model-name"][0]
+                way = _by_port(connection, device.name, profile["serve"]["port"], path)
+            elif await _may_open(connection, socket):
+                way = connection.forward_local_path(path, socket)
+            else:
+                way = relayed(connection, device.name, path)
+            async with way:
                 headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
                 async with httpx.AsyncClient(
                     transport=httpx.AsyncHTTPTransport(uds=path),
@@ -73,7 +84,31 @@ async def open_engine(
                     trust_env=False,  # no proxy between us and a socket
                     timeout=httpx.Timeout(connect_timeout, read=SILENCE_SECONDS),
                 ) as client:
-                    yield Engine(device.name, client, engine.get("model") or names[0], str(release))
+                    yield Engine(device.name, client, str(model), str(release))
+
+
+async def _may_open(connection: asyncssh.SSHClientConnection, socket: str) -> bool:
+    """Whether sshd connects the login to the engine's socket now.
+
+    It does not if the account is no member of thor-api, or not yet in this login, if
+    ``AllowStreamLocalForwarding`` is off, or if nothing listens. The agent's relay tells the last one apart.
+    """
+    try:
+        _, writer = await connection.open_unix_connection(socket)
+    except asyncssh.ChannelOpenError:
+        return False
+    writer.close()
+    return True
+
+
+@asynccontextmanager
+async def _by_port(
+    connection: asyncssh.SSHClientConnection, device: str, port: int, path: str
+) -> AsyncIterator[None]:
+    """Forward the Unix socket ``path`` to the engine of a layout 1 release."""
+    await _probe(connection, device, port)
+    async with connection.forward_local_path_to_port(path, "127.0.0.1", port):
+        yield
 
 
 async def _status(connection: asyncssh.SSHClientConnection, device: str) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RELEASE = "tiny-qwable-0123456789ab"
 STATUS: dict[str, Any] = {
@@ -59,6 +62,24 @@ def answers(
 ) -> str:
     """A program that answers one verb as the agent does."""
     return says(json.dumps(document(verb, data, error)), (1 if error else 0) if code is None else code)
+
+
+def serves_socket(root: Path, status: dict[str, Any] = STATUS) -> str:
+    """A device below ``root`` whose engine has a socket; the real agent runs ``connect``."""
+    engine = {**status["engine"], "socket": str(engine_socket(root))}
+    shown = json.dumps(document("status", {**status, "engine": engine}))
+    return (
+        "import os, sys\n"
+        "if os.environ['SSH_ORIGINAL_COMMAND'].endswith(' connect'):\n"
+        f"    agent = [sys.executable, '-m', 'thorctl.agent', '--root', {str(root)!r}, 'connect']\n"
+        "    os.execv(sys.executable, agent)\n"
+        f"print({shown!r})"
+    )
+
+
+def engine_socket(root: Path) -> Path:
+    """Where the engine of the device below ``root`` listens."""
+    return root / "run/thor/engines/main/engine.sock"
 
 
 def serves(port: int, status: dict[str, Any] = STATUS) -> str:

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import threading
 from http.server import ThreadingHTTPServer
+from socketserver import ThreadingUnixStreamServer
 from typing import TYPE_CHECKING, Any
 
 from tests.doubles.engine_server import handler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+
+class UnixServer(ThreadingUnixStreamServer):
+    request_queue_size = 64
 
 
 class Engine:
-    """The double, on a port of 127.0.0.1.
+    """The double, on a port of 127.0.0.1, or on the Unix socket ``socket``.
 
     Attributes:
         mode: one of engine_modes.MODES or BENCH_MODES; may be changed at any time.
@@ -37,6 +43,7 @@ class Engine:
         *,
         label: str = "",
         pace: float = 0.0,
+        socket: Path | None = None,
     ) -> None:
         self.model = model
         self.mode = mode
@@ -49,9 +56,14 @@ class Engine:
         self.generated = 0
         self.lock = threading.Lock()
         self.stopped = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), handler(self))
+        self.server: ThreadingHTTPServer | UnixServer
+        if socket:
+            self.port = 0
+            self.server = UnixServer(str(socket), handler(self))
+        else:
+            self.server = ThreadingHTTPServer(("127.0.0.1", port), handler(self))
+            self.port = int(self.server.server_address[1])
         self.server.daemon_threads = True
-        self.port = int(self.server.server_address[1])
 
     def __enter__(self) -> Engine:
         threading.Thread(

@@ -121,3 +121,11 @@ def test_thinking_that_never_ends_is_all_thinking() -> None:
     pieces = [*tags.feed("<think>on and on </thi"), *tags.flush()]
     assert "".join(text for _, text in pieces) == "on and on </thi"
     assert all(is_thinking for is_thinking, _ in pieces)
+
+
+def test_an_aborted_answer_is_an_error() -> None:
+    """A planned stop of the engine ends the stream with HTTP 200, `abort` and [DONE]."""
+    stream = read(event({"content": "Par"}), event({}, "abort"), "data: [DONE]\n\n")
+    assert stream.error == StreamError(
+        "engine_aborted", "The engine stopped before the answer was complete (abort)."
+    )

@@ -56,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     with suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(outcome.document(verb), ensure_ascii=False) + "\n")
         sys.stdout.flush()
+        if outcome.then:
+            outcome.then()
     return outcome.exit_code
 
 

@@ -74,6 +74,8 @@ def parser() -> argparse.ArgumentParser:
         "--committed", metavar="ID|none", help="after journal_corrupt: the release that is committed here"
     )
     verbs.add_parser("status", help="where this device stands; reads only, never waits")
+    # For a login that may not open the engine's socket itself; what follows the object is HTTP.
+    verbs.add_parser("connect", help="relay standard input and output to the engine's socket")
     gc = verbs.add_parser("gc", help="delete releases, checkpoints and images that no state needs")
     gc.add_argument(
         "--keep", type=int, default=KEEP_RELEASES, metavar="N", help="staged releases to keep besides"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -62,11 +65,15 @@ class AgentError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verb's result. ``error`` set means failed; raising ``AgentError`` comes to the same."""
+    """A verb's result. ``error`` set means failed; raising ``AgentError`` comes to the same.
+
+    ``then`` runs after the object was printed; what it writes to standard output follows the object.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
     changed: bool = False
     error: AgentError | None = None
+    then: Callable[[], None] | None = None
 
     @classmethod
     def of_error(cls, error: AgentError) -> Outcome:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 ENGINE_UNIT = "thor-engine.service"
 ENGINE_CONTAINER = "thor-engine"
+ENGINE_SOCKET = "/run/thor/engines/main/engine.sock"  # the engine is named main
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ _ALL = (
     Verb("preflight"),
     Verb("plan"),
     Verb("status"),
+    Verb("connect"),
     Verb("stage", (STAGE_LOCK,)),
     Verb("activate", (STATE_LOCK,)),
     Verb("smoke", (STATE_LOCK,)),

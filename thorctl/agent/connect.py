@@ -1,0 +1,66 @@
+"""``connect``: relay standard input and output to the engine's socket, for a login that may not open it.
+
+The agent's object is the first line of standard output; if it says ``ok``, the engine's bytes follow.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from thorctl.agent import unheard
+from thorctl.agent.engine.socket import open_socket
+from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.paths import ENGINE_SOCKET
+from thorctl.agent.signals import Interrupted
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.context import Context
+
+CONNECT_SECONDS = 10.0
+CHUNK_BYTES = 65536
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
+    """Connect to the engine. ``Outcome.then`` relays until the engine closes or the client is gone.
+
+    Raises:
+        AgentError: ``engine_not_ready``.
+    """
+    path = ctx.paths.at(ENGINE_SOCKET)
+    try:
+        engine = open_socket(path, CONNECT_SECONDS)
+    except OSError as refused:
+        raise AgentError(
+            "engine_not_ready",
+            f"Cannot connect to the engine's socket {path}: {refused.strerror or refused}.",
+            "See whether the engine runs: `thor-agent status`, `journalctl -u thor-engine`.",
+        ) from refused
+    engine.settimeout(None)
+    return Outcome({"socket": str(path)}, then=partial(relay, engine, 0, 1))
+
+
+def relay(engine: socket.socket, source: int, sink: int) -> None:
+    """Copy ``source`` to ``engine`` and ``engine`` to ``sink``, each piece at once.
+
+    The end of ``source`` closes the engine's receiving direction only. Returns when the engine has closed, or
+    on SIGTERM, which ``unheard`` sends when nobody reads standard output any more.
+    """
+
+    def send() -> None:
+        with suppress(OSError):
+            while piece := os.read(source, CHUNK_BYTES):
+                engine.sendall(piece)
+            engine.shutdown(socket.SHUT_WR)
+
+    with engine, suppress(OSError, Interrupted), unheard.ends_us():
+        threading.Thread(target=send, daemon=True).start()
+        while piece := engine.recv(CHUNK_BYTES):
+            while piece:
+                piece = piece[os.write(sink, piece) :]
