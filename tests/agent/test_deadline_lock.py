@@ -19,6 +19,7 @@ from thorctl.agent.journal import ACTIVATING, COMMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.agent.stateful_device import Device
 
@@ -47,9 +48,13 @@ def _time_to_die(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def at_work(device: Device, verb: str, ear: str = "good") -> Iterator[subprocess.Popen[bytes]]:
+def at_work(
+    device: Device, verb: str, ear: str = "good", place: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the device's lock."""
-    words = [sys.executable, "-c", HOLDER, str(device.paths.run_dir / "lock"), verb, ear]
+    lock = (place or device.paths.locks) / "lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    words = [sys.executable, "-c", HOLDER, str(lock), verb, ear]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -63,6 +68,16 @@ def test_who_only_looks_is_told_to_end(device: Device, verb: str, monkeypatch: p
     old, new = commit_one(device, 1), device.release(2)
     device.done("activate", new.id)
     with at_work(device, verb) as process:
+        device.fire_timers()
+        assert process.wait(60) == -signal.SIGTERM
+    assert (device.journal().state, device.systemd.running_release()) == (COMMITTED, old.id)
+
+
+def test_a_smoke_of_an_earlier_agent_is_told_to_end(device: Device) -> None:
+    """The agent was updated meanwhile; the one at work holds its lock in /run/thor."""
+    old, new = commit_one(device, 1), device.release(2)
+    device.done("activate", new.id)
+    with at_work(device, "smoke", place=device.paths.run_dir) as process:
         device.fire_timers()
         assert process.wait(60) == -signal.SIGTERM
     assert (device.journal().state, device.systemd.running_release()) == (COMMITTED, old.id)
@@ -92,7 +107,7 @@ def test_another_process_by_the_same_number_is_left_alone(device: Device) -> Non
     commit_one(device, 1)
     device.done("activate", device.release(2).id)
     with at_work(device, "commit") as process, subprocess.Popen(["sleep", "600"]) as stranger:
-        lock = device.paths.run_dir / "lock"
+        lock = device.paths.locks / "lock"
         lock.write_text(f'{{"verb": "smoke", "holder": "ann@desk", "pid": {stranger.pid}}}')
         device.clock.at(device.clock.slept + 30, lambda: process.communicate(b"\n"))
         device.fire_timers()

@@ -14,7 +14,7 @@ import pytest
 from tests.agent.stateful_device import Device
 from thorctl.agent import events
 from thorctl.agent.holder import holder_from
-from thorctl.agent.locking import locked, owner_of
+from thorctl.agent.locking import locked
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.verbs import VERBS
 
@@ -87,13 +87,11 @@ def test_busy_says_with_what(device: Device) -> None:
     release = device.release(1)
     ctx = device.context("x")
     owner = {"verb": "smoke", "holder": "ann@desk", "pid": 7, "since": "2026-11-23T12:00:00Z"}
-    assert owner_of(device.paths.run_dir / "lock") is None
-    with locked(device.paths.run_dir / "lock", device.clock, owner):
+    with locked(device.paths.locks / "lock", device.clock, owner):
         outcome = device.say("activate", release.id)
         assert outcome.error is not None
         assert (outcome.error.code, outcome.exit_code) == ("busy", 3)
         assert outcome.error.details == owner
-        assert owner_of(device.paths.run_dir / "lock") == owner
         device.done("status")
         # Whoever holds the lock is at work: the engine's start, which requires recover, must not fail for it.
         assert device.done("recover")["did"] == "nothing"
@@ -104,7 +102,7 @@ def test_busy_says_with_what(device: Device) -> None:
 def test_a_rollback_does_not_wait_for_a_download(device: Device) -> None:
     release = device.release(1)
     device.done("activate", release.id)
-    with locked(device.paths.run_dir / "stage.lock", device.clock, {"verb": "stage"}):
+    with locked(device.paths.locks / "stage.lock", device.clock, {"verb": "stage"}):
         device.done("rollback")
         outcome = device.say("gc")
         assert outcome.error is not None
@@ -114,7 +112,7 @@ def test_a_rollback_does_not_wait_for_a_download(device: Device) -> None:
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     device = Device(tmp_path)
     device.close()
-    path = device.paths.run_dir / "lock"
+    path = device.paths.locks / "lock"
     path.parent.mkdir(parents=True)
     script = (
         "import fcntl, os, sys\n"

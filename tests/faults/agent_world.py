@@ -276,7 +276,7 @@ def _busy(world: AgentWorld) -> None:
     owner = {"verb": "bench", "holder": "bob@van", "pid": 7, "since": "2026-11-23T12:00:00Z"}
     with ExitStack() as locks:
         for name in ("lock", "stage.lock"):
-            locks.enter_context(locked(world.device.paths.run_dir / name, world.device.clock, owner))
+            locks.enter_context(locked(world.device.paths.locks / name, world.device.clock, owner))
         world.say()
 
 

@@ -105,7 +105,7 @@ class DeviceAtHand:
 
     def idle(self) -> bool:
         """Whether no verb is at work: nobody but the tests themselves holds a lock."""
-        free = "[ ! -e /run/thor/$lock ] || flock -n /run/thor/$lock true || exit 1"
+        free = "[ ! -e /run/thor/private/$lock ] || flock -n /run/thor/private/$lock true || exit 1"
         own = f"[ -e {TEST_DIR}/busy.pid ] && exit 0"
         return self.tries(f"{own}; for lock in lock stage.lock; do {free}; done")[0] == 0
 
@@ -160,7 +160,7 @@ class DeviceAtHand:
         """kill -9 of the verb that holds a lock, and of the systemctl that it waits for."""
         self.sh(
             "killed=; for lock in lock stage.lock; do "
-            "pid=$(sed -n 's/.*\"pid\": *\\([0-9]*\\).*/\\1/p' /run/thor/$lock 2>/dev/null); "
+            "pid=$(sed -n 's/.*\"pid\": *\\([0-9]*\\).*/\\1/p' /run/thor/private/$lock 2>/dev/null); "
             'if [ -n "$pid" ] && kill -9 "$pid" 2>/dev/null; then killed=$pid; fi; done; '
             f'[ -e {TEST_DIR}/shim ] && kill -9 "$(cat {TEST_DIR}/shim)"; test -n "$killed"'
         )

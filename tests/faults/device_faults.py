@@ -35,7 +35,7 @@ def _power_cut(world: ContainerWorld) -> None:
 
 def _told_to_end(world: ContainerWorld) -> None:
     world.begin()
-    world.device.sh("kill -TERM $(sed -n 's/.*\"pid\": *\\([0-9]*\\).*/\\1/p' /run/thor/lock)")
+    world.device.sh("kill -TERM $(sed -n 's/.*\"pid\": *\\([0-9]*\\).*/\\1/p' /run/thor/private/lock)")
     world.finish()
 
 
@@ -82,7 +82,7 @@ def _old_file_damaged(world: ContainerWorld) -> None:
 
 def _busy(world: ContainerWorld) -> None:
     hold = f"echo $$ > {TEST_DIR}/busy.pid; printf %s '{_OWNER}' >&9; exec sleep 3000"
-    world.device.beside(f"exec 9<>/run/thor/lock 8<>/run/thor/stage.lock; flock 9; flock 8; {hold}")
+    world.device.beside(f"cd /run/thor/private; exec 9<>lock 8<>stage.lock; flock 9; flock 8; {hold}")
     world.device.wait(
         "the locks are taken", lambda: world.device.tries(f"test -s {TEST_DIR}/busy.pid")[0] == 0
     )

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import deadline, journal_file
+from thorctl.agent.locking import has_open
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thorctl.agent.context import Context
 
 ENDED = ("smoke", "bench", "activate")  # an activation goes back by itself when it is told to end
@@ -28,8 +30,8 @@ class Impatience:
     ``only_in`` is the timer's: one that was left over ends nobody. ``leave_alone``: seconds before it begins.
     """
 
-    def __init__(self, ctx: Context, only_in: str | None, leave_alone: float, lock: Path) -> None:
-        self._ctx, self._lock, self._only_in = ctx, lock, only_in
+    def __init__(self, ctx: Context, only_in: str | None, leave_alone: float, *locks: Path) -> None:
+        self._ctx, self._locks, self._only_in = ctx, locks, only_in
         self._begins = ctx.clock.monotonic() + leave_alone
         self._asked: int | None = None
         self._since = 0.0
@@ -37,7 +39,9 @@ class Impatience:
     def __call__(self, owner: dict[str, Any]) -> None:
         """``owner`` is what the lock's file says; it may be another one each time."""
         pid = owner.get("pid")
-        if owner.get("verb") not in ENDED or not isinstance(pid, int) or not _has_open(pid, self._lock):
+        if owner.get("verb") not in ENDED or not isinstance(pid, int):
+            return
+        if not any(has_open(pid, lock) for lock in self._locks):  # another process by the same number
             return
         now = self._ctx.clock.monotonic()
         if self._only_in is None or now < self._begins:
@@ -60,11 +64,3 @@ class Impatience:
         )
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def _has_open(pid: int, lock: Path) -> bool:
-    """Whether it is that process still, and not another one by its number."""
-    try:
-        return any(one.samefile(lock) for one in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False

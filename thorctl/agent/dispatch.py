@@ -42,8 +42,9 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     with ExitStack() as stack:
         try:
             for name in verb.locks:
-                path = ctx.paths.run_dir / name
-                stack.enter_context(locked(path, ctx.clock, owner, patience, impatience(path)))
+                path, earlier = ctx.paths.locks / name, ctx.paths.run_dir / name
+                waiting = impatience(path, earlier)
+                stack.enter_context(locked(path, ctx.clock, owner, patience, waiting, earlier=earlier))
             if verb.leased and not ctx.holder.is_device:
                 lease.check(ctx)
         except AgentError as refused:

@@ -1,4 +1,9 @@
-"""Mutual exclusion on the device: flock on files in /run/thor. The kernel frees them when a process dies."""
+"""Mutual exclusion on the device: flock on files in /run/thor/private; a dead process holds none.
+
+Who can open a file for reading can lock it, so the directory is root's alone. Earlier agents lock
+files in /run/thor, which any local user can open. Whether such an agent is at work is decided by what it
+wrote into its file, never by the state of that lock.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,13 @@ import fcntl
 import json
 import os
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from thorctl.agent.clock import Clock
 
@@ -26,18 +31,20 @@ def locked(
     owner: dict[str, Any],
     wait_seconds: float = 0.0,
     waiting_for: Callable[[dict[str, Any]], None] = lambda _: None,
+    *,
+    earlier: Path | None = None,
 ) -> Iterator[None]:
     """Hold the lock in ``path``; ``owner`` (verb, holder, pid, since) is what others are told.
 
-    ``waiting_for`` is told again and again who holds it, for as long as it is waited for.
+    ``waiting_for`` is told again and again who holds it, for as long as it is waited for. ``earlier`` is the
+    file that earlier agents lock in its place.
 
     Raises:
         AgentError: ``busy``, if another process holds it longer than ``wait_seconds``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _open(path)
     try:
-        _take(descriptor, path, clock, wait_seconds, waiting_for)
+        _take(lambda: _other_owner(descriptor, path, earlier), clock, wait_seconds, waiting_for)
         with suppress(OSError):  # a full /run: who it is stays unsaid
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(owner).encode(), 0)
@@ -47,39 +54,34 @@ def locked(
         os.close(descriptor)
 
 
-def owner_of(path: Path) -> dict[str, Any] | None:
-    """Who holds the lock; None if nobody does. ``{}`` if somebody does but has not said who yet."""
+def has_open(pid: int, path: Path) -> bool:
+    """Whether process ``pid`` has the file open: it is still the one that wrote its number there."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+        return any(one.samefile(path) for one in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _owner_in(path)
-        return None
+        os.fchmod(directory, 0o700)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path.name, flags, 0o600, dir_fd=directory)
     finally:
-        os.close(descriptor)
+        os.close(directory)
 
 
 def _take(
-    descriptor: int,
-    path: Path,
+    other_owner: Callable[[], dict[str, Any] | None],
     clock: Clock,
     wait_seconds: float,
     waiting_for: Callable[[dict[str, Any]], None],
 ) -> None:
     give_up = clock.monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if clock.monotonic() < give_up:
-                waiting_for(_owner_in(path))
-                clock.sleep(POLL_SECONDS)
-                continue
-            owner = _owner_in(path)
+    while (owner := other_owner()) is not None:
+        if clock.monotonic() >= give_up:
             who = (
                 f"`{owner.get('verb')}` of {owner.get('holder')} since {owner.get('since')}"
                 if owner
@@ -90,8 +92,38 @@ def _take(
                 f"This device is busy with {who}.",
                 "Wait until it ends (`thor-agent status` shows its progress), then say it again.",
                 details=owner,
-            ) from None
-        return
+            )
+        waiting_for(owner)
+        clock.sleep(POLL_SECONDS)
+
+
+def _other_owner(descriptor: int, path: Path, earlier: Path | None) -> dict[str, Any] | None:
+    """None once the lock is ours; ``{}`` if its owner has not said who it is yet."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _owner_in(path)
+    return _earlier_owner(earlier) if earlier else None
+
+
+def _earlier_owner(path: Path) -> dict[str, Any] | None:
+    """The agent of an earlier version that holds ``path``."""
+    owner = _owner_in(path)
+    pid = owner.get("pid")
+    return owner if isinstance(pid, int) and _is_agent(pid) and has_open(pid, path) else None
+
+
+def _is_agent(pid: int) -> bool:
+    """Whether the process is root's and runs Python.
+
+    A local user may open the file and then execute a set-uid program by a number that a killed agent left.
+    """
+    process = Path(f"/proc/{pid}")
+    try:
+        program = (process / "exe").readlink().name
+        return process.stat().st_uid == os.geteuid() and program.startswith("python")
+    except OSError:
+        return False
 
 
 def _owner_in(path: Path) -> dict[str, Any]:

@@ -89,6 +89,11 @@ class Paths:
         return self.at("/run/thor")
 
     @property
+    def locks(self) -> Path:
+        """Locks: root's alone, as who can open a file can lock it."""
+        return self.run_dir / "private"
+
+    @property
     def progress_json(self) -> Path:
         """What the verb at work has done so far; absent when none works."""
         return self.run_dir / "progress.json"
