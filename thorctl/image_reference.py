@@ -1,40 +1,114 @@
-"""Names of container images: ``host[:port]/repository:tag``."""
+"""Names of container images, normalized as Docker does.
+
+Rules: github.com/distribution/reference (`normalize.go`, `regexp.go`).
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# Grammar: github.com/distribution/reference; the host is required here, so that nothing depends on a
-# daemon's default registry.
-_HOST = r"(?:localhost|[A-Za-z0-9](?:[A-Za-z0-9-]*\.[A-Za-z0-9.-]+|[A-Za-z0-9-]*(?=:\d)))(?::\d{1,5})?"
-_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?P<host>{_HOST})/(?P<path>{_PATH}(?:/{_PATH})*):(?P<tag>\w[\w.-]{{0,127}})", re.ASCII
+DOCKER_HUB = "docker.io"
+_LEGACY_HUB = "index.docker.io"
+_OFFICIAL = "library"  # Docker Hub's namespace of names without one
+_DEFAULT_TAG = "latest"
+MAX_NAME_CHARACTERS = 255
+
+_LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REST = re.compile(
+    rf"(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)(?::(?P<tag>\w[\w.-]{{0,127}}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
 )
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """A reference taken apart. ``host`` includes the port where one is given."""
+    """A normalized reference. ``host`` includes the port where one is given.
+
+    ``tag`` is empty exactly if there is a digest: the digest alone counts, as in Docker.
+    """
 
     host: str
     path: str
     tag: str
+    digest: str | None = None
 
     @property
     def repository(self) -> str:
         """``host[:port]/path``, what a digest is appended to."""
         return f"{self.host}/{self.path}"
 
+    def __str__(self) -> str:
+        """The normalized spelling: equal for all spellings of one image."""
+        return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+
+    @classmethod
+    def normalized(cls, text: str) -> ImageReference:
+        """Parse any reference that Docker accepts, and complete it as Docker does.
+
+        A name without a host is Docker Hub's, one of a single component is in its ``library``, and without
+        a tag ``latest`` is meant. The host keeps its letters: Docker compares them as they are.
+
+        Raises:
+            ValueError: Docker refuses the reference.
+        """
+        explicit, host, rest = _split(text)
+        match = _REST.fullmatch(rest)
+        if match is None or not _HOST.fullmatch(host) or (not explicit and _IMAGE_ID.fullmatch(text)):
+            raise ValueError(f"{text!r} is no image reference: [host[:port]/]repository[:tag][@digest]")
+        if len(host) + 1 + len(match["path"]) > MAX_NAME_CHARACTERS:
+            raise ValueError(f"{text[:40]!r}… is longer than {MAX_NAME_CHARACTERS} characters")
+        tag = "" if match["digest"] else match["tag"] or _DEFAULT_TAG
+        return cls(host, match["path"], tag, match["digest"])
+
     @classmethod
     def parse(cls, text: str) -> ImageReference:
-        """Takes ``host[:port]/repository:tag`` apart; ValueError says what is wrong with it."""
+        """Parse a profile's reference: ``host[:port]/repository:tag``, completed as Docker does.
+
+        Host and tag are required, so that nothing depends on a default; the host is lower case, since Docker
+        takes other letters for another registry.
+
+        Raises:
+            ValueError: the reference is not of that form.
+        """
         if "@" in text:
             raise ValueError("write a tag, not a digest: the lock pins the digest")
-        match = _REFERENCE.fullmatch(text)
-        if match is None:
+        found = cls.normalized(text)
+        explicit, host, rest = _split(text)
+        if not explicit or ":" not in rest:
             raise ValueError(
                 f"{text!r} is not host[:port]/repository:tag (the host and the tag are required)"
             )
-        return cls(match["host"], match["path"], match["tag"])
+        if host != host.lower():
+            raise ValueError(f"write the host in lower case: {text.replace(host, host.lower(), 1)!r}")
+        return found
+
+
+def same_image(one: str, other: str) -> bool:
+    """Whether two references name one image; what Docker refuses equals its own text only."""
+    return _normal(one) == _normal(other)
+
+
+def _normal(text: str) -> ImageReference | str:
+    try:
+        return ImageReference.normalized(text)
+    except ValueError:
+        return text
+
+
+def _split(text: str) -> tuple[bool, str, str]:
+    """Whether the text has a host, that host, and the rest (``splitDockerDomain``)."""
+    first, slash, rest = text.partition("/")
+    explicit = bool(slash) and (
+        first == "localhost" or any(mark in first for mark in ".:") or first != first.lower()
+    )
+    host, rest = (first, rest) if explicit else (DOCKER_HUB, text)
+    if host == _LEGACY_HUB:
+        host = DOCKER_HUB
+    if host == DOCKER_HUB and "/" not in rest:
+        rest = f"{_OFFICIAL}/{rest}"
+    return explicit, host, rest

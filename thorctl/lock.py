@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from thorctl import licenses, schema
 from thorctl.errors import ThorError
+from thorctl.image_reference import ImageReference, same_image
 from thorctl.profile import Endpoint, Repository, Revision
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ ImageRepository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z
 class ImageLock(schema.Model):
     """The image, by the digest of one platform's manifest."""
 
-    reference: str = Field(description="As in the profile.")
+    reference: str = Field(description="The profile's, as Docker normalizes it.")
     repository: ImageRepository = Field(description="host[:port]/path; `repository@digest` is what runs.")
     digest: Digest
     platform: Literal["linux/amd64", "linux/arm64"]
@@ -35,6 +36,13 @@ class ImageLock(schema.Model):
     vllm_version: str | None = Field(
         default=None, description="As the image's configuration says; null where it does not."
     )
+
+    @field_validator("repository")
+    @classmethod
+    def _has_no_tag(cls, value: str) -> str:
+        if ":" in value.rpartition("/")[2]:
+            raise ValueError(f"{value!r} has a tag")
+        return value
 
 
 class LockedFile(schema.Model):
@@ -139,14 +147,19 @@ def load(deploy: Path, name: str) -> Lock:
 
 def mismatches(profile: Profile, lock: Lock) -> list[tuple[str, str, str]]:
     """What the lock was made for that the profile no longer says: (key, in the profile, in the lock)."""
-    pairs = [
-        ("name", profile.name, lock.profile),
-        ("image.reference", profile.image.reference, lock.image.reference),
-        ("checkpoint.repository", profile.checkpoint.repository, lock.checkpoint.repository),
-        ("checkpoint.revision", profile.checkpoint.revision, lock.checkpoint.revision),
-        ("checkpoint.endpoint", profile.checkpoint.endpoint, lock.checkpoint.endpoint),
+    reference, image = profile.image.reference, lock.image
+    repository = ImageReference.parse(reference).repository
+    locked = lock.checkpoint.model_dump(exclude={"files"})
+    rows: list[tuple[str, str, str, bool]] = [
+        ("name", profile.name, lock.profile, profile.name == lock.profile),
+        ("image.reference", reference, image.reference, same_image(reference, image.reference)),
+        ("image.repository", repository, image.repository, same_image(repository, image.repository)),
     ]
-    return [(key, wanted, found) for key, wanted, found in pairs if wanted != found]
+    rows += [
+        (f"checkpoint.{key}", value, locked[key], value == locked[key])
+        for key, value in profile.checkpoint.model_dump().items()
+    ]
+    return [(key, wanted, found) for key, wanted, found, same in rows if not same]
 
 
 def require_match(profile: Profile, lock: Lock) -> None:

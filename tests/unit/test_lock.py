@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from tests.unit.documents import changed, lock_document, lock_for
+from thorctl import device_class, locking, profile
 from thorctl import lock as locks
-from thorctl import locking, profile
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
 from thorctl.lock import Lock
+from thorctl.render import render_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,6 +157,49 @@ def test_a_lock_of_another_profile_is_refused(project: Path, part: str) -> None:
     assert "thorctl lock tiny-qwable" in caught.value.remedy
 
 
+SWAPPED = [
+    ("image.reference", "attacker.example/backdoor:1"),
+    ("image.repository", "attacker.example/backdoor"),
+    ("image.repository", "docker.io/thorctl/cpu-vllm"),
+    ("image.repository", "REGISTRY.thorctl.test:5000/thorctl/cpu-vllm"),
+    ("checkpoint.repository", "attacker/backdoor"),
+    ("checkpoint.revision", "v2"),
+    ("checkpoint.endpoint", "https://attacker.example"),
+    ("profile", "other"),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), SWAPPED, ids=[f"{path}={value}" for path, value in SWAPPED])
+def test_a_lock_that_names_other_bytes_is_refused(project: Path, path: str, value: str) -> None:
+    of = profile.load(project / "deploy", "tiny-qwable")
+    document = lock_document(of)
+    part, _, key = path.rpartition(".")
+    (document[part] if part else document)[key] = value
+    with pytest.raises(ThorError) as caught:
+        render_release(
+            of, Lock.model_validate(document), device_class.load(project / "deploy", "simulated-container")
+        )
+    assert caught.value.code == "lock_mismatch"
+    assert value in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository"),
+    [
+        ("docker.io/vllm/vllm-openai:v1", "docker.io/vllm/vllm-openai"),
+        ("index.docker.io/vllm/vllm-openai:v1", "docker.io/vllm/vllm-openai"),
+        ("docker.io/ubuntu:1", "docker.io/ubuntu"),  # locked before names were normalized
+        ("docker.io/ubuntu:1", "docker.io/library/ubuntu"),
+    ],
+)
+def test_names_of_docker_hub_match_in_every_spelling(project: Path, reference: str, repository: str) -> None:
+    of = profile.load(project / "deploy", "tiny-qwable")
+    of = changed(of, image={**of.image.model_dump(), "reference": reference})
+    document = lock_document(of)
+    document["image"] |= {"reference": reference, "repository": repository}
+    locks.require_match(of, Lock.model_validate(document))
+
+
 def _set(path: str, value: object) -> dict[str, object]:
     return {"path": path, "value": value}
 
@@ -166,6 +210,7 @@ DAMAGE = [
     _set("image.platform", "linux/riscv64"),
     _set("image.compressed_bytes", 0),
     _set("image.repository", "x y"),
+    _set("image.repository", "registry.thorctl.test:5000/thorctl/cpu-vllm:0.32.0"),
     _set("checkpoint.commit", "main"),
     _set("checkpoint.total_bytes", 1),
     _set("checkpoint.files", []),

@@ -69,7 +69,7 @@ def resolve(reference: ImageReference, platform: str, registry: Registry) -> Ima
     sizes = [int(part["size"]) for part in (document["config"], *document["layers"])]
     return ImageLock.model_validate(
         {
-            "reference": f"{reference.repository}:{reference.tag}",
+            "reference": str(reference),
             "repository": reference.repository,
             "digest": digest,
             "platform": platform,

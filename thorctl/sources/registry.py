@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from thorctl.errors import ThorError
+from thorctl.image_reference import DOCKER_HUB
 from thorctl.sources import registry_auth
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 # The spec lets a registry refuse manifests above 4 MiB; configurations are of the same order.
 MAX_DOCUMENT_BYTES = 8 * 2**20
 TIMEOUT = httpx.Timeout(30, connect=10)
-DOCKER_HUB = "docker.io"
 
 
 @dataclass(frozen=True, slots=True)

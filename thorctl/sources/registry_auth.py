@@ -14,6 +14,7 @@ from docker import auth
 from docker.errors import DockerException
 
 from thorctl.errors import ThorError
+from thorctl.image_reference import DOCKER_HUB
 from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Credentials:
         """``Basic …``, or None where nobody has logged in."""
         try:
             config: AuthConfig = auth.load_config()
-            entry = auth.resolve_authconfig(config, _HUB_ENTRY if self._host == "docker.io" else self._host)
+            entry = auth.resolve_authconfig(config, _HUB_ENTRY if self._host == DOCKER_HUB else self._host)
         except (DockerException, OSError, ValueError) as error:
             raise ThorError(
                 "docker_login_unreadable",
