@@ -42,6 +42,12 @@ class Release(schema.Model):
     profile: Profile
     lock: Lock
     device_class: DeviceClass
+    options: dict[str, Any] = Field(
+        description="Effective options of `vllm serve`, as in serve.yaml, without the model and the address."
+    )
+    memory: dict[str, Any] | None = Field(
+        description="What the engine needs, in bytes by purpose; null where it cannot be computed."
+    )
     files: dict[FileName, RenderedFile]
 
     @model_validator(mode="after")
@@ -71,7 +77,15 @@ def release_id(name: str, document: dict[str, Any]) -> str:
     return f"{name}-{hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]}"
 
 
-def make(profile: Profile, lock: Lock, device_class: DeviceClass, files: dict[str, RenderedFile]) -> Release:
+def make(
+    profile: Profile,
+    lock: Lock,
+    device_class: DeviceClass,
+    *,
+    options: dict[str, Any],
+    memory: dict[str, Any] | None,
+    files: dict[str, RenderedFile],
+) -> Release:
     """Puts the parts together and names the result."""
     content: dict[str, Any] = {
         "schema": 1,
@@ -79,6 +93,8 @@ def make(profile: Profile, lock: Lock, device_class: DeviceClass, files: dict[st
         "profile": profile.model_dump(mode="json"),
         "lock": lock.model_dump(mode="json"),
         "device_class": device_class.model_dump(mode="json"),
+        "options": options,
+        "memory": memory,
         "files": {name: file.model_dump(mode="json") for name, file in files.items()},
     }
     return Release.model_validate({**content, "id": release_id(profile.name, content)})

@@ -42,7 +42,9 @@ def render_release(
     require_fit(profile, lock, device_class)
     require_options(profile, lock)
     environment = template_environment(templates)
+    options = profile.options
     values = {
+        "options": options,
         "profile": profile,
         "lock": lock,
         "device_class": device_class,
@@ -61,7 +63,7 @@ def render_release(
         files[name] = RenderedFile(mode="0444", content=template.render(values))
     for name in profile.engine_files:
         files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent / ENGINE, name))
-    return make(profile, lock, device_class, files)
+    return make(profile, lock, device_class, options=options, memory=None, files=files)
 
 
 def engine_file(folder: Path, name: str) -> str:

@@ -69,7 +69,7 @@ def test_whatever_changes_changes_the_id() -> None:
     for keys in ({"description": "x"}, {"serve": {**of.serve, "max-num-seqs": 5}}, {"license": "MIT"}):
         other = changed(of, **keys)
         made_for = release_of(DEPLOY).device_class
-        ids.add(release.make(other, lock_for(other), made_for, {}).id)
+        ids.add(release.make(other, lock_for(other), made_for, options={}, memory=None, files={}).id)
     assert len(ids) == 5
 
 

@@ -46,7 +46,7 @@ def test_serve_yaml_is_the_profiles_options_and_loopback(name: str, class_name: 
     served = yaml.safe_load(release.files["serve.yaml"].content)
     assert served.pop("host") == "127.0.0.1"
     assert served.pop("model") == "/models/checkpoint"
-    assert served == release.profile.serve
+    assert served == release.options == release.profile.serve
     assert False not in served.values()
 
 
