@@ -56,6 +56,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         # Its time is up, or a restart took its timer: a trial that nothing would end is over.
         journal = switch.roll_back(ctx, journal, "deadline")
     if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:
+        release_store.read_document(ctx.paths, release.id, journal.running_sha256)
         return _again(call, journal)
     if journal.state == TRIAL:
         raise AgentError(
@@ -77,7 +78,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 def _switch(call: _Call, before: Journal) -> Outcome:
     ctx, release = call.ctx, call.release
-    journal = begin_activation(before, release.id, ctx.clock.now_text(), this_boot(ctx))
+    journal = begin_activation(before, release.id, ctx.clock.now_text(), this_boot(ctx), release.sha256)
     ballast.load(ctx)
     longest = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
     deadline.guard(ctx, ACTIVATING, journal.activation, release.id, longest)

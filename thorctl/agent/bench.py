@@ -18,7 +18,6 @@ from thorctl.agent import (
     bench_headers,
     bench_metrics,
     hold,
-    release_store,
     serve_yaml,
     unheard,
 )
@@ -46,7 +45,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         AgentError: ``bad_state``, ``bad_call``, ``held``, ``engine_not_ready``, ``engine_died``,
             ``bench_failed``; ``busy`` while others use the engine.
     """
-    release = release_store.load(ctx.paths, running_release(ctx, args.id))
+    release = running_release(ctx, args.id)
     serve = release.document["profile"]["serve"]
     wanted = _wanted(args)
     sizes = bench_call.checked(wanted, serve)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import deadline, journal, journal_file
+from thorctl.agent import deadline, journal, journal_file, release_store
 from thorctl.agent.files import read_json
 from thorctl.agent.journal import ACTIVATING, COMMITTED, TRIAL
 from thorctl.agent.outcome import AgentError, Outcome
@@ -27,6 +27,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise _no_trial(now, args.id)
     if not args.without_smoke:
         _check_smoke(ctx, now)
+    if now.target_sha256:
+        release_store.read_document(ctx.paths, str(now.target), now.target_sha256)
     done = journal.commit(now, ctx.clock.now_text())
     journal_file.save(ctx, done)
     for state in (ACTIVATING, TRIAL):

@@ -41,6 +41,9 @@ class Journal:
         boot: the boot in which ``since`` lies; another one now means that the device restarted.
         reason: why the last rollback began.
         left: the release the last rollback left; None once another activation began.
+        current_sha256: the full hash of the current release's document; None: recorded by an earlier agent.
+        previous_sha256: that of the previous one.
+        target_sha256: that of the target.
     """
 
     state: str = EMPTY
@@ -54,11 +57,28 @@ class Journal:
     boot: str | None = None
     reason: str | None = None
     left: str | None = None
+    current_sha256: str | None = None
+    previous_sha256: str | None = None
+    target_sha256: str | None = None
 
     @property
     def running(self) -> str | None:
         """The release the engine serves, or should: the target on trial, else ``current``."""
         return self.target if self.state in (ACTIVATING, TRIAL) else self.current
+
+    @property
+    def running_sha256(self) -> str | None:
+        """The full hash of ``running``."""
+        return self.target_sha256 if self.state in (ACTIVATING, TRIAL) else self.current_sha256
+
+    def sha256_of(self, release_id: str) -> str | None:
+        """The full hash that is recorded for a release; None if there is none."""
+        known = {
+            self.current: self.current_sha256,
+            self.previous: self.previous_sha256,
+            self.target: self.target_sha256,
+        }
+        return known.get(release_id)
 
     @property
     def needed(self) -> set[str]:
@@ -70,8 +90,13 @@ class Journal:
         return {"schema": SCHEMA, **asdict(self)}
 
 
-def begin_activation(journal: Journal, target: str, now: str, boot: str) -> Journal:
-    """``empty``, ``committed`` → ``activating``; an interrupted activation of the same one begins anew."""
+def begin_activation(
+    journal: Journal, target: str, now: str, boot: str, sha256: str | None = None
+) -> Journal:
+    """``empty``, ``committed`` → ``activating``; an interrupted activation of the same one begins anew.
+
+    ``sha256`` is the full hash of the target's document.
+    """
     resumed = journal.state == ACTIVATING and journal.target == target
     if journal.state not in (EMPTY, COMMITTED) and not resumed:
         raise IllegalTransition(f"activate in state {journal.state}")
@@ -81,6 +106,7 @@ def begin_activation(journal: Journal, target: str, now: str, boot: str) -> Jour
         journal,
         state=ACTIVATING,
         target=target,
+        target_sha256=sha256,
         since=now,
         deadline=None,
         activated_at=None,
@@ -104,8 +130,11 @@ def commit(journal: Journal, now: str) -> Journal:
         journal,
         state=COMMITTED,
         current=journal.target,
+        current_sha256=journal.target_sha256,
         previous=journal.current,
+        previous_sha256=journal.current_sha256,
         target=None,
+        target_sha256=None,
         since=now,
         deadline=None,
     )
@@ -124,14 +153,22 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
         return announced
     if journal.previous is None:
         raise IllegalTransition("roll back with nothing before the committed release")
-    return replace(announced, current=journal.previous, previous=None, target=journal.current)
+    return replace(
+        announced,
+        current=journal.previous,
+        current_sha256=journal.previous_sha256,
+        previous=None,
+        previous_sha256=None,
+        target=journal.current,
+        target_sha256=journal.current_sha256,
+    )
 
 
 def finish_rollback(journal: Journal, now: str) -> Journal:
     """``rolling-back`` → ``committed``, or ``empty`` where nothing was committed before."""
     _only(journal, "finish the rollback", ROLLING_BACK)
     state = COMMITTED if journal.current else EMPTY
-    return replace(journal, state=state, since=now, target=None, left=journal.target)
+    return replace(journal, state=state, since=now, target=None, target_sha256=None, left=journal.target)
 
 
 def from_document(document: Any) -> Journal:

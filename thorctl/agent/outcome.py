@@ -18,6 +18,7 @@ _EXIT_OF = {
     "bad_state": EXIT_BAD_STATE,
     "not_staged": EXIT_BAD_STATE,
     "release_invalid": EXIT_BAD_STATE,
+    "release_conflict": EXIT_BAD_STATE,
     "smoke_missing": EXIT_BAD_STATE,
     "nothing_to_roll_back": EXIT_BAD_STATE,
     "no_way_back": EXIT_BAD_STATE,

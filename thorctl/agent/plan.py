@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Actions in their order, bytes, and the files that would change."""
     release = release_store.read_argument(args.release)
+    release_store.check_identity(ctx.paths, release)
     journal = journal_file.load(ctx.paths)
     wanted = needs.assess(ctx, release, docker_optional=True)
     committed = journal.state == COMMITTED and journal.current == release.id

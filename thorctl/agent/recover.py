@@ -50,7 +50,7 @@ def _mend(ctx: Context, journal: Journal) -> bool:
         switch.run_nothing(ctx)
         return True
     try:
-        release = release_store.restore(ctx, journal.current)
+        release = release_store.restore(ctx, journal.current, journal.current_sha256)
     except (AgentError, OSError) as broken:
         if not engine_unit.is_of(ctx, journal.current):
             raise
@@ -94,7 +94,13 @@ def _tell(ctx: Context, committed: str) -> Outcome:
     journal = Journal(since=now)
     if committed != "none":
         release = release_store.load(ctx.paths, committed)
-        journal = Journal(state=COMMITTED, current=release.id, since=now, boot=this_boot(ctx))
+        journal = Journal(
+            state=COMMITTED,
+            current=release.id,
+            current_sha256=release.sha256,
+            since=now,
+            boot=this_boot(ctx),
+        )
     if ctx.paths.journal.exists():
         ctx.files.write(
             ctx.paths.journal.with_name(f"state.json.corrupt-{int(ctx.clock.now())}"),

@@ -13,6 +13,7 @@ from thorctl.agent.outcome import AgentError
 PLACEHOLDER = "@RELEASE_ID@"
 UNIT_FILE = "thor-engine.service"
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}-[0-9a-f]{12}")
+LIMIT_BYTES = 4 * 1024 * 1024  # a release of 500 checkpoint files has 150 KB
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Release:
     def id(self) -> str:
         """``<profile>-<12 hex>``."""
         return str(self.document["id"])
+
+    @property
+    def sha256(self) -> str:
+        """The full hash of its content: what a release is compared by; the id holds 48 bits of it."""
+        return content_hash(self.document)
 
     @property
     def image(self) -> str:
@@ -84,22 +90,33 @@ def canonical(document: Any) -> bytes:
     return text.encode()
 
 
+def content_hash(document: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON without the id, as 64 hex digits."""
+    rest = {key: value for key, value in document.items() if key != "id"}
+    return hashlib.sha256(canonical(rest)).hexdigest()
+
+
 def true_id(document: dict[str, Any]) -> str:
     """The id this content has, whatever it claims."""
-    rest = {key: value for key, value in document.items() if key != "id"}
-    return f"{document['name']}-{hashlib.sha256(canonical(rest)).hexdigest()[:12]}"
+    return f"{document['name']}-{content_hash(document)[:12]}"
 
 
 def parse(text: bytes) -> Release:
-    """Check a document.
+    """Check a document of at most ``LIMIT_BYTES``.
 
     Raises:
         AgentError: ``release_invalid``, naming the first thing wrong.
     """
+    document: Any = None
     try:
-        document = json.loads(text)
-        fault = _fault(document)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as broken:
+        if len(text) > LIMIT_BYTES:
+            fault: str | None = f"it is larger than {LIMIT_BYTES} bytes"
+        else:
+            document = json.loads(text)
+            fault = _fault(document)
+    except RecursionError:
+        fault = "it is nested too deeply"
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as broken:
         fault = f"{type(broken).__name__}: {broken}"
     if fault:
         raise AgentError(

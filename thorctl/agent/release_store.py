@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thorctl.agent import journal_file
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import ID, Release, parse
+from thorctl.agent.release_document import ID, LIMIT_BYTES, Release, parse
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -22,9 +24,10 @@ def read_argument(argument: str) -> Release:
         AgentError: ``release_invalid``, or ``bad_call`` if the file cannot be read.
     """
     if argument == "-":
-        return parse(sys.stdin.buffer.read())
+        return parse(sys.stdin.buffer.read(LIMIT_BYTES + 1))
     try:
-        return parse(Path(argument).read_bytes())
+        with Path(argument).open("rb") as file:
+            return parse(file.read(LIMIT_BYTES + 1))
     except OSError as unreadable:
         raise AgentError(
             "bad_call", f"--release: {unreadable}", "Give a readable file, or - for stdin."
@@ -32,7 +35,12 @@ def read_argument(argument: str) -> Release:
 
 
 def write(ctx: Context, release: Release) -> bool:
-    """Put the release's files in place; False if they are all there, byte for byte."""
+    """Put the release's files in place; False if they are all there, byte for byte.
+
+    Raises:
+        AgentError: as ``check_identity``.
+    """
+    check_identity(ctx.paths, release)
     target = ctx.paths.release_dir(release.id)
     if not differences(ctx.paths, release):
         return False
@@ -53,6 +61,20 @@ def write(ctx: Context, release: Release) -> bool:
     return True
 
 
+def check_identity(paths: Paths, release: Release) -> None:
+    """Raise ``release_conflict`` if the id stands for another document on this device.
+
+    An id holds 48 bits of the hash: two documents of one id can be made in minutes.
+    """
+    known: list[str | None] = []
+    with suppress(AgentError):  # a document that changed on disk is written anew
+        known.append(read_document(paths, release.id).sha256)
+    with suppress(AgentError):
+        known.append(journal_file.load(paths).sha256_of(release.id))
+    for here in known:
+        _same(release.id, here, release.sha256)
+
+
 def differences(paths: Paths, release: Release) -> list[str]:
     """Names of the release's files that are missing on disk or hold other bytes."""
     directory = paths.release_dir(release.id)
@@ -61,11 +83,12 @@ def differences(paths: Paths, release: Release) -> list[str]:
     ]
 
 
-def read_document(paths: Paths, release_id: str) -> Release:
-    """A staged release's document; its other files are not looked at.
+def read_document(paths: Paths, release_id: str, sha256: str | None = None) -> Release:
+    """A staged release's document; its other files are not looked at. ``sha256`` is what the journal says.
 
     Raises:
-        AgentError: ``bad_call``, ``not_staged``, or ``release_invalid`` if it changed on disk.
+        AgentError: ``bad_call``, ``not_staged``, ``release_invalid`` if it changed on disk, or
+            ``release_conflict`` if it is another document than ``sha256``.
     """
     if not ID.fullmatch(release_id):
         remedy = "`thor-agent status` names releases."
@@ -77,16 +100,17 @@ def read_document(paths: Paths, release_id: str) -> Release:
     release = parse(text)
     if release.id != release_id:
         raise _drifted(release_id, ["release.json"])
+    _same(release_id, release.sha256, sha256)
     return release
 
 
-def load(paths: Paths, release_id: str) -> Release:
+def load(paths: Paths, release_id: str, sha256: str | None = None) -> Release:
     """A staged release, all its files being as they were staged.
 
     Raises:
         AgentError: as ``read_document``.
     """
-    release = read_document(paths, release_id)
+    release = read_document(paths, release_id, sha256)
     changed = differences(paths, release)
     if changed:
         raise _drifted(release_id, changed)
@@ -102,13 +126,26 @@ def _drifted(release_id: str, names: list[str]) -> AgentError:
     )
 
 
-def restore(ctx: Context, release_id: str) -> Release:
+def _same(release_id: str, here: str | None, wanted: str | None) -> None:
+    """None: unknown, recorded by an agent that kept no hashes."""
+    if here and wanted and here != wanted:
+        raise AgentError(
+            "release_conflict",
+            f"{release_id} stands for another document on this device: SHA-256 {here}, not {wanted}.",
+            "Find out who staged it (`events.jsonl`). `thor-agent gc --keep 0` deletes it if no state needs"
+            " it; a profile of another name gives another id.",
+            details={"release": release_id, "sha256": here, "wanted_sha256": wanted},
+        )
+
+
+def restore(ctx: Context, release_id: str, sha256: str | None = None) -> Release:
     """A staged release whose files, if any drifted, are written anew from its own document; for going back.
 
     Raises:
-        AgentError: ``not_staged`` or ``release_invalid``, if the document itself is gone or broken.
+        AgentError: ``not_staged`` or ``release_invalid``, if the document itself is gone or broken, or
+            ``release_conflict`` if it is another one than ``sha256``.
     """
-    release = read_document(ctx.paths, release_id)
+    release = read_document(ctx.paths, release_id, sha256)
     write(ctx, release)
     return release
 

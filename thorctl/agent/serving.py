@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl.agent import journal_file, ready
+from thorctl.agent import journal_file, ready, release_store
 from thorctl.agent.journal import COMMITTED, TRIAL
 from thorctl.agent.outcome import AgentError
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from thorctl.agent.release_document import Release
 
 
-def running_release(ctx: Context, wanted: str | None) -> str:
-    """Return the id of the release that runs; it must be ``wanted``, where given.
+def running_release(ctx: Context, wanted: str | None) -> Release:
+    """Return the release that runs; its id must be ``wanted``, where given.
 
     Raises:
-        AgentError: ``bad_state`` where no release runs steadily, or another one.
+        AgentError: ``bad_state`` where no release runs steadily, or another one; as ``release_store.load``.
     """
     journal = journal_file.load(ctx.paths)
     if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
@@ -30,7 +30,7 @@ def running_release(ctx: Context, wanted: str | None) -> str:
     if wanted not in (None, journal.running):
         message = f"{wanted} does not run here; {journal.running} does."
         raise AgentError("bad_state", message, f"Activate it first: `thor-agent activate {wanted}`.")
-    return journal.running
+    return release_store.load(ctx.paths, journal.running, journal.running_sha256)
 
 
 def wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> None:

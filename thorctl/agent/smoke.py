@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import journal_file, release_store
+from thorctl.agent import journal_file
 from thorctl.agent.api_key import api_key
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.gather import gather
@@ -35,7 +35,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         AgentError: ``smoke_failed``, ``engine_not_ready``, ``engine_died``; ``bad_state`` where no release
             runs, or another one.
     """
-    release = release_store.load(ctx.paths, running_release(ctx, args.id))
+    release = running_release(ctx, args.id)
     client = EngineClient(release.port, api_key(ctx))
     ctx.progress.update("smoke", release=release.id, message="waiting for the engine")
     wait_until_ready(ctx, client, release)

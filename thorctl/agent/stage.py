@@ -35,6 +35,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 def _stage(ctx: Context, release: Release) -> Outcome:
     began = ctx.clock.monotonic()
+    release_store.check_identity(ctx.paths, release)
     wanted = needs.assess(ctx, release)
     needs.check_space(ctx, wanted)
     for directory in (ctx.paths.releases, ctx.paths.checkpoints, ctx.paths.cache):
@@ -45,6 +46,7 @@ def _stage(ctx: Context, release: Release) -> Outcome:
     return Outcome(
         {
             "release": release.id,
+            "release_sha256": release.sha256,
             "downloaded_bytes": image_bytes + checkpoint_bytes,
             "seconds": round(ctx.clock.monotonic() - began, 3),
             "image": {"reference": release.image, "downloaded_bytes": image_bytes},

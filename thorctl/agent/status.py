@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 ENGINE_SECONDS = 2.0
 LONGEST_SECONDS = 6.0
+_HASHES = ("release_sha256", "previous_sha256", "target_sha256")
 _NO_FACTS = (
     "l4t",
     "power_mode",
@@ -86,6 +87,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         "compared": [item.document() for item in compared],
         "drift": [item.document() for item in drift.drifted(compared)],
     }
+    if release and data["release_sha256"] is None:  # committed by an agent that recorded none
+        data["release_sha256"] = release.sha256
     if fault:
         fault.data = data
     return Outcome(data, error=fault)
@@ -96,7 +99,7 @@ def _release(ctx: Context, journal: Journal | None) -> tuple[Release | None, str
     if journal is None or journal.running is None:
         return None, None
     try:
-        return release_store.read_document(ctx.paths, journal.running), None
+        return release_store.read_document(ctx.paths, journal.running, journal.running_sha256), None
     except AgentError as broken:
         ctx.log.warning("%s", broken)
         return None, broken.code
@@ -117,7 +120,7 @@ def _device(ctx: Context) -> dict[str, Any]:
 
 def _journal(journal: Journal | None) -> dict[str, Any]:
     if journal is None:
-        return dict.fromkeys(("state", "release", "previous", "target", "deadline", "since"))
+        return dict.fromkeys((*_HASHES, "state", "release", "previous", "target", "deadline", "since"))
     return {
         "state": journal.state,
         "release": journal.running,
@@ -126,6 +129,9 @@ def _journal(journal: Journal | None) -> dict[str, Any]:
         "target": journal.target,
         "deadline": journal.deadline,
         "since": journal.since,
+        "release_sha256": journal.running_sha256,
+        "previous_sha256": journal.current_sha256 if journal.target else journal.previous_sha256,
+        "target_sha256": journal.target_sha256,
     }
 
 

@@ -67,7 +67,8 @@ def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
             journal_file.save(ctx, announced)
             journal = announced
         if journal.current:
-            run_release(ctx, release_store.restore(ctx, journal.current), at_any_price=True)
+            release = release_store.restore(ctx, journal.current, journal.current_sha256)
+            run_release(ctx, release, at_any_price=True)
         else:
             run_nothing(ctx)
         done = finish_rollback(journal, ctx.clock.now_text())
@@ -105,4 +106,4 @@ def wait_for_current(ctx: Context, journal: Journal) -> float | None:
     """
     if not journal.current:
         return None
-    return ready.wait(ctx, release_store.load(ctx.paths, journal.current))
+    return ready.wait(ctx, release_store.load(ctx.paths, journal.current, journal.current_sha256))

@@ -19,7 +19,7 @@ def check(ctx: Context, journal: Journal) -> None:
     """
     if journal.current is None or engine_unit.state(ctx).active != "active":
         return
-    lacking = _lacking(ctx, journal.current)
+    lacking = _lacking(ctx, journal.current, journal.current_sha256)
     if lacking:
         document = ctx.paths.release_dir(journal.current) / "release.json"
         raise AgentError(
@@ -32,9 +32,9 @@ def check(ctx: Context, journal: Journal) -> None:
         )
 
 
-def _lacking(ctx: Context, release_id: str) -> list[str]:
+def _lacking(ctx: Context, release_id: str, sha256: str | None) -> list[str]:
     try:
-        release = release_store.read_document(ctx.paths, release_id)
+        release = release_store.read_document(ctx.paths, release_id, sha256)
     except AgentError as broken:
         return [broken.message]
     gone = [] if image.present(ctx, release) else [f"image {release.image}"]
