@@ -6,11 +6,20 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from thorctl import licenses, schema
 from thorctl.errors import ThorError
 from thorctl.image_reference import ImageReference, same_image
+from thorctl.model_config import ModelFigures, UnknownModel
 from thorctl.profile import Endpoint, Repository, Revision
 
 if TYPE_CHECKING:
@@ -71,6 +80,17 @@ class CheckpointLock(schema.Model):
     commit: Commit
     files: tuple[LockedFile, ...] = Field(min_length=1, description="Sorted by path.")
     total_bytes: int
+    model: ModelFigures | UnknownModel | None = Field(
+        default=None, description="From config.json; absent in locks of earlier versions."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_absent_model(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A release made from an earlier lock keeps the id that it was given.
+        document: dict[str, Any] = serialize(self)
+        if self.model is None:
+            document.pop("model", None)
+        return document
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -85,6 +105,11 @@ class CheckpointLock(schema.Model):
     def directory(self) -> str:
         """Name of its directory on a device: ``owner--name@commit``."""
         return f"{self.repository.replace('/', '--')}@{self.commit}"
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of its safetensors files."""
+        return sum(file.size for file in self.files if file.path.endswith(".safetensors"))
 
 
 class LicenseLock(schema.Model):

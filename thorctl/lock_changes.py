@@ -79,6 +79,11 @@ def _checkpoint(old: CheckpointLock, new: CheckpointLock, size: Callable[[int], 
         if not files:
             sentence += "; no file differs"
         found.append(Movement("checkpoint", sentence, upstream=same))
+    if old.model != new.model:
+        sentence = (
+            "the model's figures were not in it" if old.model is None else "config.json gives other figures"
+        )
+        found.append(Movement("checkpoint", sentence, upstream=same and old.model is not None))
     if files:
         here = {(file.size, file.sha256) for file in old.files}
         fresh = sum(file.size for file in new.files if (file.size, file.sha256) not in here)

@@ -13,6 +13,7 @@ from thorctl.device_class import DeviceClass
 from thorctl.errors import ThorError
 from thorctl.lock import Lock
 from thorctl.profile import Profile
+from thorctl.release_memory import Memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +46,8 @@ class Release(schema.Model):
     options: dict[str, Any] = Field(
         description="Effective options of `vllm serve`, as in serve.yaml, without the model and the address."
     )
-    memory: dict[str, Any] | None = Field(
-        description="What the engine needs, in bytes by purpose; null where it cannot be computed."
+    memory: Memory | None = Field(
+        description="What the engine needs; null where vLLM sizes its cache itself."
     )
     files: dict[FileName, RenderedFile]
 
@@ -83,7 +84,7 @@ def make(
     device_class: DeviceClass,
     *,
     options: dict[str, Any],
-    memory: dict[str, Any] | None,
+    memory: Memory | None,
     files: dict[str, RenderedFile],
 ) -> Release:
     """Puts the parts together and names the result."""
@@ -94,7 +95,7 @@ def make(
         "lock": lock.model_dump(mode="json"),
         "device_class": device_class.model_dump(mode="json"),
         "options": options,
-        "memory": memory,
+        "memory": memory.model_dump(mode="json") if memory else None,
         "files": {name: file.model_dump(mode="json") for name, file in files.items()},
     }
     return Release.model_validate({**content, "id": release_id(profile.name, content)})

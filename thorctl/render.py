@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
-from thorctl import vllm_options
+from thorctl import release_memory, vllm_options
 from thorctl.errors import ThorError
 from thorctl.lock import require_license, require_match
 from thorctl.release import Release, RenderedFile, make
@@ -35,14 +35,15 @@ def render_release(
 
     Raises:
         ThorError: ``lock_mismatch``, ``license_*``, ``device_class_mismatch``, ``platform_mismatch``,
-            ``option_refused``, ``templates_missing``, ``engine_file_missing``.
+            ``option_refused``, ``model_not_locked``, ``memory_not_computed``, ``memory_exceeds_device``,
+            ``templates_missing``, ``engine_file_missing``.
     """
     require_match(profile, lock)
     require_license(profile, lock)
     require_fit(profile, lock, device_class)
-    require_options(profile, lock)
+    options, memory = release_memory.effective(profile, lock, device_class)
+    require_options(profile, lock, options)
     environment = template_environment(templates)
-    options = profile.options
     values = {
         "options": options,
         "profile": profile,
@@ -63,7 +64,7 @@ def render_release(
         files[name] = RenderedFile(mode="0444", content=template.render(values))
     for name in profile.engine_files:
         files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent / ENGINE, name))
-    return make(profile, lock, device_class, options=options, memory=None, files=files)
+    return make(profile, lock, device_class, options=options, memory=memory, files=files)
 
 
 def engine_file(folder: Path, name: str) -> str:
@@ -100,14 +101,14 @@ def require_fit(profile: Profile, lock: Lock, device_class: DeviceClass) -> None
         )
 
 
-def require_options(profile: Profile, lock: Lock) -> None:
+def require_options(profile: Profile, lock: Lock, options: dict[str, Any]) -> None:
     """Refuses options that the locked image's vLLM does not take: found here, not on the device.
 
     Raises:
         ThorError: ``option_refused``.
     """
     try:
-        vllm_options.check(profile.options, lock.image.vllm_version)
+        vllm_options.check(options, lock.image.vllm_version)
     except WrongKeyError as error:
         raise ThorError(
             "option_refused",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl import device_class, licenses, profile
 from thorctl.lock import Lock, LockedFile
+from thorctl.model_config import Gdn, ModelFigures
 from thorctl.render import render_release
 
 if TYPE_CHECKING:
@@ -17,6 +18,27 @@ if TYPE_CHECKING:
 FILES = (
     LockedFile(path="config.json", size=3, sha256="c" * 64),
     LockedFile(path="model.safetensors", size=5_000_000_000, sha256="d" * 64),
+)
+
+# The full-size model of the shipped profiles.
+QWABLE = ModelFigures(
+    model_type="qwen3_5_moe_text",
+    dtype="bfloat16",
+    attention_layers=10,
+    kv_heads=2,
+    head_dim=256,
+    hidden_size=2048,
+    context_tokens=262144,
+    mtp_layers=1,
+    gdn=Gdn(
+        layers=30,
+        key_heads=16,
+        value_heads=32,
+        key_head_dim=128,
+        value_head_dim=128,
+        conv_kernel=4,
+        state_dtype="float32",
+    ),
 )
 
 
@@ -37,6 +59,7 @@ def lock_document(of: Profile, platform: str = "linux/amd64") -> dict[str, Any]:
             "commit": "b" * 40,
             "files": [file.model_dump() for file in FILES],
             "total_bytes": sum(file.size for file in FILES),
+            "model": QWABLE.model_dump(mode="json"),
         },
         "license": {
             "hub": None,

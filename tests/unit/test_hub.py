@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from thorctl.errors import ThorError
+from thorctl.model_config import ModelFigures, UnknownModel
 from thorctl.profile import Checkpoint
 from thorctl.sources import hub as source
 
@@ -109,3 +111,27 @@ def test_a_repository_without_files(hub: HubFiles) -> None:
     hub.add("team/model", "main", {})
     with pytest.raises(ThorError, match="holds no file"):
         resolve(hub)
+
+
+def test_the_lock_has_the_figures_of_the_model(hub: HubFiles) -> None:
+    tiny = (Path(__file__).resolve().parents[2] / "images/tiny-qwable/model/config.json").read_bytes()
+    hub.add("team/model", "main", {**FILES, "config.json": tiny}, large=("model.safetensors",))
+    model = resolve(hub).model
+    assert isinstance(model, ModelFigures)
+    assert model.gdn is not None
+    assert (model.model_type, model.attention_layers, model.gdn.layers) == ("qwen3_5_moe_text", 1, 3)
+
+
+def test_a_model_of_no_known_type_is_locked_as_unknown(hub: HubFiles) -> None:
+    hub.add("team/model", "main", FILES, large=("model.safetensors",))
+    assert isinstance(resolve(hub).model, UnknownModel)
+    hub.add("team/model", "main", FILES, large=("model.safetensors", "config.json"))
+    assert isinstance(resolve(hub).model, UnknownModel)
+
+
+def test_a_model_configuration_of_another_form_is_named(hub: HubFiles) -> None:
+    for content in (b"[]\n", b'{"model_type": "qwen3", "num_hidden_layers": "36"}'):
+        hub.add("team/model", "main", {**FILES, "config.json": content}, large=("model.safetensors",))
+        with pytest.raises(ThorError) as caught:
+            resolve(hub)
+        assert caught.value.code == "model_config_invalid"

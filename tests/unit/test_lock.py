@@ -286,3 +286,13 @@ def test_the_simulations_addresses_are_used_and_overruled(
     Simulation(name="demo", subnet="10.9.8.0/24", registry_address="10.9.8.2", hub_address="10.9.8.3").save()
     assert addresses(()) == {REGISTRY: "http://10.9.8.2:5000", HUB: "http://10.9.8.3"}
     assert addresses((f"{HUB}=http://127.0.0.1:1",))[HUB] == "http://127.0.0.1:1"
+
+
+def test_a_lock_of_an_earlier_version_reads_and_keeps_its_text(project: Path) -> None:
+    """Releases made from it keep their id: what is absent is not written as null."""
+    document = lock_document(profile.load(project / "deploy", "tiny-qwable"))
+    del document["checkpoint"]["model"]
+    lock = Lock.model_validate(document)
+    assert lock.checkpoint.model is None
+    assert "model" not in lock.model_dump(mode="json")["checkpoint"]
+    assert "model" not in json.loads(lock.text())["checkpoint"]

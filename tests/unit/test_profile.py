@@ -134,18 +134,23 @@ MISTAKES = {
         "served-model-name",
         "a list such as",
     ),
-    "secret": ("VLLM_CPU_KVCACHE_SPACE:", "HF_TOKEN:", "HF_TOKEN", "secrets live in"),
-    "reserved": ("VLLM_CPU_KVCACHE_SPACE:", "HF_HUB_OFFLINE:", "HF_HUB_OFFLINE", "set by thorctl"),
+    "secret": ("\nready:", '\nenvironment:\n  HF_TOKEN: "1"\nready:', "HF_TOKEN", "secrets live in"),
+    "reserved": (
+        "\nready:",
+        '\nenvironment:\n  HF_HUB_OFFLINE: "1"\nready:',
+        "HF_HUB_OFFLINE",
+        "set by thorctl",
+    ),
     "number as text": (
-        'VLLM_CPU_KVCACHE_SPACE: "1"',
-        "VLLM_CPU_KVCACHE_SPACE: 1",
-        "VLLM_CPU_KVCACHE_SPACE:",
+        "\nready:",
+        "\nenvironment:\n  OMP_NUM_THREADS: 1\nready:",
+        "OMP_NUM_THREADS:",
         "valid string",
     ),
     "two lines": (
-        'VLLM_CPU_KVCACHE_SPACE: "1"',
-        'VLLM_CPU_KVCACHE_SPACE: "1\\nLD_PRELOAD=x"',
-        "VLLM_CPU",
+        "\nready:",
+        '\nenvironment:\n  OMP_NUM_THREADS: "1\\nLD_PRELOAD=x"\nready:',
+        "OMP_NUM",
         "one printable line",
     ),
     "no tag": ("cpu-vllm:0.32.0", "cpu-vllm", "reference:", "the tag are required"),
@@ -207,7 +212,7 @@ def test_an_empty_file(project: Path) -> None:
 
 def test_a_tokenizer_is_not_a_token(project: Path) -> None:
     path = project / "deploy" / "profiles" / "tiny-qwable.yml"
-    path.write_text(path.read_text().replace("VLLM_CPU_KVCACHE_SPACE:", "TOKENIZERS_PARALLELISM:"))
+    path.write_text(path.read_text() + 'environment: {TOKENIZERS_PARALLELISM: "1"}\n')
     assert profile.load(project / "deploy", "tiny-qwable").environment == {"TOKENIZERS_PARALLELISM": "1"}
 
 

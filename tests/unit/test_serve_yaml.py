@@ -10,6 +10,7 @@ from tests.unit.documents import changed, lock_for
 from thorctl import device_class, profile
 from thorctl.agent import serve_yaml
 from thorctl.agent.release_document import Release
+from thorctl.release_memory import effective
 from thorctl.render import render_release
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -24,5 +25,6 @@ def test_every_profile(name: str, switches: dict[str, bool]) -> None:
     made_for = device_class.load(DEPLOY, of.device_classes[0])
     release = render_release(of, lock_for(of, made_for.platforms[0]), made_for)
     found = serve_yaml.options(Release(release.document()))
-    assert found == {**of.options, "model": "/models/checkpoint", "host": "127.0.0.1"}
+    sized = effective(of, lock_for(of, made_for.platforms[0]), made_for)[0]
+    assert found == {**sized, "model": "/models/checkpoint", "host": "127.0.0.1"}
     assert ("speculative-config" in found) == bool(switches)

@@ -82,7 +82,9 @@ def test_a_switch_sets_all_that_it_needs(switch: str) -> None:
     thor = device_class.load(DEPLOY, "jetson-agx-thor")
     release = render_release(of, lock_for(of, "linux/arm64"), thor)
     served = yaml.safe_load(release.files["serve.yaml"].content)
+    sized = {key: served.pop(key) for key in ("kv-cache-memory-bytes", "gpu-memory-utilization")}
     assert served == {"model": "/models/checkpoint", "host": "127.0.0.1"} | of.serve | OPTIONS[switch]
+    assert sized["kv-cache-memory-bytes"] > 2**30
 
 
 def test_a_switch_and_an_option_that_contradict_each_other() -> None:

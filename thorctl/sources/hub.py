@@ -18,7 +18,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from pydantic import ValidationError
 from yaml import YAMLError  # huggingface_hub's
 
-from thorctl import licenses
+from thorctl import licenses, model_config
 from thorctl.errors import ThorError
 from thorctl.lock import CheckpointLock, LockedFile
 from thorctl.sources import hub_errors
@@ -58,7 +58,7 @@ def resolve(
 
     Raises:
         ThorError: ``hub_unreachable``, ``checkpoint_not_found``, ``revision_not_found``, ``hub_denied``,
-            ``hub_invalid``, ``hub_failed``.
+            ``hub_invalid``, ``hub_failed``, ``model_config_invalid``.
     """
     endpoint = address or checkpoint.endpoint
     # A token is the person's own: it goes to encrypted endpoints only. None = HF_TOKEN or `hf auth login`.
@@ -87,6 +87,7 @@ def resolve(
                 )
                 files.append(hashed(entry, Path(path), checkpoint.repository))
             license_ = license_of(info, Path(folder) / CARD)
+            model = model_config.read(Path(folder) / model_config.CONFIG)
     except (HTTPError, OfflineModeIsEnabled, OSError) as error:
         raise hub_errors.explain(error, checkpoint, endpoint) from error
     except ValidationError as error:
@@ -99,6 +100,7 @@ def resolve(
             "commit": commit,
             "files": files,
             "total_bytes": sum(file.size for file in files),
+            "model": model,
         }
     )
     return Resolved(locked, license_)
