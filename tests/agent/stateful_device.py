@@ -21,6 +21,7 @@ from thorctl.agent.checkpoint_check import sha256_of
 from thorctl.agent.context import Context
 from thorctl.agent.dispatch import dispatch
 from thorctl.agent.docker_api import DockerApi
+from thorctl.agent.engine.door import BRIDGE_SOCKET, BRIDGE_UNIT, DOOR_UNIT
 from thorctl.agent.files import Files
 from thorctl.agent.holder import Holder
 from thorctl.agent.journal_file import load
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from thorctl.agent.outcome import Outcome
 
 SMALL = b"weights"
+BESIDE = {DOOR_UNIT, BRIDGE_SOCKET, BRIDGE_UNIT}
 
 
 class PowerCut(BaseException):
@@ -121,6 +123,7 @@ class Systemd(Runner):
 
     ``broken``: releases whose engine dies. ``fails``: words of systemctl that it refuses. ``armed``: what
     every timer so far was asked for, in full; ``timers``: those that wait, with what they would say.
+    ``beside``: which of door and bridge are active. ``history``: what was started and stopped, in order.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -134,17 +137,23 @@ class Systemd(Runner):
         self.armed: dict[str, list[str]] = {}
         self.broken: set[str] = set()
         self.fails: set[str] = set()
+        self.beside: set[str] = set()
+        self.history: list[str] = []
 
     def run(self, argv: Sequence[str], **_: Any) -> Completed:
         self.fuse.step()
         if argv[0] == "systemctl" and argv[1] in self.fails:
             return Completed(tuple(argv), 1, "", "Failed to connect to bus: Connection timed out")
-        out = self._answer(list(argv))
+        if BESIDE & set(argv):
+            done = Completed(tuple(argv), self._beside(list(argv)), "", "")
+        else:
+            done = Completed(tuple(argv), 0, self._answer(list(argv)), "")
         self.fuse.step()
-        return Completed(tuple(argv), 0, out, "")
+        return done
 
     def power_cut(self) -> None:
         self.running, self.loaded, self.failed, self.timers = None, None, False, {}
+        self.beside = set()
         self.booting = True
         self.fuse = Fuse()
         shutil.rmtree(self.paths.run_dir, ignore_errors=True)
@@ -170,8 +179,18 @@ class Systemd(Runner):
     def _start(self) -> None:
         assert self.loaded is not None, "start of a unit that systemd does not know"
         self.running, self.failed = self.loaded, False
+        self.history.append(f"start {ENGINE_UNIT}")
         if self.running_release() in self.broken:
             self.running, self.failed = None, True
+
+    def _beside(self, argv: list[str]) -> int:
+        """Door and bridge: exit status of systemctl."""
+        units = BESIDE & set(argv)
+        if argv[1] == "is-active":
+            return 0 if units <= self.beside else 3
+        self.history += [f"{argv[1]} {unit}" for unit in argv if unit in units]
+        self.beside = self.beside - units if argv[1] == "stop" else self.beside | units
+        return 0
 
     def _answer(self, argv: list[str]) -> str:
         if argv[0] == "systemd-run":
@@ -278,6 +297,11 @@ class Device:
         assert image.present(ctx, release)
         release_store.write(ctx, release)
         return release
+
+    def install_door(self) -> None:
+        """What the role thor_door leaves."""
+        for unit in sorted(BESIDE):
+            self.paths.at(f"/etc/systemd/system/{unit}").write_text("")
 
     def smoke_passed(self, release: Release) -> None:
         smoke = {"release": release.id, "passed": True, "at": self.clock.now_text(), "tokens_per_second": 1.0}

@@ -192,6 +192,8 @@ def test_checks_that_look_elsewhere_than_at_facts() -> None:
     taken = item("port", situation(listener=Listener(12, "python3", is_engine=False)))
     assert (taken.status, taken.found) == ("fail", "python3 (process 12)")
     assert item("port", situation(listener=Listener(12, "vllm", is_engine=True))).status == "pass"
+    door = Listener(12, "nginx", is_engine=False, is_door=True)
+    assert item("port", situation(listener=door)).found == "thor-door"
     assert (
         item("memory_available", situation("memory.available_bytes", 10, engine_running=True)).status
         == "pass"

@@ -167,7 +167,7 @@ def _check_staged(ctx: Context, release: Release) -> None:
 
 def _check_port(ctx: Context, release: Release) -> None:
     listener = ports.listener(ctx, release.port)
-    if listener and not listener.is_engine:
+    if listener and not (listener.is_engine or listener.is_door):
         raise AgentError(
             "port_in_use",
             f"Port {release.port} is in use by {listener}.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent import device
+from thorctl.agent.engine.door import DOOR_UNIT
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.parsers.sockets import listening_inodes
 from thorctl.agent.paths import ENGINE_CONTAINER
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that listens; pid, name None where /proc hides it. ``is_engine``: it runs in thor-engine."""
+    """A process that listens; pid, name None where /proc hides it.
+
+    ``is_engine``: it runs in the engine's container. ``is_door``: it belongs to thor-door.service, which
+    frees the port before a layout 1 engine starts.
+    """
 
     pid: int | None
     name: str | None
     is_engine: bool
+    is_door: bool = False
 
     def __str__(self) -> str:
         """Name it for a person."""
@@ -39,7 +45,9 @@ def listener(ctx: Context, port: int) -> Listener | None:
         return None
     for process in ctx.paths.at("/proc").iterdir():
         if process.name.isdigit() and _holds(process, inodes):
-            return Listener(int(process.name), _read(process / "comm"), in_engine(ctx, int(process.name)))
+            is_door = f"/{DOOR_UNIT}" in (_read(process / "cgroup") or "")
+            is_engine = not is_door and in_engine(ctx, int(process.name))
+            return Listener(int(process.name), _read(process / "comm"), is_engine, is_door)
     return Listener(None, None, is_engine=False)
 
 

@@ -24,6 +24,10 @@ def _port(situation: Situation) -> Item:
         return Item("port", PASS, "free", wanted, f"Nobody listens on port {port}.")
     if listener.is_engine:
         return Item("port", PASS, "thor-engine", wanted, f"The engine itself listens on port {port}.")
+    if listener.is_door:
+        return Item(
+            "port", PASS, "thor-door", wanted, f"The door in front of the engine listens on port {port}."
+        )
     remedy = f"Stop it (`ss -ltnp 'sport = :{port}'` shows it), or set another serve.port in the profile."
     return Item("port", FAIL, str(listener), wanted, f"Port {port} is in use by {listener}.", remedy)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import deadline, engine_unit, journal_file, release_store, switch
 from thorctl.agent.boot import this_boot
+from thorctl.agent.engine import door
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL, Journal
 from thorctl.agent.outcome import AgentError, Outcome
@@ -29,6 +30,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         return Outcome(_data("mended_unit" if mended else "nothing", journal), changed=mended or swept)
     restarted = booted or journal.boot != boot
     if journal.state == TRIAL and not restarted and deadline.armed(ctx, TRIAL, journal.activation):
+        _follow(ctx, journal)
         return Outcome(_data("nothing", journal), changed=swept)
     did = "finished_rollback" if journal.state == ROLLING_BACK else "rolled_back"
     journal = switch.roll_back(ctx, journal, _reason(journal, restarted=restarted))
@@ -46,6 +48,7 @@ def _mend(ctx: Context, journal: Journal) -> bool:
     """Make the installed unit the current release's, and let it run; one that runs already runs on."""
     if not journal.current:
         if not ctx.paths.engine_unit.exists():
+            _follow(ctx, journal)
             return False
         switch.run_nothing(ctx)
         return True
@@ -56,11 +59,23 @@ def _mend(ctx: Context, journal: Journal) -> bool:
             raise
         # What serves needs neither this file nor a disk that can be written to: better that than nothing.
         ctx.log.warning("%s cannot be checked, and stays as it is: %s", journal.current, broken)
+        _follow(ctx, journal)
         return False
     if engine_unit.installed(ctx, release) and engine_unit.up(ctx):
+        _follow(ctx, journal)
         return False
     switch.run_again(ctx, release)
     return True
+
+
+def _follow(ctx: Context, journal: Journal) -> None:
+    """Arrange door and bridge for the engine that runs on: ``site.yml`` may just have installed them."""
+    try:
+        running = release_store.read_document(ctx.paths, journal.running) if journal.running else None
+    except AgentError as unreadable:
+        ctx.log.warning("door and bridge stay as they are: %s", unreadable)
+        return
+    door.follow(ctx, running)
 
 
 def _sweep(ctx: Context, *, booted: bool) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent import ballast, deadline, engine_unit, journal_file, ready, release_store
+from thorctl.agent.engine import door
 from thorctl.agent.journal import (
     ACTIVATING,
     COMMITTED,
@@ -40,12 +41,14 @@ def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -
         if not at_any_price or refused.errno not in FULL or not ballast.drop(ctx):
             raise
         engine_unit.install(ctx, release)
+    door.follow(ctx, release)
     engine_unit.start(ctx)
 
 
 def run_again(ctx: Context, release: Release) -> None:
     """Start the engine of the release that is in its place already, anew."""
     engine_unit.install(ctx, release)
+    door.follow(ctx, release)
     engine_unit.restart(ctx)
 
 
@@ -53,6 +56,7 @@ def run_nothing(ctx: Context) -> None:
     """Let no engine run."""
     engine_unit.stop(ctx)
     engine_unit.remove(ctx)
+    door.follow(ctx, None)
 
 
 def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:

@@ -1,0 +1,87 @@
+"""Door and bridge: which of the two units runs beside the engine.
+
+A layout 2 engine listens on a Unix socket; ``thor-door.service`` offers it on 127.0.0.1. A layout 1 engine
+listens on that port itself; ``thor-bridge.socket`` offers it as the Unix socket that the edge connects to.
+The role thor_door installs the units. The door's ``ExecCondition=`` applies the same rule at boot, before any
+agent runs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from thorctl.agent.paths import ENGINE_SOCKET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+DOOR_UNIT = "thor-door.service"
+BRIDGE_SOCKET = "thor-bridge.socket"
+BRIDGE_UNIT = "thor-bridge.service"
+BRIDGE_SETTINGS = "bridge.env"  # in the run directory; EnvironmentFile= of thor-bridge.service
+UNITS = "/etc/systemd/system"
+TCP_LAYOUT = 1
+# The door's own stop time is 10 s (TimeoutStopSec= of thor-door.service).
+CALL_SECONDS = 30
+
+
+def follow(ctx: Context, release: Release | None) -> None:
+    """Run what belongs beside ``release`` (None: no engine), stop what does not. Idempotent.
+
+    Call it after the old engine has stopped and the unit of ``release`` is installed, and before its engine
+    starts: a layout 1 engine needs the door's port. Failures are logged and never raised: neither unit may
+    keep a rollback from finishing.
+    """
+    try:
+        if release is not None and release.document["schema"] == TCP_LAYOUT:
+            _systemctl(ctx, ["stop"], DOOR_UNIT)
+            _bridge(ctx, release.port)
+        else:
+            _systemctl(ctx, ["stop"], BRIDGE_SOCKET, BRIDGE_UNIT)
+            # Not waited for: nothing depends on the door, and systemd restarts it for as long as it fails.
+            _systemctl(ctx, ["start", "--no-block"], DOOR_UNIT)
+    except OSError as failed:
+        ctx.log.warning("door and bridge: %s", failed)
+
+
+def _bridge(ctx: Context, port: int) -> None:
+    settings = ctx.paths.run_dir / BRIDGE_SETTINGS
+    wanted = f"PORT={port}\n".encode()
+    known = settings.read_bytes() if settings.exists() else None
+    if known == wanted and _is_active(ctx, BRIDGE_SOCKET):
+        return  # streams through it go on
+    _systemctl(ctx, ["stop"], BRIDGE_SOCKET, BRIDGE_UNIT)
+    if not _installed(ctx, BRIDGE_SOCKET):
+        return
+    # The directory was the layout 2 engine's own: nothing that it left there is kept. systemd makes it anew.
+    directory = ctx.paths.at(ENGINE_SOCKET).parent
+    if directory.is_symlink():
+        directory.unlink()
+    elif directory.exists():
+        shutil.rmtree(directory)
+    settings.write_bytes(wanted)  # in /run: no disk is needed for a rollback
+    _systemctl(ctx, ["start"], BRIDGE_SOCKET)
+
+
+def _systemctl(ctx: Context, verb: Sequence[str], *units: str) -> None:
+    """Run systemctl for those units that are installed; a failure is logged."""
+    there = [unit for unit in units if _installed(ctx, unit)]
+    if not there:
+        return
+    done = ctx.runner.run(["systemctl", *verb, *there], timeout=CALL_SECONDS)
+    if not done.ok:
+        ctx.log.warning("`%s` failed (exit %d): %s", " ".join(done.argv), done.rc, done.stderr.strip())
+
+
+def _is_active(ctx: Context, unit: str) -> bool:
+    if not _installed(ctx, unit):
+        return False
+    return ctx.runner.run(["systemctl", "is-active", "--quiet", unit], timeout=CALL_SECONDS).ok
+
+
+def _installed(ctx: Context, unit: str) -> bool:
+    return (ctx.paths.at(UNITS) / unit).exists()
