@@ -89,13 +89,13 @@ def running(
     *,
     devices: int,
     sites: Sequence[str] = (up.DEFAULT_SITE,),
-    disk_bytes: int | None = None,
+    options: up.ContainerOptions = up.DEFAULT_OPTIONS,
     virtual: int = 0,
 ) -> Iterator[Simulated]:
     """A simulation of that name for the length of the block; nothing of it stays. Needs ``sim_home``."""
     progress = StepProgress(Console(stderr=True, force_terminal=False))
     try:
-        up.up(client, name, devices, progress, sites=sites, disk_bytes=disk_bytes, virtual=virtual)
+        up.up(client, name, devices, progress, sites=sites, options=options, virtual=virtual)
         yield Simulated(client, name)
     finally:
         down.down(client, name, progress)

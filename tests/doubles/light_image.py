@@ -30,6 +30,7 @@ Architecture = Literal["amd64", "arm64"]
 REPOSITORY = "thorctl/light-engine"
 RECIPE = 1  # raise it when this file makes something else of the same inputs
 _CODE = sorted(Path(__file__).parent.glob("engine*.py"))
+_SUITE = "bookworm"
 _DEBIAN = ("python3.11-minimal", "libpython3.11-stdlib")  # the latter brings libssl and the like
 _PYTHON = "/usr/bin/python3.11"
 _WHEELS = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -106,8 +107,8 @@ def _debian(tar: Path, root: Path, architecture: Architecture) -> None:
         *host_command.as_root(),
         *("mmdebstrap", "--variant=extract", "--skip=output/dev", f"--architectures={architecture}"),
         *(f"--aptopt={line}" for line in options),
-        *(f"--include={','.join(_DEBIAN)}", host_apt.SUITE, str(tar)),
-        *host_apt.mirrors(host_apt.read_sources()).sources(),
+        *(f"--include={','.join(_DEBIAN)}", _SUITE, str(tar)),
+        *host_apt.mirrors(host_apt.read_sources()).sources(_SUITE),
     ]
     host_command.run(words, lambda _: None, name="mmdebstrap", remedy="mend what its last lines name")
     with tarfile.open(tar) as archive:

@@ -16,6 +16,7 @@ from docker.errors import NotFound
 
 from tests.playbooks.playbook_run import PLAYBOOKS, playbook
 from thorctl.sim import layout, up
+from thorctl.sim.device_container import ENGINE_VOLUMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ def ssh_cut_during(world: World, verb: str) -> Iterator[None]:
         while not over.wait(0.5):
             seen = cast("bytes", container.exec_run("cat /run/thor/progress.json").output)
             if f'"verb": "{verb}"'.encode() in seen:
-                assert container.exec_run("pkill -f ^sshd:.*thor").exit_code == 0
+                assert container.exec_run("pkill -f ^sshd(-session)?:.*thor").exit_code == 0
                 cut.set()
                 return
 
@@ -107,7 +108,7 @@ def ssh_cut_during(world: World, verb: str) -> Iterator[None]:
 def make_anew(sim: Simulated, device: str) -> None:
     """Removes the device with its disks and starts it again, empty."""
     sim.container(device).remove(force=True)
-    for kind in ("docker", "state"):
+    for kind in (*ENGINE_VOLUMES, "state"):
         try:
             sim.client.volumes.get(layout.volume(sim.name, device, kind)).remove()
         except NotFound:

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,7 +18,6 @@ from thorctl.sim.registry import ENGINE_REPOSITORY, ENGINE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from docker import DockerClient
 
@@ -138,17 +138,16 @@ def test_its_engine_pulls_by_digest_and_runs_as_the_service_does(sim: Simulated)
     assert said[0] == device  # the host's network, hence its name
     assert said[1].split()[1] == "1024"
 
-
-def test_inner_engine_s_groups_lie_within_the_device_s(sim: Simulated) -> None:
-    """What lies beside them would outlive the device, and collide with the next one's."""
-    container = sim.container("thor-01")
-    groups = sim.run("thor-01", "cat /proc/$(pidof dockerd)/cgroup").splitlines()
-    paths = {
-        line.split(":", 2)[2] for line in groups if "systemd" in line or "memory" in line or line[0] == "0"
-    }
-    assert paths
-    assert all(str(container.id) in path for path in paths)
-    assert sim.run("thor-01", "sudo docker info -f '{{.CgroupDriver}} {{.Driver}}'") == "systemd overlay2"
+    # Groups beside the device's own would outlive it, and collide with the next one's.
+    sim.run(device, f"sudo docker run --detach --network none --entrypoint sleep {image} 60")
+    container = sim.container(device)
+    processes = container.top(ps_args="-eo pid,comm")["Processes"]
+    assert {"dockerd", "sleep"} <= {name for _, name in processes}
+    for pid, name in processes:
+        groups = Path("/proc", pid, "cgroup").read_text().splitlines()
+        beside = [line for line in groups if f"{container.id}/device" not in line]
+        assert not beside, name
+    assert sim.run(device, "sudo docker info -f '{{.CgroupDriver}} {{.Driver}}'") == "systemd overlay2"
 
 
 def test_an_orderly_reboot_from_within_keeps_state_and_identity(sim: Simulated) -> None:

@@ -45,11 +45,12 @@ def test_a_chosen_mirror_wins() -> None:
     assert host_apt.mirrors(DEB822, chosen).main == "http://near.example/debian"
 
 
-def test_sources_are_debian_12_whatever_the_host_is() -> None:
-    lines = host_apt.mirrors(DEB822, {}).sources()
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_sources_are_of_the_image_s_release_whatever_the_host_is(suite: str) -> None:
+    lines = host_apt.mirrors(DEB822, {}).sources(suite)
     assert len(lines) == 3
     for line in lines:
-        assert " bookworm" in line
+        assert f" {suite}" in line
         assert "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg" in line
 
 
@@ -73,14 +74,14 @@ def test_apt_options_that_reach_the_mirror_are_passed_on() -> None:
 
 def test_mmdebstrap_leaves_nothing_of_the_host_behind() -> None:
     near = "deb http://near.example/debian bookworm main"
-    words = image_base.command("out.tar", ["python3"], [near], [])
+    words = image_base.command("out.tar", "bookworm", ["python3"], sources=[near], apt_options=[])
     assert words[-1] == near
     assert '--customize-hook=: > "$1"/etc/apt/sources.list' in words
     assert any("99mmdebstrap" in word for word in words if word.startswith("--customize-hook=rm"))
 
 
 def test_without_a_mirror_mmdebstrap_takes_its_own_and_the_image_keeps_it() -> None:
-    words = image_base.command("out.tar", ["python3"], [], [])
+    words = image_base.command("out.tar", "bookworm", ["python3"], sources=[], apt_options=[])
     assert words[-2:] == ["bookworm", "out.tar"]
     assert not [word for word in words if '> "$1"/etc/apt/sources.list' in word]
 
@@ -124,15 +125,18 @@ def test_no_bundle_no_certificate_variables(tmp_path: Path) -> None:
 
 @pytest.fixture
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for kind in ("base", "sim-origin"):
-        (tmp_path / kind).mkdir()
-        (tmp_path / kind / "packages.txt").write_text("python3  # why\n\n# none\nnginx\n")
+    for folder in ("base", "sim-origin", "sim-device"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "packages.txt").write_text("python3  # why\n\n# none\nnginx\n")
+    for docker in image_inputs.DOCKERS:
+        (tmp_path / "sim-device" / f"docker-{docker}.txt").write_text("docker.io\n")
     monkeypatch.setattr(image_inputs, "ROOT", tmp_path)
     return tmp_path
 
 
 def test_packages(images: Path) -> None:
-    assert image_inputs.packages_of("base") == ["python3", "nginx"]
+    assert image_inputs.packages_of("debian-13") == ["python3", "nginx"]
+    assert image_inputs.packages_of("sim-device-26.1") == ["python3", "nginx", "docker.io"]
     assert image_inputs.packages_of("cpu-vllm") == []
 
 
@@ -148,6 +152,27 @@ def test_a_tag_follows_from_the_inputs_and_the_parent(images: Path) -> None:
     third = image_inputs.tag_of("sim-origin")
     (images / "base" / "packages.txt").write_text("python3\n")
     assert len({first, second, third, image_inputs.tag_of("sim-origin")}) == 4
+
+
+def test_a_device_s_tag_follows_its_own_docker_and_release_alone(images: Path) -> None:
+    before = {
+        docker: image_inputs.tag_of(image_inputs.device_kind(docker)) for docker in image_inputs.DOCKERS
+    }
+    assert len({tag.rpartition(":")[2] for tag in before.values()}) == len(image_inputs.DOCKERS)
+    (images / "sim-device" / "docker-28.5.txt").write_text("docker.io=28.5.*\n")
+    after = {docker: image_inputs.tag_of(image_inputs.device_kind(docker)) for docker in image_inputs.DOCKERS}
+    assert {docker for docker in before if before[docker] != after[docker]} == {"28.5"}
+
+
+def test_unstable_s_packages_are_taken_from_debian_where_no_mirror_is_known() -> None:
+    near = host_apt.mirrors(DEB822, {}).with_unstable("trixie")
+    assert near[-1].endswith("http://mirror.example/debian sid main")
+    none = host_apt.mirrors(UBUNTU, {}).with_unstable("trixie")
+    assert [line.split("] ")[1] for line in none] == [
+        "http://deb.debian.org/debian trixie main",
+        "http://deb.debian.org/debian trixie-updates main",
+        "http://deb.debian.org/debian sid main",
+    ]
 
 
 def test_the_engine_is_looked_for_in_order() -> None:

@@ -35,7 +35,7 @@ def client() -> Iterator[DockerClient]:
     client.close()
 
 
-@pytest.fixture(scope="module", params=["base", "cpu-vllm", "sim-origin"])
+@pytest.fixture(scope="module", params=["debian-12", "debian-13", "cpu-vllm", "sim-origin"])
 def image(request: pytest.FixtureRequest, client: DockerClient) -> images.ImageTag:
     return images.ensure(client, request.param, quiet)
 

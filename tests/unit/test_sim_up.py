@@ -23,7 +23,7 @@ SUBNET = "10.213.64.0/24"
 
 
 def plan(count: int, present: list[Device] | None = None, sites: tuple[str, ...] = ("lab",)) -> list[Device]:
-    return planned_devices(present or [], count, subnet=SUBNET, sites=sites, disk_bytes=None)
+    return planned_devices(present or [], count, subnet=SUBNET, sites=sites)
 
 
 def test_devices_are_dealt_to_sites_in_turn() -> None:

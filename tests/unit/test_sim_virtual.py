@@ -184,13 +184,15 @@ def test_it_is_listed_with_its_port_and_whether_it_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("THORCTL_SIM_DIR", str(tmp_path))
-    device = Device(name="thor-vm-01", kind="virtual", address="127.0.0.1", port=4022, site="lab")
+    device = Device(
+        name="thor-vm-01", kind="virtual", docker="20.10", address="127.0.0.1", port=4022, site="lab"
+    )
     simulation = Simulation(name="demo", subnet="10.213.64.0/24", devices=[device])
     client = Mock(spec=[])  # a machine is no container: the engine is not asked
     out = io.StringIO()
     Console(file=out, width=200).print(overview.table([simulation], client))
     assert out.getvalue().splitlines()[1].split() == [
-        *("demo", "thor-vm-01", "virtual", "lab", "127.0.0.1:4022", "its", "own", "missing"),
+        *("demo", "thor-vm-01", "virtual", "lab", "127.0.0.1:4022", "20.10", "its", "own", "missing"),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 from docker.errors import DockerException
@@ -12,11 +12,13 @@ from thorctl.cli.context import pass_context
 from thorctl.errors import ThorError
 from thorctl.result import Result
 from thorctl.sim import down, engine, layout, overview, power, state, up
+from thorctl.sim.image_inputs import DOCKERS
 from thorctl.sim.progress import StepProgress
 from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
     from thorctl.cli.context import Context
+    from thorctl.sim.image_inputs import Docker
 
 MIN_DISK_BYTES = 1 << 20
 
@@ -59,6 +61,7 @@ Examples:
   thorctl sim up                                one container
   thorctl sim up --devices 3 --sites oslo,lab   three, dealt to two sites
   thorctl sim up --vms 1                        a virtual Thor beside them
+  thorctl sim up --docker 28.5 --image-store containerd
 """,
 )
 @click.option(
@@ -73,9 +76,33 @@ Examples:
 @click.option(
     "--disk", type=Size(), help="New devices get a small /var/lib/thor (in memory, so a reboot empties it)."
 )
+@click.option(
+    "--docker",
+    type=click.Choice(DOCKERS),
+    default=state.DEFAULT_DOCKER,
+    show_default=True,
+    help="Docker release of new containers, and with it their system: 20.10 on Debian 12, 26.1 on Debian 13, "
+    "28.5 of Debian unstable on Debian 13.",
+)
+@click.option(
+    "--image-store",
+    type=click.Choice(get_args(state.ImageStore)),
+    default="classic",
+    show_default=True,
+    help="Image store of new containers' Docker: `classic` (storage drivers) or `containerd` (snapshotters, "
+    "the default of a fresh Docker 29).",
+)
 @pass_context
 def up_command(
-    context: Context, *, count: int | None, vms: int | None, name: str | None, sites: str, disk: int | None
+    context: Context,
+    *,
+    count: int | None,
+    vms: int | None,
+    name: str | None,
+    sites: str,
+    disk: int | None,
+    docker: Docker,
+    image_store: state.ImageStore,
 ) -> Result:
     """Start a simulation, or add devices to it. Repeats nothing that is done."""
     chosen = layout.chosen_name(name)
@@ -90,7 +117,7 @@ def up_command(
             wanted,
             progress,
             sites=layout.checked_sites(sites),
-            disk_bytes=disk,
+            options=up.ContainerOptions(disk_bytes=disk, docker=docker, image_store=image_store),
             virtual=virtual,
         )
     return Result(

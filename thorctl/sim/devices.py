@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import time
 from typing import TYPE_CHECKING, cast
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 from docker.errors import APIError, NotFound
 
 from thorctl.errors import ThorError
-from thorctl.sim import cgroups, layout
-from thorctl.sim.device_container import container_config
+from thorctl.sim import confinement, layout
+from thorctl.sim.device_container import ENGINE_VOLUMES, container_config
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -48,10 +49,11 @@ def _create(
     client: DockerClient, device: Device, simulation: str, image: str, authorized_key: str
 ) -> Container:
     labels = {layout.LABEL: simulation}
-    kinds = ["docker"] if device.disk_bytes is not None else ["docker", "state"]
+    kinds = [*ENGINE_VOLUMES] if device.disk_bytes is not None else [*ENGINE_VOLUMES, "state"]
     for kind in kinds:
         client.volumes.create(layout.volume(simulation, device.name, kind), labels=labels)
-    config = container_config(device, simulation=simulation, image=image, host=cgroups.of_host())
+    version = confinement.cgroup_version()
+    config = container_config(device, simulation=simulation, image=image, cgroup_version=version)
     name = layout.container(simulation, device.name)
     try:
         made = client.api.create_container_from_config(config, name=name)  # type: ignore[no-untyped-call]  # not in the stubs
@@ -63,16 +65,20 @@ def _create(
             device=device.name,
         ) from None
     container = client.containers.get(made["Id"])
-    container.put_archive(f"/home/{layout.USER}/.ssh", _authorized_keys(authorized_key))
+    keys = _file("authorized_keys", authorized_key, mode=0o600, owner=1000)
+    container.put_archive(f"/home/{layout.USER}/.ssh", keys)
+    if device.image_store == "containerd":
+        settings = json.dumps({"features": {"containerd-snapshotter": True}}, indent=2) + "\n"
+        container.put_archive("/etc", _file("docker/daemon.json", settings, mode=0o644))
     return container
 
 
-def _authorized_keys(line: str) -> bytes:
+def _file(name: str, text: str, *, mode: int, owner: int = 0) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo("authorized_keys")
-        content = line.encode()
-        entry.size, entry.mode, entry.uid, entry.gid = len(content), 0o600, 1000, 1000
+        entry = tarfile.TarInfo(name)
+        content = text.encode()
+        entry.size, entry.mode, entry.uid, entry.gid = len(content), mode, owner, owner
         archive.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
 

@@ -1,4 +1,4 @@
-"""The host's own apt settings, for fetching Debian 12 packages; nothing of them stays in an image."""
+"""The host's own apt settings, for fetching Debian packages; nothing of them stays in an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-SUITE = "bookworm"
+UNSTABLE = "sid"
+DEFAULT_MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MIRROR_VARIABLE = "THORCTL_DEBIAN_MIRROR"  # both are for hosts whose sources name no Debian mirror
 SECURITY_MIRROR_VARIABLE = "THORCTL_DEBIAN_SECURITY_MIRROR"
@@ -26,17 +27,22 @@ class Mirrors:
     main: str | None
     security: str | None
 
-    def sources(self, keyring: str = KEYRING) -> list[str]:
-        """One-line apt sources for Debian 12; none without an archive: then mmdebstrap takes its own."""
+    def sources(self, suite: str, keyring: str = KEYRING) -> list[str]:
+        """One-line apt sources of a release; none without an archive: then mmdebstrap takes its own."""
         if self.main is None:
             return []
         signed = f"[signed-by={keyring}]"
-        security = [f"deb {signed} {self.security} {SUITE}-security main"] if self.security else []
+        security = [f"deb {signed} {self.security} {suite}-security main"] if self.security else []
         return [
-            f"deb {signed} {self.main} {SUITE} main",
-            f"deb {signed} {self.main} {SUITE}-updates main",
+            f"deb {signed} {self.main} {suite} main",
+            f"deb {signed} {self.main} {suite}-updates main",
             *security,
         ]
+
+    def with_unstable(self, suite: str, keyring: str = KEYRING) -> list[str]:
+        """``sources`` and those of unstable, of Debian's own archive where no other is known."""
+        known = Mirrors(self.main or DEFAULT_MIRROR, self.security)
+        return [*known.sources(suite, keyring), f"deb [signed-by={keyring}] {known.main} {UNSTABLE} main"]
 
 
 def mirrors(sources: str, environment: dict[str, str] | None = None) -> Mirrors:

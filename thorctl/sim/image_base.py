@@ -1,4 +1,4 @@
-"""The base image: a Debian 12 root file system made by mmdebstrap, whatever the host's own release is."""
+"""The base images: Debian root file systems made by mmdebstrap, whatever the host's own release is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ _LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/u
 
 
 def command(
-    out: str, packages: list[str], sources: list[str], apt_options: list[str], more: Sequence[str] = ()
+    out: str,
+    suite: str,
+    packages: list[str],
+    *,
+    sources: list[str],
+    apt_options: list[str],
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The mmdebstrap call that writes ``out`` (a tar file); the host's apt settings do not stay in it.
 
@@ -43,7 +49,7 @@ def command(
         '--customize-hook=rm -rf "$1"/etc/apt/sources.list.d/* "$1"/var/log/* "$1"/var/cache/*',
         '--customize-hook=rm -f "$1"/etc/machine-id "$1"/etc/hostname "$1"/etc/resolv.conf',
         *more,
-        host_apt.SUITE,
+        suite,
         out,
         *sources,
     ]
@@ -52,7 +58,9 @@ def command(
 def build(
     client: DockerClient,
     name: str,
+    suite: str,
     packages: list[str],
+    *,
     labels: dict[str, str],
     on_line: Callable[[str], None],
 ) -> None:
@@ -63,13 +71,15 @@ def build(
     """
     with tempfile.TemporaryDirectory(prefix="thorctl-base-") as folder:
         tar = str(Path(folder) / "base.tar")
-        make(tar, packages, on_line)
+        make(tar, suite, packages, on_line)
         repository, _, tag = name.rpartition(":")
         changes = ['CMD ["/bin/sh"]', *(f"LABEL {key}={value}" for key, value in labels.items())]
         client.api.import_image_from_file(tar, repository=repository, tag=tag, changes=changes)
 
 
-def make(tar: str, packages: list[str], on_line: Callable[[str], None], more: Sequence[str] = ()) -> None:
+def make(
+    tar: str, suite: str, packages: list[str], on_line: Callable[[str], None], more: Sequence[str] = ()
+) -> None:
     """Writes a root file system with the host's own apt settings; see ``command``.
 
     Raises:
@@ -81,9 +91,12 @@ def make(tar: str, packages: list[str], on_line: Callable[[str], None], more: Se
     if missing:
         raise ThorError("tool_missing", f"not on this machine: {', '.join(missing)}", f"as root: {INSTALL}")
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
-    sources = host_apt.mirrors(host_apt.read_sources()).sources()
+    sources = host_apt.mirrors(host_apt.read_sources()).sources(suite)
     host_command.run(
-        [*host_command.as_root(), *command(tar, packages, sources, host_apt.options(dump), more)],
+        [
+            *host_command.as_root(),
+            *command(tar, suite, packages, sources=sources, apt_options=host_apt.options(dump), more=more),
+        ],
         on_line,
         name="mmdebstrap",
         remedy="mend what its last lines name (often: no route to the mirror), then repeat the command",

@@ -3,44 +3,94 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-Kind = Literal["base", "cpu-vllm", "sim-origin", "sim-device"]
+Docker = Literal["20.10", "26.1", "28.5"]
+Kind = Literal[
+    "debian-12",
+    "debian-13",
+    "cpu-vllm",
+    "sim-origin",
+    "sim-device-20.10",
+    "sim-device-26.1",
+    "sim-device-28.5",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+DOCKERS: tuple[Docker, ...] = get_args(Docker)
 ROOT = Path(__file__).resolve().parents[2] / "images"
 # Raise it when thorctl/sim builds something else from the same files.
-RECIPE = 3
+RECIPE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an image is built from.
+
+    Attributes:
+        folder: of ``images/``.
+        suite: Debian's release of the image's packages.
+        parent: the image below; None for a root file system made by mmdebstrap.
+        packages: files of the folder that list packages; a missing one lists none.
+    """
+
+    folder: str
+    suite: str
+    parent: Kind | None = None
+    packages: tuple[str, ...] = ("packages.txt",)
+
+
+def _device(docker: Docker, suite: str, parent: Kind) -> Source:
+    return Source("sim-device", suite, parent, ("packages.txt", f"docker-{docker}.txt"))
+
+
+SOURCES: dict[Kind, Source] = {
+    "debian-12": Source("base", "bookworm"),
+    "debian-13": Source("base", "trixie"),
+    "cpu-vllm": Source("cpu-vllm", "bookworm", "debian-12"),
+    "sim-origin": Source("sim-origin", "bookworm", "debian-12"),
+    "sim-device-20.10": _device("20.10", "bookworm", "debian-12"),
+    "sim-device-26.1": _device("26.1", "trixie", "debian-13"),
+    "sim-device-28.5": _device("28.5", "trixie", "debian-13"),
+}
 _NOT_INPUTS = {"README.md", "requirements.in"}  # read by people; the lock made from the latter is the input
 _TAG_HEX = 12
 
 
-def parent_of(kind: Kind) -> Kind | None:
-    """The image that this one is built on."""
-    return None if kind == "base" else "base"
+def device_kind(docker: Docker) -> Kind:
+    """The image of a device with that release of Docker."""
+    kinds: dict[Docker, Kind] = {
+        "20.10": "sim-device-20.10",
+        "26.1": "sim-device-26.1",
+        "28.5": "sim-device-28.5",
+    }
+    return kinds[docker]
 
 
 def directory(kind: Kind) -> Path:
-    """``images/<kind>``."""
-    return ROOT / kind
+    """``images/<folder>``."""
+    return ROOT / SOURCES[kind].folder
 
 
 def files_of(kind: Kind) -> dict[str, Path]:
-    """Build inputs by their path relative to the image's directory, sorted."""
+    """Build inputs by their path relative to the image's directory, without other images' packages."""
     root = directory(kind)
+    others = {name for source in SOURCES.values() for name in source.packages}
+    left_out = _NOT_INPUTS | (others - set(SOURCES[kind].packages))
     found = {
         path.relative_to(root).as_posix(): path
         for path in sorted(root.rglob("*"))
         if (path.is_file() or path.is_symlink()) and "__pycache__" not in path.parts
     }
-    return {name: path for name, path in found.items() if name not in _NOT_INPUTS}
+    return {name: path for name, path in found.items() if name not in left_out}
 
 
 def tag_of(kind: Kind) -> str:
-    """``thorctl/<kind>:<12 hex>``, the SHA-256 over its files, their executable bits and its parent's tag."""
+    """``thorctl/<kind>:<12 hex>``: SHA-256 over files, executable bits and parent, else suite."""
+    source = SOURCES[kind]
     digest = hashlib.sha256(f"recipe {RECIPE}\n".encode())
-    parent = parent_of(kind)
-    digest.update(f"parent {tag_of(parent) if parent else None}\n".encode())
+    digest.update(f"parent {tag_of(source.parent) if source.parent else source.suite}\n".encode())
     for name, path in files_of(kind).items():
         digest.update(f"{name} {content(path)}\n".encode())
     return f"thorctl/{kind}:{digest.hexdigest()[:_TAG_HEX]}"
@@ -52,9 +102,9 @@ def words(text: str) -> list[str]:
 
 
 def packages_of(kind: Kind) -> list[str]:
-    """Debian packages of ``packages.txt``; none where there is no such file."""
-    file = directory(kind) / "packages.txt"
-    return words(file.read_text()) if file.is_file() else []
+    """Debian packages of the image's package files; none where there is no such file."""
+    files = [directory(kind) / name for name in SOURCES[kind].packages]
+    return [word for file in files if file.is_file() for word in words(file.read_text())]
 
 
 def content(path: Path) -> str:

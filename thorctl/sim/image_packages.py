@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 _POLICY = b"#!/bin/sh\nexit 101\n"
 
 
-def host_files() -> dict[str, bytes]:
-    """apt's settings, sources and the CA bundle of the host, as files for the scratch folder."""
+def host_files(suite: str, *, unstable: bool) -> dict[str, bytes]:
+    """apt's settings, sources and the CA bundle of the host, as files for the scratch folder.
+
+    ``unstable`` adds Debian unstable's packages, of which apt takes only those named ``<package>/sid``.
+    """
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     lines = [
         *host_apt.options(dump),
         'APT::Install-Recommends "false";',
         'Dir::Etc::sourceparts "/dev/null";',
     ]
-    sources = host_apt.mirrors(host_apt.read_sources()).sources()
+    mirrors = host_apt.mirrors(host_apt.read_sources())
+    sources = mirrors.with_unstable(suite) if unstable else mirrors.sources(suite)
+    if unstable:
+        lines.append(f'APT::Default-Release "{suite}";')
     if sources:  # else those that mmdebstrap left in the base image
         lines.append(f'Dir::Etc::sourcelist "{SCRATCH}/sources.list";')
     bundle = host_network.ca_bundle()
@@ -37,9 +43,10 @@ def host_files() -> dict[str, bytes]:
     return files | ({"ca.crt": bundle} if bundle is not None else {})
 
 
-def install(step: Step, packages: list[str]) -> None:
+def install(step: Step, packages: list[str], suite: str) -> None:
     """Install packages with their dependencies, no recommendations, and leave no lists or archives behind."""
-    step.put(host_files())
+    unstable = any(name.endswith(f"/{host_apt.UNSTABLE}") for name in packages)
+    step.put(host_files(suite, unstable=unstable))
     step.put({"policy-rc.d": _POLICY}, "/usr/sbin")
     environment = {
         "DEBIAN_FRONTEND": "noninteractive",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from thorctl.errors import ThorError
 from thorctl.sim import host_network, host_pip, image_packages
 from thorctl.sim.build_container import NAME_PREFIX, SCRATCH, step
-from thorctl.sim.image_inputs import Kind, files_of
+from thorctl.sim.image_inputs import SOURCES, Kind, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,7 +72,7 @@ def _prepare(
     pip = host_pip.read()
     bundle = host_network.ca_bundle()
     with step(client, parent, on_line, binds=pip.binds, volumes={volume: OUT}) as container:
-        image_packages.install(container, TOOLS)
+        image_packages.install(container, TOOLS, SOURCES[kind].suite)
         container.put({path: file.read_bytes() for path, file in files_of(kind).items()})
         container.put({"ca.crt": bundle} if bundle is not None else {})
         netrc = Path.home() / ".netrc"  # credentials of a private index; this container is never committed

@@ -1,14 +1,14 @@
 """Builds the images of the simulation, each once per content of its build inputs, without any registry.
 
-An image directory ``images/<kind>/`` may hold
+An image's directory (``image_inputs.SOURCES``) may hold
 
-- ``packages.txt``: Debian packages, ``#`` comments; installed on the parent with the host's own apt settings
-  and CA bundle, neither of which stays in the image.
+- ``packages.txt`` and further lists: Debian packages, ``#`` comments; installed on the parent with the host's
+  own apt settings and CA bundle, neither of which stays in the image.
 - ``requirements.lock``: a Python environment, in the layers that ``prepare`` writes (image_python.py).
 - ``Dockerfile``: comes last, built by the engine's own builder (no BuildKit); starts with ``ARG BASE`` and
   ``FROM ${BASE}``. It must not reach the network: what has to be fetched is named in the files above.
 
-``base`` is the exception: a Debian 12 root file system made by mmdebstrap on the host.
+``debian-12`` and ``debian-13`` are the exception: root file systems made by mmdebstrap on the host.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from docker.errors import BuildError, ImageNotFound
 from thorctl.errors import ThorError
 from thorctl.sim import image_base, image_packages, image_python
 from thorctl.sim.build_container import step
-from thorctl.sim.image_inputs import KINDS, ROOT, Kind, directory, packages_of, parent_of, tag_of
+from thorctl.sim.image_inputs import KINDS, ROOT, SOURCES, Kind, directory, packages_of, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,19 +94,19 @@ def _find(client: DockerClient, name: str) -> str | None:
 
 
 def _build(client: DockerClient, kind: Kind, name: str, report: Report) -> None:
-    parent_kind = parent_of(kind)
+    source = SOURCES[kind]
     labels: dict[str, str] = {LABEL: kind}
-    if parent_kind is None:
+    if source.parent is None:
         with _timed(report, f"{kind} root file system") as on_line:
-            image_base.build(client, name, packages_of(kind), labels, on_line)
+            image_base.build(client, name, source.suite, packages_of(kind), labels=labels, on_line=on_line)
         return
-    parent = ensure(client, parent_kind, report).name
+    parent = ensure(client, source.parent, report).name
     # A random name: a build beside this one, from another checkout, must not meet its intermediate images.
     stem = f"thorctl/{kind}-build-{secrets.token_hex(4)}"
     steps: list[str] = []  # intermediate images: their names go again, their layers stay under the last
     if packages := packages_of(kind):
         with _timed(report, f"{kind} packages") as on_line, step(client, parent, on_line) as container:
-            image_packages.install(container, packages)
+            image_packages.install(container, packages, source.suite)
             container.commit(stem, "packages", labels)
         parent = f"{stem}:packages"
         steps.append(parent)
@@ -151,8 +151,8 @@ def _docker_build(
         ][-40:]
         raise ThorError(
             "image_build_failed",
-            f"images/{kind}/Dockerfile: {error.msg}\n" + "\n".join(line for line in tail if line),
-            f"mend images/{kind}, then repeat the command",
+            f"{directory(kind)}/Dockerfile: {error.msg}\n" + "\n".join(line for line in tail if line),
+            "Correct what its last lines name, then repeat the command.",
         ) from error
 
 

@@ -93,5 +93,5 @@ def container(name: str, part: str) -> str:
 
 
 def volume(name: str, device: str, what: str) -> str:
-    """A device's volume: ``docker`` (its engine's data) or ``state`` (/var/lib/thor)."""
+    """A device's volume: ``docker`` and ``containerd`` (its engine's data) or ``state`` (/var/lib/thor)."""
     return f"thorctl-{name}-{device}-{what}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thorctl.sim.state import Simulation
 
 
-COLUMNS = ("simulation", "device", "kind", "site", "address", "state disk", "status")
+COLUMNS = ("simulation", "device", "kind", "site", "address", "docker", "state disk", "status")
 
 
 def summary(simulation: Simulation, client: DockerClient) -> dict[str, Any]:
@@ -42,5 +42,10 @@ def table(simulations: list[Simulation], client: DockerClient) -> Table:
                 disk = data_size(device.disk_bytes)
             address = device.address if device.port == SSH_PORT else f"{device.address}:{device.port}"
             status = power.status(client, simulation.name, device)
-            rows.add_row(simulation.name, device.name, device.kind, device.site, address, disk, status)
+            engine: str = device.docker
+            if device.image_store != "classic":
+                engine += f" {device.image_store}"
+            rows.add_row(
+                simulation.name, device.name, device.kind, device.site, address, engine, disk, status
+            )
     return rows

@@ -9,9 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thorctl.errors import ThorError
 from thorctl.sim import layout
+from thorctl.sim.image_inputs import Docker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+ImageStore = Literal["classic", "containerd"]
+DEFAULT_DOCKER: Docker = "26.1"
 
 
 class Device(BaseModel):
@@ -22,6 +27,8 @@ class Device(BaseModel):
         address: on the private network; a virtual machine is behind this host's loopback.
         port: of its SSH at that address.
         disk_bytes: size of a container's /var/lib/thor; None: the host's disk.
+        docker: release of a container's Docker engine; it decides the system too.
+        image_store: where a container's Docker engine keeps images.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -32,6 +39,8 @@ class Device(BaseModel):
     port: int = 22
     site: str
     disk_bytes: int | None = None
+    docker: Docker = DEFAULT_DOCKER
+    image_store: ImageStore = "classic"
 
 
 class Simulation(BaseModel):

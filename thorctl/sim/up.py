@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
@@ -21,26 +21,39 @@ from thorctl.sim import (
     virtual_image,
     virtual_machine,
 )
+from thorctl.sim.image_inputs import Docker, device_kind
 from thorctl.sim.refusals import explained
 from thorctl.sim.report import timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from docker import DockerClient
 
     from thorctl.sim.images import Report
-    from thorctl.sim.state import Device, Simulation
+    from thorctl.sim.state import Device, ImageStore, Simulation
 
 DEFAULT_SITE = "lab"
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What new devices are made from: an image's name, a folder; where none of a kind is new: nothing."""
+class ContainerOptions:
+    """What new container devices are; as the attributes of ``state.Device``."""
 
-    container: str
+    disk_bytes: int | None = None
+    docker: Docker = state.DEFAULT_DOCKER
+    image_store: ImageStore = "classic"
+
+
+DEFAULT_OPTIONS = ContainerOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What new devices are made from: images' names, a folder; where none of a kind is new: nothing."""
+
+    containers: Mapping[Docker, str]
     virtual: Path | None
 
 
@@ -66,8 +79,28 @@ def check_count(present: int, count: int) -> None:
         )
 
 
+def check_image_store(options: ContainerOptions) -> None:
+    """Refuses an image store that the release of Docker does not have.
+
+    Raises:
+        ThorError: ``sim_image_store_unsupported``.
+    """
+    if options.docker == "20.10" and options.image_store == "containerd":
+        raise ThorError(
+            "sim_image_store_unsupported",
+            "Docker 20.10 has no containerd image store.",
+            "Choose --docker 26.1 or --docker 28.5, or --image-store classic.",
+            exit_code=2,
+        )
+
+
 def planned_devices(
-    present: Sequence[Device], count: int, *, subnet: str, sites: Sequence[str], disk_bytes: int | None
+    present: Sequence[Device],
+    count: int,
+    *,
+    subnet: str,
+    sites: Sequence[str],
+    options: ContainerOptions = DEFAULT_OPTIONS,
 ) -> list[Device]:
     """The containers present, and new ones up to ``count``, dealt to the sites in turn. Pure."""
     added = [
@@ -75,7 +108,7 @@ def planned_devices(
             name=f"thor-{number:02d}",
             address=addresses.device_address(subnet, number),
             site=sites[(number - 1) % len(sites)],
-            disk_bytes=disk_bytes,
+            **asdict(options),
         )
         for number in range(len(present) + 1, count + 1)
     ]
@@ -90,6 +123,7 @@ def planned_virtual(
         state.Device(
             name=f"thor-vm-{number:02d}",
             kind="virtual",
+            docker=virtual_image.DOCKER,
             address=virtual_machine.LOOPBACK,
             port=free_port(),
             site=sites[(number - 1) % len(sites)],
@@ -106,7 +140,7 @@ def up(
     report: Report,
     *,
     sites: Sequence[str] = (DEFAULT_SITE,),
-    disk_bytes: int | None = None,
+    options: ContainerOptions = DEFAULT_OPTIONS,
     virtual: int = 0,
 ) -> Simulation:
     """A simulation with ``count`` containers and ``virtual`` machines, all running, and its services.
@@ -115,7 +149,7 @@ def up(
         ThorError: from any step; what is made so far stays, is known to ``sim.json`` and removed by ``down``.
     """
     with explained(name):
-        return _up(client, name, count, report, sites=sites, disk_bytes=disk_bytes, virtual=virtual)
+        return _up(client, name, count, report, sites=sites, options=options, virtual=virtual)
 
 
 def _up(
@@ -125,16 +159,21 @@ def _up(
     report: Report,
     *,
     sites: Sequence[str],
-    disk_bytes: int | None,
+    options: ContainerOptions,
     virtual: int,
 ) -> Simulation:
     simulation = state.find(name)
     machines = simulation.virtual if simulation else []
-    check_count(len(simulation.containers) if simulation else 0, count)
+    present = simulation.containers if simulation else []
+    check_count(len(present), count)
+    check_image_store(options)
     check_count(len(machines), virtual)
+    dockers = {device.docker for device in present} | ({options.docker} if count > len(present) else set())
     whole = [device for device in machines if virtual_devices.machine(name, device).exists]
     made_from = Made(
-        container=images.ensure(client, "sim-device", report).name if count else "",
+        containers={
+            docker: images.ensure(client, device_kind(docker), report).name for docker in sorted(dockers)
+        },
         # A machine that is there keeps the image it was made from: a newer one is not built for it.
         virtual=virtual_image.ensure(report).folder if virtual > len(whole) else None,
     )
@@ -149,7 +188,7 @@ def _up(
         simulation = state.Simulation(name=name, subnet=subnet)
     simulation.devices = [
         *planned_devices(
-            simulation.containers, count, subnet=simulation.subnet, sites=sites, disk_bytes=disk_bytes
+            simulation.containers, count, subnet=simulation.subnet, sites=sites, options=options
         ),
         *planned_virtual(simulation.virtual, virtual, sites=sites, free_port=virtual_machine.free_port),
     ]
@@ -174,7 +213,7 @@ def _boot(client: DockerClient, simulation: Simulation, made_from: Made, report:
                 client,
                 device,
                 simulation=simulation.name,
-                image=made_from.container,
+                image=made_from.containers[device.docker],
                 authorized_key=authorized_key,
             )
             container = devices.get(client, simulation.name, device.name)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from thorctl.sim.images import Report
 
 KIND = "sim-vm"
+SUITE = "bookworm"
+DOCKER: image_inputs.Docker = "20.10"  # of that release
 DISK_BYTES = 16 << 30  # of the machine's disk; on this host it takes what is written
 # Raise it when this module builds something else from the same files.
 RECIPE = 1
@@ -148,7 +150,7 @@ def _build(folder: Path, report: Report) -> None:
         files = Path(draft) / "files.tar"
         files.write_bytes(archive(layout()))
         with _timed(report, f"{KIND} root file system") as on_line, binfmt.aarch64_programs():
-            image_base.make(str(tar), packages(), on_line, options(files))
+            image_base.make(str(tar), SUITE, packages(), on_line, options(files))
         files.unlink()
         with _timed(report, f"{KIND} disk") as on_line:
             words = [str(_HERE / "make-disk"), str(tar), draft, str(DISK_BYTES)]
