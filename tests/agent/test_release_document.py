@@ -30,7 +30,8 @@ def first_file(document: dict[str, Any]) -> dict[str, Any]:
 
 
 BAD: dict[str, Callable[[dict[str, Any]], object]] = {
-    "schema": lambda d: d.update(schema=2),
+    "schema": lambda d: d.update(schema=3),
+    "no schema": lambda d: d.pop("schema"),
     "no lock": lambda d: d.pop("lock"),
     "no profile": lambda d: d.pop("profile"),
     "upper-case name": lambda d: d.update(name="Tiny"),
@@ -106,3 +107,33 @@ def test_the_id_is_put_into_the_files() -> None:
 def test_one_model_name_may_be_given_plainly() -> None:
     release = parse(changed(lambda d: d["profile"]["serve"].update({"served-model-name": "solo"})))
     assert Release(release.document).model == "solo"
+
+
+SOCKET_PARTS: dict[str, Any] = {"schema": 2, "options": {"max-num-seqs": 4}, "memory": None}
+BAD_ON_SOCKET: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no options": lambda d: d.pop("options"),
+    "options that are none": lambda d: d.update(options=None),
+    "no memory": lambda d: d.pop("memory"),
+    "memory that is a number": lambda d: d.update(memory=7),
+    "no user": lambda d: d["profile"]["image"].pop("user"),
+    "user that is a name": lambda d: d["profile"]["image"].update(user="www-data"),
+}
+
+
+def on_socket(document: dict[str, Any]) -> dict[str, Any]:
+    document.update(SOCKET_PARTS)
+    document["profile"]["image"] = {"user": "own"}
+    return document
+
+
+@pytest.mark.parametrize("name", BAD_ON_SOCKET)
+def test_a_bad_document_of_layout_2_is_refused(name: str) -> None:
+    with pytest.raises(AgentError) as refused:
+        parse(changed(lambda d: BAD_ON_SOCKET[name](on_socket(d))))
+    assert refused.value.code == "release_invalid"
+
+
+def test_both_layouts_are_read() -> None:
+    assert make_release().layout == 1
+    of = parse(changed(on_socket))
+    assert (of.layout, of.image_user) == (2, "own")

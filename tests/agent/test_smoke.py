@@ -94,6 +94,7 @@ MISBEHAVIOURS = pytest.mark.parametrize(
         ("no_done", "stream_ended"),
         ("no_usage", "usage"),
         ("length", "finished"),
+        ("abort", "no_error"),
         ("empty", "thinking_closed"),
         ("bangs", "not_repeated"),
         ("babble", "not_repeated"),

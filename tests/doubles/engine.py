@@ -107,7 +107,7 @@ class Engine:
         deltas += [{"content": piece} for piece in _cut(self.answer(prompt))]
         for delta in [{"role": "assistant", "content": ""}, *deltas]:
             yield {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-        finish = "length" if self.mode == "length" else "stop"
+        finish = self.mode if self.mode in ("length", "abort") else "stop"
         yield {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
         if self.mode != "no_usage":
             tokens = len(deltas) + 1

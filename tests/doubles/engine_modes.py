@@ -17,6 +17,7 @@ MODES = {
     "no_done": "whole, but without [DONE]",
     "no_usage": "whole, but without usage",
     "not_json": "an event that is no JSON",
+    "abort": "stopped in the middle: finish_reason abort",
     "length": "cut off at the token limit",
     "empty": "no text at all, finish_reason stop",
     "bangs": "only exclamation marks",

@@ -23,6 +23,7 @@ from thorctl.agent import (
 )
 from thorctl.agent.api_key import api_key
 from thorctl.agent.bench_result import UnusableError
+from thorctl.agent.engine import endpoint, loopback
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.machine import machine
 from thorctl.agent.outcome import AgentError, Outcome
@@ -65,7 +66,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if args.dry_run:
         return Outcome(data)
     hold.check(ctx)
-    client = EngineClient(release.port, api_key(ctx))
+    client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
     ctx.progress.update("bench", release=release.id, message="waiting for the engine")
     wait_until_ready(ctx, client, release)
     began = ctx.clock.monotonic()
@@ -98,17 +99,18 @@ def _measured(
     _check_alone(counters)
     key = api_key(ctx)
     measured: dict[str, Measured] = {}
-    for number, step in enumerate(plan, start=1):
-        what = f"{number} of {len(plan)}: {step.name}, {len(step.prompts)} × {step.tokens} tokens, "
-        what += f"{step.at_once} at once"
-        ctx.progress.update("bench", release=release.id, message=what)
-        ctx.log.info("%s", what)
-        try:
-            measured[step.name] = bench_client.measure(
-                ctx, step, port=release.port, model=release.model, key=key, timeout=timeout
-            )
-        except UnusableError as fault:
-            raise UnusableError(f"{step.name}: {fault}") from fault
+    with loopback.port(ctx, release) as port:
+        for number, step in enumerate(plan, start=1):
+            what = f"{number} of {len(plan)}: {step.name}, {len(step.prompts)} × {step.tokens} tokens, "
+            what += f"{step.at_once} at once"
+            ctx.progress.update("bench", release=release.id, message=what)
+            ctx.log.info("%s", what)
+            try:
+                measured[step.name] = bench_client.measure(
+                    ctx, step, port=port, model=release.model, key=key, timeout=timeout
+                )
+            except UnusableError as fault:
+                raise UnusableError(f"{step.name}: {fault}") from fault
     alone = _made_ours(counters, client.text("/metrics"), sum(step.generated for step in plan))
     after = bench_condition.read(ctx)
     if before["power_mode"] != after["power_mode"]:

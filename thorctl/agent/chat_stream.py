@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DONE = "[DONE]"
+ABORTED = "abort"  # vLLM's finish reason when it stops during a generation, after HTTP 200
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Reply:
                 self.error = error_message(chunk)
                 return
             self._take(chunk)
+            if self.error is not None:
+                return
 
     def _take(self, chunk: dict[str, Any]) -> None:
         usage = chunk.get("usage")
@@ -60,6 +63,8 @@ class Reply:
             self.reasoning += delta.get("reasoning") or delta.get("reasoning_content") or ""
             self.content += delta.get("content") or ""
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            if self.finish_reason == ABORTED:
+                self.error = "the engine stopped before the answer was complete (abort)"
 
 
 def error_message(body: object) -> str:

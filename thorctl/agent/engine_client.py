@@ -1,4 +1,4 @@
-"""The engine's HTTP API on the loopback: ready or not, which models, one streamed chat generation."""
+"""The engine's HTTP API: ready or not, which models, one streamed chat generation."""
 
 from __future__ import annotations
 
@@ -14,23 +14,33 @@ from thorctl.agent.chat_stream import Reply, error_message
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOST = "127.0.0.1"
+    from thorctl.agent.engine.endpoint import Dial
+
 _PROBE_SECONDS = 10.0
 # Longest line read at once; a chat chunk is well under a kilobyte, logprobs included.
 _LINE_BYTES = 4 * 1024 * 1024
 _FAULTS = (OSError, http.client.HTTPException, ValueError)
 
 
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, dial: Dial, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._dial, self._seconds = dial, seconds
+
+    def connect(self) -> None:
+        self.sock = self._dial(self._seconds)
+
+
 @dataclass(frozen=True)
 class EngineClient:
-    """An engine on a port of this host.
+    """An engine of this device.
 
     Attributes:
-        port: the profile's serve.port.
+        dial: connects to it (thorctl.agent.engine.endpoint).
         api_key: VLLM_API_KEY of the device's secrets, if it has one.
     """
 
-    port: int
+    dial: Dial
     api_key: str | None = None
 
     def healthy(self) -> bool:
@@ -67,7 +77,7 @@ class EngineClient:
         """
         reply = Reply()
         started = time.monotonic()
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=silence_seconds)
+        connection = _Connection(self.dial, silence_seconds)
         try:
             request = {**body, "stream": True, "stream_options": {"include_usage": True}}
             connection.request("POST", "/v1/chat/completions", json.dumps(request), self._headers())
@@ -86,7 +96,7 @@ class EngineClient:
         return reply
 
     def _get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=_PROBE_SECONDS)
+        connection = _Connection(self.dial, _PROBE_SECONDS)
         try:
             connection.request("GET", path, headers=self._headers())
             response = connection.getresponse()

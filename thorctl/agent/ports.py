@@ -63,13 +63,24 @@ def _holds(process: Path, inodes: set[int]) -> bool:
 
 
 def in_engine(ctx: Context, pid: int) -> bool:
-    """Return whether a process runs in the engine's container."""
+    """Return whether a process runs in the engine's container.
+
+    Compared by PID namespace: the name of a cgroup is free for whoever a cgroup is delegated to.
+    """
     try:
         container = ctx.docker.container(ENGINE_CONTAINER)
     except AgentError:
         return False
-    cgroups = _read(ctx.paths.at(f"/proc/{pid}/cgroup"))
-    return bool(container and cgroups and container["Id"] in cgroups)
+    first = int(container["State"]["Pid"]) if container else 0
+    return first > 0 and pid > 0 and _namespace(ctx, pid) == _namespace(ctx, first) != _namespace(ctx, None)
+
+
+def _namespace(ctx: Context, pid: int | None) -> str | None:
+    """The PID namespace of a process, None where it cannot be read; of ``None``: the agent's own."""
+    try:
+        return str(ctx.paths.at(f"/proc/{pid or 'self'}/ns/pid").readlink())
+    except OSError:
+        return None
 
 
 def _read(path: Path) -> str | None:

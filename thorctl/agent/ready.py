@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent import engine_unit
 from thorctl.agent.api_key import api_key
+from thorctl.agent.engine import endpoint
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.release_document import canonical
@@ -64,7 +65,7 @@ def _dead(unit: UnitState, waited: float) -> bool:
 
 def serves(ctx: Context, release: Release) -> bool:
     """True if the engine is healthy and lists the release's model."""
-    client = EngineClient(release.port, api_key(ctx))
+    client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
     return client.healthy() and release.model in (client.models() or [])
 
 

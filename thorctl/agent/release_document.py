@@ -12,6 +12,10 @@ from thorctl.agent.outcome import AgentError
 
 PLACEHOLDER = "@RELEASE_ID@"
 UNIT_FILE = "thor-engine.service"
+# A document's schema says how its engine is arranged.
+TCP_LAYOUT = 1  # on the host's network at 127.0.0.1, uid 0, one cache directory for all releases
+SOCKET_LAYOUT = 2  # without a network, behind a Unix socket, a cache directory of its own
+USERS = ("own", "root")
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}-[0-9a-f]{12}")
 LIMIT_BYTES = 4 * 1024 * 1024  # a release of 500 checkpoint files has 150 KB
 
@@ -42,6 +46,16 @@ class Release:
         return content_hash(self.document)
 
     @property
+    def layout(self) -> int:
+        """``TCP_LAYOUT`` or ``SOCKET_LAYOUT``."""
+        return int(self.document["schema"])
+
+    @property
+    def image_user(self) -> str:
+        """Whom the engine runs as: ``own`` (the account thor-engine) or ``root``."""
+        return str(self.document["profile"]["image"].get("user", USERS[0]))
+
+    @property
     def image(self) -> str:
         """``repository@sha256:…``."""
         image = self.document["lock"]["image"]
@@ -61,7 +75,7 @@ class Release:
 
     @property
     def port(self) -> int:
-        """The engine's port on 127.0.0.1."""
+        """The profile's port on 127.0.0.1: the engine's own with ``TCP_LAYOUT``, else the door's."""
         return int(self.document["profile"]["serve"]["port"])
 
     @property
@@ -129,7 +143,7 @@ def parse(text: bytes) -> Release:
 
 def _fault(document: Any) -> str | None:
     """The first thing wrong. Missing keys surface as exceptions, which ``parse`` reports."""
-    if document.get("schema") != 1:
+    if document.get("schema") not in (TCP_LAYOUT, SOCKET_LAYOUT):
         return f"schema {document.get('schema')!r} is not known here"
     if not ID.fullmatch(document["id"]):
         return f"id {document['id']!r} is not of the form <profile>-<12 hex>"
@@ -137,7 +151,7 @@ def _fault(document: Any) -> str | None:
         return f"its content has the id {true_id(document)}, it claims {document['id']}"
     image, checkpoint = document["lock"]["image"], document["lock"]["checkpoint"]
     release = Release(document)
-    rules = (
+    rules: list[tuple[object, str]] = [
         (re.fullmatch(r"[a-z0-9][a-z0-9._:/-]*", image["repository"]), "image repository"),
         (re.fullmatch(r"sha256:[0-9a-f]{64}", image["digest"]), "image digest"),
         (isinstance(image["compressed_bytes"], int), "image compressed_bytes"),
@@ -156,7 +170,13 @@ def _fault(document: Any) -> str | None:
         (release.ready_seconds(first_start=True) > 0 < release.ready_seconds(first_start=False), "ready"),
         (float(document["device_class"]["image_unpack_ratio"]) >= 0, "image_unpack_ratio"),
         (int(document["device_class"]["reserve"]["disk_bytes"]) >= 0, "reserve.disk_bytes"),
-    )
+    ]
+    if release.layout == SOCKET_LAYOUT:
+        rules += [
+            (isinstance(document["options"], dict), "options"),
+            (document["memory"] is None or isinstance(document["memory"], dict), "memory"),
+            (document["profile"]["image"]["user"] in USERS, "image.user"),
+        ]
     return next((f"{what} is missing or malformed" for holds, what in rules if not holds), None)
 
 

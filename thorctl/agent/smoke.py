@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import journal_file
 from thorctl.agent.api_key import api_key
+from thorctl.agent.engine import endpoint
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.gather import gather
 from thorctl.agent.judge import Generation, judge, split_thinking
@@ -36,7 +37,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
             runs, or another one.
     """
     release = running_release(ctx, args.id)
-    client = EngineClient(release.port, api_key(ctx))
+    client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
     ctx.progress.update("smoke", release=release.id, message="waiting for the engine")
     wait_until_ready(ctx, client, release)
     report = _smoke(ctx, client, release)

@@ -22,11 +22,13 @@ from thorctl.agent import (
 )
 from thorctl.agent.api_key import api_key
 from thorctl.agent.drift import Item
+from thorctl.agent.engine import endpoint
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
 from thorctl.agent.outcome import AgentError, Outcome
-from thorctl.agent.paths import ENGINE_CONTAINER
+from thorctl.agent.paths import ENGINE_CONTAINER, ENGINE_SOCKET
+from thorctl.agent.release_document import SOCKET_LAYOUT
 
 if TYPE_CHECKING:
     import argparse
@@ -77,6 +79,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     data = {
         **_device(ctx),
         **_journal(journal),
+        "release_layout": release.layout if release else None,
         "engine": _engine(found, release),
         **light,
         "last_smoke": commit.last_smoke(ctx),
@@ -138,7 +141,9 @@ def _journal(journal: Journal | None) -> dict[str, Any]:
 def _engine(found: dict[str, Any], release: Release | None) -> dict[str, Any]:
     unit, models = found["unit"], found["models"]
     ready = bool(release and models and release.model in models)
+    on_socket = bool(release and release.layout == SOCKET_LAYOUT)
     return {
+        "socket": ENGINE_SOCKET if on_socket else None,
         "unit": unit.active if unit else None,
         "ready": ready,
         "model": release.model if ready and release else None,
@@ -150,7 +155,7 @@ def _engine(found: dict[str, Any], release: Release | None) -> dict[str, Any]:
 def _models(ctx: Context, release: Release | None) -> list[str] | None:
     if release is None:
         return None
-    client = EngineClient(release.port, api_key(ctx))
+    client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
 
     def ask() -> list[str] | None:
         return client.models() if client.healthy() else None

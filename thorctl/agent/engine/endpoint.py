@@ -1,0 +1,65 @@
+"""How the agent reaches the engine of a release, and the proof that what answers is that engine."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from functools import partial
+from typing import TYPE_CHECKING
+
+from thorctl.agent import ports
+from thorctl.agent.engine.socket import open_socket
+from thorctl.agent.paths import ENGINE_SOCKET
+from thorctl.agent.release_document import TCP_LAYOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+    # Seconds of the connection's time-out -> a connected stream socket.
+    Dial = Callable[[float], socket.socket]
+
+HOST = "127.0.0.1"
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+def dial(ctx: Context, release: Release) -> Dial:
+    """Return the function that connects to the engine of ``release``.
+
+    It raises OSError where nothing listens, and where the listener does not run in the engine's container.
+    """
+    if release.layout == TCP_LAYOUT:
+        return partial(_to_port, ctx, release.port)
+    return partial(_to_socket, ctx)
+
+
+def _to_port(ctx: Context, port: int, timeout: float) -> socket.socket:
+    connection = socket.create_connection((HOST, port), timeout)
+    listener = ports.listener(ctx, port)
+    if listener and not listener.is_engine:
+        connection.close()
+        raise _foreign(f"port {port}", str(listener))
+    return connection
+
+
+def _to_socket(ctx: Context, timeout: float) -> socket.socket:
+    path = ctx.paths.at(ENGINE_SOCKET)
+    connection = open_socket(path, timeout)
+    pid = peer_pid(connection)
+    if not ports.in_engine(ctx, pid):
+        connection.close()
+        raise _foreign(str(path), f"process {pid}")
+    return connection
+
+
+def peer_pid(connection: socket.socket) -> int:
+    """Return the process that listens on the other end of a Unix socket; 0 where it is not visible here."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[0])
+
+
+def _foreign(place: str, process: str) -> OSError:
+    return OSError(errno.EPERM, f"{place} belongs to {process}, not to the engine's container")
