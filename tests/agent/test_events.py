@@ -15,6 +15,7 @@ from tests.agent.stateful_device import Device
 from tests.agent.trial_steps import commit_one
 from thorctl.agent import events, journal_file, syslog
 from thorctl.agent.holder import holder_from
+from thorctl.agent.login import remote_address
 from thorctl.agent.signals import Interrupted
 
 if TYPE_CHECKING:
@@ -103,6 +104,41 @@ def test_the_address_is_the_connection_s_whatever_the_name_claims() -> None:
     assert (claimed.name, claimed.host, claimed.address) == ("ann@desk", "desk", "10.0.0.7")
     assert holder_from("ann@desk", {}).address is None
     assert holder_from(None, {"SSH_CONNECTION": LOGIN, "USER": "thor"}).address == "10.0.0.7"
+
+
+CGROUP = "1:cpu:/user.slice\n0::/docker/8aee/user.slice/user-1000.slice/session-155.scope\n"
+SESSION = "# This is private data. Do not parse.\nUID=1000\nREMOTE=1\nREMOTE_HOST=10.213.64.1\nSERVICE=sshd\n"
+
+
+def logged_in(device: Device, cgroup: str = CGROUP, session: str = SESSION) -> str | None:
+    for path, text in {"/proc/self/cgroup": cgroup, "/run/systemd/sessions/155": session}.items():
+        place = device.paths.at(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return remote_address(device.paths)
+
+
+def test_address_through_sudo_is_the_login_sessions(device: Device) -> None:
+    """sudo drops SSH_CONNECTION; the cgroup stays, for Ansible's detached verbs, too."""
+    address = logged_in(device)
+    assert address == "10.213.64.1"
+    holder = holder_from("ann@desk", {"SUDO_USER": "thor"}, address)
+    assert (holder.name, holder.address) == ("ann@desk", "10.213.64.1")
+    assert holder_from(None, {"SUDO_USER": "thor"}, address).name == "thor@10.213.64.1"
+    assert holder_from("ann@desk", {"SSH_CONNECTION": "6.6.6.6 1 2 3"}, address).address == "10.213.64.1"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "session"),
+    [
+        ("0::/system.slice/thor-deadline.service\n", SESSION),
+        (CGROUP, "UID=1000\nREMOTE=0\n"),
+        (CGROUP, "REMOTE_HOST=\x1b[31m\n"),
+        ("0::/session-../../etc/passwd.scope\n", SESSION),
+    ],
+)
+def test_address_without_a_remote_login_is_none(device: Device, cgroup: str, session: str) -> None:
+    assert logged_in(device, cgroup, session) is None
 
 
 def test_syslog_has_the_same_and_who_was_refused(logged: Device, log: socket.socket) -> None:

@@ -16,6 +16,7 @@ from thorctl.agent.dispatch import dispatch
 from thorctl.agent.docker_api import DockerApi, socket_from
 from thorctl.agent.files import Files
 from thorctl.agent.holder import holder_from
+from thorctl.agent.login import remote_address
 from thorctl.agent.logs import make_logger
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import Paths
@@ -36,7 +37,7 @@ def make_context(args: argparse.Namespace) -> Context:
         clock=clock,
         files=Files(),
         docker=DockerApi(socket_from(os.environ, args.root)),
-        holder=holder_from(args.holder, os.environ),
+        holder=holder_from(args.holder, os.environ, remote_address(paths)),
         log=make_logger(as_json=args.json_logs),
         progress=Progress(paths, clock, args.verb),
     )

@@ -16,7 +16,8 @@ DEVICE = "device"  # the device acting for itself: deadline timer, recovery at b
 class Holder:
     """``name`` as in leases (``user@host``); ``host`` is where the operator sits.
 
-    ``address`` is where the SSH connection comes from: names are claimed, addresses are seen. None: unknown.
+    ``address`` is where the SSH connection comes from, as sshd saw it (None: unknown); the names are the
+    caller's claim.
     """
 
     name: str
@@ -29,13 +30,16 @@ class Holder:
         return self.name == DEVICE
 
 
-def holder_from(named: str | None, environment: Mapping[str, str]) -> Holder:
-    """The holder given by ``--holder``, else the SSH login's user and address, else root and this host."""
+def holder_from(named: str | None, environment: Mapping[str, str], login: str | None = None) -> Holder:
+    """The holder given by ``--holder``, else the SSH login's user and address, else root and this host.
+
+    ``login`` is the address of the login session; without logind, a root login's environment tells it.
+    """
     here = socket.gethostname()
     connection = environment.get("SSH_CONNECTION", "").split()
-    address = connection[0] if connection else None
+    address = login or (connection[0] if connection else None)
     host = address or here
     if named:
         return Holder(named, named.partition("@")[2] or host, address)
-    user = environment.get("SUDO_USER") or (environment.get("USER") if connection else None) or "root"
+    user = environment.get("SUDO_USER") or (environment.get("USER") if address else None) or "root"
     return Holder(f"{user}@{host}", host, address)
