@@ -259,8 +259,25 @@ def test_the_generation_prompt_opens_the_thinking_or_closes_it_at_once() -> None
     assert render([QUESTION], tools=[WEATHER], enable_thinking=False).endswith(f"{GENERATION}\n</think>\n\n")
 
 
-def test_images_and_unknown_roles_are_refused_by_name() -> None:
-    with pytest.raises(jinja2.TemplateError, match="text only, not image_url"):
+def test_images_and_unknown_roles_are_refused() -> None:
+    with pytest.raises(jinja2.TemplateError, match="reads text only"):
         render([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
-    with pytest.raises(jinja2.TemplateError, match="unknown role critic"):
+    with pytest.raises(jinja2.TemplateError, match="unknown role; use system"):
         render([{"role": "critic", "content": "No."}])
+
+
+PRIVATE = "my private words"
+REFUSED: dict[str, list[dict[str, Any]]] = {
+    "role": [{"role": PRIVATE, "content": PRIVATE}],
+    "type of a part": [{"role": "user", "content": [{"type": PRIVATE, "text": PRIVATE}]}],
+    "part": [{"role": "user", "content": [PRIVATE, {"type": "image_url", "image_url": {"url": PRIVATE}}]}],
+    "content that is a number": [{"role": "user", "content": 7}, {"role": "user", "content": PRIVATE}],
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refusal_repeats_no_word_of_the_request(what: str) -> None:
+    """vLLM writes it to the log: "Chat template rejected the request: …"."""
+    with pytest.raises((jinja2.TemplateError, TypeError)) as refused:
+        render(REFUSED[what])
+    assert "private" not in str(refused.value)

@@ -112,6 +112,12 @@ MISTAKES = {
         "api_key",
         "secrets do not belong in a profile",
     ),
+    "prompts in the log": (
+        "port: 8000",
+        "port: 8000\n  enable-log-requests: true",
+        "enable-log-requests",
+        "prompts do not belong in the device's journal",
+    ),
     "code of strangers": (
         "port: 8000",
         "port: 8000\n  trust-remote-code: true",
