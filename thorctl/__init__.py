@@ -1,3 +1,3 @@
 """thorctl: a large language model on a fleet of NVIDIA Jetson Thor devices, and kept well there."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -47,13 +47,10 @@ class DriftView:
 
 
 def _cells(item: Item) -> tuple[Text, str, str, Text]:
-    style = "" if item.same else _MARKS[item.same][1]
-    return (
-        _mark(item.same),
-        item.what,
-        status_drift.desired(item),
-        Text(status_drift.actual(item), style=style),
-    )
+    mark = Text("•") if item.note else _mark(item.same)
+    note = f" ({item.note})" if item.note else ""
+    style = "" if item.same or item.note else _MARKS[item.same][1]
+    return mark, item.what, status_drift.desired(item), Text(status_drift.actual(item) + note, style=style)
 
 
 def _mark(same: bool | None) -> Text:

@@ -44,6 +44,7 @@ class TaskEnd:
         outcome: ``ok``, ``failed``, ``unreachable`` or ``skipped``.
         action: the module, such as ``thor_agent``.
         result: what the module returned; Ansible has taken out what is ``no_log``.
+        role: the role that the task is of; empty: none.
     """
 
     device: str
@@ -51,6 +52,7 @@ class TaskEnd:
     action: str
     outcome: str
     result: Mapping[str, Any] = field(default_factory=dict)
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def task_end(event: Mapping[str, Any]) -> TaskEnd | None:
         action=str(data.get("resolved_action") or data.get("task_action") or "").rpartition(".")[2],
         outcome=outcome,
         result=result if isinstance(result, dict) else {},
+        role=str(data.get("role") or "").rpartition(".")[2],
     )
 
 

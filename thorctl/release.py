@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+LAYOUT = 1  # schema of the releases that are rendered here
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 
 
@@ -89,7 +90,7 @@ def make(
 ) -> Release:
     """Puts the parts together and names the result."""
     content: dict[str, Any] = {
-        "schema": 1,
+        "schema": LAYOUT,
         "name": profile.name,
         "profile": profile.model_dump(mode="json"),
         "lock": lock.model_dump(mode="json"),

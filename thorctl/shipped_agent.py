@@ -83,16 +83,22 @@ def look(
     on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Answer]:
     """The answers, in the order of ``questions``; see ``transport.run_verb`` for the arguments."""
-    return asyncio.run(_look(questions, limit, connect_timeout, timeout, on_answer))
+    return asyncio.run(
+        look_async(
+            questions, limit=limit, connect_timeout=connect_timeout, timeout=timeout, on_answer=on_answer
+        )
+    )
 
 
-async def _look(
+async def look_async(
     questions: Sequence[Question],
-    limit: int,
-    connect_timeout: float,
+    *,
+    limit: int = 50,
+    connect_timeout: float = CONNECT_TIMEOUT,
     timeout: float,  # noqa: ASYNC109 - becomes an Answer, not an exception
-    on_answer: Callable[[Answer], None] | None,
+    on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Answer]:
+    """As ``look``, inside a running event loop."""
     gate, ours = asyncio.Semaphore(limit), Zipapp.packed()
 
     async def one(question: Question) -> Answer:

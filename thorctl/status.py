@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from thorctl import status_drift
+from thorctl.release import LAYOUT
 from thorctl.result import Problem
 from thorctl.status_report import Report
 
@@ -55,19 +56,33 @@ class Row:
         return self.report.engine.word == "ready" and self.report.release == self.wanted
 
     @property
+    def layout_note(self) -> str | None:
+        """That the committed release is of the wanted profile in an earlier layout; None if it is not."""
+        report, layout = self.report, self.report.layout
+        if report.state != "committed" or layout is None or layout >= LAYOUT:
+            return None
+        profile = str(report.release).rpartition("-")[0]
+        if profile != str(self.wanted).rpartition("-")[0]:
+            return None
+        return f"layout {layout}; a rollout brings layout {LAYOUT}: thorctl rollout start {profile}"
+
+    @property
+    def _release(self) -> Item:
+        item = status_drift.release(self.wanted, self.report.release)
+        return item.model_copy(update={"note": self.layout_note})
+
+    @property
     def compared(self) -> list[Item] | None:
         """Everything that is desired, its release first, against what is; None if the device did not say."""
-        if self.report.compared is None:
-            return None
-        return [status_drift.release(self.wanted, self.report.release), *self.report.compared]
+        return None if self.report.compared is None else [self._release, *self.report.compared]
 
     @property
     def drift(self) -> list[Item] | None:
         """Of these what is not known to be as desired; None if the device did not say."""
         if self.report.drift is None:
             return None
-        release = status_drift.release(self.wanted, self.report.release)
-        return [*([] if release.same else [release]), *self.report.drift]
+        release = self._release
+        return [*([] if release.same or release.note else [release]), *self.report.drift]
 
     def as_json(self) -> dict[str, Any]:
         """What ``status --json`` says of the device."""
@@ -133,7 +148,7 @@ def attention(row: Row) -> tuple[str, ...]:
         found.append(report.state or "state unknown")
     if report.state != "empty" and report.engine.word != "ready":
         found.append(f"engine {report.engine.word or 'unknown'}")
-    if row.wanted and report.release and report.release != row.wanted:
+    if row.wanted and report.release and report.release != row.wanted and row.layout_note is None:
         found.append(f"serves {report.release}, wanted is {row.wanted}")
     found += _smoke(report)
     found += ["drift unknown"] if report.drift is None else map(status_drift.words, report.drift)
@@ -150,8 +165,10 @@ def _smoke(report: Report) -> list[str]:
 
 
 def remarks(row: Row) -> tuple[str, ...]:
-    """What is going on without being wrong: work in progress, a lease, a hold."""
+    """What is going on without being wrong: an earlier layout, work in progress, a lease, a hold."""
     report, found = row.report, []
+    if row.layout_note:
+        found.append(row.layout_note)
     if report.progress:
         found.append(progress_words(report.progress))
     if report.lease:
@@ -188,4 +205,6 @@ def verdict(fleet: Sequence[Row]) -> str:
         return f"{ready} of {total} {serve} a model (the wanted release is not known here){tail}"
     good = sum(1 for r in known if r.serves_wanted)
     unknown = f" (not known for {total - len(known)})" if len(known) < total else ""
-    return f"{good} of {total} {serve} the wanted release{unknown}{tail}"
+    earlier = sum(1 for r in known if r.layout_note)
+    waiting = f", {earlier} an earlier layout of it" if earlier else ""
+    return f"{good} of {total} {serve} the wanted release{waiting}{unknown}{tail}"

@@ -14,7 +14,10 @@ _HASH = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 class Item(BaseModel):
-    """One thing that was compared. ``same`` None: unknown; False with ``found`` None: it is not there."""
+    """One thing that was compared. ``same`` None: unknown; False with ``found`` None: it is not there.
+
+    ``note``: why a difference is intended.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -23,6 +26,7 @@ class Item(BaseModel):
     wanted: Any = None
     found: Any = None
     same: bool | None = False  # an older agent tells only what differs
+    note: str | None = None
 
     @property
     def lacking(self) -> list[str] | None:

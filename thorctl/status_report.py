@@ -62,5 +62,14 @@ class Report(_Reported):
     hold: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
     agent_version: str | None = None
+    agent_layouts: list[int] = [1]  # an agent that does not name them reads layout 1
+    release_layout: int | None = None
     compared: list[Item] | None = None
     drift: list[Item] | None = None
+
+    @property
+    def layout(self) -> int | None:
+        """Layout of the release that runs; None if there is none, or its document cannot be read."""
+        if self.release_layout is None and self.release and self.agent_layouts == [1]:
+            return 1
+        return self.release_layout

@@ -140,6 +140,28 @@ def test_a_preflight_gets_the_release_and_what_the_inventory_leaves_out(sshd: Ss
     assert answer.data["stdin"] == {"id": NEW}
 
 
+def test_preflight_that_the_installed_agent_cannot_read_is_answered_by_ours(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    refused = document("preflight", {}, {"code": "release_invalid"})
+    ours = document("preflight", {"release": NEW})
+    sshd.behave(
+        "import json, os, sys\n"
+        "command = os.environ['SSH_ORIGINAL_COMMAND']\n"
+        "if 'sha256sum' in command: sys.exit(1)\n"
+        f"print(json.dumps({ours!r} if 'python3' in command else {refused!r}))\n"
+        "sys.exit('python3' not in command)\n"
+    )
+    inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01")
+    with DeviceHands(
+        fleet.load(inventory), "ann@desk", {NEW: {"id": NEW}}, {NEW: 600}, playbooks=tmp_path,
+        inventory=inventory, folder=tmp_path / "rollouts" / "1", run="abc",
+    ) as hands:  # fmt: skip
+        hands.begin([Begun(1, Step("thor-01", "preflight", NEW))])
+        answer = collected(hands, 1)[1].answer
+    assert answer.data == {"release": NEW}
+
+
 def test_a_step_that_cannot_even_be_asked_has_an_end(hands: DeviceHands) -> None:
     hands.begin([Begun(8, Step("thor-01", "rollback", "unknown"))])
     answer = collected(hands, 1)[8].answer
@@ -161,15 +183,30 @@ def end(outcome: str, result: dict[str, Any], action: str = "thor_agent") -> Tas
 
 
 def test_a_task_that_went_well() -> None:
-    answer = answer_of(end("ok", {"agent": document("stage", {"release": NEW})}))
+    answer = answer_of(end("ok", {"agent": document("stage", {"release": NEW})}), "stage")
     assert answer is not None
     assert answer.ok
     assert answer.data == {"release": NEW}
 
 
 def test_tasks_that_say_nothing_of_the_verb() -> None:
-    assert answer_of(end("ok", {"msg": "hello"}, "debug")) is None
-    assert answer_of(end("skipped", {}, "debug")) is None
+    assert answer_of(end("ok", {"msg": "hello"}, "debug"), "stage") is None
+    assert answer_of(end("skipped", {}, "debug"), "stage") is None
+
+
+def test_another_verb_that_went_well_is_no_answer() -> None:
+    assert answer_of(end("ok", {"agent": document("status", STATUS)}), "stage") is None
+    assert answer_of(end("ok", {"agent": document("stage", {})}), "activate") is None
+
+
+def test_agent_that_could_not_be_installed_is_told_by_device_and_remedy() -> None:
+    task = TaskEnd("thor-01", "Install the agent", "thor_files", "failed", {"msg": "disk full"}, "thor_host")
+    answer = answer_of(task, "stage")
+    assert answer is not None
+    assert answer.error is not None
+    assert (answer.error.code, answer.reached) == ("agent_not_installed", True)
+    assert "disk full" in answer.error.message
+    assert "--limit thor-01" in answer.error.remedy
 
 
 FAILED: list[tuple[str, TaskEnd, str, bool, str]] = [
@@ -220,7 +257,7 @@ FAILED: list[tuple[str, TaskEnd, str, bool, str]] = [
 @pytest.mark.parametrize("case", FAILED, ids=[case[0] for case in FAILED])
 def test_a_task_that_failed(case: tuple[str, TaskEnd, str, bool, str]) -> None:
     _, task, code, reached, words = case
-    answer = answer_of(task)
+    answer = answer_of(task, "stage")
     assert answer is not None
     assert answer.error is not None
     assert (answer.error.code, answer.reached) == (code, reached)

@@ -75,6 +75,22 @@ def test_after_an_answer(case: Case) -> None:
     case.check()
 
 
+@pytest.mark.parametrize(
+    ("layouts", "phase"), [({}, Phase.FAILED), ({"agent_layouts": [1, 2]}, Phase.READY)], ids=["none", "1, 2"]
+)
+def test_agent_that_does_not_read_the_release_is_not_activated(layouts: dict[str, Any], phase: Phase) -> None:
+    smoke = {"release": OLD, "passed": True, "tokens_per_second": 40.0}
+    lease = {"holder": RULES.holder, "reason": RULES.lease}
+    seen = ok(status("committed", OLD, lease=lease, last_smoke=smoke) | layouts)
+    leased = replace(DEVICE, phase=Phase.LEASED, began_at=None)
+    after = ended(leased, "look", seen, replace(RULES, layout=2))
+    assert after.phase is phase
+    if phase is Phase.FAILED:
+        assert "agent_too_old" in after.why
+        assert f"--limit {DEVICE.name}" in after.why
+        assert "nothing was changed on it" in after.why
+
+
 def test_the_baseline_is_that_of_the_release_that_serves() -> None:
     def prepared(smoke: dict[str, Any] | None) -> float | None:
         lease = {"holder": "ann@desk", "reason": "rollout 1 (abc)"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rollout.policies import policy
+from thorctl import __version__
 from thorctl.errors import ThorError
 from thorctl.rollout.plan import Plan, Rates, Seen, from_document, make, together
 from thorctl.rollout.waves import Candidate
@@ -138,6 +140,19 @@ def test_what_was_never_measured_is_unknown(rates: Rates) -> None:
     assert plan.seconds is None
     assert plan.least_seconds is not None
     assert plan.least_seconds >= 2 * 60  # the soaks at the least
+
+
+@pytest.mark.parametrize(
+    ("layouts", "agent"), [(None, None), ((1,), __version__), ((1, 2), None)], ids=["unknown", "1", "1, 2"]
+)
+def test_agent_comes_first_where_theirs_does_not_read(
+    layouts: tuple[int, ...] | None, agent: str | None
+) -> None:
+    devices = [replace(one, layout=2) for one in fleet(3)]
+    seen = {devices[0].name: Seen(reached=True, layouts=layouts)}
+    made = make(devices, policy(), seen, {}, NOW)
+    assert [one.agent for one in made.devices] == [agent, None, None]
+    assert from_document(json.loads(json.dumps(made.document()))) == made
 
 
 def test_nothing_to_download_takes_no_time_at_any_rate() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -142,6 +143,15 @@ def test_the_plan_says_what_is_not_known() -> None:
     assert "3 devices in 2 waves" in text
     assert "at least 2 min, for not every device was measured here" in text
     assert "–" in text
+
+
+def test_plan_names_the_devices_that_get_an_agent_first() -> None:
+    plan = from_document(Fleet.of(*["well"] * 3).rollout.plan)
+    devices = tuple(replace(one, agent="0.2.0") for one in plan.devices[:2])
+    text = shown(PlanView(replace(plan, devices=(*devices, plan.devices[2]))))
+    sentence = "2 devices get agent 0.2.0 first, without an engine restart"
+    assert sentence in " ".join(text.split())
+    assert f"{devices[0].name}, {devices[1].name}." in " ".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ UNIT_FILE = "thor-engine.service"
 TCP_LAYOUT = 1  # on the host's network at 127.0.0.1, uid 0, one cache directory for all releases
 SOCKET_LAYOUT = 2  # without a network, behind a Unix socket, a cache directory of its own
 USERS = ("own", "root")
+LAYOUTS = (TCP_LAYOUT, SOCKET_LAYOUT)  # what this agent stages, runs, recovers and rolls back to
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}-[0-9a-f]{12}")
 LIMIT_BYTES = 4 * 1024 * 1024  # a release of 500 checkpoint files has 150 KB
 
@@ -143,7 +144,7 @@ def parse(text: bytes) -> Release:
 
 def _fault(document: Any) -> str | None:
     """The first thing wrong. Missing keys surface as exceptions, which ``parse`` reports."""
-    if document.get("schema") not in (TCP_LAYOUT, SOCKET_LAYOUT):
+    if document.get("schema") not in LAYOUTS:
         return f"schema {document.get('schema')!r} is not known here"
     if not ID.fullmatch(document["id"]):
         return f"id {document['id']!r} is not of the form <profile>-<12 hex>"

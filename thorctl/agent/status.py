@@ -28,7 +28,7 @@ from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_CONTAINER, ENGINE_SOCKET
-from thorctl.agent.release_document import SOCKET_LAYOUT
+from thorctl.agent.release_document import LAYOUTS, SOCKET_LAYOUT
 
 if TYPE_CHECKING:
     import argparse
@@ -87,6 +87,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         "hold": hold.current(ctx),
         "progress": _progress(ctx),
         "agent_version": thorctl.__version__,
+        "agent_layouts": list(LAYOUTS),
         "compared": [item.document() for item in compared],
         "drift": [item.document() for item in drift.drifted(compared)],
     }

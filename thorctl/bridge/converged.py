@@ -21,3 +21,19 @@ def serves(status: dict[str, Any], release_id: str) -> bool:
         and isinstance(drift, list)
         and all(one.get("scope") == "host" for one in drift)
     )
+
+
+def reads(status: dict[str, Any], release: dict[str, Any]) -> bool:
+    """True if the agent that gave ``status`` reads the release; one that names no layouts reads layout 1."""
+    return release["schema"] in (status.get("agent_layouts") or [1])
+
+
+def waits_for_rollout(status: dict[str, Any], release: dict[str, Any]) -> bool:
+    """True if the device has committed an earlier layout of the release's profile: a rollout changes it."""
+    layout, running = status.get("release_layout"), str(status.get("release"))
+    return (
+        status.get("state") == "committed"
+        and isinstance(layout, int)
+        and layout < release["schema"]
+        and running.rpartition("-")[0] == release["name"]
+    )

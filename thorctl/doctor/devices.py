@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.doctor.check import Check, Status
+from thorctl.release import LAYOUT
 from thorctl.transport import run_verb
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def check(answer: Answer) -> Check:
     """A device without an agent can still be set up: that is a warning."""
     if answer.error is None:
         state = answer.data.get("state") or "unknown"
-        return Check(AREA, answer.device, "pass", f"answers in {answer.seconds:.1f} s, state {state}")
+        earlier = answer.data.get("release") and (answer.data.get("release_layout") or 1) < LAYOUT
+        layout = f"; a release of an earlier layout runs, a rollout brings layout {LAYOUT}" if earlier else ""
+        return Check(AREA, answer.device, "pass", f"answers in {answer.seconds:.1f} s, state {state}{layout}")
     status: Status = "warn" if answer.error.code == "agent_missing" else "fail"
     return Check(AREA, answer.device, status, answer.error.message, answer.error.remedy)

@@ -22,6 +22,7 @@ from thorctl.rollout.batches import Batches
 from thorctl.rollout.engine import Begun, Done
 from thorctl.rollout.speech import PREFLIGHT_SECONDS, STATUS_SECONDS, answer_of, words_for
 from thorctl.rollout.state import SMOKE_SECONDS
+from thorctl.shipped_agent import Question, look_async
 from thorctl.transport import run_verb_async
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ AT_ONCE = 50  # connections; as many as thorctl opens elsewhere
 SHORT_SECONDS = 120.0
 PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
 GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
-BOOKS = {"stage": "stage", "activate": "activate"}
+BOOKS = ("stage", "activate")  # verbs, and the playbooks of the same name
 _BUG = "This is a fault of thorctl; the rollout can be resumed: `thorctl rollout resume`."
 
 
@@ -92,10 +93,10 @@ class DeviceHands:
             if begun.step.device not in self._devices:
                 self._done.put(Done(begun.number, _gone(begun.step.device)))
         steps = [begun for begun in steps if begun.step.device in self._devices]
-        for verb, book in BOOKS.items():
+        for verb in BOOKS:
             mine = [begun for begun in steps if begun.step.verb == verb]
             if mine:
-                self._batches.add(book, mine)
+                self._batches.add(verb, mine)
         for begun in steps:
             if begun.step.verb not in BOOKS:
                 asyncio.run_coroutine_threadsafe(self._ask(begun), self._loop)
@@ -120,6 +121,10 @@ class DeviceHands:
                 (answer,) = await run_verb_async(
                     [device], words[0], words[1:], stdin=document, holder=self._holder, timeout=seconds
                 )
+            if document and answer.error and answer.error.code == "release_invalid":
+                # An agent of an earlier layout does not read the release: this thorctl's own agent answers.
+                question = Question(device, words[0], tuple(words[1:]), document)
+                (answer,) = await look_async([question], timeout=seconds)
         except Exception as fault:  # noqa: BLE001 - whatever it was, its step must not be waited for
             why = f"{type(fault).__name__}: {fault}"
             problem = Problem("agent_garbage", f"{step.verb} could not be asked: {why}", _BUG, step.device)
@@ -144,7 +149,7 @@ class DeviceHands:
         watch = asyncio.run_coroutine_threadsafe(self._watch(left), self._loop)
 
         def note(end: TaskEnd) -> None:
-            answer = answer_of(end)
+            answer = answer_of(end, book)
             if answer and end.device in left:
                 self._done.put(Done(left.pop(end.device), answer))
 

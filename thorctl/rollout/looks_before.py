@@ -62,6 +62,14 @@ def prepared(device: Device, end: Ended, rules: Rules) -> Device:
     lease = status.get("lease")
     if not device.leased or not isinstance(lease, dict) or lease.get("reason") != rules.lease:
         return absent(replace(device, leased=False), "our lease was taken from us", end.at)
+    known = status.get("agent_layouts")
+    if rules.layout not in (known if isinstance(known, list) else [1]):
+        return failed_untouched(
+            device,
+            f"agent_too_old: its agent {status.get('agent_version')} does not read a release of layout "
+            f"{rules.layout}; install this thorctl's: cd playbooks && ansible-playbook site.yml --limit "
+            f"{device.name}",
+        )
     hold = hold_of(status)
     if hold is not None and hold != rules.over_hold:
         return held(device, hold, end, rules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from thorctl import __version__
 from thorctl.rollout.waves import PlannedWave, waves
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Seen:
         ready: whether its engine serves.
         download_bytes: what staging would fetch.
         hold: the reason of its hold; None = it does not hold.
+        layouts: of releases, which its agent reads; None = it could not be asked.
         remarks: what stands in the way: a hold, a lease, a failed check, an error; in words.
     """
 
@@ -36,6 +38,7 @@ class Seen:
     ready: bool | None = None
     download_bytes: int | None = None
     hold: str | None = None
+    layouts: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
 
     def has(self, release: str) -> bool:
@@ -54,7 +57,12 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class PlannedDevice:
-    """One device of the plan. ``opens_at``: when its maintenance window lets it change; None = any time."""
+    """One device of the plan.
+
+    Attributes:
+        opens_at: when its maintenance window lets it change; None = any time.
+        agent: version of the agent that is installed before staging; None = its own reads the release.
+    """
 
     name: str
     site: str | None
@@ -67,6 +75,7 @@ class PlannedDevice:
     opens_at: str | None
     remarks: tuple[str, ...] = ()
     hold: str | None = None
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,7 @@ def _device(
         opens_at=opens.isoformat(timespec="minutes") if opens and opens > now else None,
         remarks=remarks,
         hold=look.hold,
+        agent=__version__ if look.layouts is not None and one.layout not in look.layouts else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.fleet_pattern import shortened
 from thorctl.humane import NOTHING, data_size, moment
 from thorctl.rollout.gate import plural
 from thorctl.rollout.terms import PADDING, alike, change, duration, headline, printable
@@ -37,6 +38,7 @@ class PlanView:
             yield from self._remarks()
         for wave in self.plan.waves:
             yield Text(_wave(wave), style="dim")
+        yield from self._agents()
         if self.plan.there:
             yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
         yield Text(_total(self.plan), style="bold")
@@ -44,6 +46,18 @@ class PlanView:
     @property
     def _changes(self) -> list[tuple[str | None, str]]:
         return [(one.before, one.release) for one in self.plan.devices]
+
+    def _agents(self) -> Iterator[Text]:
+        """Which devices get an agent before their release is staged."""
+        given = [one for one in self.plan.devices if one.agent]
+        for agent in dict.fromkeys(one.agent for one in given):
+            names = [one.name for one in given if one.agent == agent]
+            verb = "gets" if len(names) == 1 else "get"
+            yield Text(
+                f"{plural(len(names))} {verb} agent {agent} first, without an engine restart; theirs "
+                f"does not read the release: {shortened(names)}.",
+                style="dim",
+            )
 
     def _table(self) -> Table:
         """Columns that would say the same of every device are left out."""

@@ -13,6 +13,8 @@ from thorctl.rollout.plan import Rates, Seen
 from thorctl.rollout.settle import hold_of
 from thorctl.rollout.speech import PREFLIGHT_SECONDS, STATUS_SECONDS, preflight_words
 from thorctl.rollout.waves import Candidate
+from thorctl.shipped_agent import Question
+from thorctl.shipped_agent import look as look_at
 from thorctl.store import rollouts
 from thorctl.transport import run_verb
 
@@ -84,23 +86,49 @@ def _check_fit(devices: Sequence[Device], classes: Sequence[str], what: str) -> 
 def candidates(devices: Sequence[Device], given: Given) -> list[Candidate]:
     """The devices as the plan takes them; their groups of the inventory are their labels."""
     return [
-        Candidate(device.name, given.by_device[device.name].id, device.site, device.groups)
+        Candidate(device.name, release.id, device.site, device.groups, release.schema_)
         for device in devices
+        for release in (given.by_device[device.name],)
     ]
 
 
 def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
-    """Asks every device for its status; those that answer, what staging would fetch and whether they can."""
+    """Asks every device for its status; those that answer, what staging would fetch and whether they can.
+
+    Where the installed agent does not read the release's layout, this thorctl's own agent answers the latter.
+    """
     statuses = {one.device: one for one in run_verb(devices, "status", timeout=STATUS_SECONDS)}
     answering = [device for device in devices if statuses[device.name].ok]
     plans: dict[str, Answer] = {}
     checks: dict[str, Answer] = {}
     for release in {release.id: release for release in given.by_device.values()}.values():
         mine = [device for device in answering if given.by_device[device.name].id == release.id]
-        asked = run_verb(mine, "plan", ("--release", "-"), stdin=release.text(), timeout=PLAN_SECONDS)
-        plans |= {one.device: one for one in asked}
-        checks |= {one.device: one for one in _preflight(mine, release)}
+        readers = [one for one in mine if release.schema_ in layouts(statuses[one.name].data)]
+        others = [one for one in mine if one not in readers]
+        words, text = ("--release", "-"), release.text()
+        plans |= _by_device(run_verb(readers, "plan", words, stdin=text, timeout=PLAN_SECONDS))
+        plans |= _by_device(
+            look_at([Question(one, "plan", words, text) for one in others], timeout=PLAN_SECONDS)
+        )
+        checks |= _by_device(_preflight(readers, release))
+        questions = [_preflight_question(one, text) for one in others]
+        checks |= _by_device(look_at(questions, timeout=PREFLIGHT_SECONDS))
     return {name: seen(status, plans.get(name), checks.get(name)) for name, status in statuses.items()}
+
+
+def layouts(status: Mapping[str, Any]) -> tuple[int, ...]:
+    """Layouts of releases that the installed agent reads; one that does not name them reads layout 1."""
+    found = status.get("agent_layouts")
+    return tuple(found) if isinstance(found, list) else (1,)
+
+
+def _by_device(answers: Sequence[Answer]) -> dict[str, Answer]:
+    return {one.device: one for one in answers}
+
+
+def _preflight_question(device: Device, document: str) -> Question:
+    verb, *words = preflight_words(device.preflight_skip)
+    return Question(device, verb, tuple(words), document)
 
 
 def _preflight(devices: Sequence[Device], release: Release) -> list[Answer]:
@@ -127,6 +155,7 @@ def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Se
         ready=engine.get("ready") if isinstance(engine, dict) else None,
         download_bytes=download if isinstance(download, int) else None,
         hold=hold_of(data),
+        layouts=layouts(data),
         remarks=tuple(_remarks(data, plan, check)),
     )
 

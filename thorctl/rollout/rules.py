@@ -38,6 +38,7 @@ class Rules:
         returns: whether devices that are committed already return.
         lease: the reason that our leases give: it tells us from a controller of the same user and host name.
         over_hold: the reason of the hold that an operator passes over; None = none.
+        layout: of the release it is to get.
     """
 
     holder: str
@@ -49,6 +50,7 @@ class Rules:
     returns: bool = False
     lease: str = ""
     over_hold: str | None = None
+    layout: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STATUS_SECONDS = 30.0
 PREFLIGHT_SECONDS = 300.0  # facts, and a look at every file of the checkpoint that is there
+# Roles that bring the agent and what a release needs of the host; they run before the release is staged.
+AGENT_ROLES = frozenset({"thor_host", "thor_door", "thor_nginx"})
 # What the playbooks' own plugin says when nobody knows how the verb ended.
 _SILENT = frozenset({"unreachable", "rebooted"})
 
@@ -39,22 +41,24 @@ def preflight_words(skip: Sequence[str]) -> list[str]:
     return ["preflight", "--release", "-", *(["--skip", ",".join(skip)] if skip else [])]
 
 
-def answer_of(end: TaskEnd) -> Answer | None:
-    """What the end of a playbook's task says of the agent's verb; None if the task was another."""
+def answer_of(end: TaskEnd, verb: str) -> Answer | None:
+    """What the end of a playbook's task says of ``verb``; None if the task was another that did not fail."""
     result = end.result
     if end.outcome == "unreachable":
         words = str(result.get("msg") or "ssh failed").strip()
         problem = Problem("device_unreachable", words, f"thorctl doctor --devices {end.device}", end.device)
         return Answer(end.device, error=problem, reached=False)
-    if end.action != "thor_agent" and end.outcome != "failed":
-        return None
     found = result.get("agent")
+    if end.outcome != "failed" and (end.action != "thor_agent" or _is_of_another(found, verb)):
+        return None
     if isinstance(found, dict) and found.get("ok") is True and end.outcome == "ok":
         return Answer(end.device, object=found)
     return _failure(end, found if isinstance(found, dict) else None)
 
 
 def _failure(end: TaskEnd, found: dict[str, Any] | None) -> Answer:
+    if end.role in AGENT_ROLES:
+        return _no_agent(end)
     code = str(end.result.get("code") or "agent_garbage")
     error = (found or {}).get("error")
     said = error.get("message") if isinstance(error, dict) else None
@@ -64,3 +68,18 @@ def _failure(end: TaskEnd, found: dict[str, Any] | None) -> Answer:
     code = {"timeout": "agent_timeout"}.get(code, "device_unreachable" if silent else code)
     problem = Problem(code, message, str(remedy or f"See thorctl history show ID {end.device}."), end.device)
     return Answer(end.device, object=found, error=problem, reached=not silent)
+
+
+def _is_of_another(found: Any, verb: str) -> bool:
+    return isinstance(found, dict) and found.get("verb") != verb
+
+
+def _no_agent(end: TaskEnd) -> Answer:
+    said = str(end.result.get("msg") or "no reason was given").strip()
+    problem = Problem(
+        "agent_not_installed",
+        f"The agent that the release needs could not be installed: {end.task}: {said}",
+        f"Run site.yml on it: ansible-playbook site.yml --limit {end.device}; then thorctl rollout resume.",
+        end.device,
+    )
+    return Answer(end.device, error=problem)

@@ -35,6 +35,7 @@ class Brief:
     plan: Plan
     policy: Policy
     activate_seconds: Mapping[str, int]  # release -> the longest an activation of it may take
+    layouts: Mapping[str, int] = field(default_factory=dict)  # release -> its layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class State:
             returns=self.returns,
             lease=f"{AUTOMATIC}{self.brief.id} ({self.run})",
             over_hold=self.over_hold.get(device),
+            layout=self.brief.layouts.get(self.devices[device].target, 1),
         )
 
 
@@ -123,7 +125,8 @@ def begin(rollout: Rollout) -> State:
     planned = plan.from_document(rollout.plan)
     limits = {name: _activate_seconds(document) for name, document in rollout.releases.items()}
     policy = from_document(dict(rollout.policy), f"rollout {rollout.id}")
-    brief = Brief(rollout.id, rollout.began_by, planned, policy, limits)
+    layouts = {name: int(document.get("schema", 1)) for name, document in rollout.releases.items()}
+    brief = Brief(rollout.id, rollout.began_by, planned, policy, limits, layouts)
     return State(
         brief,
         devices={one.name: Device(one.name, one.release) for one in planned.devices},

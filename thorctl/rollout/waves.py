@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A device that the rollout is about; ``release`` is the one it is to get."""
+    """A device that the rollout is about; ``release`` is the one it is to get, ``layout`` that release's."""
 
     name: str
     release: str
     site: str | None = None
     labels: tuple[str, ...] = ()
+    layout: int = 1
 
 
 @dataclass(frozen=True, slots=True)

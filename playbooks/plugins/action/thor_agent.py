@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from thorctl import agent_pack
@@ -33,7 +34,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """See ``ansible-doc -t module thor_agent``."""
 
     _supports_check_mode = True
-    _VALID_ARGS = frozenset({"verb", "release", "arguments", "timeout", "unreachable_for", "holder"})
+    _VALID_ARGS = frozenset(
+        {"verb", "release", "arguments", "timeout", "unreachable_for", "holder", "installed"}
+    )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The agent's object as an Ansible result; failed unless it says, readably, that it is done."""
@@ -92,12 +95,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return answer
 
     def _ask(self, call: Call) -> Answer:
-        """Runs one verb with the installed agent or, if that will not do and it only looks, a shipped one."""
+        """Runs one verb with the installed agent or, if that will not do and it only looks, a shipped one.
+
+        With ``installed`` the installed agent answers, whichever it is.
+        """
+        may_ship = call.reads_only and not boolean(self._task.args.get("installed", False))
         with tempfile.TemporaryDirectory(prefix="thorctl-") as scratch:
             zipapp = agent_pack.build(Path(scratch) / "agent.pyz")
-            ours = hashlib.sha256(zipapp.read_bytes()).hexdigest() if call.reads_only else None
+            ours = hashlib.sha256(zipapp.read_bytes()).hexdigest() if may_ship else None
             said = self._run(call, INSTALLED, ours)
-            if said.get("ran") is False and call.reads_only:
+            if said.get("ran") is False and may_ship:
                 self._make_tmp_path()
                 shipped = self._connection._shell.join_path(self._connection._shell.tmpdir, "agent.pyz")
                 self._transfer_file(str(zipapp), shipped)

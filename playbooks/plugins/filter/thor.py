@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thorctl.bridge import bench, edge, preflight_table
-from thorctl.bridge.converged import serves
+from thorctl.bridge.converged import reads, serves, waits_for_rollout
 from thorctl.bridge.daemon_json import merged, needs_restart
 from thorctl.bridge.explain import standing
 from thorctl.bridge.restart import decide, window_problem
@@ -28,10 +28,12 @@ class FilterModule:
             "thor_plain": edge.plain,
             "thor_preflight_report": preflight_table.reported,
             "thor_preflight_table": preflight_table.table,
+            "thor_reads": reads,
             "thor_restart": decide,
             "thor_serves": serves,
             "thor_standing": standing,
             "thor_swap_bytes": swap_bytes,
+            "thor_waits_for_rollout": waits_for_rollout,
             "thor_window_problem": window_problem,
             "thor_daemon_json": merged,
             "thor_daemon_json_needs_restart": needs_restart,

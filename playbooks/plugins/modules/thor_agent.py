@@ -58,6 +58,10 @@ options:
       - The name under which the device is changed (leases, event log).
       - The controller's user@host if not given.
     type: str
+  installed:
+    description: Whether the installed agent answers a read-only verb, whichever agent it is.
+    type: bool
+    default: false
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}

@@ -128,14 +128,15 @@ def put_file(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
         handle, temporary = tempfile.mkstemp(prefix=".thor-", dir=Path(path).parent)
         with os.fdopen(handle, "wb") as file:
             file.write(wanted)
+            os.fchmod(file.fileno(), int(str(entry.get("mode") or "0600"), 8))
             file.flush()
             os.fsync(file.fileno())
         if entry["check"]:
             require_accepted(module, entry["check"], temporary)
         if entry["backup"] and before is not None:
             shutil.copy2(path, f"{path}.before-thorctl")
-        # It is 0600 until put_attributes widens it. Ansible's own atomic_move would leave a new
-        # file, secrets among them, readable by all for a moment.
+        # With its mode: a program that is replaced while a timer starts it stays executable, and a secret
+        # is never readable by all, which Ansible's own atomic_move would make it for a moment.
         Path(temporary).replace(path)
     return {"before": shown(before), "after": shown(wanted)}
 

@@ -1,0 +1,109 @@
+"""This thorctl reads what the agent of the release before answers (tests/fixtures/README.md)."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.fixtures import earlier
+from thorctl import status
+from thorctl.answer import Answer, read_answer
+from thorctl.bridge.converged import reads, serves, waits_for_rollout
+from thorctl.doctor import devices as doctor_devices
+from thorctl.drift_view import DriftView
+from thorctl.fleet import Device
+from thorctl.rollout import prepare
+from thorctl.status import attention, remarks, row, verdict
+
+VERBS = sorted(path.stem.removeprefix("answer-") for path in earlier.FOLDER.glob("answer-*.json"))
+DEVICE = Device("thor-01", "192.0.2.1")
+PROFILE = "tiny-qwable"
+NEXT = f"{PROFILE}-0123456789ab"
+
+
+@pytest.fixture
+def layout_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (status, doctor_devices):
+        monkeypatch.setattr(module, "LAYOUT", 2)
+
+
+def answered(name: str) -> Answer:
+    found = earlier.answer(name)
+    code = 0 if found["ok"] else 1
+    return read_answer("thor-01", found["verb"], code, earlier.text(f"answer-{name}.json"), "")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_answer_of_earlier_agent_is_read(name: str) -> None:
+    answer = answered(name)
+    assert answer.ok or (answer.error is not None and answer.error.code != "agent_garbage")
+
+
+@pytest.mark.usefixtures("layout_2")
+def test_committed_layout_1_is_a_remark_and_no_drift() -> None:
+    found = row(DEVICE, answered("status-committed"), NEXT)
+    assert found.report.layout == 1
+    assert attention(found) == ()
+    assert remarks(found) == (f"layout 1; a rollout brings layout 2: thorctl rollout start {PROFILE}",)
+    assert found.drift == []
+    assert verdict([found]) == "0 of 1 device serves the wanted release, 1 an earlier layout of it."
+    out = io.StringIO()
+    Console(width=200, file=out).print(DriftView([found]))
+    assert "a rollout brings layout 2" in out.getvalue()
+    assert "✗" not in out.getvalue()
+
+
+@pytest.mark.usefixtures("layout_2")
+def test_layout_1_of_another_profile_needs_attention() -> None:
+    found = row(DEVICE, answered("status-committed"), "other-0123456789ab")
+    assert remarks(found) == ()
+    assert any("wanted is other-0123456789ab" in one for one in attention(found))
+
+
+@pytest.mark.usefixtures("layout_2")
+def test_layout_1_on_trial_needs_attention() -> None:
+    assert attention(row(DEVICE, answered("status-trial"), NEXT))[0].startswith("on trial")
+
+
+@pytest.mark.usefixtures("layout_2")
+def test_doctor_says_that_a_rollout_brings_layout_2() -> None:
+    check = doctor_devices.check(answered("status-committed"))
+    assert check.status == "pass"
+    assert "a rollout brings layout 2" in check.found
+
+
+def test_plan_gives_an_agent_where_theirs_reads_no_layout() -> None:
+    assert prepare.layouts(answered("status-committed").data) == (1,)
+    assert prepare.layouts({"agent_layouts": [1, 2]}) == (1, 2)
+
+
+RELEASE = {"schema": 2, "name": PROFILE, "id": NEXT}
+
+
+def test_agent_without_layouts_reads_layout_1_only() -> None:
+    data = answered("status-committed").data
+    assert reads(data, RELEASE | {"schema": 1})
+    assert not reads(data, RELEASE)
+    assert reads(data | {"agent_layouts": [1, 2]}, RELEASE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "waits"),
+    [
+        ({}, True),
+        ({"release_layout": 2}, False),
+        ({"release_layout": None}, False),
+        ({"state": "trial"}, False),
+        ({"state": "empty", "release": None}, False),
+        ({"release": "other-0123456789ab"}, False),
+        ({"engine": {"unit": "failed", "ready": False}}, True),
+    ],
+)
+def test_site_yml_leaves_only_a_committed_layout_1_of_the_profile(
+    changes: dict[str, object], waits: bool
+) -> None:
+    data = answered("status-committed").data | {"release_layout": 1} | changes
+    assert not serves(data, NEXT)
+    assert waits_for_rollout(data, RELEASE) is waits
