@@ -122,6 +122,7 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("docker", "docker.version", None),
     ("container_runtime", "docker.runtimes", None),
     ("container_toolkit", "container_toolkit", "1.17.6-1"),
+    ("container_toolkit", "container_toolkit", "1.17.7-1"),  # CVE-2025-23266
     ("cgroup", "cgroup", None),
     ("power_mode", "power_mode", None),
 ]
@@ -159,7 +160,7 @@ WARNINGS: list[tuple[str, str, Any]] = [
 PASSES: list[tuple[str, str, Any]] = [
     ("l4t", "l4t", {"revision_full": "38.2.1"}),
     ("storage", "disks", [{"name": "nvme0n1", "kind": "ata", "size_bytes": 1}]),
-    ("container_toolkit", "container_toolkit", "1.17.7-1"),
+    ("container_toolkit", "container_toolkit", "1.17.8-1"),
     ("iptables_raw", "docker.version", "27.5.1"),
     ("packages_held", "container_toolkit", None),
     ("temperature", "temperature_celsius", {"tj": 79.9}),
@@ -206,6 +207,33 @@ def test_what_others_hold_on_the_gpu_is_told_by_name_and_the_engine_is_no_other(
     assert item("gpu_processes", both).found == "python3 (2201, 37.0 GiB)"
     alone = situation("gpu_processes", [engine], engine_pids=frozenset({1234}))
     assert (item("gpu_processes", alone).status, item("gpu_processes", alone).found) == ("pass", "the engine")
+
+
+def test_memory_is_judged_by_what_the_release_needs() -> None:
+    release = {
+        **SITUATION.release,
+        "options": {"max-num-seqs": 16, "max-model-len": 16384, "gpu-memory-utilization": 0.3},
+        "memory": {"total_bytes": 36 * GIB, "utilization": 0.3},
+    }
+    reserve = release["device_class"]["reserve"]["memory_bytes"]
+    for free, status in ((36 * GIB + reserve, "pass"), (36 * GIB + reserve - 1, "fail")):
+        facts = {**THOR, "memory": {**THOR["memory"], "available_bytes": free, "free_bytes": free}}
+        found = item("memory_available", replace(SITUATION, facts=facts, release=release))
+        assert found.status == status
+        assert "36.0 GiB for the engine" in found.wanted
+    assert "max-num-seqs (16) or max-model-len (16384)" in found.remedy
+
+
+def test_a_release_of_the_earlier_layout_is_judged_by_its_share() -> None:
+    assert "memory" not in SITUATION.release
+    found = item("memory_available", SITUATION)
+    assert (found.status, found.wanted) == ("pass", "91.5 GiB: 0.75 of all memory")
+
+
+def test_a_share_of_the_profile_s_own_is_read_from_the_effective_options() -> None:
+    release = {**SITUATION.release, "options": {"gpu-memory-utilization": 0.5}, "memory": None}
+    found = item("memory_available", situation(release=release))
+    assert found.wanted == "61.0 GiB: 0.5 of all memory"
 
 
 def test_page_cache_is_told_from_memory_that_somebody_holds() -> None:

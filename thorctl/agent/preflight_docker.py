@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from thorctl.agent.preflight_situation import Situation
 
-# The first that takes a Thor for a Tegra and so mounts its drivers (changelog; PR 1079, backport of 1078).
-_TOOLKIT = (1, 17, 7)
+# 1.17.7 is the first that takes a Thor for a Tegra (changelog; PR 1079); 1.17.8 closes CVE-2025-23266, by
+# which an image becomes root on the device.
+_TOOLKIT = (1, 17, 8)
 # From here on Docker puts rules for published ports into the table raw (moby issue 49557).
 _DOCKER_WANTS_RAW = 28
 
@@ -68,8 +69,9 @@ def _container_toolkit(situation: Situation) -> Item:
         )
         return Item(name, WARN, found or UNKNOWN, wanted, message, remedy)
     if version >= _TOOLKIT:
-        return Item(name, PASS, str(found), wanted, "The NVIDIA container toolkit knows a Thor.")
-    message = f"Before {lowest} it does not know a Thor: CUDA would not be found in the container."
+        message = "The NVIDIA container toolkit knows a Thor and has no known hole."
+        return Item(name, PASS, str(found), wanted, message)
+    message = f"Before {lowest} a container image can become root on the device (CVE-2025-23266)."
     remedy = (
         "Run `apt-get install --only-upgrade --allow-change-held-packages nvidia-container-toolkit` on the "
         "device (site.yml holds it)."

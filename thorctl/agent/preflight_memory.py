@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.preflight_item import FAIL, PASS, UNKNOWN, WARN, Item, gibibytes, not_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from thorctl.agent.preflight_situation import Situation
 
@@ -34,7 +34,7 @@ def _memory_available(situation: Situation) -> Item:
         return Item(name, PASS, found, wanted, "An engine runs; its memory will be given back.")
     remedy = (
         "Look for what holds it (`docker stats`, `top`, `nvidia-smi`) and stop it, or lower "
-        "gpu-memory-utilization in the profile."
+        f"{_limits(situation)} in the profile (`thorctl release show` lists what each part needs)."
     )
     if available is None or available < needed:
         # On a GPU vLLM itself refuses to start; elsewhere it may still find room.
@@ -61,13 +61,34 @@ def _page_cache(situation: Situation, found: str, wanted: str, free: int | None)
 
 def _needed(situation: Situation, total: int | None) -> tuple[int, str]:
     """Bytes that must be available when the engine starts, and what for."""
+    reserve = int(situation.wanted["reserve"]["memory_bytes"])
+    memory = situation.release.get("memory")
+    if memory:
+        engine = int(memory["total_bytes"])
+        return engine + reserve, f"{gibibytes(engine)} for the engine and {gibibytes(reserve)} in reserve"
+    # vLLM sizes its cache itself, or the release is of an earlier layout.
     weights = int(situation.release["lock"]["checkpoint"]["total_bytes"])
-    for_weights = weights + int(situation.wanted["reserve"]["memory_bytes"]), "weights and reserve"
+    for_weights = weights + reserve, "weights and reserve"
     if not situation.on_gpu or total is None:
         return for_weights
     # vLLM compares this with what CUDA says is free, before it loads anything.
-    share = float(situation.release["profile"]["serve"].get("gpu-memory-utilization", _DEFAULT_SHARE))
+    share = float(_options(situation).get("gpu-memory-utilization", _DEFAULT_SHARE))
     return max(for_weights, (int(total * share), f"{share:g} of all memory"))
+
+
+def _options(situation: Situation) -> Mapping[str, Any]:
+    """The effective options; a release of an earlier layout has the profile's alone."""
+    found: Mapping[str, Any] = situation.release.get("options") or situation.release["profile"]["serve"]
+    return found
+
+
+def _limits(situation: Situation) -> str:
+    """The options that decide how much the engine needs, with their values."""
+    options = _options(situation)
+    names = (
+        ("max-num-seqs", "max-model-len") if situation.release.get("memory") else ("gpu-memory-utilization",)
+    )
+    return " or ".join(f"{name} ({options[name]})" if name in options else name for name in names)
 
 
 def _gpu_processes(situation: Situation) -> Item:
@@ -75,9 +96,7 @@ def _gpu_processes(situation: Situation) -> Item:
     if not situation.on_gpu:
         found = UNKNOWN if processes is None else f"{len(processes)} on it"
         return not_asked(name, found, "The device class's engines run on the processor.")
-    remedy = (
-        "Stop what is not needed here; the profile's gpu-memory-utilization must leave room for the rest."
-    )
+    remedy = "Stop what is not needed here; what stays needs its memory beside the engine's."
     if processes is None:
         return Item(
             name,

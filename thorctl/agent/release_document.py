@@ -175,7 +175,7 @@ def _fault(document: Any) -> str | None:
     if release.layout == SOCKET_LAYOUT:
         rules += [
             (isinstance(document["options"], dict), "options"),
-            (document["memory"] is None or isinstance(document["memory"], dict), "memory"),
+            (document["memory"] is None or int(document["memory"]["total_bytes"]) >= 0, "memory"),
             (document["profile"]["image"]["user"] in USERS, "image.user"),
         ]
     return next((f"{what} is missing or malformed" for holds, what in rules if not holds), None)
