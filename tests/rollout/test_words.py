@@ -154,6 +154,14 @@ def test_plan_names_the_devices_that_get_an_agent_first() -> None:
     assert f"{devices[0].name}, {devices[1].name}." in " ".join(text.split())
 
 
+def test_the_plan_says_how_much_memory_a_release_needs() -> None:
+    plan = from_document(Fleet.of(*["well"] * 3).rollout.plan)
+    assert "of memory" not in shown(PlanView(plan))
+    devices = tuple(replace(one, memory_bytes=36 * 2**30) for one in plan.devices)
+    told = shown(PlanView(replace(plan, devices=devices)))
+    assert told.count(f"{devices[0].release} needs 36.0 GiB of memory.") == 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "–"), (0, "0 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")]
 )

@@ -143,11 +143,61 @@ def test_show_tells_the_switches_options_and_the_licence(locked: Path) -> None:
     assert "AGPL-3.0-only, accepted; the model card says nothing" in told
 
 
+def locked_thor(project: Path, **serve: object) -> None:
+    """The card's profile with a lock, and other options."""
+    deploy = project / "deploy"
+    source = deploy / "profiles" / "qwable-v1-nvfp4a16.yml"
+    lines = "".join(f"  {option.replace('_', '-')}: {value}\n" for option, value in serve.items())
+    source.write_text(source.read_text().replace("serve:\n", f"serve:\n{lines}", 1))
+    of = profile.load(deploy, "qwable-v1-nvfp4a16")
+    locking.write(locks.path_of(deploy, of.name), lock_for(of, "linux/arm64"))
+
+
+def test_show_lists_the_memory_that_the_engine_needs_and_why(locked: Path) -> None:
+    locked_thor(locked)
+    result = thorctl(locked, "release", "show", "qwable-v1-nvfp4a16")
+    memory, told = result.data["memory"], " ".join(shown(result).split())
+    assert memory["kv_cache_bytes"] == 6_596_198_400
+    parts = [value for key, value in memory.items() if key.endswith("_bytes") and key != "total_bytes"]
+    assert memory["total_bytes"] == sum(parts)
+    assert "KV cache 6.1 GiB 16 contexts of 16384 tokens" in told
+    assert "gpu-memory-utilization 0.14 of 120 GiB or more of a jetson-agx-thor" in told
+    assert "gpu-memory-utilization: 0.14" in told  # among the options
+    assert "warning" not in told
+
+
+def test_show_warns_where_the_profile_s_own_cache_is_too_small(locked: Path) -> None:
+    locked_thor(locked, kv_cache_memory_bytes="3G")
+    told = " ".join(shown(thorctl(locked, "release", "show", "qwable-v1-nvfp4a16")).split())
+    assert "warning" in told
+    assert "7.8 fit at once" in told
+
+
+def test_show_says_where_vllm_sizes_its_cache_itself(locked: Path) -> None:
+    locked_thor(locked, gpu_memory_utilization=0.5)
+    result = thorctl(locked, "release", "show", "qwable-v1-nvfp4a16")
+    assert result.data["memory"] is None
+    assert "vLLM sizes its cache itself" in " ".join(shown(result).split())
+
+
+def test_an_earlier_lock_is_to_be_made_again(locked: Path) -> None:
+    locked_thor(locked)
+    path = locks.path_of(locked / "deploy", "qwable-v1-nvfp4a16")
+    document = json.loads(path.read_text())
+    del document["checkpoint"]["model"]
+    path.write_text(json.dumps(document))
+    result = thorctl(locked, "release", "show", "qwable-v1-nvfp4a16")
+    assert [problem.code for problem in result.errors] == ["model_not_locked"]
+
+
 def test_render_writes_what_the_release_holds(locked: Path, tmp_path: Path) -> None:
     out = tmp_path / "a" / "out"
     result = thorctl(locked, "render", "tiny-qwable", "--out", out)
     made = release.load(out / "release.json")
     assert result.data["release"] == made.id
+    assert made.memory is not None
+    assert result.data["memory_bytes"] == made.memory.total_bytes
+    assert "memory of the engine: " in shown(result)
     assert {path.name: path.read_text() for path in out.iterdir() if path.name != "release.json"} == {
         name: file.content for name, file in made.files.items()
     }

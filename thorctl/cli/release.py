@@ -11,14 +11,23 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from thorctl import licenses, releases
+from thorctl import licenses, release_memory, releases
 from thorctl.cli.context import Context, pass_context
+from thorctl.errors import ThorError
+from thorctl.humane import NOTHING, data_size
 from thorctl.render import yaml_value
 from thorctl.result import Result
 
 if TYPE_CHECKING:
     from thorctl.release import Release
 
+# Parts of Memory, in the order in which they are shown.
+MEMORY_PARTS = {
+    "weights": "weights",
+    "kv_cache": "KV cache",
+    "headroom": "headroom",
+    "graphs_and_workspace": "graphs, workspace",
+}
 EPILOG = """\b
 Examples:
   thorctl release show tiny-qwable
@@ -32,12 +41,14 @@ def command() -> None:
     """Show what a release is made of."""
 
 
-@command.command("show", short_help="Show image, checkpoint, options and rendered files.", epilog=EPILOG)
+@command.command("show", short_help="Show image, checkpoint, memory, options and files.", epilog=EPILOG)
 @click.argument("wanted", metavar="PROFILE|ID|FILE")
 @click.option("--device-class", help="For a profile: [default: the first that can run the locked image]")
 @pass_context
 def show(ctx: Context, wanted: str, device_class: str | None) -> Result:
     """Show image digest, checkpoint commit and files, options, and the rendered files with their hashes.
+
+    A table lists what the engine needs of memory, part by part, and why.
 
     With --json: the whole release document, as a device is given it.
     """
@@ -49,7 +60,7 @@ def show(ctx: Context, wanted: str, device_class: str | None) -> Result:
 
 
 def view(release: Release) -> Group:
-    """Three tables: what it is, the checkpoint's files, the rendered files."""
+    """Four tables: what it is, what it needs of memory, the checkpoint's files, the rendered files."""
     image, checkpoint, license_ = release.lock.image, release.lock.checkpoint, release.lock.license
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     facts.add_column(style="dim")
@@ -67,7 +78,7 @@ def view(release: Release) -> Group:
         ("license", escape(licenses.told(release.profile.license, license_.hub, license_.accepted))),
         (
             "options",
-            escape("\n".join(f"{k}: {yaml_value(v)}" for k, v in sorted(release.profile.options.items()))),
+            escape("\n".join(f"{k}: {yaml_value(v)}" for k, v in sorted(release.options.items()))),
         ),
         (
             "environment",
@@ -81,7 +92,38 @@ def view(release: Release) -> Group:
     rendered = [
         (name, len(file.content.encode()), file.sha256) for name, file in sorted(release.files.items())
     ]
-    return Group(facts, files_table("checkpoint files", weights), files_table("rendered files", rendered))
+    return Group(
+        facts,
+        memory_table(release),
+        files_table("checkpoint files", weights),
+        files_table("rendered files", rendered),
+    )
+
+
+def memory_table(release: Release) -> Table:
+    """Each part of the engine's memory with its reason, and the sum."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("\nmemory")
+    table.add_column("\nsize", justify="right")
+    table.add_column("\nwhy", overflow="fold")
+    memory = release.memory
+    if memory is None:
+        table.add_row("engine", NOTHING, "vLLM sizes its cache itself: the release does not say how much")
+        return table
+    try:
+        need = release_memory.needed(release.profile, release.lock, release.device_class)
+    except ThorError:  # a release of another version, which knew more
+        need = None
+    for name, label in MEMORY_PARTS.items():
+        size = getattr(memory, f"{name}_bytes")
+        part = need.parts[name] if need else None
+        table.add_row(label, data_size(size), escape(part.why) if part and part.bytes == size else "")
+    of = f"{data_size(release.device_class.memory_minimum_bytes)} or more of a {release.device_class.name}"
+    share = "" if memory.utilization is None else f"gpu-memory-utilization {memory.utilization:g} "
+    table.add_row("[bold]engine[/]", f"[bold]{data_size(memory.total_bytes)}[/]", escape(f"{share}of {of}"))
+    if need and need.warning:
+        table.add_row("[yellow]warning[/]", "", f"[yellow]{escape(need.warning)}[/]")
+    return table
 
 
 def files_table(title: str, files: list[tuple[str, int, str]]) -> Table:

@@ -16,6 +16,7 @@ from rich.tree import Tree
 from thorctl import releases
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
+from thorctl.humane import data_size
 from thorctl.render import FILES
 from thorctl.result import Result
 
@@ -61,6 +62,7 @@ def command(
     data = {
         "release": release.id,
         "out": str(out),
+        "memory_bytes": release.memory.total_bytes if release.memory else None,
         "files": {file: release.files[file].sha256 for file in sorted(release.files)},
         "diff": diffs,
     }
@@ -136,6 +138,8 @@ def view(release: Release, out: Path, before: Release | None, diffs: dict[str, s
         tree.add(f"{file}  [dim]{len(release.files[file].content.encode())} bytes[/]")
     tree.add("release.json")
     parts: list[RenderableType] = [tree, f"release [bold]{release.id}[/]  for {release.device_class.name}"]
+    if release.memory:
+        parts.append(f"memory of the engine: {data_size(release.memory.total_bytes)}")
     if before is not None and not diffs:
         parts.append(f"No file differs from {before.id}.")
     parts += [Syntax(text, "diff", background_color="default", word_wrap=True) for text in diffs.values()]

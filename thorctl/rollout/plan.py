@@ -76,6 +76,7 @@ class PlannedDevice:
     remarks: tuple[str, ...] = ()
     hold: str | None = None
     agent: str | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ def _device(
         remarks=remarks,
         hold=look.hold,
         agent=__version__ if look.layouts is not None and one.layout not in look.layouts else None,
+        memory_bytes=one.memory_bytes,
     )
 
 

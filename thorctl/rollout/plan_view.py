@@ -41,6 +41,9 @@ class PlanView:
         yield from self._agents()
         if self.plan.there:
             yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
+        for release, size in {one.release: one.memory_bytes for one in self.plan.devices}.items():
+            if size is not None:
+                yield Text(f"{release} needs {data_size(size)} of memory.", style="dim")
         yield Text(_total(self.plan), style="bold")
 
     @property

@@ -85,11 +85,12 @@ def _check_fit(devices: Sequence[Device], classes: Sequence[str], what: str) -> 
 
 def candidates(devices: Sequence[Device], given: Given) -> list[Candidate]:
     """The devices as the plan takes them; their groups of the inventory are their labels."""
-    return [
-        Candidate(device.name, release.id, device.site, device.groups, release.schema_)
-        for device in devices
-        for release in (given.by_device[device.name],)
-    ]
+    return [_candidate(device, given.by_device[device.name]) for device in devices]
+
+
+def _candidate(device: Device, release: Release) -> Candidate:
+    memory_bytes = release.memory.total_bytes if release.memory else None
+    return Candidate(device.name, release.id, device.site, device.groups, release.schema_, memory_bytes)
 
 
 def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:

@@ -24,6 +24,7 @@ class Candidate:
     site: str | None = None
     labels: tuple[str, ...] = ()
     layout: int = 1
+    memory_bytes: int | None = None  # what its engine needs; None where vLLM sizes its cache itself
 
 
 @dataclass(frozen=True, slots=True)
