@@ -16,6 +16,7 @@ from thorctl.profile import Profile
 from thorctl.release_memory import Memory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
@@ -74,9 +75,23 @@ def canonical_json(document: dict[str, Any]) -> str:
 
 
 def release_id(name: str, document: dict[str, Any]) -> str:
-    """``<name>-<first 12 hex digits of the SHA-256 of the canonical JSON without "id">``."""
+    """``<name>-<first 12 hex digits of content_sha256>``."""
+    return f"{name}-{content_sha256(document)[:12]}"
+
+
+def content_sha256(document: dict[str, Any]) -> str:
+    """The SHA-256 of the canonical JSON without ``id``, as 64 hex digits: what releases are compared by."""
     content = {key: value for key, value in document.items() if key != "id"}
-    return f"{name}-{hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]}"
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def is_another(status: Mapping[str, Any], sha256: str) -> bool:
+    """Whether the agent's status says that its release, though of the same id, is another document.
+
+    An earlier agent does not say.
+    """
+    found = status.get("release_sha256")
+    return isinstance(found, str) and found != sha256
 
 
 def make(

@@ -16,6 +16,7 @@ from thorctl.bridge.explain import busy_with, failure_text, generation_line, sta
 from thorctl.bridge.foresee import diffs, would_change
 from thorctl.bridge.poll import MARK, look_command, read_look
 from thorctl.bridge.progress import progress_line, worth_showing
+from thorctl.release import content_sha256
 
 PLAN: dict[str, Any] = {
     "release": "tiny-0123456789ab",
@@ -232,11 +233,17 @@ GOOD = {
 
 
 def test_a_converged_device_needs_nothing() -> None:
-    assert serves(GOOD, "r-1")
+    assert serves(GOOD, {"id": "r-1"})
+
+
+def test_another_document_of_the_id_is_not_converged() -> None:
+    release = {"id": "r-1", "files": {}}
+    assert serves(GOOD | {"release_sha256": content_sha256(release)}, release)
+    assert not serves(GOOD | {"release_sha256": "f" * 64}, release)
 
 
 def test_what_drifted_of_the_host_is_not_the_release_s_business() -> None:
-    assert serves(GOOD | {"drift": [{"what": "power mode", "scope": "host", "same": False}]}, "r-1")
+    assert serves(GOOD | {"drift": [{"what": "power mode", "scope": "host", "same": False}]}, {"id": "r-1"})
 
 
 @pytest.mark.parametrize(
@@ -255,7 +262,7 @@ def test_what_drifted_of_the_host_is_not_the_release_s_business() -> None:
     ],
 )
 def test_anything_missing_or_unknown_means_work(broken: dict[str, Any]) -> None:
-    assert not serves(GOOD | broken, "r-1")
+    assert not serves(GOOD | broken, {"id": "r-1"})
 
 
 LOG = {"log-driver": "json-file", "log-opts": {"max-size": "10m"}}

@@ -13,6 +13,23 @@ from thorctl.rollout.outcome import ended
 
 CASES = [
     Case(
+        "another document of the target's id",
+        {"phase": Phase.NEW},
+        "look",
+        ok(status("committed", NEW, release_sha256="f" * 64)),
+        Phase.FAILED,
+        "release_conflict",
+        {"sha256": "b" * 64},
+    ),
+    Case(
+        "the target's own document",
+        {"phase": Phase.NEW},
+        "look",
+        ok(status("committed", NEW, release_sha256="b" * 64)),
+        Phase.DONE,
+        rules={"sha256": "b" * 64},
+    ),
+    Case(
         "a lease of ours",
         {"phase": Phase.LEASED},
         "look",

@@ -105,5 +105,5 @@ def test_site_yml_leaves_only_a_committed_layout_1_of_the_profile(
     changes: dict[str, object], waits: bool
 ) -> None:
     data = answered("status-committed").data | {"release_layout": 1} | changes
-    assert not serves(data, NEXT)
+    assert not serves(data, {"id": NEXT})
     assert waits_for_rollout(data, RELEASE) is waits

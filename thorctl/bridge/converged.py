@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from thorctl.release import content_sha256, is_another
 
-def serves(status: dict[str, Any], release_id: str) -> bool:
+
+def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
     """True if ``status`` (the agent's) says: committed, engine ready, smoke passed, nothing of it drifted.
 
     Anything missing or unknown makes it false: then the playbook does its work, at the cost of time only.
@@ -14,9 +16,10 @@ def serves(status: dict[str, Any], release_id: str) -> bool:
     smoke, drift = status.get("last_smoke") or {}, status.get("drift")
     return (
         status.get("state") == "committed"
-        and status.get("release") == release_id
+        and status.get("release") == release["id"]
+        and not is_another(status, content_sha256(release))
         and (status.get("engine") or {}).get("ready") is True
-        and smoke.get("release") == release_id
+        and smoke.get("release") == release["id"]
         and smoke.get("passed") is True
         and isinstance(drift, list)
         and all(one.get("scope") == "host" for one in drift)

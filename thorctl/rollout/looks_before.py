@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from thorctl.release import is_another
 from thorctl.rollout.device import Device, Phase
 from thorctl.rollout.rules import ABSENCES
 from thorctl.rollout.settle import (
@@ -29,7 +30,7 @@ def present(device: Device, end: Ended, rules: Rules) -> Device:
     status = end.data
     state, release = status.get("state"), status.get("release")
     if state == "committed" and release == device.target:
-        return _there(device, status)
+        return _another(device, status, rules) or _there(device, status)
     if state in {"trial", "activating", "rolling-back"}:
         return absent(device, f"in use by others: {state}, {status.get('target') or release}", end.at)
     if state not in {"committed", "empty"}:
@@ -41,6 +42,17 @@ def present(device: Device, end: Ended, rules: Rules) -> Device:
         return replace(device, phase=Phase.ABSENT, due=math.inf)
     phase = Phase.STAGED if device.staged else Phase.CHECKING
     return replace(device, phase=phase, before=release, tries=0, due=0.0)
+
+
+def _another(device: Device, status: Mapping[str, Any], rules: Rules) -> Device | None:
+    """A device that has committed another document of the target's id has failed."""
+    if not rules.sha256 or not is_another(status, rules.sha256):
+        return None
+    return failed_untouched(
+        device,
+        f"release_conflict: {device.target} is another document there (SHA-256 {status['release_sha256']}, "
+        f"not {rules.sha256}); find out who staged it: thorctl logs {device.name} --events",
+    )
 
 
 def _hindrance(device: Device, end: Ended, rules: Rules) -> str | None:

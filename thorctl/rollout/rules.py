@@ -39,6 +39,7 @@ class Rules:
         lease: the reason that our leases give: it tells us from a controller of the same user and host name.
         over_hold: the reason of the hold that an operator passes over; None = none.
         layout: of the release it is to get.
+        sha256: of that release's document, whole.
     """
 
     holder: str
@@ -51,6 +52,7 @@ class Rules:
     lease: str = ""
     over_hold: str | None = None
     layout: int = 1
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from thorctl.release import content_sha256
 from thorctl.rollout import plan
 from thorctl.rollout.device import Device, Phase
 from thorctl.rollout.gate import Count
@@ -36,6 +37,7 @@ class Brief:
     policy: Policy
     activate_seconds: Mapping[str, int]  # release -> the longest an activation of it may take
     layouts: Mapping[str, int] = field(default_factory=dict)  # release -> its layout
+    hashes: Mapping[str, str] = field(default_factory=dict)  # release -> SHA-256 of its document
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class State:
             lease=f"{AUTOMATIC}{self.brief.id} ({self.run})",
             over_hold=self.over_hold.get(device),
             layout=self.brief.layouts.get(self.devices[device].target, 1),
+            sha256=self.brief.hashes.get(self.devices[device].target, ""),
         )
 
 
@@ -126,7 +129,8 @@ def begin(rollout: Rollout) -> State:
     limits = {name: _activate_seconds(document) for name, document in rollout.releases.items()}
     policy = from_document(dict(rollout.policy), f"rollout {rollout.id}")
     layouts = {name: int(document.get("schema", 1)) for name, document in rollout.releases.items()}
-    brief = Brief(rollout.id, rollout.began_by, planned, policy, limits, layouts)
+    hashes = {name: content_sha256(dict(document)) for name, document in rollout.releases.items()}
+    brief = Brief(rollout.id, rollout.began_by, planned, policy, limits, layouts, hashes)
     return State(
         brief,
         devices={one.name: Device(one.name, one.release) for one in planned.devices},
