@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from thorctl.sim import devices, down, layout, state, up
 from thorctl.sim.progress import StepProgress
+from thorctl.ui.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

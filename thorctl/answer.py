@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.result import Exit, Problem
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +158,7 @@ def last_line(text: str) -> str:
 
 def quoted(text: str) -> str:
     """``text`` as one printable line, cut short, in quotation marks."""
-    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    line = one_line(text)
     if len(line) > QUOTED_CHARACTERS:
         line = line[:QUOTED_CHARACTERS] + "…"
     return f'"{line}"'

@@ -14,9 +14,8 @@ from thorctl.chat_stream import Answer, Thinking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-
     from thorctl.chat import Generation
+    from thorctl.ui.console import Console
 
 from thorctl.chat_stream import Event
 
@@ -34,7 +33,7 @@ class Screen:
 
     def show(self, event: Event) -> None:
         """One piece of thinking or answer."""
-        text = printable(event.text) if isinstance(event, Thinking | Answer) else ""
+        text = event.text if isinstance(event, Thinking | Answer) else ""
         if self._last is not type(event):
             text = text.lstrip()
             if not text:
@@ -64,11 +63,6 @@ class Screen:
         elif self._last is Thinking:
             self._messages.print("\nanswer", style="dim", highlight=False)
         self._last = type(event)
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters: a model must not be able to steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def summary(generation: Generation) -> str:

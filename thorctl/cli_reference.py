@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thorctl.cli.main import VERBS, cli
+from thorctl.ui.console import echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,4 +57,4 @@ def _section(title: str, command: click.Command, context: click.Context, level: 
 
 
 if __name__ == "__main__":
-    click.echo(reference(), nl=False)
+    echo(reference(), newline=False)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from thorctl.humane import NOTHING
 from thorctl.preflight_report import ROWS
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -180,7 +181,7 @@ def _table() -> Table:
 
 def _text(words: str, style: str = "") -> Text:
     """What a device said, without control characters: a program's name can hold anything."""
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words), style=style)
+    return Text(one_line(words), style=style)
 
 
 def _verdict(reports: Sequence[Report]) -> Text:

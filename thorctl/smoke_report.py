@@ -9,6 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.ui.printable import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -47,11 +49,11 @@ def _head(answer: Answer) -> Text:
     data = answer.data
     line = Text.assemble((answer.device, "bold"))
     if release := data.get("release"):
-        line.append(f"  {release}")
+        line.append(f"  {one_line(release)}")
     if answer.ok:
         line.append("  passed", style="bold green")
     elif answer.error:
-        line.append("  failed" if data else f"  {answer.error.code}", style="bold red")
+        line.append("  failed" if data else f"  {one_line(answer.error.code)}", style="bold red")
     if isinstance(data.get("tokens_per_second"), int | float):
         line.append(f"  {data['tokens_per_second']:.1f} tokens/s")
     if isinstance(data.get("seconds"), int | float):
@@ -65,21 +67,15 @@ def _generation(number: int, generation: Mapping[str, Any]) -> list[RenderableTy
     tokens, seconds = generation.get("tokens"), generation.get("seconds")
     counted = f"{tokens if tokens is not None else '?'} tokens, "
     counted += f"{seconds:.1f} s" if isinstance(seconds, int | float) else "? s"
-    name = str(generation.get("prompt_name") or "prompt")
+    name = one_line(generation.get("prompt_name") or "prompt")
     lines = Table.grid(padding=(0, 1, 0, 0))
-    lines.add_row("   ", "asked", Text(_flat(generation.get("prompt"))))
-    if thinking := _flat(generation.get("thinking")):
+    lines.add_row("   ", "asked", Text(one_line(generation.get("prompt"))))
+    if thinking := one_line(generation.get("thinking")):
         lines.add_row("", Text("thought", style="dim"), Text(thinking, style="dim italic"))
-    lines.add_row("", "answered", Text(_flat(generation.get("answer")) or "(nothing)"))
+    lines.add_row("", "answered", Text(one_line(generation.get("answer")) or "(nothing)"))
     for check in failed:
         lines.add_row("", "failed", Text(f"{check.get('check')}: {check.get('detail')}", style="red"))
     return [Text.assemble(f"{number:>2}  ", mark, "  ", (name, "bold"), f"  {counted}"), lines]
-
-
-def _flat(text: object) -> str:
-    """Text on one line; control characters, which a broken model may emit, cannot reach the terminal."""
-    words = " ".join(str(text or "").split())
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
 
 
 def _verdict(answers: Sequence[Answer]) -> Text:

@@ -12,6 +12,7 @@ from rich.text import Text
 from thorctl.humane import NOTHING, age, celsius, data_size
 from thorctl.status import attention, remarks, verdict
 from thorctl.status_drift import count
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,7 +98,7 @@ class StatusView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draws itself as wide as the console allows."""
-        cells = [[column.cell(row, self.now) for column in COLUMNS] for row in self.rows]
+        cells = [[one_line(column.cell(row, self.now)) for column in COLUMNS] for row in self.rows]
         widths = [max(map(cell_len, [c.title, *(line[i] for line in cells)])) for i, c in enumerate(COLUMNS)]
         shown = fitting(widths, [column.rank for column in COLUMNS], options.max_width)
         table = Table(box=None, pad_edge=False, padding=(0, PADDING, 0, 0), header_style="bold")
@@ -115,9 +116,9 @@ class StatusView:
     def _below(self, shown: Sequence[int]) -> RenderResult:
         for row in self.rows:
             if reasons := attention(row):
-                yield Text.assemble((row.name, "bold"), "  ", ("; ".join(reasons), "yellow"))
+                yield Text.assemble((row.name, "bold"), "  ", (one_line("; ".join(reasons)), "yellow"))
             if words := remarks(row):
-                yield Text.assemble((row.name, "bold"), "  ", "; ".join(words))
+                yield Text.assemble((row.name, "bold"), "  ", one_line("; ".join(words)))
         hidden = [column.title for i, column in enumerate(COLUMNS) if i not in shown]
         if hidden:
             yield Text(f"Not shown for want of width: {', '.join(hidden)}.", style="dim")

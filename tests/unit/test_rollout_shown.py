@@ -7,11 +7,10 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from tests.rollout.fleets import Fleet
 from thorctl.cli.context import Context
 from thorctl.cli.rollout_show import shown
+from thorctl.ui.console import Console
 
 if TYPE_CHECKING:
     from pathlib import Path

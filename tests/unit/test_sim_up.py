@@ -6,7 +6,6 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
-from rich.console import Console
 
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
@@ -15,6 +14,7 @@ from thorctl.sim import layout
 from thorctl.sim.addresses import MAX_DEVICES
 from thorctl.sim.progress import StepProgress
 from thorctl.sim.up import check_count, planned_devices
+from thorctl.ui.console import Console
 
 if TYPE_CHECKING:
     from thorctl.sim.state import Device

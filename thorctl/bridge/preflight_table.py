@@ -6,12 +6,11 @@ import shutil
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from thorctl.answer import Answer
 from thorctl.preflight_report import report
 from thorctl.preflight_view import PreflightView
 from thorctl.result import Problem
+from thorctl.ui.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,5 +32,5 @@ def table(reports: Sequence[Mapping[str, Any]]) -> str:
     """The reports as text, as wide as the terminal lets."""
     width = max(NARROWEST, shutil.get_terminal_size((120, 24)).columns - INDENT)
     out = StringIO()
-    Console(file=out, width=width, color_system=None).print(PreflightView(reports))
+    Console(file=out, width=width, coloured=False).print(PreflightView(reports))
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))

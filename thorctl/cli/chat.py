@@ -20,6 +20,7 @@ from thorctl.cli.output import stop_writing
 from thorctl.engine_tunnel import Engine, open_engine
 from thorctl.errors import ThorError
 from thorctl.result import Result
+from thorctl.ui.console import echo
 
 if TYPE_CHECKING:
     from thorctl.chat import Generation
@@ -101,7 +102,7 @@ def _result(engine: Engine, generation: Generation) -> Result:
 
 def write(text: str) -> None:
     """To stdout at once."""
-    click.echo(text, nl=False)
+    echo(text, newline=False)
 
 
 def ignore(event: Event) -> None:

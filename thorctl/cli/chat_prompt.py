@@ -6,12 +6,12 @@ import dataclasses
 import readline  # noqa: F401 - gives input() its line editing and, in memory only, its history
 from typing import TYPE_CHECKING
 
-import click
 from rich.text import Text
 
 from thorctl.chat import Conversation, generate
 from thorctl.chat_screen import Screen, summary
 from thorctl.errors import ThorError
+from thorctl.ui.console import echo
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -29,7 +29,7 @@ def converse(context: Context, portal: BlockingPortal, engine: Engine, conversat
     """Asks and answers until the person leaves."""
     remark = context.messages
     head = f"{engine.device} serves {engine.model} ({engine.release}). /help lists the commands."
-    remark.print(head, markup=False, highlight=False)
+    remark.print(head, highlight=False)
     while True:
         try:
             line = input("> ").strip()
@@ -42,7 +42,7 @@ def converse(context: Context, portal: BlockingPortal, engine: Engine, conversat
         if line in {"/quit", "/exit"}:
             return
         if line.startswith("/"):
-            remark.print(obey(line, conversation), style="dim", markup=False, highlight=False)
+            remark.print(obey(line, conversation), style="dim", highlight=False)
         elif line:
             _answer(context, portal, engine, conversation, line)
 
@@ -63,7 +63,7 @@ def obey(line: str, conversation: Conversation) -> str:
 def _answer(
     context: Context, portal: BlockingPortal, engine: Engine, conversation: Conversation, prompt: str
 ) -> None:
-    screen = Screen(lambda text: click.echo(text, nl=False), context.messages)
+    screen = Screen(lambda text: echo(text, newline=False), context.messages)
     future = portal.start_task_soon(generate, engine, conversation, prompt, screen.show)
     try:
         generation = future.result()

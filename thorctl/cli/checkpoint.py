@@ -122,7 +122,7 @@ def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
             f"differ, up to {data['worst_ratio']:.3g} ×.\nWould write {decimal(that.bytes)} to {out}; "
             f"{original} stays as it is."
         )
-        return Result("checkpoint repair", data, view=escape(text))
+        return Result("checkpoint repair", data, view=text)
     with ctx.messages.status("Repairing") as status:
         done = repairs.repair(
             that,
@@ -228,7 +228,7 @@ def publish(
         f"  extends: PROFILE\n  checkpoint: {{repository: {repository}, revision: {revision}, "
         "endpoint: http://YOUR-MIRROR}"
     )
-    return Result("checkpoint publish", data, view=escape(text))
+    return Result("checkpoint publish", data, view=text)
 
 
 @contextlib.contextmanager
@@ -258,7 +258,7 @@ def _opened(what: str, endpoint: str, pairs: tuple[str, ...]) -> Any:
 def audit_view(found: Audit) -> Group:
     """The card's table as measured, the scales, the size."""
     table = Table(
-        title=f"{escape(found.name)}: {found.layers} layers, {found.experts} experts each",
+        title=f"{found.name}: {found.layers} layers, {found.experts} experts each",
         title_justify="left",
         header_style="bold",
     )
@@ -268,7 +268,7 @@ def audit_view(found: Audit) -> Group:
         table.add_column(column, justify="right")
     for row in found.rows:
         table.add_row(row.kind, row.format, f"{row.modules:,}", f"{row.weights:,}", decimal(row.bytes))
-    lines = [
+    lines: list[str | Text] = [
         (
             f"on disk {decimal(found.disk_bytes)}, as BF16 {decimal(found.bf16_bytes)} "
             f"({found.bf16_bytes / found.disk_bytes:.2f} ×)"
@@ -277,24 +277,27 @@ def audit_view(found: Audit) -> Group:
     ]
     for kind in found.fused:
         state = (
-            f"[red]{kind.differ} differ, up to {kind.worst_ratio:.4g} ×[/]"
+            (f"{kind.differ} differ, up to {kind.worst_ratio:.4g} ×", "red")
             if kind.differ
-            else "[green]all agree[/]"
+            else ("all agree", "green")
         )
-        lines.append(f"global scales, {kind.groups:,} {kind.kind}: {state}")
-    lines.append(f"[red]{len(found.off)} off, see below[/]" if found.off else "[green]nothing is off[/]")
+        lines.append(Text.assemble(f"global scales, {kind.groups:,} {kind.kind}: ", state))
+    off = f"{len(found.off)} off, see below"
+    lines.append(Text(off, style="red") if found.off else Text("nothing is off", style="green"))
     return Group(table, *lines)
 
 
 def repair_view(done: Repaired, out: Path) -> Text:
     """What was mended and what it changed."""
-    return Text.from_markup(
-        f"[bold]{escape(str(out))}[/]: {done.mended} of {done.groups} fused groups mended "
+    return Text.assemble(
+        (str(out), "bold"),
+        f": {done.mended} of {done.groups} fused groups mended "
         f"(scales were up to {done.worst_ratio:.3g} × apart)\n"
         f"weight error as vLLM reads them: {done.before.relative:.2%} before "
-        f"(worst group {done.before.worst:.1%}), [green]{done.after.relative:.2%}[/] after "
-        f"({done.after.worst:.1%})"
-        + (f"\n{done.resumed} files were there from an earlier run" if done.resumed else "")
+        f"(worst group {done.before.worst:.1%}), ",
+        (f"{done.after.relative:.2%}", "green"),
+        f" after ({done.after.worst:.1%})"
+        + (f"\n{done.resumed} files were there from an earlier run" if done.resumed else ""),
     )
 
 

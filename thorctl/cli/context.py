@@ -11,7 +11,7 @@ import click
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from thorctl.ui.console import Console
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from thorctl.humane import age
 from thorctl.result import Exit, Result
 from thorctl.rollout import telling, words
 from thorctl.rollout.at_work import at_work, folder_of
-from thorctl.rollout.terms import PADDING, printable
+from thorctl.rollout.terms import PADDING
 from thorctl.rollout.view import RolloutView
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     import sqlite3
@@ -117,7 +118,7 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
     files = log_files(found.id, device)
     one = words.device_json(state, state.devices[device])
     parts = [
-        Text.assemble((device, "bold"), f"  {one['phase']}  {printable(one['why'])}"),
+        Text.assemble((device, "bold"), f"  {one['phase']}  {one_line(one['why'])}"),
         Text(),
         *_told(lines),
         Text(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.filesize import decimal
 from rich.markup import escape
+from rich.text import Text
 
 from thorctl import licenses, locking
 from thorctl import lock as locks
@@ -113,7 +114,7 @@ def command(
     }
     shown = view(profile, lock, before, moved, changed=bool(changed), written=written)
     if objection and dry_run:
-        ctx.messages.print(f"[yellow]{escape(objection.message)}[/] {escape(objection.remedy)}")
+        ctx.messages.print(Text.assemble((objection.message, "yellow"), f" {objection.remedy}"))
     return Result("lock", data, errors, exit_code=1 if errors else 0, view=shown)
 
 
@@ -129,7 +130,7 @@ def existing(ctx: Context, name: str) -> Lock | None:
         return locks.load(ctx.deploy, name)
     except ThorError as error:
         if error.code == "lock_invalid":
-            ctx.messages.print(f"The lock there is cannot be read: {escape(error.message)}")
+            ctx.messages.print(f"The lock there is cannot be read: {error.message}")
         return None
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thorctl.chat_screen import printable
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
 from thorctl.cli.output import stop_writing
 from thorctl.journal_command import log_command
 from thorctl.remote_lines import stream_lines
 from thorctl.result import Result
+from thorctl.ui.console import echo
 
 if TYPE_CHECKING:
     from thorctl.journal_command import Log
@@ -57,7 +57,7 @@ def command(
         asyncio.run(stream_lines(target, words, found.append))
         return Result("logs", data={"device": target.name, "log": log, "lines": list(map(_parsed, found))})
     try:
-        asyncio.run(stream_lines(target, words, lambda line: click.echo(printable(line))))
+        asyncio.run(stream_lines(target, words, echo))
     except KeyboardInterrupt:
         if not follow:
             raise

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from thorctl import __version__
 from thorctl.cli.context import Context, find_project
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Problem, Result
+from thorctl.ui.console import Console, echo, echo_json
+from thorctl.ui.printable import one_line
 
 # Verb -> its promise. The module thorctl.cli.<verb> is imported when the verb is called: `thorctl --help`
 # must not pay for asyncssh and docker.
@@ -115,21 +115,23 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
 def show(result: Result, as_json: bool) -> None:
     """Prints a result: data to stdout, problems to stderr."""
     if as_json:
-        indent = None if result.line else 2
-        click.echo(json.dumps(result.envelope(), indent=indent, ensure_ascii=False))
+        echo_json(result.envelope(), indent=None if result.line else 2)
         return
     if isinstance(result.view, str):
-        click.echo(result.view)
+        echo(result.view)
     elif result.view is not None:
-        Console(soft_wrap=False).print(result.view)
+        Console().print(result.view)
     messages = Console(stderr=True, highlight=False)
     for problem in result.errors:
         where = f"{problem.device}: " if problem.device else ""
+        # The terminal wraps, since a path cut here could not be copied. Further lines of a message are
+        # indented: none of them can look like an error of its own.
+        said, remedy = (text.replace("\n", "\n  ") for text in (problem.message, problem.remedy))
+        code = one_line(problem.code)
         messages.print(
-            Text.assemble(("error ", "bold red"), (problem.code, "dim"), "  ", where, problem.message),
-            soft_wrap=True,  # the terminal wraps; a path cut by us could not be copied
+            Text.assemble(("error ", "bold red"), (code, "dim"), "  ", where, said), soft_wrap=True
         )
-        messages.print(Text.assemble(("  what to do: ", "bold"), problem.remedy), soft_wrap=True)
+        messages.print(Text.assemble(("  what to do: ", "bold"), remedy), soft_wrap=True)
 
 
 def usage_result(error: click.ClickException, command: str) -> Result:
@@ -161,7 +163,7 @@ def run(arguments: list[str]) -> Result | None:
     except click.exceptions.NoArgsIsHelpError as error:
         if wants_json(arguments):
             return usage_result(error, command)
-        click.echo(error.format_message())  # `thorctl edge keys`: what there is
+        echo(error.format_message())  # `thorctl edge keys`: what there is
         return None
     except click.ClickException as error:
         return usage_result(error, command)

@@ -7,7 +7,7 @@ import sys
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from thorctl.ui.console import Console
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,5 +30,5 @@ def stop_writing() -> None:
 def plain(view: RenderableType) -> str:
     """``view`` without colours and without a limit to its lines."""
     out = StringIO()
-    Console(file=out, width=UNLIMITED, color_system=None).print(view)
+    Console(file=out, width=UNLIMITED, coloured=False).print(view)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))

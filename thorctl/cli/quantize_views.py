@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -39,7 +38,7 @@ def planned(that: Split, out: Path) -> dict[str, Any]:
 def plan(that: Split, out: Path) -> Group:
     """The card's split with sizes."""
     data = planned(that, out)
-    table = Table(title=f"{escape(that.source.name)} as NVFP4A16", title_justify="left", header_style="bold")
+    table = Table(title=f"{that.source.name} as NVFP4A16", title_justify="left", header_style="bold")
     table.add_column("what")
     table.add_column("becomes")
     for column in ("tensors", "as BF16", "then"):
@@ -56,9 +55,8 @@ def plan(that: Split, out: Path) -> Group:
         table,
         f"on disk {decimal(data['bytes_before'])}, then {decimal(data['bytes_after'])} "
         f"({data['bytes_before'] / data['bytes_after']:.2f} ×)",
-        *(f"[yellow]as in the source:[/] {escape(line)}" for line in that.off),
-        f"Would write {len(quantizes.sizes(that))} files to {escape(str(out))}; "
-        f"{escape(that.source.name)} stays as it is.",
+        *(Text.assemble(("as in the source:", "yellow"), f" {line}") for line in that.off),
+        f"Would write {len(quantizes.sizes(that))} files to {out}; {that.source.name} stays as it is.",
     )
 
 
@@ -76,12 +74,15 @@ def done(that: Quantized) -> dict[str, Any]:
 def report(that: Quantized, out: Path) -> Text:
     """What was made and what it cost."""
     before = int(that.manifest.figures["bytes_before"])
-    return Text.from_markup(
-        f"[bold]{escape(str(out))}[/]: {that.manifest.figures['matrices']:,} matrices quantized, "
+    return Text.assemble(
+        (str(out), "bold"),
+        f": {that.manifest.figures['matrices']:,} matrices quantized, "
         f"{decimal(that.bytes)} on disk, {decimal(before)} before ({before / that.bytes:.2f} ×)\n"
         f"weight error against BF16: {that.error.relative:.2%} (worst matrix {that.error.worst:.1%})\n"
-        f"audit: [green]global scales agree[/]; peak memory {decimal(peak_memory())}"
-        + (f"\n{that.resumed} files were there from an earlier run" if that.resumed else "")
+        "audit: ",
+        ("global scales agree", "green"),
+        f"; peak memory {decimal(peak_memory())}"
+        + (f"\n{that.resumed} files were there from an earlier run" if that.resumed else ""),
     )
 
 

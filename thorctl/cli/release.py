@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Group
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from thorctl import licenses, release_memory, releases
 from thorctl.cli.context import Context, pass_context
@@ -65,24 +65,24 @@ def view(release: Release) -> Group:
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
-    rows = [
-        ("release", f"[bold]{release.id}[/]"),
-        ("profile", f"{release.name}: {escape(release.profile.description)}"),
+    rows: list[tuple[str, str | Text]] = [
+        ("release", Text(release.id, style="bold")),
+        ("profile", f"{release.name}: {release.profile.description}"),
         ("device class", release.device_class.name),
-        ("image", escape(image.reference)),
+        ("image", image.reference),
         ("digest", image.digest),
         ("", f"{image.platform}, {decimal(image.compressed_bytes)} compressed"),
-        ("checkpoint", f"{checkpoint.repository}, {escape(checkpoint.revision)} of {checkpoint.endpoint}"),
+        ("checkpoint", f"{checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}"),
         ("commit", checkpoint.commit),
         ("", f"{len(checkpoint.files)} files, {decimal(checkpoint.total_bytes)}"),
-        ("license", escape(licenses.told(release.profile.license, license_.hub, license_.accepted))),
+        ("license", licenses.told(release.profile.license, license_.hub, license_.accepted)),
         (
             "options",
-            escape("\n".join(f"{k}: {yaml_value(v)}" for k, v in sorted(release.options.items()))),
+            "\n".join(f"{k}: {yaml_value(v)}" for k, v in sorted(release.options.items())),
         ),
         (
             "environment",
-            escape("\n".join(f"{k}={v}" for k, v in sorted(release.profile.environment.items())) or "–"),
+            "\n".join(f"{k}={v}" for k, v in sorted(release.profile.environment.items())) or "–",
         ),
         ("smoke", f"{release.profile.smoke.sequential} in turn, {release.profile.smoke.concurrent} at once"),
     ]
@@ -117,12 +117,14 @@ def memory_table(release: Release) -> Table:
     for name, label in MEMORY_PARTS.items():
         size = getattr(memory, f"{name}_bytes")
         part = need.parts[name] if need else None
-        table.add_row(label, data_size(size), escape(part.why) if part and part.bytes == size else "")
+        table.add_row(label, data_size(size), part.why if part and part.bytes == size else "")
     of = f"{data_size(release.device_class.memory_minimum_bytes)} or more of a {release.device_class.name}"
     share = "" if memory.utilization is None else f"gpu-memory-utilization {memory.utilization:g} "
-    table.add_row("[bold]engine[/]", f"[bold]{data_size(memory.total_bytes)}[/]", escape(f"{share}of {of}"))
+    table.add_row(
+        Text("engine", style="bold"), Text(data_size(memory.total_bytes), style="bold"), f"{share}of {of}"
+    )
     if need and need.warning:
-        table.add_row("[yellow]warning[/]", "", f"[yellow]{escape(need.warning)}[/]")
+        table.add_row(Text("warning", style="yellow"), "", Text(need.warning, style="yellow"))
     return table
 
 
@@ -134,5 +136,5 @@ def files_table(title: str, files: list[tuple[str, int, str]]) -> Table:
     table.add_column("\nsize", justify="right")
     table.add_column("\nsha256", overflow="ellipsis", no_wrap=True)
     for path, size, sha256 in files:
-        table.add_row(escape(path), decimal(size), sha256)
+        table.add_row(path, decimal(size), sha256)
     return table

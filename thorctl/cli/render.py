@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Group
-from rich.markup import escape
 from rich.syntax import Syntax
+from rich.text import Text
 from rich.tree import Tree
 
 from thorctl import releases
@@ -133,11 +133,15 @@ def differences(before: Release, after: Release) -> dict[str, str]:
 
 def view(release: Release, out: Path, before: Release | None, diffs: dict[str, str]) -> object:
     """The folder as a tree, the id, the differences."""
-    tree = Tree(f"[bold]{escape(str(out))}[/]")
+    tree = Tree(Text(str(out), style="bold"))
     for file in sorted(release.files):
-        tree.add(f"{file}  [dim]{len(release.files[file].content.encode())} bytes[/]")
+        size = len(release.files[file].content.encode())
+        tree.add(Text.assemble(f"{file}  ", (f"{size} bytes", "dim")))
     tree.add("release.json")
-    parts: list[RenderableType] = [tree, f"release [bold]{release.id}[/]  for {release.device_class.name}"]
+    parts: list[RenderableType] = [
+        tree,
+        Text.assemble("release ", (release.id, "bold"), f"  for {release.device_class.name}"),
+    ]
     if release.memory:
         parts.append(f"memory of the engine: {data_size(release.memory.total_bytes)}")
     if before is not None and not diffs:

@@ -16,6 +16,7 @@ from thorctl.cli.smoke import me
 from thorctl.result import Result
 from thorctl.rollout.speech import STATUS_SECONDS
 from thorctl.transport import run_verb
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,15 +59,15 @@ def command(
     """
     fleet = chosen_devices(context, devices)
     looked = run_verb(fleet, "status", timeout=STATUS_SECONDS)
-    moves = [_move(answer) for answer in looked]
+    moves = [one_line(_move(answer)) for answer in looked]
     view = fit(Text("\n".join(moves)))
     if dry_run:
         return _result(looked, view, ("state", "release", "previous"))
     if sys.stdin.isatty() and not yes and not context.json:
-        context.messages.print("\n".join(moves), markup=False, highlight=False)
+        context.messages.print("\n".join(moves), highlight=False)
         click.confirm("Roll back?", abort=True, err=True)
     answers = _roll_back(context, fleet, looked, leave, reason=reason, parallel=parallel)
-    view = fit(Text("\n".join(_done(answer) for answer in answers)))
+    view = fit(Text("\n".join(one_line(_done(answer)) for answer in answers)))
     return _result(answers, view, ("state", "release", "from"))
 
 

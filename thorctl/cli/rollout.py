@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from thorctl.cli import rollout_holds, rollout_resume, rollout_status
 from thorctl.cli import rollout_orders as orders
@@ -31,6 +30,7 @@ from thorctl.rollout.plan_view import PlanView
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 from thorctl.store.rollouts import Rollout
+from thorctl.ui.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,7 @@ def start(
     if dry_run or not made.waves:
         return Result("rollout start", data={"plan": made.document()}, view=view)
     if sys.stdin.isatty() and not yes and not context.json:
-        Console(stderr=True).print(view, markup=False)
+        Console(stderr=True).print(view)
         click.confirm("Begin?", abort=True, err=True)
     began = Rollout(
         datetime.now(UTC).isoformat(timespec="seconds"),

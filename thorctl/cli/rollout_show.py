@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-from rich.console import Console
 from rich.live import Live
 
 from thorctl.cli.output import fit
@@ -19,6 +16,7 @@ from thorctl.rollout.at_work import at_work
 from thorctl.rollout.record import SteadyClock
 from thorctl.rollout.state import begin
 from thorctl.rollout.view import RolloutView
+from thorctl.ui.console import Console, echo_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,13 +48,6 @@ def standing(db: sqlite3.Connection, rollout: Rollout, command: str = "rollout s
     return result(rollout, state_of(db, rollout), at_work=at_work(rollout.id), command=command, looking=True)
 
 
-def told(context: Context, line: Line) -> str | None:
-    """A line of the log for whoever reads along: a JSON object, or words; None if it is not worth one."""
-    if context.json:
-        return json.dumps(telling.line_json(line), ensure_ascii=False)
-    return telling.tell(line)
-
-
 @contextmanager
 def shown(
     context: Context, rollout: Rollout, progress: Mapping[str, Mapping[str, Any]]
@@ -76,16 +67,16 @@ def shown(
             def tell(state: State, lines: Sequence[Line]) -> None:
                 latest[0] = state
                 for line in filter(None, map(telling.tell, lines)):
-                    live.console.print(line, markup=False, highlight=False)
+                    live.console.print(line, highlight=False)
 
             yield tell
         return
 
     def write(_: State, lines: Sequence[Line]) -> None:
-        for said in filter(None, (told(context, line) for line in lines)):
+        for line in lines:
             if context.json:
-                click.echo(said)
-            else:
-                context.messages.print(said, markup=False, highlight=False, soft_wrap=True)
+                echo_json(telling.line_json(line))
+            elif said := telling.tell(line):
+                context.messages.print(said, highlight=False, soft_wrap=True)
 
     yield write

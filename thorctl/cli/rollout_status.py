@@ -9,17 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.live import Live
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.rollout_find import find, state_of
-from thorctl.cli.rollout_show import standing, told
+from thorctl.cli.rollout_show import standing
+from thorctl.rollout import telling
 from thorctl.rollout.at_work import at_work
 from thorctl.rollout.record import SteadyClock
 from thorctl.rollout.view import RolloutView
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
+from thorctl.ui.console import Console, echo, echo_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -60,8 +61,10 @@ def _watch(context: Context, db: sqlite3.Connection, found: Rollout) -> None:
             lines = rollouts.log(db, found.id, after=last)
             for line in lines:
                 last = line.id
-                if words := told(context, line):
-                    click.echo(words)
+                if context.json:
+                    echo_json(telling.line_json(line))
+                elif words := telling.tell(line):
+                    echo(words)
             if state_of(db, found).ended:
                 return
             time.sleep(WATCH_SECONDS)

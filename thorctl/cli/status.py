@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -21,6 +19,7 @@ from thorctl.result import Result, exit_code_for
 from thorctl.status import rows, verdict
 from thorctl.status_view import StatusView
 from thorctl.transport import run_verb
+from thorctl.ui.console import Console, echo, echo_json
 from thorctl.wanted import wanted_releases
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ def _watch(context: Context, once: Callable[[], Result], pause: float) -> None:
 def _print(result: Result, context: Context) -> None:
     """One round of a watch without a terminal: one line of JSON, or the table and an empty line."""
     if context.json:
-        click.echo(json.dumps(result.envelope(), ensure_ascii=False))
+        echo_json(result.envelope())
     else:
-        Console().print(result.view, markup=False)
-        click.echo()
+        Console().print(result.view)
+        echo()

@@ -11,7 +11,8 @@ from rich.text import Text
 from thorctl.fleet_pattern import shortened
 from thorctl.humane import NOTHING, data_size, moment
 from thorctl.rollout.gate import plural
-from thorctl.rollout.terms import PADDING, alike, change, duration, headline, printable
+from thorctl.rollout.terms import PADDING, alike, change, duration, headline
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,7 @@ class PlanView:
         table = Table(box=None, pad_edge=False, padding=PADDING, show_header=False)
         for one in spoken:
             for remark in one.remarks:
-                table.add_row(Text(one.name, style="bold"), Text(printable(remark), style="yellow"))
+                table.add_row(Text(one.name, style="bold"), Text(one_line(remark), style="yellow"))
         yield table
         yield Text()
 

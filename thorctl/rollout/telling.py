@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from thorctl.humane import NOTHING, data_size
-from thorctl.rollout.terms import printable
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from thorctl.store.rollouts import Line
@@ -44,7 +44,7 @@ def tell(line: Line, *, dated: bool = False) -> str | None:
     """A line of the log in words, with the time (and day) on this machine's clock; None if not worth one."""
     at = datetime.fromisoformat(line.at).astimezone()
     told = _words(line)
-    return f"{at:{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}  {printable(told)}" if told else None
+    return f"{at:{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}  {one_line(told)}" if told else None
 
 
 def _words(line: Line) -> str | None:

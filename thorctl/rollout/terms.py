@@ -13,13 +13,6 @@ if TYPE_CHECKING:
 PADDING = (0, 2, 0, 0)
 
 
-def printable(text: str) -> str:
-    """One line; what a device says, or a broken model, sends no control character to a terminal."""
-    return "".join(
-        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in " ".join(text.split())
-    )
-
-
 def duration(seconds: float | None) -> str:
     """``45 s``, ``12 min``, ``3 h 20 min``; a dash for what is not known."""
     if seconds is None or not math.isfinite(seconds):

@@ -13,8 +13,9 @@ from thorctl.rollout.device import GOING_BACK, Phase
 from thorctl.rollout.progress import of_all, of_one
 from thorctl.rollout.shortlist import shortlist
 from thorctl.rollout.state import seconds
-from thorctl.rollout.terms import PADDING, alike, change, duration, headline, printable
+from thorctl.rollout.terms import PADDING, alike, change, duration, headline
 from thorctl.rollout.words import next_command, reason, standing, wave_state
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,7 +162,7 @@ class RolloutView:
                 str(wave.number) if wave else NOTHING,
                 Text(self._phase(one), style=_STYLES.get(one.phase, "")),
                 *([change(one.before, one.target)] if releases else []),
-                Text(printable(self._remark(one)), style="dim"),
+                Text(one_line(self._remark(one)), style="dim"),
             )
         return table
 

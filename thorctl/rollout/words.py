@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.result import Exit, Problem
 from thorctl.rollout.device import Phase
-from thorctl.rollout.terms import printable
+from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from thorctl.rollout.device import Device
@@ -120,7 +120,7 @@ def problems(state: State) -> tuple[Problem, ...]:
     remedy = "See `thorctl history show {} {}`; the device's own log: `thorctl logs {} --agent`."
     found = [
         Problem(
-            "device_failed", printable(one.why), remedy.format(state.brief.id, one.name, one.name), one.name
+            "device_failed", one_line(one.why), remedy.format(state.brief.id, one.name, one.name), one.name
         )
         for one in state.devices.values()
         if one.phase in _BAD
@@ -128,7 +128,7 @@ def problems(state: State) -> tuple[Problem, ...]:
     absent = [
         Problem(
             "device_absent",
-            printable(one.why),
+            one_line(one.why),
             f"It is caught up by `thorctl rollout resume {state.brief.id}`.",
             one.name,
         )

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.console import Console
+    from thorctl.ui.console import Console
 
 
 class StepProgress:
@@ -61,9 +62,7 @@ class StepProgress:
                 self._advance(step, detail)
             elif step not in self._announced:
                 self._announced.add(step)
-                self._console.print(
-                    f"… {step}  {detail}".rstrip(), markup=False, highlight=False, soft_wrap=True
-                )
+                self._console.print(f"… {step}  {detail}".rstrip(), highlight=False, soft_wrap=True)
 
     def _advance(self, step: str, detail: str) -> None:
         assert self._live is not None  # noqa: S101 - a programming error, not input
@@ -78,7 +77,7 @@ class StepProgress:
             self._live.remove_task(self._tasks.pop(step))
         self._announced.discard(step)
         self._console.print(
-            f"[green]✓[/] [bold]{escape(step)}[/]  {escape(detail)}  [dim]{seconds:.1f} s[/]",
+            Text.assemble(("✓ ", "green"), (step, "bold"), f"  {detail}  ", (f"{seconds:.1f} s", "dim")),
             highlight=False,
             soft_wrap=True,
         )

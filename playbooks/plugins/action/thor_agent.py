@@ -23,6 +23,7 @@ from thorctl.bridge.call import Call, call_for, stand_in
 from thorctl.bridge.poll import Look, look_command, read_look
 from thorctl.bridge.progress import progress_line, worth_showing
 from thorctl.errors import ThorError
+from thorctl.ui.printable import printable, printable_all
 
 INSTALLED = "/opt/thor/agent.pyz"
 LOOK_EVERY_SECONDS = 2
@@ -39,7 +40,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The agent's object as an Ansible result; failed unless it says, readably, that it is done."""
+        """The agent's object as an Ansible result; failed unless it says, readably, that it is done.
+
+        No character in it can steer the terminal on which Ansible shows it.
+        """
+        result: dict[str, Any] = printable_all(self._result(tmp, task_vars))
+        return result
+
+    def _result(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._vars = task_vars or {}
         self._device = str(self._vars.get("inventory_hostname", "device"))
@@ -205,4 +213,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return read_look(str(seen.get("stdout", "")))
 
     def _say(self, text: str) -> None:
-        self._display.display(f"[{self._device}] {text}")
+        self._display.display(printable(f"[{self._device}] {text}"))
