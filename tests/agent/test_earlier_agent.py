@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.agent.trial_steps import commit_one
 from tests.fixtures import earlier
-from thorctl.agent import desired, journal_file, release_document
+from thorctl.agent import deadline, desired, journal_file, release_document
 from thorctl.agent.paths import Paths
 from thorctl.agent.release_document import LAYOUTS, UNIT_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.agent.stateful_device import Device
+
+EXEC_START = re.compile(r'^ExecStart=(".*)$', re.MULTILINE)
 
 
 @pytest.mark.parametrize(("name", "state"), earlier.JOURNALS.items())
@@ -32,6 +39,36 @@ def test_release_of_layout_1_is_read() -> None:
     release = release_document.parse(earlier.text("release-1.json").encode())
     assert release.id == earlier.answer("status-committed")["data"]["release"]
     assert release.files()[UNIT_FILE][1] == earlier.text("unit").encode()
+
+
+def test_timer_of_earlier_agent_ends_its_trial(device: Device) -> None:
+    """The journal and the timer of a trial were written before the agent's file was replaced."""
+    old, new = commit_one(device, 1), device.release(2)
+    device.done("activate", new.id)
+    recorded = json.loads(earlier.text("state-trial.json"))
+    ids = {"current": old.id, "target": new.id, "activation": device.journal().activation}
+    device.paths.journal.write_text(json.dumps(recorded | ids))
+    timer = f"thor-trial-{device.journal().activation}"
+    (line,) = EXEC_START.findall(earlier.text("timers.txt"))
+    words = shlex.split(line)
+    assert words[0] == deadline.AGENT
+    device.systemd.timers[timer] = [one.replace("trial:2", f"trial:{ids['activation']}") for one in words[1:]]
+    device.fire_timers()
+    journal = device.journal()
+    assert (journal.state, journal.current, journal.left) == ("committed", old.id, new.id)
+    assert (journal.reason, device.systemd.running_release()) == ("deadline", old.id)
+
+
+def test_reboot_in_trial_of_earlier_agent_returns(device: Device) -> None:
+    old, new = commit_one(device, 1), device.release(2)
+    device.done("activate", new.id)
+    recorded = json.loads(earlier.text("state-trial.json"))
+    ids = {"current": old.id, "target": new.id, "activation": device.journal().activation}
+    device.paths.journal.write_text(json.dumps(recorded | ids))
+    device.systemd.power_cut()
+    device.done("--holder", "device", "recover")
+    device.systemd.boot()
+    assert (device.journal().state, device.systemd.running_release()) == ("committed", old.id)
 
 
 def test_device_json_of_earlier_site_yml_is_read() -> None:

@@ -48,8 +48,28 @@ def locked(
         with suppress(OSError):  # a full /run: who it is stays unsaid
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(owner).encode(), 0)
-        yield
+        with _kept_from(earlier):
+            yield
         os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _kept_from(earlier: Path | None) -> Iterator[None]:
+    """Hold the lock of earlier agents too: one that waits for a hold since before the update is then busy.
+
+    A local user may hold it already; that delays nobody here.
+    """
+    try:
+        descriptor = os.open(earlier or "", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield  # no earlier agent has run since this boot
+        return
+    try:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
         os.close(descriptor)
 

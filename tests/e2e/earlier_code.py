@@ -1,0 +1,84 @@
+"""The code of the release before, from this repository's history: what provisioned devices in the field."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.simulated import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMIT = "d679725d6b091f8d59d51946b1a1266f2cd2a433"  # the last one that knows release layout 1 only
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class EarlierCode:
+    """A tree of that commit; its programs run in this environment."""
+
+    tree: Path
+
+    @classmethod
+    def unpacked(cls, folder: Path) -> EarlierCode:
+        """The tree below ``folder``. A shallow clone has no such commit: `git fetch --unshallow`."""
+        words = ["git", "-C", str(CHECKOUT), "archive", COMMIT]
+        archive = subprocess.run(words, capture_output=True, check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(folder, filter="data")
+        return cls(folder)
+
+    def run(self, *words: str, cwd: Path | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """A program whose ``import thorctl`` is that tree's."""
+        own = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        return subprocess.run(
+            words,
+            cwd=cwd or self.tree,
+            env=own | {"PYTHONPATH": str(self.tree), "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def python(self, program: str) -> Any:
+        """What a program prints, as JSON."""
+        done = self.run(sys.executable, "-c", program)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def thorctl(self, project: Path, *words: str) -> str:
+        """``thorctl --project PROJECT WORDS``; it has to succeed."""
+        main = "import sys; from thorctl.cli.main import main; sys.exit(main())"
+        done = self.run(sys.executable, "-c", main, "--project", str(project), *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def playbook(self, name: str, inventory: Path, project: Path, profile: str, **variables: str) -> str:
+        """``<name>.yml`` of that tree; it has to succeed."""
+        given = {"thor_deploy": str(project / "deploy"), "thor_profile": profile, **variables}
+        options = [word for key, value in given.items() for word in ("-e", f"{key}={value}")]
+        words = [str(BIN / "ansible-playbook"), "-i", str(inventory), f"{name}.yml", *options]
+        done = self.run(*words, cwd=self.tree / "playbooks")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def project(self, folder: Path, profiles: Mapping[str, Any]) -> Path:
+        """A project of that time with these profiles, not locked yet."""
+        for part in ("device_classes", "engine", "policies", "templates"):
+            words = ("cp", "-r", str(self.tree / "deploy" / part), str(folder / "deploy"))
+            (folder / "deploy").mkdir(parents=True, exist_ok=True)
+            subprocess.run(words, check=True)
+        (folder / "deploy" / "profiles").mkdir()
+        for name, document in profiles.items():
+            text = f"---\n{json.dumps(document, indent=1)}\n"
+            (folder / "deploy" / "profiles" / f"{name}.yml").write_text(text)
+        return folder
