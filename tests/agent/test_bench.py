@@ -18,11 +18,12 @@ from thorctl.agent.arguments import parser
 from thorctl.agent.bench_result import Measured, UnusableError
 from thorctl.agent.machine import machine
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.runner import Completed, Runner
 from thorctl.bench import measurement
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from thorctl.agent.bench_call import Measurement
     from thorctl.agent.context import Context
@@ -308,3 +309,17 @@ def test_a_key_never_stands_in_the_arguments(tmp_path: Path, engine: Engine) -> 
 def test_namespace_defaults_are_the_cards() -> None:
     args: argparse.Namespace = parser().parse_args(["bench"])
     assert (args.tokens, args.requests, args.quick, args.dry_run) == (None, None, False, False)
+
+
+class Inside(Runner):
+    """Runs here what the agent runs in the container."""
+
+    def run(self, argv: Sequence[str], **given: Any) -> Completed:
+        assert argv[:2] == ["docker", "exec"]
+        return super().run(argv[3:], **given)
+
+
+def test_result_without_end_is_read_to_its_limit(tmp_path: Path) -> None:
+    """The client's result lies where the engine can write."""
+    text = bench_client._text(make_context(tmp_path, Inside()), "/dev/zero")
+    assert len(text) == 4 * 1024 * 1024
