@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thorctl.answer import Answer
     from thorctl.fleet import Device
     from thorctl.status_drift import Item
+    from thorctl.wanted import Wanted
 
 
 # What a device that cannot be asked is called in the table; the error says the rest.
@@ -39,6 +40,7 @@ class Row:
     Attributes:
         reachable: whether we could log in, whatever its agent then said.
         wanted: the release its profile, lock and class make; None if that cannot be told here.
+        wanted_sha256: the full hash of that release's document.
     """
 
     name: str
@@ -47,13 +49,22 @@ class Row:
     report: Report
     wanted: str | None = None
     error: Problem | None = None
+    wanted_sha256: str | None = None
+
+    @property
+    def another_document(self) -> bool:
+        """Whether the device has the wanted release's id, and another document under it."""
+        found = self.report.release_sha256
+        same_id = self.wanted is not None and self.report.release == self.wanted
+        return same_id and None not in (found, self.wanted_sha256) and found != self.wanted_sha256
 
     @property
     def serves_wanted(self) -> bool | None:
         """Whether the engine is ready with the wanted release; None when the wanted one is unknown."""
         if self.wanted is None:
             return None
-        return self.report.engine.word == "ready" and self.report.release == self.wanted
+        serves = self.report.engine.word == "ready" and self.report.release == self.wanted
+        return serves and not self.another_document
 
     @property
     def layout_note(self) -> str | None:
@@ -68,6 +79,9 @@ class Row:
 
     @property
     def _release(self) -> Item:
+        if self.another_document:
+            wanted, found = f"sha256:{self.wanted_sha256}", f"sha256:{self.report.release_sha256}"
+            return status_drift.Item(what="release", wanted=wanted, found=found, same=False)
         item = status_drift.release(self.wanted, self.report.release)
         return item.model_copy(update={"note": self.layout_note})
 
@@ -109,14 +123,14 @@ def _documents(items: list[Item] | None) -> list[dict[str, Any]] | None:
     return None if items is None else [item.model_dump() for item in items]
 
 
-def row(device: Device, answer: Answer, wanted: str | None) -> Row:
+def row(device: Device, answer: Answer, wanted: str | None, wanted_sha256: str | None = None) -> Row:
     """The row of one device. A report of the wrong shape is an error, and nothing of it is believed."""
     error = answer.error
     try:
         report = Report.model_validate(answer.data)
     except ValidationError as invalid:
         report, error = Report(), error or _strange(device.name, invalid)
-    return Row(device.name, device.site, answer.reached, report, wanted, error)
+    return Row(device.name, device.site, answer.reached, report, wanted, error, wanted_sha256)
 
 
 def _strange(device: str, invalid: ValidationError) -> Problem:
@@ -130,9 +144,14 @@ def _strange(device: str, invalid: ValidationError) -> Problem:
     )
 
 
-def rows(devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, str | None]) -> list[Row]:
+def rows(
+    devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, Wanted | None]
+) -> list[Row]:
     """The rows of a fleet, in the order of ``devices``."""
-    return [row(d, a, wanted.get(d.name)) for d, a in zip(devices, answers, strict=True)]
+    return [
+        row(device, answer, *(wanted.get(device.name) or (None, None)))
+        for device, answer in zip(devices, answers, strict=True)
+    ]
 
 
 def attention(row: Row) -> tuple[str, ...]:
@@ -150,6 +169,8 @@ def attention(row: Row) -> tuple[str, ...]:
         found.append(f"engine {report.engine.word or 'unknown'}")
     if row.wanted and report.release and report.release != row.wanted and row.layout_note is None:
         found.append(f"serves {report.release}, wanted is {row.wanted}")
+    if row.another_document:
+        found.append(f"another document has the id {row.wanted} (release_conflict)")
     found += _smoke(report)
     found += ["drift unknown"] if report.drift is None else map(status_drift.words, report.drift)
     return tuple(found)

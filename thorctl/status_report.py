@@ -46,8 +46,11 @@ class Report(_Reported):
 
     state: str | None = None
     release: str | None = None
+    release_sha256: str | None = None
     previous: str | None = None
+    previous_sha256: str | None = None
     target: str | None = None
+    target_sha256: str | None = None
     deadline: str | None = None
     since: str | None = None
     engine: EngineReport = EngineReport()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from thorctl import device_class, lock, profile
 from thorctl.errors import ThorError
+from thorctl.release import content_sha256
 from thorctl.render import render_release
 from thorctl.result import Problem
 
@@ -16,17 +17,24 @@ if TYPE_CHECKING:
     from thorctl.fleet import Device
 
 
+class Wanted(NamedTuple):
+    """A release by its id and the full hash of its document."""
+
+    id: str
+    sha256: str
+
+
 def wanted_releases(
     deploy: Path, devices: Sequence[Device]
-) -> tuple[dict[str, str | None], tuple[Problem, ...]]:
-    """Device name -> release id, None where it cannot be told; and why not, each reason once."""
-    made: dict[tuple[str, str], str | None] = {}
+) -> tuple[dict[str, Wanted | None], tuple[Problem, ...]]:
+    """Device name -> release, None where it cannot be told; and why not, each reason once."""
+    made: dict[tuple[str, str], Wanted | None] = {}
     problems: list[Problem] = []
     for name, kind in {(d.profile, d.device_class): None for d in devices}:
         if name is None or kind is None:
             continue
         try:
-            made[name, kind] = _release_id(deploy, name, kind)
+            made[name, kind] = _release(deploy, name, kind)
         except ThorError as error:
             made[name, kind] = None
             problems.append(Problem.of(error))
@@ -34,9 +42,9 @@ def wanted_releases(
     return wanted, tuple(dict.fromkeys(problems))
 
 
-def _release_id(deploy: Path, profile_name: str, class_name: str) -> str:
+def _release(deploy: Path, profile_name: str, class_name: str) -> Wanted:
     chosen = profile.load(deploy, profile_name)
     release = render_release(
         chosen, lock.load(deploy, profile_name), device_class.load(deploy, class_name), deploy / "templates"
     )
-    return release.id
+    return Wanted(release.id, content_sha256(release.document()))

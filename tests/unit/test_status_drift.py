@@ -29,6 +29,18 @@ def said(wanted: str | None = RELEASE, **changes: Any) -> Row:
     return row(device, Answer("thor-01", document("status", STATUS | changes)), wanted)
 
 
+def test_another_document_of_the_wanted_id_is_drift() -> None:
+    answer = Answer("thor-01", document("status", STATUS | {"release_sha256": "2" * 64}))
+    device = Device("thor-01", "10.0.0.1")
+    found = row(device, answer, RELEASE, "1" * 64)
+    assert found.serves_wanted is False
+    assert any("release_conflict" in one for one in attention(found))
+    assert found.drift is not None
+    assert (found.drift[0].what, found.drift[0].wanted, found.drift[0].found) == ("release", ONE, OTHER)
+    assert row(device, answer, RELEASE, "2" * 64).serves_wanted
+    assert row(device, answer, RELEASE).serves_wanted
+
+
 def drawn(fleet: list[Row], width: int = 120) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
     console.print(DriftView(fleet))

@@ -9,6 +9,7 @@ from tests.playbooks.load_plugin import load
 from tests.unit.documents import lock_document, release_of
 from thorctl import profile
 from thorctl.fleet import Device
+from thorctl.release import content_sha256
 from thorctl.rollout import prepare
 from thorctl.wanted import wanted_releases
 
@@ -34,7 +35,8 @@ def locked(project: Path) -> Path:
 
 def test_it_is_what_render_makes(project: Path) -> None:
     deploy = locked(project)
-    expected = release_of(deploy).id
+    release = release_of(deploy)
+    expected = (release.id, content_sha256(release.document()))
     wanted, problems = wanted_releases(deploy, FLEET)
     assert wanted == {"thor-01": expected, "thor-02": expected, "thor-03": None}
     assert problems == ()
@@ -45,7 +47,9 @@ def test_status_site_yml_and_rollout_want_the_same(project: Path) -> None:
     wanted, _ = wanted_releases(deploy, [device])
     site = load("lookup", "thor_release").document(deploy, device.profile, device.device_class)
     given = prepare.releases(deploy, str(device.profile), project, [device])
-    assert wanted[device.name] == site["id"] == given.by_device[device.name].id
+    one = wanted[device.name]
+    assert one is not None
+    assert one.id == site["id"] == given.by_device[device.name].id
     assert given.documents == {site["id"]: site}
 
 

@@ -20,7 +20,7 @@ from thorctl.status import rows, verdict
 from thorctl.status_view import StatusView
 from thorctl.transport import run_verb
 from thorctl.ui.console import Console, echo, echo_json
-from thorctl.wanted import wanted_releases
+from thorctl.wanted import Wanted, wanted_releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,7 +124,7 @@ def command(
 
 def _status(
     fleet: Sequence[Device],
-    wanted: Mapping[str, str | None],
+    wanted: Mapping[str, Wanted | None],
     problems: Sequence[Problem],
     limit: int,
     connect_timeout: float,
