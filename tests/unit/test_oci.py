@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
+import httpx
 import pytest
 
 from tests.unit.images import DOCKER_MANIFEST, INDEX, MANIFEST, RegistryProcess
 from thorctl.errors import ThorError
 from thorctl.image_reference import ImageReference
-from thorctl.sources import oci
+from thorctl.sources import oci, registry_auth
 from thorctl.sources.registry import Registry
 
 if TYPE_CHECKING:
@@ -178,6 +180,16 @@ def test_no_token_means_denied(start_registry: Callable[..., RegistryProcess], h
         resolve(registry, "engine:1.0")
     assert caught.value.code == "registry_denied"
     assert f"docker login {NAME}" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "registry_limited"), (503, "registry_unavailable")])
+def test_token_service_that_fails_is_no_denial(status: int, code: str) -> None:
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(status)))
+    challenge = 'Bearer realm="https://token.test/t",service="r"'
+    with pytest.raises(ThorError) as caught:
+        registry_auth.answer(challenge, "engine", Mock(basic=lambda: None), client, "r.test")
+    assert (caught.value.code, str(status) in caught.value.message) == (code, True)
+    assert "docker login" not in caught.value.remedy
 
 
 def test_the_login_of_docker_is_used(

@@ -64,7 +64,7 @@ def test_a_private_image_is_pulled_with_the_device_s_login(
         file.write_text(json.dumps(logins))
         with pytest.raises(AgentError) as failed:
             image.ensure(ctx, release)
-        assert failed.value.code == "image_pull_failed"
+        assert failed.value.code == "registry_denied"
         assert "thor_registry_logins" in failed.value.remedy
         assert "wr0ng-one" not in f"{failed.value} {failed.value.details}"
     file.write_text(json.dumps({host: LOGIN}))

@@ -16,6 +16,65 @@ if TYPE_CHECKING:
 # What Docker says when the registry has no such digest; anything else may pass and is worth another try.
 _ABSENT = re.compile(r"(manifest|name) unknown|manifest (for )?\S+ not found|: not found$", re.IGNORECASE)
 _LAST_WORDS = ("Digest: ", "Status: ")  # a pull without them was cut off: its stream simply ends
+# Docker's words → code, what is wrong, remedy, whether another try may succeed without a change.
+_CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
+    (
+        r"certificate has expired or is not yet valid",
+        "registry_clock",
+        "The registry's certificate is not valid at this device's time",
+        "Set the device's clock (`timedatectl`; thor_time_servers).",
+        False,
+    ),
+    (
+        r"x509:|tls: failed to verify",
+        "registry_untrusted",
+        "The registry's certificate is not trusted by this device",
+        "Put the authority that signed it into /etc/docker/certs.d/<registry>/ca.crt.",
+        False,
+    ),
+    (
+        r"toomanyrequests|too many requests|\b429\b",
+        "registry_limited",
+        "The registry limits the requests of this device",
+        "Wait, or give the device a login, which raises the limit (thor_registry_logins).",
+        True,
+    ),
+    (
+        r"\b50[0-9] [A-Z]|status(?: code)?:? 50[0-9]|HTTP 50[0-9]|service unavailable|bad gateway",
+        "registry_unavailable",
+        "The registry or its token service fails",
+        "Wait until it is well.",
+        True,
+    ),
+    (
+        r"proxyconnect",
+        "registry_proxy_failed",
+        "Docker's proxy does not reach the registry",
+        "Check Docker's proxy (`systemctl show --property Environment docker`).",
+        True,
+    ),
+    (
+        r"unauthorized|authentication required|access denied|no basic auth|\b40[13] [A-Z]|denied:",
+        "registry_denied",
+        "The registry does not let this device read it",
+        "Give the device a login that may (thor_registry_logins), run site.yml.",
+        False,
+    ),
+    (
+        r"no such host|server misbehaving|temporary failure in name resolution",
+        "image_pull_failed",
+        "The registry's name could not be resolved",
+        "Check the image's repository and the device's DNS (`resolvectl query`).",
+        True,
+    ),
+    (
+        r"connection refused|no route to host|network is unreachable|i/o timeout|Client.Timeout",
+        "image_pull_failed",
+        "The registry could not be reached",
+        "Check that it runs, and the device's network and firewall.",
+        True,
+    ),
+)
 _NO_SPACE = re.compile(r"no space left on device", re.IGNORECASE)
 
 
@@ -117,10 +176,17 @@ def _failure(release: Release, message: dict[str, Any]) -> AgentError:
             "Push the image, or lock the digest the registry has: `thorctl lock`.",
             details=details,
         )
+    for words, code, cause, remedy, retriable in _CAUSES:
+        if re.search(words, why, re.IGNORECASE):
+            return AgentError(
+                code,
+                f"{release.image} could not be pulled. {cause}: {why}",
+                f"{remedy} Then stage again: layers already here are kept.",
+                details={**details, "retriable": retriable},
+            )
     return AgentError(
         "image_pull_failed",
         f"{release.image} could not be pulled: {why}",
-        "Check that the device reaches the registry and has its login where it asks for one "
-        "(thor_registry_logins), then stage again: layers already here are kept.",
-        details=details,
+        "Check that the device reaches the registry, then stage again: layers already here are kept.",
+        details={**details, "retriable": True},
     )

@@ -62,7 +62,8 @@ def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Cl
     The password goes to encrypted addresses only, whoever asks for it.
 
     Raises:
-        ThorError: ``registry_denied``, ``registry_plain``, ``registry_unreachable`` (the token's issuer).
+        ThorError: ``registry_denied``, ``registry_plain``; of the token's issuer ``registry_unreachable``,
+            ``registry_limited``, ``registry_unavailable``.
     """
     scheme, _, rest = challenge.partition(" ")
     parameters = dict(_PARAMETER.findall(rest))
@@ -90,6 +91,14 @@ def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Cl
             f"{host} sends to {issuer} for a token, which cannot be had: {error}.",
             "Run it where both answer. No lock was written or changed.",
         ) from error
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+        limited = response.status_code == httpx.codes.TOO_MANY_REQUESTS
+        raise ThorError(
+            "registry_limited" if limited else "registry_unavailable",
+            f"{issuer}, which issues the tokens of {host}, answers {response.status_code} "
+            f"{response.reason_phrase}.",
+            "Wait, then lock again; a login raises the limit." if limited else "Wait until it is well.",
+        )
     word = token.get("token") or token.get("access_token") if isinstance(token, dict) else None
     if not word:
         raise denied(host, path)
