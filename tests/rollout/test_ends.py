@@ -180,6 +180,21 @@ CASES = [
         Phase.STAGING,
     ),
     Case(
+        "so is what the device calls retriable",
+        {"phase": Phase.STAGING},
+        "stage",
+        error("hub_limited", retriable=True, retry_after_seconds=120),
+        Phase.STAGING,
+    ),
+    Case(
+        "what it calls final is not",
+        {"phase": Phase.STAGING},
+        "stage",
+        error("hub_clock", retriable=False),
+        Phase.FAILED,
+        "nothing was changed",
+    ),
+    Case(
         "not for ever",
         {"phase": Phase.STAGING, "tries": 2},
         "stage",

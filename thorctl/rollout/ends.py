@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.rollout.device import PREPARED, Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_smoke, judge_speed
-from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, PASSING, TRIES, UNWELL
+from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNWELL
 from thorctl.rollout.settle import (
     absent,
     failed_untouched,
@@ -51,8 +51,8 @@ def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
         return refused(device, end, rules)
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
-    if end.code in PASSING and device.tries + 1 < TRIES:
-        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS, why=end.words)
+    if end.passing and device.tries + 1 < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + end.retry_seconds, why=end.words)
     return failed_untouched(device, f"staging: {end.words}")
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 HOLD_LOOK_SECONDS = 60.0  # between two looks at a device whose hold is waited for
 LOOK_SECONDS = 15.0  # until a device in doubt, or one in use, is asked again
+LONGEST_RETRY_SECONDS = 900.0
 SOAK_LOOK_SECONDS = 60.0  # between two looks in a soak
 ABSENT_LOOK_SECONDS = 300.0  # between two looks at an absent device
 STRIKES = 2  # one look may find an engine too busy to answer
@@ -71,6 +72,20 @@ class Ended:
     def unanswered(self) -> bool:
         """Whether nobody knows what the step did."""
         return not self.ok and (not self.reached or self.code in UNANSWERED)
+
+    @property
+    def passing(self) -> bool:
+        """Whether another try may succeed with nothing changed: the device says so, or an earlier agent."""
+        said = self.details.get("retriable")
+        return said if isinstance(said, bool) else self.code in PASSING
+
+    @property
+    def retry_seconds(self) -> float:
+        """When to try again: what a hub asked for, within ``LONGEST_RETRY_SECONDS``."""
+        asked = self.details.get("retry_after_seconds")
+        if not isinstance(asked, (int, float)):
+            return LOOK_SECONDS
+        return min(max(float(asked), LOOK_SECONDS), LONGEST_RETRY_SECONDS)
 
     @property
     def words(self) -> str:
