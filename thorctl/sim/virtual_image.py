@@ -60,7 +60,7 @@ _NO_SUCH_HARDWARE = (
 )
 _BUILD = "tmp/build"  # in the root file system, gone at the end
 _SCRIPTS = {"jetpack-packages": _DEVICE, "setup": _HERE}
-# nvidia-ctk is simulated too (images/sim-vm/rootfs), so its package is there to be asked for and held.
+# nvidia-ctk is simulated too (images/sim-device/fakes), so its package is there to be asked for and held.
 _STEPS = ("jetpack-packages nvidia-container-toolkit 1.18.1-1", "setup")
 _HOME = image_inputs.ROOT.parent / ".thorctl"  # ignored by git
 _DETAIL_WIDTH = 160
