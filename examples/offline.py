@@ -27,8 +27,10 @@ def main() -> None:
         model=words.model,
         dtype="bfloat16",
         max_model_len=words.max_model_len,
-        # The card leaves these out. On a Thor everything else lives in the same memory; 16 is its batch.
-        gpu_memory_utilization=0.75,
+        # The card leaves these out. On a Thor all else lives in the same memory: 8 GiB of cache hold its
+        # batch of 16 full contexts, and weights, cache and graphs together are less than this share.
+        gpu_memory_utilization=0.35,
+        kv_cache_memory_bytes=8 * 2**30,
         max_num_seqs=16,
         limit_mm_per_prompt={"image": 0, "video": 0},  # text only: the vision tower is not built
         enforce_eager=words.eager,

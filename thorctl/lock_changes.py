@@ -81,7 +81,7 @@ def _checkpoint(old: CheckpointLock, new: CheckpointLock, size: Callable[[int], 
         found.append(Movement("checkpoint", sentence, upstream=same))
     if old.model != new.model:
         sentence = (
-            "the model's figures were not in it" if old.model is None else "config.json gives other figures"
+            "the lock had no figures of the model" if old.model is None else "config.json gives other figures"
         )
         found.append(Movement("checkpoint", sentence, upstream=same and old.model is not None))
     if files:

@@ -114,3 +114,17 @@ def test_two_locks_of_other_licences() -> None:
         "the model card said nothing, and says agpl-3.0",
         "accepted was none, and is AGPL-3.0-only",
     ]
+
+
+def test_figures_of_the_model_are_new_in_a_lock_or_others() -> None:
+    of = profile.load(DEPLOY, "tiny-qwable")
+    earlier, now, other = lock_document(of), lock_document(of), lock_document(of)
+    del earlier["checkpoint"]["model"]
+    other["checkpoint"]["model"]["kv_heads"] = 4
+
+    def between(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, bool]]:
+        found = movements(Lock.model_validate(before), Lock.model_validate(after), decimal)
+        return [(one.sentence, one.upstream) for one in found]
+
+    assert between(earlier, now) == [("the lock had no figures of the model", False)]
+    assert between(now, other) == [("config.json gives other figures", True)]
