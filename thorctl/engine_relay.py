@@ -35,7 +35,7 @@ async def relayed(connection: asyncssh.SSHClientConnection, device: str, path: s
     (await _start(connection, device)).close()
     clients: set[asyncio.Task[None]] = set()
 
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(_serve(connection, device, reader, writer))
         clients.add(task)
         task.add_done_callback(clients.discard)

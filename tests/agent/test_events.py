@@ -134,7 +134,12 @@ def test_address_through_sudo_is_the_login_sessions(device: Device) -> None:
         ("0::/system.slice/thor-deadline.service\n", SESSION),
         (CGROUP, "UID=1000\nREMOTE=0\n"),
         (CGROUP, "REMOTE_HOST=\x1b[31m\n"),
-        ("0::/session-../../etc/passwd.scope\n", SESSION),
+        ("0::/user.slice/user-1000.slice/session-../../etc/passwd.scope\n", SESSION),
+        ("0::/user.slice/user-1000.slice/user@1000.service/session-155.scope\n", SESSION),
+        (
+            "0::/user.slice/user-1000.slice/user@1000.service/user.slice/user-0.slice/session-155.scope\n",
+            SESSION,
+        ),
     ],
 )
 def test_address_without_a_remote_login_is_none(device: Device, cgroup: str, session: str) -> None:

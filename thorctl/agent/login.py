@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thorctl.agent.paths import Paths
 
-_SCOPE = re.compile(r"/session-([A-Za-z0-9]+)\.scope(?:/|$)", re.MULTILINE)
+# The first user slice of the path: below user@UID.service the user makes control groups of any name.
+_SLICE = re.compile(r"^.*?/user\.slice/user-\d+\.slice/([^/\n]+)", re.MULTILINE)
+_SCOPE = re.compile(r"session-([A-Za-z0-9]+)\.scope")
 _ADDRESS = re.compile(r"^REMOTE_HOST=([0-9A-Za-z.:%_-]{1,255})$", re.MULTILINE)
 
 
@@ -20,7 +22,8 @@ def remote_address(paths: Paths) -> str | None:
     it, too.
     """
     try:
-        session = _SCOPE.search(paths.at("/proc/self/cgroup").read_text())
+        places = _SLICE.findall(paths.at("/proc/self/cgroup").read_text())
+        session = next(filter(None, map(_SCOPE.fullmatch, places)), None)
         if session is None:
             return None
         found = _ADDRESS.search(paths.at(f"/run/systemd/sessions/{session[1]}").read_text(errors="replace"))
