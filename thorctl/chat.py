@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from thorctl.chat_stream import Event
     from thorctl.engine_tunnel import Engine
+
+
+STREAM_CHARACTERS = 256 << 20  # of one stream: a million tokens in events of some 250 characters
+REFUSAL_BYTES = 1 << 20  # of an error's body
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,16 @@ async def generate(
     body = conversation.request(engine.model, prompt)
     try:
         async with engine.client.stream("POST", "/v1/chat/completions", json=body) as response:
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise _failed(engine.device, "stream_garbage", "The engine compresses its answer.")
             if response.status_code != httpx.codes.OK:
                 raise await _refused(engine.device, response)
+            size = 0
             async for text in response.aiter_text():
+                size += len(text)
+                if size > STREAM_CHARACTERS:
+                    words = f"The engine sent more than {STREAM_CHARACTERS} characters for one answer."
+                    raise _failed(engine.device, "stream_garbage", words)
                 for event in stream.feed(text):
                     first = first or time.monotonic() - started
                     _pass_on(engine.device, event, show)
@@ -110,9 +122,13 @@ def _pass_on(device: str, event: Event, show: Callable[[Event], None]) -> None:
 
 
 async def _refused(device: str, response: httpx.Response) -> ThorError:
-    raw = await response.aread()
+    raw = b""
+    async for piece in response.aiter_bytes():
+        raw += piece
+        if len(raw) > REFUSAL_BYTES:
+            break
     try:
-        message = error_message(response.json())
+        message = error_message(json.loads(raw))
     except (ValueError, AttributeError):
         message = raw[:200].decode(errors="replace") or response.reason_phrase
     remedy = f"See thorctl logs {device} --engine."

@@ -20,7 +20,7 @@ import httpx
 from thorctl.engine_relay import relayed
 from thorctl.errors import ThorError
 from thorctl.ssh import CONNECT_TIMEOUT, connect
-from thorctl.transport import agent_command, as_root, ask
+from thorctl.transport import agent_command, as_root, ask, run_bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,7 +76,9 @@ async def open_engine(
             else:
                 way = relayed(connection, device.name, path)
             async with way:
-                headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+                # No compression: a small answer must not unpack to a large one.
+                headers = {"Accept-Encoding": "identity"}
+                headers |= {"Authorization": f"Bearer {api_key}"} if api_key else {}
                 async with httpx.AsyncClient(
                     transport=httpx.AsyncHTTPTransport(uds=path),
                     base_url="http://engine",
@@ -124,14 +126,14 @@ async def _profile(connection: asyncssh.SSHClientConnection, device: str, releas
     """The profile of the release that the device runs; the one here may have moved on."""
     path = f"{RELEASES}/{release}/release.json"
     user = connection.get_extra_info("username")
-    shown = await connection.run(as_root(user, ("cat", path)), errors="replace")
+    _, shown, stderr = await run_bounded(connection, as_root(user, ("cat", path)))
     try:
-        profile: dict[str, Any] = json.loads(str(shown.stdout))["profile"]
+        profile: dict[str, Any] = json.loads(shown)["profile"]
         if isinstance(profile["serve"]["port"], int) and profile["serve"]["served-model-name"]:
             return profile
     except (ValueError, KeyError, TypeError):
         pass
-    said = str(shown.stderr).strip() or "it holds no profile with a port and a model name"
+    said = stderr.strip() or "it holds no profile with a port and a model name"
     raise ThorError(
         "release_unreadable",
         f"{shlex.quote(path)} cannot be used: {said}.",

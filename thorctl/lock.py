@@ -19,6 +19,7 @@ from pydantic import (
 from thorctl import licenses, schema
 from thorctl.errors import ThorError
 from thorctl.image_reference import ImageReference, same_image
+from thorctl.limited import read_text
 from thorctl.model_config import ModelFigures, UnknownModel
 from thorctl.profile import Endpoint, Repository, Revision
 
@@ -151,7 +152,7 @@ def load(deploy: Path, name: str) -> Lock:
     """
     path = path_of(deploy, name)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise ThorError(
             "lock_missing",

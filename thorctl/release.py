@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from thorctl import schema
 from thorctl.device_class import DeviceClass
 from thorctl.errors import ThorError
+from thorctl.limited import read_text
 from thorctl.lock import Lock
 from thorctl.profile import Profile
 from thorctl.release_memory import Memory
@@ -124,7 +125,7 @@ def load(path: Path) -> Release:
         ThorError: ``file_unreadable`` or ``release_invalid``.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ThorError(
             "file_unreadable", f"{path}: {error}.", "Name a release.json written by `thorctl render`."

@@ -24,18 +24,26 @@ async def stream_lines(
     words: Sequence[str],
     show: Callable[[str], None],
     *,
+    most_characters: int | None = None,
     connect_timeout: float = CONNECT_TIMEOUT,
 ) -> None:
     """Runs ``words`` as root on ``device``; each line of stdout, without its end, goes to ``show``.
 
+    A line without an end comes in pieces of asyncssh's window (2 MiB).
+
     Raises:
-        ThorError: as ``ssh.connect``; ``command_failed``, ``sudo_password``, ``device_unreachable``.
+        ThorError: as ``ssh.connect``; ``command_failed``, ``sudo_password``, ``device_unreachable``,
+            ``answer_too_large`` for more than ``most_characters``.
     """
+    total = 0
     async with connect(device, connect_timeout) as connection:
         command = as_root(connection.get_extra_info("username"), words)
         process = await connection.create_process(command, errors="replace", stdin=asyncssh.DEVNULL)
         try:
             async for line in process.stdout:
+                total += len(line)
+                if most_characters is not None and total > most_characters:
+                    raise _too_much(device.name, most_characters)
                 if line:  # the iteration ends with an empty one
                     show(line.rstrip("\n"))
             stderr = await process.stderr.read(STDERR_CHARACTERS)
@@ -53,6 +61,15 @@ async def stream_lines(
             process.close()
         if process.exit_status != 0:
             raise _failed(device.name, words[0], stderr)
+
+
+def _too_much(device: str, most: int) -> ThorError:
+    return ThorError(
+        "answer_too_large",
+        f"The log has more than {most} characters.",
+        "Ask for less: --lines N, --since TIME; or leave out --json.",
+        device=device,
+    )
 
 
 def _failed(device: str, program: str, stderr: str) -> ThorError:

@@ -22,7 +22,7 @@ from thorctl.answer import Answer
 from thorctl.errors import ThorError
 from thorctl.result import Problem
 from thorctl.ssh import CONNECT_TIMEOUT, connect
-from thorctl.transport import agent_command, as_root, ask
+from thorctl.transport import agent_command, as_root, ask, run_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from thorctl.fleet import Device
 
 INSTALLED = "/opt/thor/agent.pyz"
+SHA256SUM_LIMIT = 4096  # characters of its one line
 # The agent in base64 is the first line of stdin, the verb's own input all the rest.
 LOADER = """\
 import base64, os, subprocess, sys, tempfile
@@ -154,8 +155,9 @@ def _explained(problem: Problem | None) -> Problem | None:
 async def _installed(connection: asyncssh.SSHClientConnection, timeout: float) -> str | None:  # noqa: ASYNC109 - too
     """SHA-256 of the agent that is installed; None if there is none, or it cannot be read."""
     try:
-        done = await asyncio.wait_for(connection.run(f"sha256sum {INSTALLED}", check=False), timeout)
-    except (TimeoutError, asyncssh.Error, OSError):
+        async with asyncio.timeout(timeout):
+            code, stdout, _ = await run_bounded(connection, f"sha256sum {INSTALLED}", SHA256SUM_LIMIT)
+    except (TimeoutError, asyncssh.Error, OSError, ThorError):
         return None
-    words = str(done.stdout or "").split()
-    return words[0] if done.exit_status == 0 and words else None
+    words = stdout.split()
+    return words[0] if code == 0 and words else None

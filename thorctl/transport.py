@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from thorctl.fleet import Device
 
 VERB_TIMEOUT = 60.0  # seconds; callers of slow verbs (stage, activate, smoke) say more
-STDOUT_LIMIT = 16 * 1024 * 1024  # bytes; the largest honest answer is a smoke report of some 100 KB
+STDOUT_LIMIT = 4 * 1024 * 1024  # characters; the largest honest answer is a smoke report of some 100 KB
 STDERR_LIMIT = 64 * 1024  # bytes kept of the log, for error messages
 
 
@@ -161,7 +161,7 @@ async def _ask(
         process.stdin.write_eof()
         stdout, whole = await _read(process.stdout, STDOUT_LIMIT, keep_reading=False)
         if not whole:
-            return read_answer(device, verb, None, stdout[:200], "")
+            return Answer(device, error=_too_much(device, verb))
         stderr, _ = await errors
         await process.wait_closed()
         return read_answer(device, verb, process.exit_status, stdout, stderr)
@@ -192,6 +192,43 @@ async def _read(
                 return text, False
             text = text[-limit:]
     return text, True
+
+
+async def run_bounded(
+    connection: asyncssh.SSHClientConnection, command: str, limit: int = STDOUT_LIMIT
+) -> tuple[int | None, str, str]:
+    """Run one command on an open connection; returns its exit code, stdout and stderr.
+
+    Raises:
+        ThorError: ``answer_too_large`` if stdout has more than ``limit`` characters.
+        asyncssh.Error, OSError: the connection broke.
+    """
+    process = await connection.create_process(command, errors="replace", stdin=asyncssh.DEVNULL)
+    errors = asyncio.create_task(_read(process.stderr, STDERR_LIMIT, keep_reading=True))
+    try:
+        stdout, whole = await _read(process.stdout, limit, keep_reading=False)
+        if not whole:
+            raise ThorError(
+                "answer_too_large",
+                f"`{command[:80]}` printed more than {limit} characters; it was not read further.",
+                "Check the device: no honest answer is that large.",
+            )
+        stderr, _ = await errors
+        await process.wait_closed()
+        return process.exit_status, stdout, stderr
+    finally:
+        process.close()
+        errors.cancel()
+        await asyncio.gather(errors, return_exceptions=True)
+
+
+def _too_much(device: str, verb: str) -> Problem:
+    return Problem(
+        "agent_garbage",
+        f"The agent printed more than {STDOUT_LIMIT} characters for {verb}; they were not read further.",
+        f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        device,
+    )
 
 
 def _late(device: str, verb: str, timeout: float) -> Problem:

@@ -11,6 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from thorctl.errors import ThorError
+from thorctl.limited import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def read(path: Path) -> YamlFile:
         ThorError: ``file_unreadable``, or ``yaml_malformed`` with ``file:line:column`` and the line itself.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise malformed(path, 1, 1, f"not UTF-8 text ({error.reason} at byte {error.start})", None) from error
     except OSError as error:

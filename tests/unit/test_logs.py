@@ -110,3 +110,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(sshd: Sshd, tmp_path: Path) -
     line = f"set -o pipefail; {thorctl} -i {inventory} logs thor-01 -n 200000 | head -1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("line\n", "", 0)
+
+
+def test_json_of_a_log_without_end_is_given_up(
+    logs: Callable[..., Result | None], sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thorctl.cli.logs.JSON_CHARACTERS", 1 << 20)
+    sshd.behave("import sys\nwhile True: sys.stdout.write('x' * 65536 + chr(10))")
+    result = logs("--json")
+    assert result is not None
+    assert [error.code for error in result.errors] == ["answer_too_large"]
+
+
+def test_a_line_without_end_comes_in_pieces(
+    logs: Callable[..., Result | None], sshd: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sshd.behave("import sys\nfor _ in range(1024): sys.stdout.write('x' * 65536)")
+    assert logs() is None
+    assert len(capsys.readouterr().out) < 1 << 20

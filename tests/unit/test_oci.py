@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import httpx
 import pytest
 
+from tests.doubles.hostile_http import Hostile, answer, running
 from tests.unit.images import DOCKER_MANIFEST, INDEX, MANIFEST, RegistryProcess
 from thorctl.errors import ThorError
 from thorctl.image_reference import ImageReference
@@ -16,6 +17,7 @@ from thorctl.sources import oci, registry_auth
 from thorctl.sources.registry import Registry
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -210,3 +212,30 @@ def test_the_login_of_docker_is_used(
     with pytest.raises(ThorError) as caught:
         resolve(registry, "engine:1.0")
     assert caught.value.code == "image_not_found"  # let in, and there is nothing
+
+
+ODD = [
+    {"layers": []},
+    {"config": {"digest": None}, "layers": []},
+    {"config": {"digest": "sha256:x", "size": "many"}, "layers": None},
+    {"mediaType": INDEX, "manifests": None},
+    {"mediaType": INDEX, "manifests": [None]},
+    {"mediaType": INDEX, "manifests": [{"platform": "linux"}]},
+    {"mediaType": {}, "config": []},
+]
+
+
+@pytest.mark.parametrize("document", ODD, ids=str)
+def test_json_that_is_no_image_is_refused_by_name(document: dict[str, Any]) -> None:
+    body = json.dumps({"mediaType": MANIFEST, **document}).encode()
+
+    def behaviour(_: Hostile, client: socket.socket) -> None:
+        client.sendall(answer(f"Content-Length: {len(body)}") + body)
+
+    with (
+        running(behaviour) as server,
+        Registry(NAME, server.url) as client,
+        pytest.raises(ThorError) as caught,
+    ):
+        oci.resolve(ImageReference.parse(f"{NAME}/team/engine:1.0"), "linux/arm64", client)
+    assert caught.value.code in {"registry_invalid", "manifest_unsupported", "registry_digest_mismatch"}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import socket
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.doubles.sshd import Sshd, free_port, make_key, running_sshd
 from thorctl.answer import Answer, exit_code_for_answers
+from thorctl.errors import ThorError
 from thorctl.fleet import Device
 from thorctl.result import Exit, Problem
-from thorctl.transport import agent_command, run_verb
+from thorctl.ssh import connect
+from thorctl.transport import STDOUT_LIMIT, agent_command, run_bounded, run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +118,7 @@ def test_only_others_than_root_need_sudo(user: str, command: str) -> None:
         (says("", 1, "sudo: a password is required"), "sudo_password", "asks for a password"),
         (says("", 1, "sudo: a terminal is required to read the password"), "sudo_password", "asks for"),
         (says("", 1, "eve is not in the sudoers file."), "sudo_refused", "sudoers"),
-        ("import sys\nwhile True: sys.stdout.write('x' * 65536)", "agent_garbage", "xxx"),
+        ("import sys\nwhile True: sys.stdout.write('x' * 65536)", "agent_garbage", "more than 4194304"),
         ("import os; os.kill(os.getpid(), 9)", "agent_garbage", "nothing"),
         (fails("disk_too_small", 1), "disk_too_small", "m"),
         (fails("leased", 3), "leased", "m"),
@@ -292,3 +296,36 @@ def test_the_devices_log_is_heard_line_by_line_as_it_comes(device: Device, sshd:
     (answer,) = run_verb([device], "status", on_line=lambda name, line: heard.append((name, line)))
     assert answer.ok
     assert heard == [("thor-01", "one"), ("thor-01", "two")]
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_an_agent_that_prints_a_gigabyte_costs_some_megabytes(
+    sshd: Sshd, device: Device, stream: str
+) -> None:
+    flood = f"import sys\nfor _ in range(16384): sys.{stream}.write('x' * 65536)\n"
+    sshd.behave(flood + f"print({json.dumps(STATUS)!r})")
+    tracemalloc.start()
+    try:
+        (answer,) = run_verb([device], "status", timeout=120)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 << 20
+    if stream == "stdout":
+        assert error_of(answer).code == "agent_garbage"
+        assert f"more than {STDOUT_LIMIT} characters" in error_of(answer).message
+    else:
+        assert answer.ok
+
+
+def test_a_command_that_prints_without_end_is_given_up(sshd: Sshd, device: Device) -> None:
+    async def flooded() -> None:
+        async with connect(device) as connection:
+            await run_bounded(connection, "sha256sum /opt/thor/agent.pyz", 4096)
+
+    sshd.behave("import sys\nwhile True: sys.stdout.write('x' * 65536)")
+    with pytest.raises(ThorError) as caught:
+        asyncio.run(flooded())
+    assert caught.value.code == "answer_too_large"
+    assert "sha256sum" in caught.value.message
+    assert "4096" in caught.value.message

@@ -18,6 +18,7 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 FIRST_READ = 1 << 20  # bytes; most headers come with the first request
 MAX_JSON_BYTES = 64 << 20
+MAX_TENSORS = 500_000  # of all shards; a checkpoint of 35 billion weights has some 100,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ def read(source: Source, progress: Callable[[str], None] = lambda _: None) -> In
             if name in tensors:
                 problems.append(f"{name} is in {shard_of[name]} and in {shard}")
             tensors[name], shard_of[name] = tensor, shard
+        if len(tensors) > MAX_TENSORS:
+            raise damaged(shard, f"and those before it have more than {MAX_TENSORS} tensors")
     if index is not None:
         problems += _against_index(index, shard_of)
     return Inventory(tensors, shard_of, config, tuple(problems))

@@ -10,6 +10,7 @@ from pydantic import Field
 from thorctl import schema
 from thorctl.checkpoint import copying
 from thorctl.checkpoint.headers import damaged
+from thorctl.limited import read_text
 from thorctl.lock import LockedFile, Sha256
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Manifest(schema.Model):
 def load(folder: Path) -> Manifest | None:
     """The manifest of a checkpoint; None where there is none."""
     path = folder / NAME
-    return Manifest.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return Manifest.model_validate_json(read_text(path)) if path.is_file() else None
 
 
 def require_intact(folder: Path, manifest: Manifest, told: Callable[[str], None] = lambda _: None) -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import httpx
 from huggingface_hub import HfApi, hf_hub_url
-from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # as in sources.hub
-from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not listed
 
+from thorctl import limited
 from thorctl.checkpoint.headers import damaged
 from thorctl.errors import ThorError
-from thorctl.sources import hub_errors
+from thorctl.sources import hub, hub_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from thorctl.profile import Checkpoint
 
 TIMEOUT = httpx.Timeout(60, connect=10)
+LATENCY_SECONDS = 60.0  # for redirects and the first byte
+SLOWEST_BYTES_PER_SECOND = 100_000  # below it a range is given up
 
 
 class Source(Protocol):
@@ -72,18 +73,16 @@ class Hub:
         # A person's own token goes to encrypted endpoints only. None = HF_TOKEN or `hf auth login`.
         token = None if self._endpoint.startswith("https://") else False
         api = HfApi(endpoint=self._endpoint, token=token)
-        try:
-            self.commit = str(
-                api.model_info(checkpoint.repository, revision=checkpoint.revision, timeout=30).sha
-            )
-            entries = api.list_repo_tree(checkpoint.repository, revision=self.commit, recursive=True)
-            self.sizes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
-        except (HTTPError, OfflineModeIsEnabled, OSError) as error:
-            raise hub_errors.explain(error, checkpoint, self._endpoint) from error
+        with hub.session(checkpoint, self._endpoint):
+            info = api.model_info(checkpoint.repository, revision=checkpoint.revision, timeout=30)
+            self.commit = str(info.sha)
+            files = hub.listed(api, checkpoint, self.commit, self._endpoint)
+            self.sizes = {entry.path: entry.size for entry in files}
         self._stack = ExitStack()
         self._client = self._stack.enter_context(
             httpx.Client(headers=build_hf_headers(token=token), timeout=TIMEOUT, follow_redirects=True)
         )
+        self._watch = limited.watch(self._client, httpx, hub.LIMIT)
 
     def __enter__(self) -> Hub:
         """For ``with``: connections are closed at the end."""
@@ -100,7 +99,9 @@ class Hub:
         url = hf_hub_url(self.name, path, revision=self.commit, endpoint=self._endpoint)
         wanted = {"Range": f"bytes={start}-{start + length - 1}"}
         try:
-            with self._client.stream("GET", url, headers=wanted) as answer:
+            limit = limited.Limit(length, LATENCY_SECONDS + length / SLOWEST_BYTES_PER_SECOND, "hub")
+            extensions = {limited.EXTENSION: limit}
+            with self._client.stream("GET", url, headers=wanted, extensions=extensions) as answer:
                 answer.raise_for_status()
                 if answer.status_code != httpx.codes.PARTIAL_CONTENT:
                     raise ThorError(
@@ -110,7 +111,7 @@ class Hub:
                     )
                 found = answer.read()
         except httpx.HTTPError as error:
-            raise hub_errors.explain(error, self._checkpoint, self._endpoint) from error
+            raise self._watch.late or hub_errors.explain(error, self._checkpoint, self._endpoint) from error
         if len(found) != length:
             raise damaged(path, f"came as {len(found)} bytes where {length} were asked for")
         return found

@@ -15,6 +15,7 @@ from thorctl.cli.output import fit
 from thorctl.cli.rollout_find import find, state_of
 from thorctl.errors import ThorError
 from thorctl.humane import age
+from thorctl.limited import read_tail
 from thorctl.result import Exit, Result
 from thorctl.rollout import telling, words
 from thorctl.rollout.at_work import at_work, folder_of
@@ -126,7 +127,7 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
     for file in files:
         parts.append(Text(str(file), style="dim"))
         if logs:
-            parts.append(Text(file.read_text(encoding="utf-8", errors="replace")))
+            parts.append(Text(read_tail(file)))
     steps = [
         {**telling.line_json(line), "id": line.id, "step": line.step, "data": dict(line.data)}
         for line in lines

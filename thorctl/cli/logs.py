@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thorctl.journal_command import Log
 
 DEFAULT_LINES = 100
+JSON_CHARACTERS = 64 * 1024 * 1024  # of all lines: --json keeps them until the last one has come
 
 
 @click.command(
@@ -54,7 +55,7 @@ def command(
     words = log_command(log, lines=lines, follow=follow, since=since, as_json=context.json)
     if context.json:
         found: list[str] = []
-        asyncio.run(stream_lines(target, words, found.append))
+        asyncio.run(stream_lines(target, words, found.append, most_characters=JSON_CHARACTERS))
         return Result("logs", data={"device": target.name, "log": log, "lines": list(map(_parsed, found))})
     try:
         asyncio.run(stream_lines(target, words, echo))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, close_session, get_session, hf_hub_download
 
 # HTTPError is that of the HTTP client, which differs between versions of huggingface_hub.
 from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
@@ -18,14 +21,14 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from pydantic import ValidationError
 from yaml import YAMLError  # huggingface_hub's
 
-from thorctl import licenses, model_config
+from thorctl import licenses, limited, model_config
 from thorctl.errors import ThorError
 from thorctl.lock import CheckpointLock, LockedFile
 from thorctl.sources import hub_errors
 from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from huggingface_hub.hf_api import ModelInfo
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 30
 CARD = "README.md"
+MAX_FILES = 20_000  # entries of a repository, folders among them
+# Of one answer: a page of a list, or a small file (git's own; tokenizer.json has some 20 MB).
+LIMIT = limited.Limit(64 << 20, seconds=600, kind="hub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,10 @@ def resolve(
     token = None if keeps_secrets(endpoint) else False
     api = HfApi(endpoint=endpoint, token=token)
     disable_progress_bars()
-    try:
+    with session(checkpoint, endpoint):
         info = api.model_info(checkpoint.repository, revision=checkpoint.revision, timeout=TIMEOUT_SECONDS)
-        commit = info.sha
-        entries = api.list_repo_tree(checkpoint.repository, revision=commit, recursive=True)
-        found = sorted((entry for entry in entries if isinstance(entry, RepoFile)), key=lambda e: e.path)
+        commit = str(info.sha)
+        found = sorted(listed(api, checkpoint, commit, endpoint), key=lambda entry: entry.path)
         with TemporaryDirectory(prefix="thorctl-lock-") as folder:
             files: list[LockedFile] = []
             for entry in found:
@@ -88,10 +93,6 @@ def resolve(
                 files.append(hashed(entry, Path(path), checkpoint.repository))
             license_ = license_of(info, Path(folder) / CARD)
             model = model_config.read(Path(folder) / model_config.CONFIG)
-    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
-        raise hub_errors.explain(error, checkpoint, endpoint) from error
-    except ValidationError as error:
-        raise hub_errors.invalid(error, endpoint) from error
     if not files:
         raise hub_errors.empty(checkpoint, endpoint)
     locked = CheckpointLock.model_validate(
@@ -104,6 +105,45 @@ def resolve(
         }
     )
     return Resolved(locked, license_)
+
+
+@contextmanager
+def session(checkpoint: Checkpoint, endpoint: str) -> Iterator[None]:
+    """Limits on what huggingface_hub reads, and a ThorError for whatever it raises."""
+    http = sys.modules[HTTPError.__module__.partition(".")[0]]
+    watch = limited.watch(get_session(), http, LIMIT)
+    try:
+        yield
+    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
+        raise watch.late or hub_errors.explain(error, checkpoint, endpoint) from error
+    except ValidationError as error:
+        raise hub_errors.invalid(error, endpoint) from error
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:  # a login page, or JSON of another shape
+        raise hub_errors.strange(error, endpoint) from error
+    finally:
+        close_session()
+
+
+def listed(api: HfApi, checkpoint: Checkpoint, commit: str, endpoint: str) -> list[RepoFile]:
+    """Every file of a commit.
+
+    Raises:
+        ThorError: ``hub_invalid`` for more than ``MAX_FILES``.
+    """
+    entries = api.list_repo_tree(checkpoint.repository, revision=commit, recursive=True)
+    found = list(islice(entries, MAX_FILES + 1))
+    if len(found) > MAX_FILES:
+        raise ThorError(
+            "hub_invalid",
+            f"{endpoint} lists more than {MAX_FILES} files for {checkpoint.repository}.",
+            "Check the repository; a checkpoint has some dozens of files.",
+        )
+    return [entry for entry in found if isinstance(entry, RepoFile)]
 
 
 def license_of(info: ModelInfo, card: Path) -> str | None:

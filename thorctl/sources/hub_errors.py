@@ -65,6 +65,15 @@ def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorErro
     )
 
 
+def strange(error: Exception, endpoint: str) -> ThorError:
+    """The hub's answer is not what the hub's interface says."""
+    return ThorError(
+        "hub_invalid",
+        f"{endpoint} answers as no model hub does: {type(error).__name__}: {str(error)[:200]}.",
+        "Check that the address is a model hub and that no login page stands before it.",
+    )
+
+
 def empty(checkpoint: Checkpoint, endpoint: str) -> ThorError:
     """A repository without a file is no checkpoint."""
     return ThorError(

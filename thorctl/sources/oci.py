@@ -41,6 +41,13 @@ def resolve(reference: ImageReference, platform: str, registry: Registry) -> Ima
     Raises:
         ThorError: ``image_not_found``, ``platform_not_found``, ``manifest_unsupported``, ``registry_*``.
     """
+    try:
+        return _resolved(reference, platform, registry)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _invalid(reference) from error  # JSON, but no image document
+
+
+def _resolved(reference: ImageReference, platform: str, registry: Registry) -> ImageLock:
     response = registry.manifest(reference.path, reference.tag, accept=(*INDEX_TYPES, *MANIFEST_TYPES))
     if response is None:
         raise absent(reference, registry)
@@ -153,9 +160,13 @@ def parse(body: bytes, reference: ImageReference) -> dict[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise ThorError(
-            "registry_invalid",
-            f"{reference.host} answered with something that is no image document.",
-            "Check that the address is a container registry and that no login page stands before it.",
-        )
+        raise _invalid(reference)
     return document
+
+
+def _invalid(reference: ImageReference) -> ThorError:
+    return ThorError(
+        "registry_invalid",
+        f"{reference.host} answered with something that is no image document.",
+        "Check that the address is a container registry and that no login page stands before it.",
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from thorctl import limited
 from thorctl.errors import ThorError
 from thorctl.image_reference import DOCKER_HUB
 from thorctl.sources import registry_auth
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # The spec lets a registry refuse manifests above 4 MiB; configurations are of the same order.
 MAX_DOCUMENT_BYTES = 8 * 2**20
 TIMEOUT = httpx.Timeout(30, connect=10)
+LIMIT = limited.Limit(MAX_DOCUMENT_BYTES, seconds=120, kind="registry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Registry:
             trust_env=address is None,
             verify=httpx.create_ssl_context(),  # SSL_CERT_FILE counts for every address
         )
+        self._watch = limited.watch(self._client, httpx, LIMIT)
 
     def __enter__(self) -> Registry:
         """For ``with``: connections are closed at the end."""
@@ -110,25 +113,12 @@ class Registry:
         return response
 
     def _send(self, url: str, headers: dict[str, str]) -> httpx.Response:
-        """One request, its body no larger than a document can be."""
+        """One request, within LIMIT."""
         authorization = {"Authorization": self._token} if self._token else {}
         try:
-            with self._client.stream("GET", url, headers={**headers, **authorization}) as response:
-                body = b""
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_DOCUMENT_BYTES:
-                        raise ThorError(
-                            "registry_invalid",
-                            f"{self.host} sends more than {MAX_DOCUMENT_BYTES} bytes for {url}.",
-                            "Check that the address is a container registry.",
-                        )
-                plain = {k: v for k, v in response.headers.items() if k != "content-encoding"}
-                return httpx.Response(
-                    response.status_code, headers=plain, content=body, request=response.request
-                )
+            return self._client.get(url, headers={**headers, **authorization})
         except httpx.HTTPError as error:
-            raise unreachable(self.host, self._client.base_url, error) from error
+            raise self._watch.late or unreachable(self.host, self._client.base_url, error) from error
 
     def _digest(self, body: bytes) -> str:
         return f"sha256:{hashlib.sha256(body).hexdigest()}"
