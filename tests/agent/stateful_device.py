@@ -27,7 +27,7 @@ from thorctl.agent.holder import Holder
 from thorctl.agent.journal_file import load
 from thorctl.agent.paths import ENGINE_UNIT, Paths
 from thorctl.agent.progress import Progress
-from thorctl.agent.release_document import Release, canonical, parse, true_id
+from thorctl.agent.release_document import SOCKET_LAYOUT, TCP_LAYOUT, Release, canonical, parse, true_id
 from thorctl.agent.runner import Completed, Runner
 
 if TYPE_CHECKING:
@@ -275,9 +275,12 @@ class Device:
         assert outcome.error is None, f"{words}: {outcome.error}"
         return outcome.data
 
-    def release(self, number: int) -> Release:
+    def release(self, number: int, layout: int = TCP_LAYOUT) -> Release:
         """Make a release and put all of it on the device."""
         document = make_release().document
+        if layout == SOCKET_LAYOUT:
+            document |= {"schema": layout, "options": {}, "memory": None}
+            document["profile"]["image"] = {"user": "own"}
         lock = document["lock"]
         lock["checkpoint"]["commit"] = f"{number:040x}"
         lock["checkpoint"]["files"] = [{"path": "model.safetensors", "size": len(SMALL), "sha256": ""}]
@@ -300,6 +303,7 @@ class Device:
 
     def install_door(self) -> None:
         """What the role thor_door leaves."""
+        self.paths.engine_unit.parent.mkdir(parents=True, exist_ok=True)
         for unit in sorted(BESIDE):
             self.paths.at(f"/etc/systemd/system/{unit}").write_text("")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -9,24 +10,50 @@ import pytest
 
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from thorctl.agent import release_store
+from thorctl.agent.engine import endpoint
+from thorctl.agent.engine.door import BRIDGE_SOCKET, DOOR_UNIT
 from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
+from thorctl.agent.release_document import SOCKET_LAYOUT, TCP_LAYOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thorctl.agent.context import Context
+    from thorctl.agent.engine.endpoint import Dial
     from thorctl.agent.release_document import Release
 
 
-class Scene:
-    """A device with ``old`` committed (or nothing), ``new`` staged, and the verb that is to be cut."""
+ONE_LAYOUT = (TCP_LAYOUT, TCP_LAYOUT)
+# Of the committed release and the new one: forth and back.
+CHANGES = [(TCP_LAYOUT, SOCKET_LAYOUT), (SOCKET_LAYOUT, TCP_LAYOUT)]
 
-    def __init__(self, root: Path, verb: str, *, first: bool) -> None:
+
+@pytest.fixture(autouse=True)
+def _engine_of_either_layout_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both listen on the port of the double; tests/agent/engine has the real sockets."""
+
+    def dial(_: Context, release: Release) -> Dial:
+        return lambda timeout: socket.create_connection((endpoint.HOST, release.port), timeout)
+
+    monkeypatch.setattr(endpoint, "dial", dial)
+
+
+class Scene:
+    """A device with ``old`` committed (or nothing), ``new`` staged, and the verb that is to be cut.
+
+    ``layouts``: of ``old`` and ``new``.
+    """
+
+    def __init__(self, root: Path, verb: str, *, first: bool, layouts: tuple[int, int] = ONE_LAYOUT) -> None:
         self.device = Device(root)
+        self.beside = layouts != ONE_LAYOUT
+        if self.beside:
+            self.device.install_door()
         self.old: Release | None = None
         if not first:
-            self.old = self.device.release(1)
+            self.old = self.device.release(1, layouts[0])
             self._commit(self.old)
-        self.new = self.device.release(2)
+        self.new = self.device.release(2, layouts[1])
         self.words = [verb, self.new.id] if verb != "rollback committed" else ["rollback"]
         if verb in ("commit", "rollback", "rollback committed"):
             self.device.done("activate", self.new.id)
@@ -49,16 +76,27 @@ class Scene:
         if journal.current:
             release = release_store.load(self.device.paths, journal.current)
             assert self.device.paths.engine_unit.read_bytes() == release.files()["thor-engine.service"][1]
+            if self.beside:
+                self.assert_beside(release)
         else:
             assert not self.device.paths.engine_unit.exists()
+
+    def assert_beside(self, release: Release) -> None:
+        """The door listens unless the release's engine does; then the bridge is there."""
+        door, bridge = (one in self.device.systemd.beside for one in (DOOR_UNIT, BRIDGE_SOCKET))
+        assert (door, bridge) == ((False, True) if release.layout == TCP_LAYOUT else (True, False))
 
 
 VERBS = ["activate", "commit", "rollback", "rollback committed"]
 SCENES = [(verb, first) for verb in VERBS for first in (False, True) if (verb, first) != (VERBS[3], True)]
 
+LAYOUT_SCENES = [(verb, first, ONE_LAYOUT) for verb, first in SCENES] + [
+    (verb, False, layouts) for verb in VERBS for layouts in CHANGES
+]
 
-def _steps(root: Path, verb: str, *, first: bool) -> int:
-    scene = Scene(root, verb, first=first)
+
+def _steps(root: Path, verb: str, *, first: bool, layouts: tuple[int, int] = ONE_LAYOUT) -> int:
+    scene = Scene(root, verb, first=first, layouts=layouts)
     fuse = Fuse()
     outcome = scene.device.say(*scene.words, fuse=fuse)
     scene.device.close()
@@ -71,12 +109,12 @@ def _cut(scene: Scene, at: int) -> None:
         scene.device.say(*scene.words, fuse=Fuse(at))
 
 
-@pytest.mark.parametrize(("verb", "first"), SCENES)
-def test_power_cut_at_every_step(tmp_path: Path, verb: str, *, first: bool) -> None:
-    steps = _steps(tmp_path / "whole", verb, first=first)
+@pytest.mark.parametrize(("verb", "first", "layouts"), LAYOUT_SCENES)
+def test_power_cut_at_every_step(tmp_path: Path, verb: str, *, first: bool, layouts: tuple[int, int]) -> None:
+    steps = _steps(tmp_path / "whole", verb, first=first, layouts=layouts)
     assert steps > 5
     for at in range(1, steps + 2):
-        scene = Scene(tmp_path / str(at), verb, first=first)
+        scene = Scene(tmp_path / str(at), verb, first=first, layouts=layouts)
         _cut(scene, at)
         decided = scene.device.journal()
         scene.device.systemd.power_cut()
@@ -113,12 +151,14 @@ def test_power_cut_at_every_step_and_again_at_every_step_of_recover(
                 break
 
 
-@pytest.mark.parametrize(("verb", "first"), SCENES)
-def test_killed_at_every_step_timers_alone_settle_it(tmp_path: Path, verb: str, *, first: bool) -> None:
+@pytest.mark.parametrize(("verb", "first", "layouts"), LAYOUT_SCENES)
+def test_killed_at_every_step_timers_alone_settle_it(
+    tmp_path: Path, verb: str, *, first: bool, layouts: tuple[int, int]
+) -> None:
     """The machine stays up and nobody comes back: what the agent armed before it died must suffice."""
-    steps = _steps(tmp_path / "whole", verb, first=first)
+    steps = _steps(tmp_path / "whole", verb, first=first, layouts=layouts)
     for at in range(1, steps + 2):
-        scene = Scene(tmp_path / str(at), verb, first=first)
+        scene = Scene(tmp_path / str(at), verb, first=first, layouts=layouts)
         _cut(scene, at)
         scene.device.fire_timers()
         scene.assert_whole(may_be_new=verb in ("commit", "rollback committed"))

@@ -38,11 +38,19 @@ class EarlierCode:
 
     def run(self, *words: str, cwd: Path | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """A program whose ``import thorctl`` is that tree's."""
-        own = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        own = {
+            key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "THORCTL_"))
+        }
         return subprocess.run(
             words,
             cwd=cwd or self.tree,
-            env=own | {"PYTHONPATH": str(self.tree), "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"},
+            env=own
+            | {
+                "PYTHONPATH": str(self.tree),
+                "LC_ALL": "C.UTF-8",
+                "ANSIBLE_NOCOLOR": "1",
+                "THORCTL_SIM_DIR": str(self.tree / "no-simulation"),
+            },
             input=stdin,
             capture_output=True,
             text=True,
