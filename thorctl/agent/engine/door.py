@@ -12,6 +12,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from thorctl.agent.paths import ENGINE_SOCKET
+from thorctl.agent.release_document import TCP_LAYOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ BRIDGE_SOCKET = "thor-bridge.socket"
 BRIDGE_UNIT = "thor-bridge.service"
 BRIDGE_SETTINGS = "bridge.env"  # in the run directory; EnvironmentFile= of thor-bridge.service
 UNITS = "/etc/systemd/system"
-TCP_LAYOUT = 1
 # The door's own stop time is 10 s (TimeoutStopSec= of thor-door.service).
 CALL_SECONDS = 30
 
@@ -37,7 +37,7 @@ def follow(ctx: Context, release: Release | None) -> None:
     keep a rollback from finishing.
     """
     try:
-        if release is not None and release.document["schema"] == TCP_LAYOUT:
+        if release is not None and release.layout == TCP_LAYOUT:
             _systemctl(ctx, ["stop"], DOOR_UNIT)
             _bridge(ctx, release.port)
         else:
