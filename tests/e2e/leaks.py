@@ -88,11 +88,11 @@ class LeakyPlaces:
         return output.decode(errors="replace")
 
     def files(self, plain: dict[str, str]) -> list[str]:
-        """``mode owner path`` of every file that holds a secret, Docker's own among them; sorted."""
+        """``mode owner:group path`` of every file that holds a secret, Docker's own among them; sorted."""
         self._put({"needles.txt": "\n".join(needle for _, needle in needles(plain)) + "\n"})
         left_out = f"--exclude-dir=proc --exclude-dir=sys --exclude-dir={Path(FOLDER).name}"
         search = f"grep -rlaF -f {FOLDER}/needles.txt {left_out} / 2>/dev/null"
-        return sorted(self.sh(f"{search} | xargs -r stat -c '%a %U %n'").splitlines())
+        return sorted(self.sh(f"{search} | xargs -r stat -c '%a %U:%G %n'").splitlines())
 
     def logs(self) -> str:
         """All that anybody can read of what happened."""

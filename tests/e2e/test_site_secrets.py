@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.sim, pytest.mark.vllm]
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
-# Readable by root alone, and all there is.
+# Readable by root, and nginx's files by its account; and all there is.
 PLACES = {
-    "600 root /etc/thor/hub-token",
-    "600 root /etc/thor/registry.json",
-    "600 root /etc/thor/secrets.env",
-    "600 root keys.conf",
-    "600 root tls.key",
+    "600 root:root /etc/thor/hub-token",
+    "600 root:root /etc/thor/registry.json",
+    "600 root:root /etc/thor/secrets.env",
+    "640 root:thor-door keys.conf",
+    "640 root:thor-edge keys.conf",
+    "640 root:thor-edge tls.key",
 }
 
 
@@ -258,7 +259,10 @@ def test_each_secret_is_where_root_alone_reads_it_and_nowhere_else(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     def place(line: str) -> str:
-        return line if "/etc/thor/edge/" not in line else f"{line.rpartition(' ')[0]} {Path(line).name}"
+        for name in ("edge", "door"):
+            if f"/etc/thor/{name}/" in line:
+                return f"{line.rpartition(' ')[0]} {Path(line).name}"
+        return line
 
     found = places.files(inventory.plain)
     assert {place(line) for line in found} == PLACES

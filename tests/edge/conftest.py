@@ -1,4 +1,4 @@
-"""An upstream that records, and an edge in front of it."""
+"""An upstream that records, and an edge or a door in front of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.edge.edge_process import ALICE, BOB, Edge, free_port, issue, now
+from tests.edge.edge_process import ALICE, BOB, Door, Edge, free_port, issue, now
 from tests.edge.upstream import Upstream
 from thorctl.edge import authority
 
@@ -18,34 +18,46 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as one:
+def folder() -> Iterator[Path]:
+    """One that nginx's account can enter. Not tmp_path, whose name may be too long for a Unix socket."""
+    one = Path(tempfile.mkdtemp(prefix="edge-"))
+    one.chmod(0o711)
+    yield one
+    shutil.rmtree(one)
+
+
+@pytest.fixture
+def upstream(folder: Path) -> Iterator[Upstream]:
+    with Upstream(folder / "engine.sock") as one:
         yield one
 
 
 @pytest.fixture
-def edge(upstream: Upstream) -> Iterator[Edge]:
+def edge(folder: Path, upstream: Upstream) -> Iterator[Edge]:
     """A running edge with two keys, limits no test meets by accident."""
-    # Not tmp_path: its name may be longer than a unix socket's can be, and workers are not root.
-    folder = Path(tempfile.mkdtemp(prefix="edge-"))
-    folder.chmod(0o711)
     ca = authority.new_authority("test", now(), 3650)
-    one = Edge(
-        folder,
-        ca,
-        {
-            "keys": {"alice": ALICE, "bob": BOB},
-            "port": free_port(),
-            "engine_port": upstream.port,
-            "requests_per_minute": 60_000,
-            "burst": 1000,
-            "body_bytes": 64 * 1024,
-            **issue(ca),
-        },
-    )
+    settings = {
+        "keys": {"alice": ALICE, "bob": BOB},
+        "port": free_port(),
+        "requests_per_minute": 60_000,
+        "burst": 1000,
+        "body_bytes": 64 * 1024,
+        **issue(ca),
+    }
+    one = Edge(folder, settings, upstream.socket, ca=ca)
     try:
         one.start()
         yield one
     finally:
         one.stop()
-        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def door(folder: Path, upstream: Upstream) -> Iterator[Door]:
+    """A running door in its default mode."""
+    one = Door(folder, {"port": free_port(), "body_bytes": 64 * 1024}, upstream.socket)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import shutil
 import signal
 import socket
 import ssl
@@ -16,8 +18,8 @@ import httpx
 
 from thorctl.edge import authority
 from thorctl.edge.keys import new_key
-from thorctl.edge.render import Places, Rendered, render
-from thorctl.edge.settings import checked
+from thorctl.edge.render import Places, Rendered, render, render_door
+from thorctl.edge.settings import checked, checked_door
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from thorctl.edge.authority import Pair
 
 PATIENCE_SECONDS = 60.0
+ACCOUNT = "www-data"  # not root, as on a device
 ALICE, BOB = new_key(), new_key()
 
 
@@ -39,32 +42,50 @@ def free_port() -> int:
 
 
 @dataclass
-class Edge:
-    """One edge; ``settings`` are its variables and may be changed between reloads."""
+class Nginx:
+    """One nginx; ``settings`` are its variables and may be changed between reloads.
+
+    ``engine``: the socket that it connects to.
+    """
 
     folder: Path
-    ca: Pair
     settings: dict[str, Any]
+    engine: Path
     process: subprocess.Popen[bytes] | None = None
-    log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.settings['port']}"
+        return f"http://127.0.0.1:{self.settings['port']}"
+
+    @property
+    def places(self) -> Places:
+        return Places(str(self.folder), engine=str(self.engine), access_log=str(self.folder / "log"))
+
+    def rendered(self) -> Rendered:
+        raise NotImplementedError
 
     def write(self) -> Rendered:
         """The files that the settings give, in place."""
-        places = Places(str(self.folder), access_log=str(self.folder / "log"))
-        rendered = render(checked(self.settings), places)
+        rendered = self.rendered()
         for name, content in rendered.files.items():
             (self.folder / name).write_text(content)
         return rendered
 
     def start(self) -> None:
         rendered = self.write()
-        words = ["nginx", "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"]
+        words = ["nginx", "-e", "stderr", "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"]
+        account = ACCOUNT if os.geteuid() == 0 else None
+        if account:
+            shutil.chown(self.folder, account, account)
         with (self.folder / "stderr").open("wb") as errors:
-            self.process = subprocess.Popen(words, stdout=errors, stderr=errors)
+            self.process = subprocess.Popen(
+                words,
+                stdout=errors,
+                stderr=errors,
+                user=account,
+                group=account,
+                extra_groups=[] if account else None,
+            )
         self.wait_for(rendered.generation)
 
     def reload(self, **changes: Any) -> None:
@@ -113,6 +134,53 @@ class Edge:
             except OSError:
                 return None
 
+    def access_log(self, lines: int) -> list[dict[str, Any]]:
+        """The log once it has that many lines; nginx writes a line when a request is over."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            found = (self.folder / "log").read_text().splitlines()
+            if len(found) >= lines:
+                return [json.loads(line) for line in found]
+            time.sleep(0.02)
+        raise AssertionError(found)
+
+
+@dataclass
+class Door(Nginx):
+    """A door in front of ``engine``."""
+
+    def rendered(self) -> Rendered:
+        return render_door(checked_door(self.settings), self.places)
+
+    def client(self, key: str | None = None, **headers: str) -> httpx.Client:
+        """A local program that sends ``key`` as a bearer token."""
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=PATIENCE_SECONDS)
+
+    def connection(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.settings["port"]), PATIENCE_SECONDS)
+
+    def raw(self, request: bytes) -> bytes:
+        """What the door answers to these very bytes, until it closes."""
+        with self.connection() as plain:
+            plain.sendall(request)
+            return read_all(plain)
+
+
+@dataclass
+class Edge(Nginx):
+    """An edge in front of ``engine``, with a certificate of ``ca``."""
+
+    ca: Pair = field(kw_only=True)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.settings['port']}"
+
+    def rendered(self) -> Rendered:
+        return render(checked(self.settings), self.places)
+
     def verifying(self) -> ssl.SSLContext:
         """What a client has that trusts this authority and nobody else."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -141,18 +209,8 @@ class Edge:
         plain = socket.create_connection(("127.0.0.1", self.settings["port"]), PATIENCE_SECONDS)
         return self.verifying().wrap_socket(plain, server_hostname="127.0.0.1")
 
-    def access_log(self, lines: int) -> list[dict[str, Any]]:
-        """The log once it has that many lines; nginx writes a line when a request is over."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            found = (self.folder / "log").read_text().splitlines()
-            if len(found) >= lines:
-                return [json.loads(line) for line in found]
-            time.sleep(0.02)
-        raise AssertionError(found)
 
-
-def read_all(tls: ssl.SSLSocket) -> bytes:
+def read_all(tls: socket.socket) -> bytes:
     """All there is to read; a connection that is cut has been read, too."""
     answer = b""
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.edge.edge_process import ALICE, BOB, free_port, read_all
+from tests.edge.edge_process import ALICE, BOB, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +122,8 @@ def test_an_address_has_so_many_requests(edge: Edge, upstream: Upstream) -> None
 
 
 def test_the_engine_is_down(edge: Edge) -> None:
-    edge.reload(engine_port=free_port())
+    edge.engine = edge.folder / "no-engine.sock"
+    edge.reload()
     with edge.client() as client:
         for path in ("/v1/models", "/health"):
             answer = client.get(path)
@@ -131,8 +132,12 @@ def test_the_engine_is_down(edge: Edge) -> None:
 
 
 def test_the_engine_is_silent(edge: Edge) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        edge.reload(engine_seconds=1, engine_port=silent.getsockname()[1])
+    edge.engine = edge.folder / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(edge.engine))
+        edge.engine.chmod(0o666)
+        silent.listen()
+        edge.reload(engine_seconds=1)
         with edge.client() as client:
             answer = client.post(POST, json={})
     assert (answer.status_code, code(answer)) == (504, "engine_timeout")

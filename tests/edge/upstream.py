@@ -6,11 +6,13 @@ import json
 import queue
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from email.message import Message
+    from pathlib import Path
 
 PATIENCE_SECONDS = 60
 
@@ -25,23 +27,34 @@ class Request:
     body: bytes
 
 
+class Server(ThreadingMixIn, UnixStreamServer):
+    """On a Unix socket, as the engine."""
+
+    daemon_threads = True
+    request_queue_size = 512
+
+    def handle_error(self, *_: object) -> None:
+        """Do nothing: clients that go away are part of the tests."""
+
+
 @dataclass
 class Upstream:
     """Answers everything with 200. A body with ``"stream":true`` gets an event per piece put into ``pieces``.
 
     Attributes:
+        socket: where it listens.
         pieces: what a stream sends next; None ends it.
         headers: sent with every answer.
     """
 
+    socket: Path
     requests: list[Request] = field(default_factory=list)
     pieces: queue.Queue[str | None] = field(default_factory=queue.Queue)
     headers: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Upstream:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.server.daemon_threads = True
-        self.port = int(self.server.server_address[1])
+        self.server = Server(str(self.socket), _handler(self))
+        self.socket.chmod(0o666)
         threading.Thread(
             target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         ).start()

@@ -29,8 +29,10 @@ def tasks_of(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_these_are_the_roles() -> None:
     assert [role.name for role in ROLES] == [
         "thor_artifacts",
+        "thor_door",
         "thor_edge",
         "thor_host",
+        "thor_nginx",
         "thor_preflight",
         "thor_runtime",
         "thor_service",

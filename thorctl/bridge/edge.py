@@ -1,4 +1,4 @@
-"""The edge's settings as Ansible has them, and the files that come of them."""
+"""Settings of edge and door as Ansible has them, and the files that come of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from thorctl.edge.issue import require_usable
-from thorctl.edge.render import render
-from thorctl.edge.settings import checked
+from thorctl.edge.render import render, render_door
+from thorctl.edge.settings import checked, checked_door
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
@@ -26,6 +26,21 @@ def problem(raw: Mapping[str, Any]) -> str:
     """What is wrong with them, for a person; empty if nothing is. No secret is part of it."""
     try:
         settings(raw)
+    except ThorError as error:
+        return f"{error.code}: {error.message} — {error.remedy}"
+    return ""
+
+
+def door_files(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``{"generation": …, "files": {name: content}}`` of a door that is not closed."""
+    rendered = render_door(checked_door(plain(raw)))
+    return {"generation": rendered.generation, "files": rendered.files}
+
+
+def door_problem(raw: Mapping[str, Any]) -> str:
+    """Return what is wrong with the settings, for a person; empty if nothing is. No secret is part of it."""
+    try:
+        checked_door(plain(raw))
     except ThorError as error:
         return f"{error.code}: {error.message} — {error.remedy}"
     return ""

@@ -1,4 +1,4 @@
-"""From settings to the files of an edge: one pure function, whose output is what nginx reads."""
+"""From settings to the files of an edge or a door: pure functions, whose output is what nginx reads."""
 
 from __future__ import annotations
 
@@ -12,38 +12,66 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from thorctl.edge.routes import METRICS, REFUSALS, ROUTES
 
 if TYPE_CHECKING:
-    from thorctl.edge.settings import Settings
+    from thorctl.edge.settings import DoorSettings, Settings
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "deploy" / "edge"
 GENERATION = "@GENERATION@"
 _HEX = 12
+EDGE, DOOR = "edge", "door"
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where an edge lives; the defaults are a device's.
+    """Where an edge or a door lives.
 
     Attributes:
-        run: folder for what dies with the process.
-        user: whom the workers run as.
+        run: directory for what dies with the process; its user's alone.
+        engine: the engine's socket.
         access_log: nginx's target for it.
     """
 
-    run: str = "/run/thor-edge"
-    user: str = "www-data"
-    access_log: str = "syslog:server=unix:/dev/log,nohostname,tag=thor_edge"
+    run: str
+    engine: str = "/run/thor/engines/main/engine.sock"
+    access_log: str = "off"
+
+    @classmethod
+    def on_device(cls, name: str) -> Places:
+        """Those of a device."""
+        return cls(f"/run/thor-{name}", access_log=f"syslog:server=unix:/dev/log,nohostname,tag=thor_{name}")
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Files by name, for root's eyes only, and the generation they amount to (12 hex of their SHA-256)."""
+    """Files by name, for root and one account, and their generation (12 hex of their SHA-256)."""
 
     generation: str
     files: dict[str, str]
 
 
 def render(settings: Settings, places: Places | None = None) -> Rendered:
-    """The same settings give the same bytes on any machine."""
+    """Render an edge. The same settings give the same bytes on any machine."""
+    files = _templates(EDGE, settings, places, keyed=True, metrics_addresses=settings.metrics_addresses)
+    files |= {
+        "tls.crt": settings.certificate.strip() + "\n",
+        "tls.key": settings.private_key.get_secret_value().strip() + "\n",
+    }
+    return _generation(files)
+
+
+def render_door(settings: DoorSettings, places: Places | None = None) -> Rendered:
+    """Render a door that is not closed. The same settings give the same bytes on any machine."""
+    keyed = settings.mode == "keyed"
+    return _generation(_templates(DOOR, settings, places, keyed=keyed, metrics_addresses=()))
+
+
+def _templates(
+    name: str,
+    settings: Settings | DoorSettings,
+    places: Places | None,
+    *,
+    keyed: bool,
+    metrics_addresses: tuple[str, ...],
+) -> dict[str, str]:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -53,22 +81,27 @@ def render(settings: Settings, places: Places | None = None) -> Rendered:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    metrics = bool(settings.metrics_keys or settings.metrics_addresses)
     values = {
+        "name": name,
+        "edge": name == EDGE,
+        "keyed": keyed,
         "settings": settings,
-        "places": places or Places(),
-        "routes": (*ROUTES, METRICS) if metrics else ROUTES,
-        "metrics": METRICS if metrics else None,
+        # Where no key is asked for, none is put on the device.
+        "keys": settings.keys if keyed else {},
+        "metrics_keys": settings.metrics_keys if keyed else {},
+        "metrics_addresses": metrics_addresses,
+        "places": places or Places.on_device(name),
+        "routes": (*ROUTES, METRICS) if settings.metrics else ROUTES,
+        "metrics": METRICS if settings.metrics else None,
         "refusals": REFUSALS,
         "generation": GENERATION,
     }
-    files = {
-        name: environment.get_template(f"{name}.j2").render(values) for name in ("nginx.conf", "keys.conf")
+    return {
+        file: environment.get_template(f"{file}.j2").render(values) for file in ("nginx.conf", "keys.conf")
     }
-    files |= {
-        "tls.crt": settings.certificate.strip() + "\n",
-        "tls.key": settings.private_key.get_secret_value().strip() + "\n",
-    }
+
+
+def _generation(files: dict[str, str]) -> Rendered:
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
         digest.update(f"{name} {len(content.encode())}\n{content}".encode())

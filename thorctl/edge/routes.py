@@ -1,4 +1,4 @@
-"""What the edge lets through, and what it says otherwise. Everything that is not listed is refused."""
+"""What edge and door let through, and what they answer otherwise. What is not listed is refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class Refusal:
 
 _INVALID, _SERVER = "invalid_request_error", "server_error"
 REFUSALS = (
-    Refusal(400, _INVALID, "bad_request", "The request is not valid HTTP over TLS.", (400, 495, 496, 497)),
+    Refusal(
+        400, _INVALID, "bad_request", "The request is not valid HTTP, or not over TLS.", (400, 495, 496, 497)
+    ),
     Refusal(
         401,
         "authentication_error",
@@ -87,7 +89,7 @@ REFUSALS = (
         (("Retry-After", "5"),),
     ),
     Refusal(431, _INVALID, "headers_too_large", "The headers are too large.", (494,)),
-    Refusal(500, _SERVER, "edge_error", "The edge could not handle the request.", (500, 501, 505)),
+    Refusal(500, _SERVER, "edge_error", "The request could not be handled.", (500, 501, 505)),
     Refusal(
         503,
         "overloaded_error",

@@ -1,10 +1,10 @@
-"""What an edge is made of, checked. Messages name keys by their name; a secret's value is never in one."""
+"""Settings of edge and door, checked. Messages name keys by their name and never hold a secret's value."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
@@ -21,19 +21,18 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750, b64token
 # Shorter than any key: one that was put in the name's place is refused, and then only its place is told.
 KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,30}$")]
 MIB = 1024 * 1024
+S = TypeVar("S", bound="Common")
 
 
-class Settings(Model):
-    """One device's edge. Keys are ``{name: key}``; the name stands in the log, the key nowhere.
+class Common(Model):
+    """What edge and door have in common. Keys are ``{name: key}``; the log has the name and never the key.
 
     Attributes:
         keys: may use the engine.
         metrics_keys: may read ``/metrics`` and nothing else.
-        metrics_addresses: addresses or networks that may read ``/metrics`` without a key.
         engine_key: the engine's own VLLM_API_KEY, where it has one.
         requests_per_minute: per key, with ``burst`` more at once.
         concurrent: requests at once per key.
-        connections_per_address: requests at once per client address, whatever the key.
         body_bytes: largest request body; held in memory, so that no prompt is written to disk.
         client_seconds: longest pause of a client that sends a request.
         engine_seconds: longest silence of the engine; without streaming that is a whole generation.
@@ -41,22 +40,32 @@ class Settings(Model):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    keys: dict[KeyName, SecretStr]
+    keys: dict[KeyName, SecretStr] = Field(default_factory=dict)
     metrics_keys: dict[KeyName, SecretStr] = Field(default_factory=dict)
-    metrics_addresses: tuple[str, ...] = ()
     engine_key: SecretStr | None = None
-    certificate: str
-    private_key: SecretStr
-    addresses: tuple[str, ...] = Field(default=("0.0.0.0",), min_length=1)  # noqa: S104 - it is the door
-    port: int = Field(default=8443, ge=1, le=65535)
-    engine_port: int = Field(default=8000, ge=1, le=65535)
     requests_per_minute: int = Field(default=600, ge=1)
     burst: int = Field(default=60, ge=0)
     concurrent: int = Field(default=32, ge=1)
-    connections_per_address: int = Field(default=64, ge=1)
     body_bytes: int = Field(default=4 * MIB, ge=1024, le=64 * MIB)
     client_seconds: int = Field(default=15, ge=1)
     engine_seconds: int = Field(default=1800, ge=1)
+
+
+class Settings(Common):
+    """One device's edge.
+
+    Attributes:
+        metrics_addresses: addresses or networks that may read ``/metrics`` without a key.
+        connections_per_address: requests at once per client address, whatever the key; ``open_connections``
+            is the limit of TCP connections.
+    """
+
+    metrics_addresses: tuple[str, ...] = ()
+    certificate: str
+    private_key: SecretStr
+    addresses: tuple[str, ...] = Field(default=("0.0.0.0",), min_length=1)  # noqa: S104 - it is for the network
+    port: int = Field(default=8443, ge=1, le=65535)
+    connections_per_address: int = Field(default=64, ge=1, le=1024)
 
     @field_validator("addresses")
     @classmethod
@@ -73,9 +82,48 @@ class Settings(Model):
         """``address:port`` as nginx wants it: IPv6 in brackets."""
         return tuple(f"[{a}]:{self.port}" if ":" in a else f"{a}:{self.port}" for a in self.addresses)
 
+    @property
+    def metrics(self) -> bool:
+        """Whether ``/metrics`` is offered to anybody."""
+        return bool(self.metrics_keys or self.metrics_addresses)
+
+    @property
+    def open_connections(self) -> int:
+        """TCP connections per client address: clients keep idle ones beside those that they use."""
+        return 2 * self.connections_per_address
+
+    @property
+    def worker_connections(self) -> int:
+        """Of each of two workers: one address can take an eighth of them, four for each connection."""
+        return max(2048, 16 * self.open_connections)
+
+
+class DoorSettings(Common):
+    """One device's door: the engine's API on 127.0.0.1.
+
+    Attributes:
+        mode: ``open``: programs of the device need no key; ``keyed``: as the edge; ``closed``: no listener.
+        metrics: whether ``/metrics`` is offered: to all (``open``) or by ``metrics_keys`` (``keyed``).
+        port: on 127.0.0.1.
+    """
+
+    mode: Literal["open", "keyed", "closed"] = "open"
+    metrics: bool = False
+    port: int = Field(default=8000, ge=1024, le=65535)
+
+    @property
+    def listen(self) -> tuple[str, ...]:
+        """``address:port`` as nginx wants it."""
+        return (f"127.0.0.1:{self.port}",)
+
+    @property
+    def worker_connections(self) -> int:
+        """Of each of two workers: two for each request."""
+        return 4096
+
 
 def checked(raw: Mapping[str, Any]) -> Settings:
-    """Settings from variables; those that are null take their default.
+    """The edge's settings from variables; those that are null take their default.
 
     Raises:
         ThorError: ``edge_keys_missing``, ``edge_key_weak``, ``edge_key_twice``, ``edge_settings_invalid``.
@@ -87,8 +135,29 @@ def checked(raw: Mapping[str, Any]) -> Settings:
             "Make one with `thorctl edge keys new NAME` and put it, vaulted, into thor_edge_keys; "
             "or switch the edge off: thor_edge_enabled: false.",
         )
+    return _checked(Settings, raw, "edge", "docs/edge.md")
+
+
+def checked_door(raw: Mapping[str, Any]) -> DoorSettings:
+    """The door's settings from variables; those that are null take their default.
+
+    Raises:
+        ThorError: ``edge_keys_missing``, ``edge_key_weak``, ``edge_key_twice``, ``edge_settings_invalid``.
+    """
+    settings = _checked(DoorSettings, raw, "door", "docs/door.md")
+    if settings.mode == "keyed" and not settings.keys:
+        raise ThorError(
+            "edge_keys_missing",
+            "thor_door_mode is keyed and thor_door_keys is empty.",
+            "Make a key with `thorctl edge keys new NAME` and put it, vaulted, into thor_edge_keys or "
+            "thor_door_keys; or set thor_door_mode to open or closed.",
+        )
+    return settings
+
+
+def _checked(model: type[S], raw: Mapping[str, Any], name: str, page: str) -> S:
     try:
-        settings = Settings.model_validate(
+        settings = model.model_validate(
             {k: v for k, v in raw.items() if v is not None and (k, v) != ("engine_key", "")}
         )
     except ValidationError as error:
@@ -96,7 +165,7 @@ def checked(raw: Mapping[str, Any]) -> Settings:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in found)
         raise ThorError(
-            "edge_settings_invalid", f"thor_edge_{wrong}.", "Correct it in the inventory; see docs/edge.md."
+            "edge_settings_invalid", f"thor_{name}_{wrong}.", f"Correct it in the inventory; see {page}."
         ) from None
     _check_keys([*settings.keys.items(), *settings.metrics_keys.items()])
     if settings.engine_key and not _TOKEN.fullmatch(settings.engine_key.get_secret_value()):

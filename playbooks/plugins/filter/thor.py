@@ -23,6 +23,8 @@ class FilterModule:
         """Name to function."""
         return {
             "thor_bench_lines": bench.lines,
+            "thor_door_files": edge.door_files,
+            "thor_door_problem": edge.door_problem,
             "thor_edge_files": edge.files,
             "thor_edge_problem": edge.problem,
             "thor_plain": edge.plain,

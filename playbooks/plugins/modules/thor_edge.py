@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The edge's configuration, taken into use as a whole or not at all. Runs on the device."""
+"""The configuration of edge or door, taken into use as a whole or not at all. Runs on the device."""
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -17,15 +19,18 @@ from ansible.module_utils.basic import AnsibleModule
 DOCUMENTATION = r"""
 ---
 module: thor_edge
-short_description: Take a configuration of the edge into use, as a whole or not at all
+short_description: Take a configuration of edge or door into use, as a whole or not at all
 description:
-  - Writes the files into a directory of their own, lets nginx test them, points C(/etc/thor/edge/current) at
-    them, reloads C(thor-edge.service) and waits until no worker takes connections with the old ones. What is
-    being answered is finished.
+  - Writes the files into a directory of their own, lets nginx test them as its account, points
+    C(/etc/thor/NAME/current) at them, reloads C(thor-NAME.service) and waits until no worker takes
+    connections with the old ones. What is being answered is finished.
+  - Where the unit's own condition keeps it from starting (a door beside an engine that has its port), the
+    configuration is in place for the next start.
   - Where any of this fails, the configuration before stays, or comes back, and serves.
   - Where nginx is not installed, says so in RV(nginx) and changes nothing.
 options:
-  state: {description: Whether there is an edge., type: str, choices: [present, absent], default: present}
+  name: {description: Which one it is., type: str, choices: [edge, door], default: edge}
+  state: {description: Whether there is one., type: str, choices: [present, absent], default: present}
   generation:
     description: What the files amount to; the running nginx is asked for it. Required if present.
     type: str
@@ -41,6 +46,10 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Take the door's settings into use
+  thor_edge: {name: door, generation: 0123456789ab, files: {nginx.conf: "…"}}
+  no_log: true
+
 - name: Take keys and certificate into use
   thor_edge: "{{ thor_edge_settings | thor_edge_files }}"
   no_log: true
@@ -64,20 +73,37 @@ msg:
   type: str
 """
 
-HOME = Path("/etc/thor/edge")
-CURRENT = HOME / "current"
-RUN = Path("/run/thor-edge")
-UNIT = "thor-edge.service"
-UNIT_FILES = (Path("/etc/systemd/system") / UNIT, Path("/etc/systemd/system/multi-user.target.wants") / UNIT)
+UNITS = Path("/etc/systemd/system")
+BRIDGE = "thor-bridge.socket"  # of the role thor_door: the socket of an engine that listens on TCP
 NGINX = "/usr/sbin/nginx"
 PATIENCE_SECONDS = 30.0
 WORKER = b"nginx: worker process"
+
+
+class Nginx:
+    """Where one of the two lives; its account has the unit's name without suffix."""
+
+    def __init__(self, name: str) -> None:
+        self.account = f"thor-{name}"
+        self.home = Path("/etc/thor") / name
+        self.current = self.home / "current"
+        self.run = Path("/run") / self.account
+        self.unit = f"{self.account}.service"
+        self.unit_files = (UNITS / self.unit, UNITS / "multi-user.target.wants" / self.unit)
+
+    def gid(self) -> int:
+        """Group of the account, which systemd-sysusers makes of the role's file if it is missing."""
+        with suppress(KeyError):
+            return pwd.getpwnam(self.account).pw_gid
+        run("systemd-sysusers", f"/etc/sysusers.d/{self.account}.conf")
+        return grp.getgrnam(self.account).gr_gid
 
 
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
+            "name": {"type": "str", "choices": ["edge", "door"], "default": "edge"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "generation": {"type": "str"},
             "files": {"type": "dict", "no_log": True},
@@ -86,139 +112,167 @@ def main() -> None:
         required_if=[("state", "present", ["generation", "files"])],
         supports_check_mode=True,
     )
+    one = Nginx(module.params["name"])
     if module.params["state"] == "absent":
-        absent(module)
+        absent(module, one)
     if not Path(NGINX).exists():
         module.exit_json(changed=True, ok=module.check_mode, nginx=False)
     generation, files = module.params["generation"], module.params["files"]
-    if is_right(generation, files) and serving() == generation and not module.params["restart"]:
+    at_work = serving(one) == generation or (serving(one) is None and is_kept_from_starting(one))
+    if is_right(one, generation, files) and at_work and not module.params["restart"]:
         module.exit_json(changed=False, ok=True, nginx=True)
     if module.check_mode:
         module.exit_json(changed=True, ok=True, nginx=True)
-    before = CURRENT.readlink().name if CURRENT.is_symlink() else None
-    if not is_right(generation, files):
-        write(generation, files)
-    wrong = tested(generation)
+    if module.params["name"] == "edge" and not (UNITS / BRIDGE).exists():
+        fail(
+            module,
+            "the edge needs the engine's socket",
+            f"{BRIDGE} is missing: run site.yml on this device first",
+        )
+    before = one.current.readlink().name if one.current.is_symlink() else None
+    if not is_right(one, generation, files):
+        write(one, generation, files)
+    wrong = tested(one, generation)
     if wrong:
         if generation != before:
-            shutil.rmtree(HOME / generation)
+            shutil.rmtree(one.home / generation)
         fail(module, "nginx refuses the new configuration, the one before stays", wrong)
-    point_at(generation)
-    wrong = take(generation, restart=module.params["restart"])
+    point_at(one, generation)
+    wrong = take(one, generation, restart=module.params["restart"])
     if wrong:
-        go_back(before)
+        go_back(one, before)
         if generation != before:
-            shutil.rmtree(HOME / generation)
+            shutil.rmtree(one.home / generation)
         fail(module, "the new configuration did not come into use, the one before is back", wrong)
-    prune(generation)
+    prune(one, generation)
     module.exit_json(changed=True, ok=True, nginx=True)
 
 
-def absent(module: AnsibleModule) -> None:
-    """Closes the edge and takes its files away."""
-    there = HOME.exists() or any(os.path.lexists(path) for path in UNIT_FILES)
+def absent(module: AnsibleModule, one: Nginx) -> None:
+    """Stops the unit and takes its files away."""
+    there = one.home.exists() or any(os.path.lexists(path) for path in one.unit_files)
     if there and not module.check_mode:
-        run("systemctl", "disable", "--now", UNIT)
-        for path in UNIT_FILES:
+        run("systemctl", "disable", "--now", one.unit)
+        for path in one.unit_files:
             path.unlink(missing_ok=True)
         run("systemctl", "daemon-reload")
-        shutil.rmtree(HOME, ignore_errors=True)
+        shutil.rmtree(one.home, ignore_errors=True)
     module.exit_json(changed=there, ok=True, nginx=Path(NGINX).exists())
 
 
-def is_right(generation: str, files: dict[str, str]) -> bool:
-    """Whether the files in use are these, and nobody but root can read them."""
-    if not CURRENT.is_symlink() or CURRENT.readlink().name != generation:
+def is_right(one: Nginx, generation: str, files: dict[str, str]) -> bool:
+    """Whether the files in use are these, and only root and the account can read them."""
+    if not one.current.is_symlink() or one.current.readlink().name != generation:
         return False
+    expected = [(one.home, 0o750), (one.home / generation, 0o750)]
     for name, content in files.items():
-        path = CURRENT / name
+        path = one.current / name
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
             return False
-        status = path.stat()
-        if (status.st_mode & 0o777, status.st_uid, status.st_gid) != (0o600, 0, 0):
-            return False
-    return HOME.stat().st_mode & 0o777 == 0o700
+        expected.append((path, 0o640))
+    gid = one.gid()
+    return all(
+        (status.st_mode & 0o777, status.st_uid, status.st_gid) == (mode, 0, gid)
+        for path, mode in expected
+        for status in (path.stat(),)
+    )
 
 
-def write(generation: str, files: dict[str, str]) -> None:
-    """The files of one generation, for root only from the first byte on, on the disk when this returns."""
-    HOME.mkdir(mode=0o700, exist_ok=True)
-    HOME.chmod(0o700)
-    folder = HOME / generation
+def write(one: Nginx, generation: str, files: dict[str, str]) -> None:
+    """The files of one generation, root's and readable by the account, on the disk when this returns."""
+    gid = one.gid()
+    one.home.mkdir(mode=0o700, exist_ok=True)
+    folder = one.home / generation
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     for name, content in files.items():
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchown(handle, 0, gid)
+            os.fchmod(handle, 0o640)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+    for directory in (folder, one.home):
+        os.chown(directory, 0, gid)
+        directory.chmod(0o750)
 
 
-def tested(generation: str) -> str | None:
-    """What nginx has against the configuration; None if nothing."""
-    RUN.mkdir(mode=0o711, exist_ok=True)
-    done = run(NGINX, "-t", "-q", "-c", str(HOME / generation / "nginx.conf"))
+def tested(one: Nginx, generation: str) -> str | None:
+    """What nginx has against the configuration, asked as its account; None if nothing."""
+    if not one.run.exists():
+        one.run.mkdir(mode=0o700)
+        shutil.chown(one.run, one.account, one.account)
+    # A port below 1024 needs the capability that the unit then has.
+    ports = ("--inh-caps", "-all,+net_bind_service", "--ambient-caps", "-all,+net_bind_service")
+    become = ("setpriv", "--reuid", one.account, "--regid", one.account, "--clear-groups", *ports)
+    done = run(*become, NGINX, "-t", "-q", "-e", "stderr", "-c", str(one.home / generation / "nginx.conf"))
     return None if done.returncode == 0 else done.stderr.strip() or f"exit {done.returncode}"
 
 
-def point_at(generation: str) -> None:
+def point_at(one: Nginx, generation: str) -> None:
     """Switches ``current`` atomically."""
-    new = HOME / ".current"
+    new = one.home / ".current"
     new.unlink(missing_ok=True)
     new.symlink_to(generation)
-    new.replace(CURRENT)
+    new.replace(one.current)
 
 
-def take(generation: str, *, restart: bool) -> str | None:
+def take(one: Nginx, generation: str, *, restart: bool) -> str | None:
     """Has nginx read ``current``; what went wrong, or None once only the new generation takes connections."""
-    run("systemctl", "enable", UNIT)
-    old = workers()
-    verb = "restart" if restart or not active() else "reload"
-    done = run("systemctl", verb, UNIT)
+    run("systemctl", "enable", one.unit)
+    old = workers(one)
+    verb = "restart" if restart or not active(one) else "reload"
+    done = run("systemctl", verb, one.unit)
     if done.returncode != 0:
-        return f"systemctl {verb} {UNIT}: {done.stderr.strip()}\n{journal()}"
+        return f"systemctl {verb} {one.unit}: {done.stderr.strip()}\n{journal(one)}"
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        if serving() == generation and not old & workers():
+        if is_kept_from_starting(one) or (serving(one) == generation and not old & workers(one)):
             return None
         time.sleep(0.1)
-    return f"it does not serve after {PATIENCE_SECONDS:g} s\n{journal()}"
+    return f"it does not serve after {PATIENCE_SECONDS:g} s\n{journal(one)}"
 
 
-def go_back(before: str | None) -> None:
+def is_kept_from_starting(one: Nginx) -> bool:
+    """Whether the unit's own ExecCondition= has kept it from starting."""
+    result = run("systemctl", "show", "--property", "Result", "--value", one.unit).stdout
+    return result.strip() == "exec-condition"
+
+
+def go_back(one: Nginx, before: str | None) -> None:
     """The configuration before, or none where there was none."""
     if before is None:
-        run("systemctl", "disable", "--now", UNIT)
-        CURRENT.unlink()
+        run("systemctl", "disable", "--now", one.unit)
+        one.current.unlink()
         return
-    point_at(before)
-    run("systemctl", "reload" if active() else "restart", UNIT)
+    point_at(one, before)
+    run("systemctl", "reload" if active(one) else "restart", one.unit)
 
 
-def prune(generation: str) -> None:
+def prune(one: Nginx, generation: str) -> None:
     """Removes every other generation."""
-    for path in HOME.iterdir():
-        if path.name not in (generation, CURRENT.name):
+    for path in one.home.iterdir():
+        if path.name not in (generation, one.current.name):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def serving() -> str | None:
-    """The generation that the workers with open doors say they are; None if none answers."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.settimeout(5)
+def serving(one: Nginx) -> str | None:
+    """The generation that the workers that take connections report; None if none answers."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(5)
         try:
-            one.connect(str(RUN / "generation.sock"))
-            one.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            with one.makefile("rb") as answer:
+            asked.connect(str(one.run / "generation.sock"))
+            asked.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            with asked.makefile("rb") as answer:
                 return answer.read().decode().rpartition("\r\n")[2]
         except OSError:
             return None
 
 
-def workers() -> set[int]:
-    """The edge's workers that take connections; nginx renames one that only finishes what it has."""
-    main_pid = run("systemctl", "show", "--property", "MainPID", "--value", UNIT).stdout.strip()
+def workers(one: Nginx) -> set[int]:
+    """Its workers that take connections; nginx renames one that only finishes what it has."""
+    main_pid = run("systemctl", "show", "--property", "MainPID", "--value", one.unit).stdout.strip()
     found = set()
     with suppress(OSError):
         for pid in Path(f"/proc/{main_pid}/task/{main_pid}/children").read_text(encoding="ascii").split():
@@ -228,14 +282,14 @@ def workers() -> set[int]:
     return found
 
 
-def active() -> bool:
+def active(one: Nginx) -> bool:
     """Whether the unit runs."""
-    return run("systemctl", "is-active", "--quiet", UNIT).returncode == 0
+    return run("systemctl", "is-active", "--quiet", one.unit).returncode == 0
 
 
-def journal() -> str:
+def journal(one: Nginx) -> str:
     """nginx's last words (not the access log's); it is told to quote no request in them."""
-    words = ("--unit", UNIT, "--identifier", "nginx", "--lines", "5", "--no-pager", "--output", "cat")
+    words = ("--unit", one.unit, "--identifier", "nginx", "--lines", "5", "--no-pager", "--output", "cat")
     return run("journalctl", *words).stdout.strip()
 
 

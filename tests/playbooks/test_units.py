@@ -1,0 +1,82 @@
+"""The units of door, edge and bridge: what they may do, by systemd's own measure and line by line."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import jinja2
+import pytest
+
+ROLES = Path(__file__).resolve().parents[2] / "playbooks" / "roles"
+DOOR = ROLES / "thor_door" / "files"
+EDGE = ROLES / "thor_edge" / "templates" / "thor-edge.service.j2"
+THRESHOLD = "15"  # tenths of systemd-analyze's exposure; 25 is asked for
+
+
+def edge(port: int) -> str:
+    template = jinja2.Environment(trim_blocks=True, autoescape=False).from_string(EDGE.read_text())  # noqa: S701
+    return template.render(thor_edge_port=port)
+
+
+UNITS = {
+    "thor-door.service": (DOOR / "thor-door.service").read_text(),
+    "thor-bridge.service": (DOOR / "thor-bridge.service").read_text(),
+    "thor-edge.service": edge(8443),
+}
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_exposure_is_low(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(UNITS[name])
+    words = ["systemd-analyze", "security", "--offline=yes", f"--threshold={THRESHOLD}", str(tmp_path / name)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_no_root_and_no_capability(name: str) -> None:
+    found = lines(UNITS[name])
+    assert "CapabilityBoundingSet=" in found
+    assert "DynamicUser=yes" in found or f"User={name.removesuffix('.service')}" in found
+    assert not [line for line in found if line.startswith("Ambient")]
+
+
+def test_an_edge_below_1024_may_bind_and_no_more() -> None:
+    found = [line for line in lines(edge(443)) if "apabilit" in line]
+    assert found == [
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+    ]
+
+
+@pytest.mark.parametrize("name", ["thor-door.service", "thor-edge.service"])
+def test_its_sockets_in_run_are_its_own_accounts(name: str) -> None:
+    """Who could connect to them could state any client address."""
+    assert "RuntimeDirectoryMode=0700" in lines(UNITS[name])
+
+
+@pytest.mark.parametrize(
+    ("unit", "starts"),
+    [
+        ("ExecStart=docker run --network host --read-only", False),
+        ("ExecStart=docker run --net=host", False),
+        ("ExecStart=docker run --network none --read-only", True),
+        ("ExecStart=docker run --network thor-engine", True),
+        (None, True),
+    ],
+)
+def test_the_door_starts_unless_the_engine_takes_the_port(
+    unit: str | None, starts: bool, tmp_path: Path
+) -> None:
+    (condition,) = [line for line in lines(UNITS["thor-door.service"]) if line.startswith("ExecCondition=")]
+    engine = tmp_path / "thor-engine.service"
+    if unit:
+        engine.write_text(f"[Service]\n{unit} \\\n  image\n")
+    script = condition.partition(" -c ")[2].strip("'")
+    script = script.replace("/etc/systemd/system/thor-engine.service", str(engine))
+    assert (subprocess.run(["/bin/sh", "-c", script], check=False).returncode == 0) == starts
