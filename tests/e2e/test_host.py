@@ -223,7 +223,8 @@ def test_nvidia_s_runtime_is_registered_once(converged: Host) -> None:
     # Without the links a daemon-reload takes the GPU from a running container.
     assert converged.run("readlink /dev/char/195:255") == "/dev/nvidiactl"
     assert "create-dev-char-symlinks" in converged.run("cat /etc/udev/rules.d/71-nvidia-dev-char.rules")
-    assert converged.converge(*nvidia).total("changed") == 0
+    again = converged.converge(*nvidia)
+    assert again.total("changed") == 0, again.text
 
 
 @pytest.mark.long
