@@ -26,18 +26,18 @@ class Places:
 
     Attributes:
         run: directory for what dies with the process; its user's alone.
-        engine: the engine's socket.
         access_log: nginx's target for it.
+        engine: the engine's socket.
     """
 
     run: str
+    access_log: str
     engine: str = "/run/thor/engines/main/engine.sock"
-    access_log: str = "off"
 
     @classmethod
     def on_device(cls, name: str) -> Places:
         """Those of a device."""
-        return cls(f"/run/thor-{name}", access_log=f"syslog:server=unix:/dev/log,nohostname,tag=thor_{name}")
+        return cls(f"/run/thor-{name}", f"syslog:server=unix:/dev/log,nohostname,tag=thor_{name}")
 
 
 @dataclass(frozen=True, slots=True)

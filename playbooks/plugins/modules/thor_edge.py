@@ -200,9 +200,11 @@ def write(one: Nginx, generation: str, files: dict[str, str]) -> None:
 
 def tested(one: Nginx, generation: str) -> str | None:
     """What nginx has against the configuration, asked as its account; None if nothing."""
-    if not one.run.exists():
-        one.run.mkdir(mode=0o700)
+    one.run.mkdir(mode=0o700, exist_ok=True)
+    if one.run.owner() != one.account:
+        # Of an edge that an earlier version runs as root: it goes on until its restart makes this anew.
         shutil.chown(one.run, one.account, one.account)
+        (one.run / "nginx.pid").unlink(missing_ok=True)
     # A port below 1024 needs the capability that the unit then has.
     ports = ("--inh-caps", "-all,+net_bind_service", "--ambient-caps", "-all,+net_bind_service")
     become = ("setpriv", "--reuid", one.account, "--regid", one.account, "--clear-groups", *ports)
