@@ -71,7 +71,7 @@ async def open_engine(
                 profile = await _profile(connection, device.name, str(release))
                 model = model or profile["serve"]["served-model-name"][0]
                 way = _by_port(connection, device.name, profile["serve"]["port"], path)
-            elif await _may_open(connection, socket):
+            elif await may_open(connection, socket):
                 way = connection.forward_local_path(path, socket)
             else:
                 way = relayed(connection, device.name, path)
@@ -89,7 +89,7 @@ async def open_engine(
                     yield Engine(device.name, client, str(model), str(release))
 
 
-async def _may_open(connection: asyncssh.SSHClientConnection, socket: str) -> bool:
+async def may_open(connection: asyncssh.SSHClientConnection, socket: str) -> bool:
     """Whether sshd connects the login to the engine's socket now.
 
     It does not if the account is no member of thor-api, or not yet in this login, if
