@@ -31,15 +31,17 @@ if TYPE_CHECKING:
 
 INSTALLED = "/opt/thor/agent.pyz"
 SHA256SUM_LIMIT = 4096  # characters of its one line
-# The agent in base64 is the first line of stdin, the verb's own input all the rest.
+# The agent in base64 is the first line of stdin, the verb's own input all the rest. -I: neither the working
+# directory nor the environment nor a user's site-packages adds code. /run is root's, whatever TMPDIR says.
 LOADER = """\
 import base64, os, subprocess, sys, tempfile
 agent, _, rest = sys.stdin.buffer.read().partition(b"\\n")
-with tempfile.TemporaryDirectory(prefix="thorctl-") as place:
+run = "/run" if os.geteuid() == 0 else None
+with tempfile.TemporaryDirectory(prefix="thorctl-", dir=run) as place:
     path = os.path.join(place, "agent.pyz")
     with open(path, "wb") as file:
         file.write(base64.b64decode(agent))
-    sys.exit(subprocess.run([sys.executable, path, *sys.argv[1:]], input=rest).returncode)
+    sys.exit(subprocess.run([sys.executable, "-I", path, *sys.argv[1:]], input=rest).returncode)
 """
 
 
@@ -128,7 +130,7 @@ async def _ask(
     if await _installed(connection, timeout) == ours.sha256:
         command = agent_command(user, verb, question.words)
         return await ask(connection, name, verb, command, stdin=question.stdin, timeout=timeout)
-    command = as_root(user, ("python3", "-c", LOADER, verb, *question.words))
+    command = as_root(user, ("python3", "-I", "-c", LOADER, verb, *question.words))
     answer = await ask(connection, name, verb, command, stdin=ours.carrying(question.stdin), timeout=timeout)
     return replace(answer, error=_explained(answer.error))
 

@@ -133,6 +133,9 @@ async def _open(
                 client_factory=lambda: Witness(trust),
                 preferred_auth="publickey",
                 x509_trusted_certs=None,
+                # Whatever ~/.ssh/config says: root of a device could use what is forwarded.
+                agent_forwarding=False,
+                x11_forwarding=False,
                 keepalive_interval=KEEPALIVE_SECONDS,
                 **arguments,
             ),

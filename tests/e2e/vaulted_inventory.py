@@ -119,7 +119,7 @@ def make(world: World, folder: Path) -> VaultedInventory:
         'thor_registry_logins: "{{ login | from_json }}"',
     ]
     one.variables("secrets.yml", "\n".join(parts))
-    one.thorctl("edge", "ca", "init")
+    one.thorctl("edge", "ca", "init", "--no-passphrase")
     one.thorctl("edge", "cert", world.device)
     for path in (folder / "pki").rglob("*.key"):
         one.plain[f"private key {path.name}"] = path.read_text().splitlines()[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import stat
 import subprocess
@@ -66,7 +67,7 @@ def code(answer: dict[str, Any]) -> str:
 
 
 def test_from_nothing_to_a_certificate_for_each_device(fleet: Fleet) -> None:
-    made = fleet.edge("ca", "init", "--name", "Berlin lab")
+    made = fleet.edge("ca", "init", "--name", "Berlin lab", "--no-passphrase")
     assert made["data"]["ca_certificate"] == str(fleet.pki / "ca.crt")
     assert fleet.actions() == dict.fromkeys(("thor-01", "thor-02"), ("issued", "none yet"))
     root = authority.read((fleet.pki / "ca.crt").read_text())
@@ -79,7 +80,7 @@ def test_from_nothing_to_a_certificate_for_each_device(fleet: Fleet) -> None:
 
 
 def test_keys_are_for_their_owner_s_eyes_and_no_repository_takes_them(fleet: Fleet) -> None:
-    fleet.edge("ca", "init")
+    fleet.edge("ca", "init", "--no-passphrase")
     fleet.edge("cert")
     assert {mode(path) for path in fleet.pki.rglob("*.key")} == {0o600}
     assert {mode(path) for path in (fleet.pki, fleet.pki / "devices")} == {0o700}
@@ -91,9 +92,9 @@ def test_keys_are_for_their_owner_s_eyes_and_no_repository_takes_them(fleet: Fle
 
 
 def test_an_authority_that_is_there_is_never_replaced(fleet: Fleet) -> None:
-    fleet.edge("ca", "init")
+    fleet.edge("ca", "init", "--no-passphrase")
     before = (fleet.pki / "ca.crt").read_bytes(), (fleet.pki / "ca.key").read_bytes()
-    again = fleet.edge("ca", "init")
+    again = fleet.edge("ca", "init", "--no-passphrase")
     assert (again["exit_code"], code(again)) == (1, "edge_ca_exists")
     assert ((fleet.pki / "ca.crt").read_bytes(), (fleet.pki / "ca.key").read_bytes()) == before
 
@@ -109,14 +110,66 @@ def test_a_passphrase_is_read_from_a_file(fleet: Fleet, tmp_path: Path) -> None:
     secret.write_text("correct horse\n")
     fleet.edge("ca", "init", "--passphrase-file", str(secret))
     assert "ENCRYPTED" in (fleet.pki / "ca.key").read_text()
-    assert code(fleet.edge("cert")) == "edge_ca_unreadable"
+    assert code(fleet.edge("cert")) == "passphrase_missing"
+    wrong = tmp_path / "wrong"
+    wrong.write_text("battery staple\n")
+    assert code(fleet.edge("cert", "--passphrase-file", str(wrong))) == "edge_ca_unreadable"
     assert list((fleet.pki).glob("devices/*")) == []
     assert fleet.edge("cert", "--passphrase-file", str(secret))["exit_code"] == 0
     assert "ENCRYPTED" not in (fleet.pki / "devices" / "thor-01.key").read_text()  # nginx cannot ask for it
 
 
+def test_no_key_is_made_without_a_passphrase_unasked(fleet: Fleet, tmp_path: Path) -> None:
+    answer = fleet.edge("ca", "init")
+    assert (answer["exit_code"], code(answer)) == (2, "passphrase_missing")
+    assert "--no-passphrase" in answer["errors"][0]["remedy"]
+    assert not fleet.pki.exists()
+    secret = tmp_path / "passphrase"
+    secret.write_text("x\n")
+    both = fleet.edge("ca", "init", "--no-passphrase", "--passphrase-file", str(secret))
+    assert (both["exit_code"], code(both)) == (2, "usage")
+
+
+def test_an_authority_signs_for_what_it_is_permitted_only(fleet: Fleet) -> None:
+    permits = ["--permit", "thor-01", "--permit", "example.test", "--permit", "192.0.2.0/24"]
+    fleet.edge("ca", "init", "--no-passphrase", *permits)
+    assert fleet.edge("cert", "thor-01")["exit_code"] == 0
+    root = fleet.pki / "ca.crt"
+    verified = ["openssl", "verify", "-CAfile", str(root), str(fleet.pki / "devices" / "thor-01.crt")]
+    subprocess.run(verified, check=True, capture_output=True)
+    assert code(fleet.edge("cert", "thor-02")) == "edge_san_not_permitted"
+    for name in ("bank.example.com", "198.51.100.1", "badexample.test"):
+        assert code(fleet.edge("cert", "thor-01", "--san", name)) == "edge_san_not_permitted"
+    wrong = fleet.edge("ca", "init", "--pki", str(fleet.folder / "other"), "--no-passphrase", "--permit", "é")
+    assert (wrong["exit_code"], code(wrong)) == (2, "edge_permit_invalid")
+
+
+@pytest.mark.parametrize(
+    ("permitted", "sans"),
+    [
+        (["example.test"], ["bank.example.com"]),
+        (["example.test"], ["192.0.2.1"]),
+        (["192.0.2.0/24"], ["bank.example.com"]),
+        (["192.0.2.0/24"], ["198.51.100.1"]),
+        (["192.0.2.0/24"], ["2001:db8::1"]),
+    ],
+)
+def test_a_stolen_key_signs_nothing_that_clients_accept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, permitted: list[str], sans: list[str]
+) -> None:
+    root = authority.new_authority("test", dt.datetime.now(dt.UTC), 30, None, permitted)
+    monkeypatch.setattr(authority, "_require_permitted", lambda *_: None)  # the thief's own program
+    leaf = authority.new_certificate(root, "x", sans, now=dt.datetime.now(dt.UTC), days=9)
+    (tmp_path / "ca.crt").write_text(root.certificate)
+    (tmp_path / "leaf.crt").write_text(leaf.certificate)
+    words = ["openssl", "verify", "-CAfile", str(tmp_path / "ca.crt"), str(tmp_path / "leaf.crt")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "subtree violation" in done.stderr
+
+
 def test_what_is_replaced_and_why(fleet: Fleet) -> None:
-    fleet.edge("ca", "init")
+    fleet.edge("ca", "init", "--no-passphrase")
     fleet.edge("cert", "--days", "59")
     assert fleet.actions("--dry-run")["thor-01"] == ("would be issued", "expires soon")
     assert fleet.actions("--dry-run", "--renew-before", "30")["thor-01"] == ("kept", None)
@@ -129,12 +182,12 @@ def test_what_is_replaced_and_why(fleet: Fleet) -> None:
     assert fleet.actions("thor-02") == {"thor-02": ("issued", "certificate unreadable")}
     for name in ("ca.crt", "ca.key"):
         (fleet.pki / name).unlink()
-    fleet.edge("ca", "init")
+    fleet.edge("ca", "init", "--no-passphrase")
     assert fleet.actions("thor-02") == {"thor-02": ("issued", "not signed by this authority")}
 
 
 def test_a_key_that_is_vaulted_is_not_replaced_for_it(fleet: Fleet, tmp_path: Path) -> None:
-    fleet.edge("ca", "init")
+    fleet.edge("ca", "init", "--no-passphrase")
     fleet.edge("cert")
     password = tmp_path / "vault"
     password.write_text("vault password\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,3 +127,22 @@ def test_each_device_is_asked_its_own_question_and_answers_in_order(sshd: Sshd, 
     )
     assert [(answer.device, answer.reached) for answer in answers] == [("thor-02", False), ("thor-01", True)]
     assert sorted(heard) == ["thor-01", "thor-02"]
+
+
+def test_nothing_beside_the_agent_runs_as_root(sshd: Sshd, device: Device, tmp_path: Path) -> None:
+    """The login user's files and environment, where Python would look for modules."""
+    evil = tmp_path / "evil"
+    site = evil / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    site.mkdir(parents=True)
+    ran = tmp_path / "ran"
+    for name in ("json", "base64", "tempfile", "subprocess", "usercustomize", "sitecustomize"):
+        for folder in (evil, site):
+            (folder / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})\nraise SystemExit\n")
+    sshd.behave(
+        "import os\nasked = os.environ['SSH_ORIGINAL_COMMAND']\n"
+        f"os.chdir({str(evil)!r})\n"
+        f"os.environ |= dict.fromkeys(('PYTHONPATH', 'PYTHONUSERBASE', 'TMPDIR'), {str(evil)!r})\n"
+        "os.execvp('sh', ['sh', '-c', asked.replace('sudo -n --', '')])"
+    )
+    assert ask(device).ok
+    assert not ran.exists()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import dataclasses
 import json
+import shlex
 import socket
+import subprocess
+import time
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +26,6 @@ from thorctl.transport import STDOUT_LIMIT, agent_command, run_bounded, run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 STATUS = {
     "schema": 1,
@@ -329,3 +333,42 @@ def test_a_command_that_prints_without_end_is_given_up(sshd: Sshd, device: Devic
     assert caught.value.code == "answer_too_large"
     assert "sha256sum" in caught.value.message
     assert "4096" in caught.value.message
+
+
+def test_no_device_gets_at_the_operators_agent_or_screen(
+    sshd: Sshd, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host *\n  ForwardAgent yes\n  ForwardX11 yes\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    sshd.behave(
+        "import json, os\nfound = {k: os.environ.get(k) for k in ('SSH_AUTH_SOCK', 'DISPLAY')}\n"
+        f"print(json.dumps({STATUS!r} | {{'data': found}}))"
+    )
+    with subprocess.Popen(
+        ["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL
+    ) as agent:
+        try:
+            while not (tmp_path / "agent").exists():
+                time.sleep(0.05)
+            (answer,) = run_verb([device], "status")
+        finally:
+            agent.terminate()
+    assert answer.data == {"SSH_AUTH_SOCK": None, "DISPLAY": None}
+
+
+@pytest.mark.parametrize("inventory", ["", "-o ForwardAgent=yes -o ForwardX11=yes -o PermitLocalCommand=yes"])
+def test_ansibles_ssh_forwards_nothing(tmp_path: Path, inventory: str) -> None:
+    """As Ansible puts the words in order: ssh_args of ansible.cfg, then the inventory's."""
+    config = tmp_path / "config"
+    config.write_text("Host *\n  ForwardAgent yes\n  ForwardX11 yes\n  PermitLocalCommand yes\n")
+    ansible = configparser.ConfigParser()
+    ansible.read(Path(__file__).resolve().parents[2] / "playbooks" / "ansible.cfg")
+    words = [*shlex.split(ansible["ssh_connection"]["ssh_args"]), *shlex.split(inventory)]
+    done = subprocess.run(
+        ["ssh", "-G", "-F", str(config), *words, "thor-01"], capture_output=True, text=True, check=True
+    )
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    assert {said[key] for key in ("forwardagent", "forwardx11", "permitlocalcommand")} == {"no"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ pki_option = click.option(
 passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help="File with the passphrase of the authority's key. [default: the key has none]",
+    help="File with the passphrase of the authority's key. [default: asked for on a terminal]",
 )
 
 
@@ -58,19 +59,44 @@ def ca() -> None:
 Examples:
   thorctl edge ca init
   thorctl edge ca init --name "Berlin lab" --passphrase-file ~/.ca-passphrase
+  thorctl edge ca init --permit fleet.example.com --permit 10.0.0.0/8
 """,
 )
 @click.option("--name", default="thorctl edge CA", show_default=True, help="Its common name.")
 @click.option(
     "--days", type=click.IntRange(1), default=CA_DAYS, show_default=True, help="How long it is good."
 )
+@click.option(
+    "--permit",
+    "permitted",
+    multiple=True,
+    metavar="DOMAIN|NETWORK",
+    help="A DNS domain, address or network (CIDR) that it may sign for, no others. [default: any]",
+)
 @passphrase_option
+@click.option("--no-passphrase", is_flag=True, help="Keep its key without a passphrase.")
 @pki_option
 @pass_context
-def init(context: Context, *, name: str, days: int, passphrase_file: Path | None, pki: Path | None) -> Result:
-    """Make an authority. One that is there is never replaced."""
+def init(
+    context: Context,
+    *,
+    name: str,
+    days: int,
+    permitted: tuple[str, ...],
+    passphrase_file: Path | None,
+    no_passphrase: bool,
+    pki: Path | None,
+) -> Result:
+    """Make an authority. One that is there is never replaced.
+
+    Who has its key can pose as any host to those who trust it: the key gets a passphrase, and --permit limits
+    the names that its certificates are accepted for.
+    """
+    if no_passphrase and passphrase_file:
+        raise click.UsageError("--no-passphrase and --passphrase-file exclude each other.")
     store = store_of(context, pki)
-    pair = authority.new_authority(name, now(), days, secret_of(passphrase_file))
+    passphrase = None if no_passphrase else secret_of(passphrase_file) or asked(context, new=True)
+    pair = authority.new_authority(name, now(), days, passphrase, permitted)
     store.create_authority(pair)
     path = store.ca_certificate
     return Result(
@@ -127,6 +153,8 @@ def cert(
     """
     store = store_of(context, pki)
     root, passphrase, rows = store.authority(), secret_of(passphrase_file), []
+    if passphrase is None and not dry_run and authority.is_locked(root.private_key):
+        passphrase = asked(context, new=False)
     for device in chosen_devices(context, devices):
         names = names_of(device, sans)
         verdict = issue.judge(store.device(device.name), root.certificate, names, now(), renew_before)
@@ -195,6 +223,26 @@ def secret_of(file: Path | None) -> bytes | None:
     if not found:
         raise ThorError("passphrase_empty", f"{file} is empty.", "Put the passphrase into it.", exit_code=2)
     return found
+
+
+def asked(context: Context, *, new: bool) -> bytes:
+    """The passphrase that a person types.
+
+    Raises:
+        ThorError: ``passphrase_missing`` where there is no terminal.
+    """
+    if context.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ThorError(
+            "passphrase_missing",
+            "The authority's key needs a passphrase, and there is no terminal to ask for it.",
+            "Name a file that holds it: --passphrase-file FILE"
+            + (", or keep the key without: --no-passphrase." if new else "."),
+            exit_code=2,
+        )
+    words: str = click.prompt(
+        "Passphrase of the authority's key", hide_input=True, confirmation_prompt=new, err=True
+    )
+    return words.encode()
 
 
 def names_of(device: Device, further: tuple[str, ...]) -> list[str]:

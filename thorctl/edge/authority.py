@@ -31,17 +31,35 @@ class Pair:
     private_key: str = field(repr=False)
 
 
-def new_authority(name: str, now: dt.datetime, days: int, passphrase: bytes | None = None) -> Pair:
-    """A root that may sign server certificates and no further authorities (ECDSA P-256)."""
+def new_authority(
+    name: str,
+    now: dt.datetime,
+    days: int,
+    passphrase: bytes | None = None,
+    permitted: Sequence[str] = (),
+) -> Pair:
+    """A root that may sign server certificates and no further authorities (ECDSA P-256).
+
+    ``permitted``: the DNS domains, addresses and networks (CIDR) that it may sign for; empty: any.
+
+    Raises:
+        ThorError: ``edge_permit_invalid``.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
+    builder = (
         _builder(subject, subject, key.public_key(), now, days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
     )
-    return Pair(_pem(certificate), _private_pem(key, passphrase))
+    if permitted:
+        builder = builder.add_extension(_constraints(permitted), critical=True)
+    return Pair(_pem(builder.sign(key, hashes.SHA256())), _private_pem(key, passphrase))
+
+
+def is_locked(private_key: str) -> bool:
+    """Whether a private key of ours (PKCS #8, PEM) has a passphrase."""
+    return "BEGIN ENCRYPTED PRIVATE KEY" in private_key
 
 
 def new_certificate(
@@ -56,7 +74,8 @@ def new_certificate(
     """A server certificate for ``sans`` (names and addresses), signed by the authority; never outlives it.
 
     Raises:
-        ThorError: ``edge_ca_unreadable`` (wrong passphrase), ``edge_ca_expired``, ``edge_san_invalid``.
+        ThorError: ``edge_ca_unreadable`` (wrong passphrase), ``edge_ca_expired``, ``edge_san_invalid``,
+            ``edge_san_not_permitted``.
     """
     root = read(authority.certificate)
     signer = _private_key(authority.private_key, passphrase)
@@ -66,6 +85,8 @@ def new_certificate(
             f"The authority's certificate ended on {root.not_valid_after_utc:%Y-%m-%d}.",
             "Make a new one (`thorctl edge ca init --pki NEWDIR`) and give its ca.crt to the clients first.",
         )
+    for san in sans:
+        _require_permitted(root, san)
     key = ec.generate_private_key(ec.SECP256R1())
     # The common name is for people; what counts is the SANs. 64 characters are X.509's limit.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
@@ -82,6 +103,56 @@ def new_certificate(
         .sign(signer, hashes.SHA256())
     )
     return Pair(_pem(certificate), _private_pem(key, None))
+
+
+def _constraints(permitted: Sequence[str]) -> x509.NameConstraints:
+    """Only what is permitted; of a kind (names, addresses) that is not mentioned, nothing."""
+    allowed: list[x509.GeneralName] = []
+    for text in permitted:
+        try:
+            allowed.append(x509.IPAddress(ipaddress.ip_network(text)))
+            continue
+        except ValueError:
+            pass
+        try:
+            allowed.append(x509.DNSName(text.removeprefix(".")))
+        except ValueError as error:
+            raise ThorError(
+                "edge_permit_invalid",
+                f"{text!r} is neither a DNS domain in ASCII nor an address or network.",
+                "Such as --permit fleet.example.com --permit 10.0.0.0/8.",
+                exit_code=2,
+            ) from error
+    kinds = {type(one) for one in allowed}
+    nothing: list[x509.GeneralName] = []
+    if x509.IPAddress not in kinds:
+        nothing += [x509.IPAddress(ipaddress.ip_network(text)) for text in ("0.0.0.0/0", "::/0")]
+    if x509.DNSName not in kinds:
+        nothing.append(x509.DNSName(""))
+    return x509.NameConstraints(allowed, nothing or None)
+
+
+def _require_permitted(root: x509.Certificate, san: str) -> None:
+    try:
+        found = root.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return
+    name = general_name(san)
+    if not any(_covers(one, name) for one in found.permitted_subtrees or ()):
+        raise ThorError(
+            "edge_san_not_permitted",
+            f"The authority is not permitted to sign for {san!r}.",
+            "Remove the name (ansible_host, thor_edge_names, --san), or make an authority that permits it: "
+            "thorctl edge ca init --pki NEWDIR --permit NAME.",
+        )
+
+
+def _covers(permitted: x509.GeneralName, name: x509.GeneralName) -> bool:
+    if isinstance(permitted, x509.DNSName) and isinstance(name, x509.DNSName):
+        return f".{name.value.lower()}".endswith(f".{permitted.value.lower()}")
+    if isinstance(permitted, x509.IPAddress) and isinstance(name, x509.IPAddress):
+        return name.value in permitted.value  # type: ignore[operator]  # a network holds addresses
+    return False
 
 
 def general_name(text: str) -> x509.GeneralName:

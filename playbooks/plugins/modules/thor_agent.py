@@ -127,7 +127,15 @@ def main() -> None:
     if found is None or wanted["only_if_sha256"] not in (None, found):
         module.exit_json(changed=False, ran=False, found_sha256=found)
     done = subprocess.run(
-        [sys.executable, wanted["zipapp"], "--holder", wanted["holder"], wanted["verb"], *wanted["words"]],
+        [
+            sys.executable,
+            "-I",
+            wanted["zipapp"],
+            "--holder",
+            wanted["holder"],
+            wanted["verb"],
+            *wanted["words"],
+        ],
         input=wanted["stdin"] or "",
         capture_output=True,
         encoding="utf-8",
