@@ -194,6 +194,34 @@ def test_tasks_that_say_nothing_of_the_verb() -> None:
     assert answer_of(end("skipped", {}, "debug"), "stage") is None
 
 
+@pytest.mark.parametrize("rescued", [True, False])
+def test_agent_that_could_not_be_installed_is_the_answer_unless_rescued(
+    hands: DeviceHands, tmp_path: Path, *, rescued: bool
+) -> None:
+    tasks = tmp_path / "playbooks" / "roles" / "thor_host" / "tasks"
+    tasks.mkdir(parents=True)
+    broken = {"name": "Install", "ansible.builtin.fail": {"msg": "the disk is full"}}
+    ended = [{"name": "Stage", "ansible.builtin.fail": {"msg": "it came to staging"}}]
+    tasks.joinpath("main.yml").write_text(
+        json.dumps(
+            [{"block": [broken], "rescue": [{"ansible.builtin.meta": "noop"}]}] if rescued else [broken]
+        )
+    )
+    play = {
+        "hosts": "thor",
+        "connection": "local",
+        "gather_facts": False,
+        "roles": ["thor_host"],
+        "tasks": ended,
+    }
+    (tmp_path / "playbooks" / "stage.yml").write_text(json.dumps([play]))
+    hands.begin([Begun(1, Step("thor-01", "stage", NEW))])
+    error = collected(hands, 1)[1].answer.error
+    assert error is not None
+    assert error.code == ("agent_garbage" if rescued else "agent_not_installed")
+    assert ("it came to staging" if rescued else "the disk is full") in error.message
+
+
 def test_another_verb_that_went_well_is_no_answer() -> None:
     assert answer_of(end("ok", {"agent": document("status", STATUS)}), "stage") is None
     assert answer_of(end("ok", {"agent": document("stage", {})}), "activate") is None

@@ -20,7 +20,7 @@ from thorctl.answer import Answer
 from thorctl.result import Problem
 from thorctl.rollout.batches import Batches
 from thorctl.rollout.engine import Begun, Done
-from thorctl.rollout.speech import PREFLIGHT_SECONDS, STATUS_SECONDS, answer_of, words_for
+from thorctl.rollout.speech import AGENT_ROLES, PREFLIGHT_SECONDS, STATUS_SECONDS, answer_of, words_for
 from thorctl.rollout.state import SMOKE_SECONDS
 from thorctl.shipped_agent import Question, look_async
 from thorctl.transport import run_verb_async
@@ -146,11 +146,14 @@ class DeviceHands:
     def _play(self, book: str, steps: Sequence[Begun]) -> None:
         folder = self._folder / f"{self._run}-{next(self._books):03}-{book}"
         left = {begun.step.device: begun.number for begun in steps}
+        rescued_or_last: dict[str, Answer] = {}  # of a role that goes on after some failures of its tasks
         watch = asyncio.run_coroutine_threadsafe(self._watch(left), self._loop)
 
         def note(end: TaskEnd) -> None:
             answer = answer_of(end, book)
-            if answer and end.device in left:
+            if answer and answer.reached and end.role in AGENT_ROLES:
+                rescued_or_last[end.device] = answer
+            elif answer and end.device in left:
                 self._done.put(Done(left.pop(end.device), answer))
 
         try:
@@ -175,7 +178,7 @@ class DeviceHands:
             problem = Problem(
                 "agent_garbage", f"{book}.yml {ended} without a result.", f"Read {log} and {folder}.", device
             )
-            self._done.put(Done(number, Answer(device, error=problem)))
+            self._done.put(Done(number, rescued_or_last.get(device) or Answer(device, error=problem)))
 
     def _variables(self, steps: Sequence[Begun]) -> dict[str, Any]:
         # Read from files where they are used: as variables, Jinja templates inside would be filled in.
