@@ -163,3 +163,28 @@ def test_a_wrong_call_fails(tmp_path: Path, task: str, said: str) -> None:
     run = ask(tmp_path, task)
     assert run.exit_code != 0
     assert said in " ".join(run.text.split()), run.text
+
+
+def test_what_a_device_says_cannot_steer_ansibles_terminal() -> None:
+    plugin = load("action", "thor_agent").ActionModule
+    hostile = {"failed": True, "msg": "\x1b[2J\u202ex", "agent": {"data": [{"a\x9b": "\x1b]0;x\x07"}]}}
+
+    class Asked(plugin):  # type: ignore[misc]  # Ansible has no types
+        def __init__(self) -> None:
+            self.shown: list[str] = []
+            self._device, self._display = "thor-01", self
+
+        def _result(self, *_: object) -> dict[str, Any]:
+            self._say("progress \x1b[2J")
+            return hostile
+
+        def display(self, text: str) -> None:
+            self.shown.append(text)
+
+    asked = Asked()
+    found = asked.run()
+    assert found["failed"] is True
+    assert found["agent"]["data"] == [
+        {"a\N{REPLACEMENT CHARACTER}": "\N{REPLACEMENT CHARACTER}]0;x\N{REPLACEMENT CHARACTER}"}
+    ]
+    assert "\x1b" not in repr([found["msg"], asked.shown])

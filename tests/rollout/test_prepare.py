@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.answers import STATUS
+from tests.doubles.answers import RELEASE, STATUS
 from tests.unit.documents import lock_document
 from thorctl import profile
 from thorctl.answer import Answer
@@ -95,6 +95,14 @@ def test_what_stands_in_the_way(changes: dict[str, Any], answer: Answer | None, 
     found = prepare.seen(Answer("thor-01", {"data": {**STATUS, **changes}}), answer)
     assert found.remarks == (words,)
     assert found.hold == ("on patrol" if "hold" in changes else None)
+
+
+def test_another_document_of_the_id_is_not_the_release() -> None:
+    status = Answer("thor-01", {"data": {**STATUS, "release": RELEASE, "release_sha256": "f" * 64}})
+    found = prepare.seen(status, plan({}, Problem("release_conflict", "another document", "look", "thor-01")))
+    assert not found.has(RELEASE)
+    assert any("release_conflict" in remark for remark in found.remarks)
+    assert prepare.seen(status, plan({"download_bytes": 0})).has(RELEASE)
 
 
 @pytest.mark.parametrize(("hold", "reason"), [({"reason": ""}, "no reason given"), ("garbled", "?")])

@@ -29,6 +29,7 @@ class Seen:
         download_bytes: what staging would fetch.
         hold: the reason of its hold; None = it does not hold.
         layouts: of releases, which its agent reads; None = it could not be asked.
+        conflict: another document of the release's id is on it.
         remarks: what stands in the way: a hold, a lease, a failed check, an error; in words.
     """
 
@@ -39,11 +40,13 @@ class Seen:
     download_bytes: int | None = None
     hold: str | None = None
     layouts: tuple[int, ...] | None = None
+    conflict: bool = False
     remarks: tuple[str, ...] = ()
 
     def has(self, release: str) -> bool:
         """Whether ``release`` is committed on it and serves: nothing is left to do."""
-        return self.state == "committed" and self.release == release and self.ready is True
+        there = self.state == "committed" and self.release == release
+        return there and not self.conflict and self.ready is True
 
 
 @dataclass(frozen=True, slots=True)

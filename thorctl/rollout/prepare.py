@@ -157,6 +157,7 @@ def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Se
         download_bytes=download if isinstance(download, int) else None,
         hold=hold_of(data),
         layouts=layouts(data),
+        conflict=bool(plan and plan.error and plan.error.code == "release_conflict"),
         remarks=tuple(_remarks(data, plan, check)),
     )
 
