@@ -50,6 +50,21 @@ class TestFiles:
         assert self.files.put_file(Module(), wanted) is None
         assert [file.name for file in tmp_path.iterdir()] == ["f"]
 
+    def test_file_has_its_mode_before_it_is_in_place(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A timer may start a program at the very moment at which it is replaced."""
+        seen = []
+
+        def replace(source: Path, target: Path) -> Path:
+            seen.append(source.stat().st_mode & 0o777)
+            return source.rename(target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        self.files.put_file(Module(), entry(tmp_path / "program", content="#!/bin/sh\n", mode="0755"))
+        self.files.put_file(Module(), entry(tmp_path / "secret", content="s", mode="0600"))
+        assert seen == [0o755, 0o600]
+
     def test_bytes_are_shown_by_their_size(self, tmp_path: Path) -> None:
         diff = self.files.put_file(Module(), entry(tmp_path / "f", base64="/w=="))
         assert diff == {"before": "", "after": "(1 bytes)\n"}

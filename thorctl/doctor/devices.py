@@ -27,8 +27,9 @@ def check(answer: Answer) -> Check:
     """A device without an agent can still be set up: that is a warning."""
     if answer.error is None:
         state = answer.data.get("state") or "unknown"
-        earlier = answer.data.get("release") and (answer.data.get("release_layout") or 1) < LAYOUT
-        layout = f"; a release of an earlier layout runs, a rollout brings layout {LAYOUT}" if earlier else ""
+        running = answer.data.get("release_layout", 1 if answer.data.get("release") else None)
+        earlier = isinstance(running, int) and running < LAYOUT
+        layout = f"; its release has layout {running}, a rollout brings layout {LAYOUT}" if earlier else ""
         return Check(AREA, answer.device, "pass", f"answers in {answer.seconds:.1f} s, state {state}{layout}")
     status: Status = "warn" if answer.error.code == "agent_missing" else "fail"
     return Check(AREA, answer.device, status, answer.error.message, answer.error.remedy)
