@@ -1,18 +1,21 @@
-"""One simulated device for a test; a hub, and a docker that runs hf, for those that stage."""
+"""One simulated device for a test; a hub, and the fetcher without systemd, for those that stage."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.agent.cutting_hub import CuttingHub
 from tests.agent.device_double import make_context
-from tests.agent.hub_stage import COMMIT, FAKE_DOCKER, FILES, FakeDocker, NoContainers
+from tests.agent.hub_stage import COMMIT, FILES, NoContainers, Sandboxless
 from tests.agent.stateful_device import Device
-from thorctl.agent import hub_download, status
+from thorctl.agent import account, status
+from thorctl.agent.account import Account
 from thorctl.agent.files import Files
+from thorctl.agent.staging import fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,21 +45,20 @@ def device(tmp_path: Path) -> Iterator[Device]:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[CuttingHub]:
-    monkeypatch.setattr(hub_download, "FRUITLESS_TRIES", 1)  # hf itself insists for 23 s each time
+    monkeypatch.setattr(fetcher, "LIMITS", {"tries": 2, "pause_seconds": 0.05, "stall_seconds": 30.0})
+    monkeypatch.setattr(fetcher, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(account, "find", lambda _: Account("me", os.geteuid(), os.getegid()))
     one = CuttingHub({"thorctl/tiny": FILES}, COMMIT)
     yield one
     one.close()
 
 
 @pytest.fixture
-def docker(tmp_path: Path) -> FakeDocker:
-    program = tmp_path / "docker"
-    program.write_text(FAKE_DOCKER)
-    program.chmod(0o755)
-    return FakeDocker(program)
+def runner() -> Sandboxless:
+    return Sandboxless()
 
 
 @pytest.fixture
-def ctx(tmp_path: Path, docker: FakeDocker) -> Context:
-    ctx = make_context(tmp_path / "device", docker)
+def ctx(tmp_path: Path, runner: Sandboxless) -> Context:
+    ctx = make_context(tmp_path / "device", runner)
     return dataclasses.replace(ctx, docker=NoContainers("/nowhere"))

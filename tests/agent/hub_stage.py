@@ -1,12 +1,12 @@
-"""A stage with real ``hf download`` from a real HTTP hub; its ``docker`` runs hf without a container."""
+"""A stage with the real fetcher, without its sandbox, from a real HTTP hub."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 import os
-import sys
-from pathlib import Path
+import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +16,7 @@ from tests.agent.stateful_device import Images
 from thorctl.agent import checkpoint, hub_token, stage
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.release_document import Release, canonical, parse, true_id
-from thorctl.agent.runner import Runner
+from thorctl.agent.runner import Completed, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,21 +28,8 @@ if TYPE_CHECKING:
 
 COMMIT = "c" * 40
 TOKEN = "hf_ThisIsTheToken0123456789"
-BIG = os.urandom(36_000_000)  # hf writes in steps of 10 MB
+BIG = os.urandom(6_000_000)
 FILES = {"config.json": b"{}\n", "model.safetensors": BIG, "tokenizer/vocab.json": b'{"a": 1}\n'}
-FAKE_DOCKER = f"""#!{sys.executable}
-import os, sys
-words = sys.argv[1:]
-out = next(word.split("src=")[1].split(",")[0] for word in words if word.startswith("type=bind"))
-pairs = dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--env")
-binds = [dict(part.split("=", 1) for part in word.split(",") if "=" in part) for word in words
-         if word.startswith("type=bind")]
-pairs = {{name: next((b["src"] for b in binds if b["dst"] == value), value) for name, value in pairs.items()}}
-rest = words[words.index("--entrypoint") + 3:]
-rest = [out if word == "/out" else word for word in rest]
-os.environ.update(pairs, HF_HOME=out + "/../.hf-home", HF_HUB_DISABLE_XET="1")
-os.execv({str(Path(sys.executable).parent / "hf")!r}, ["hf", *rest])
-"""
 
 
 class NoContainers(Images):
@@ -55,18 +42,30 @@ class NoContainers(Images):
         return {}
 
 
-class FakeDocker(Runner):
-    """Starts the fake in docker's place; counts how often."""
+class Sandboxless(Runner):
+    """Starts the fetcher without systemd, whose tests are those of the container device."""
 
-    def __init__(self, program: Path) -> None:
-        self.program = program
-        self.downloads: list[list[str]] = []
+    def __init__(self) -> None:
+        self.started: list[list[str]] = []
+        self.program: list[str] | None = None  # in the fetcher's place
+        self.groups: list[int] = []
 
-    def spawn(self, argv: Sequence[str], *, output: IO[bytes]) -> Any:
-        if argv[0] != "docker":
-            return super().spawn(argv, output=output)
-        self.downloads.append([word for word in argv if word in FILES])
-        return super().spawn([os.fspath(self.program), *argv[1:]], output=output)
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        if argv[0] == "systemctl":
+            while argv[1] == "stop" and self.groups:  # as systemd: whatever the program started ends with it
+                with suppress(ProcessLookupError):
+                    os.killpg(self.groups.pop(), signal.SIGKILL)
+            return Completed(tuple(argv), 0, "ActiveState=inactive\n", "")
+        return super().run(argv, **options)
+
+    def spawn(self, argv: Sequence[str], *, output: IO[bytes] | int, stdin: IO[bytes] | int = -3) -> Any:
+        if argv[0] != "systemd-run":
+            return super().spawn(argv, output=output, stdin=stdin)
+        self.started.append(list(argv))
+        words = self.program or list(argv)[list(argv).index("--") + 1 :]
+        process = super().spawn(words, output=output, stdin=stdin)
+        self.groups.append(process.pid)  # a session of its own
+        return process
 
 
 def release_of(hub: CuttingHub, **lock: Any) -> Release:
@@ -93,18 +92,6 @@ def refused(ctx: Context, release: Release) -> AgentError:
     assert not ctx.paths.release_dir(release.id).exists()
     assert not checkpoint.final_dir(ctx, release).exists()
     return error.value
-
-
-class Noting(FakeDocker):
-    """Keeps every argument."""
-
-    def __init__(self, program: Path) -> None:
-        super().__init__(program)
-        self.said: list[str] = []
-
-    def spawn(self, argv: Sequence[str], *, output: IO[bytes]) -> Any:
-        self.said += argv
-        return super().spawn(argv, output=output)
 
 
 def give_token(ctx: Context, text: str = TOKEN + "\n") -> None:

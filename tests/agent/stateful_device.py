@@ -17,7 +17,6 @@ from tests.agent.device_double import FastClock, make_release
 from thorctl.agent import checkpoint, image, release_store
 from thorctl.agent.arguments import parser
 from thorctl.agent.checkpoint import final_dir
-from thorctl.agent.checkpoint_check import sha256_of
 from thorctl.agent.context import Context
 from thorctl.agent.dispatch import dispatch
 from thorctl.agent.docker_api import DockerApi
@@ -29,6 +28,7 @@ from thorctl.agent.paths import ENGINE_UNIT, Paths
 from thorctl.agent.progress import Progress
 from thorctl.agent.release_document import SOCKET_LAYOUT, TCP_LAYOUT, Release, canonical, parse, true_id
 from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.staging.verified import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,9 +10,9 @@ import pytest
 
 from tests.agent.device_double import make_context
 from thorctl.agent import events
-from thorctl.agent.checkpoint_check import MARKER, check
 from thorctl.agent.files import Files, read_json
 from thorctl.agent.release_document import CheckpointFile
+from thorctl.agent.staging.verified import check
 
 
 class Watched(Files):
@@ -48,13 +48,14 @@ def test_an_event_is_on_the_disk_before_the_verb_goes_on(tmp_path: Path) -> None
 
 
 def test_a_checkpoint_s_files_are_on_the_disk_before_anything_vouches_for_them(tmp_path: Path) -> None:
-    """The marker says by size and time; both may outlive a power cut that the content does not."""
+    """The record says by size and time; both may outlive a power cut that the content does not."""
     files = Watched()
     ctx = dataclasses.replace(make_context(tmp_path), files=files)
     (tmp_path / "weights").write_bytes(b"x")
     one = CheckpointFile("weights", 1, hashlib.sha256(b"x").hexdigest())
     assert check(ctx, tmp_path, [one]) == []
-    assert files.log.index("flush weights") < files.log.index(f"rename .tmp-{MARKER} {MARKER}")
+    record = f"{tmp_path.name}.json"
+    assert files.log.index("flush weights") < files.log.index(f"rename .tmp-{record} {record}")
 
 
 def test_write_replaces_what_a_killed_write_left(tmp_path: Path) -> None:

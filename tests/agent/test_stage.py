@@ -1,92 +1,88 @@
-"""stage: real ``hf download`` from a real HTTP hub that cuts, lies and recovers; the container is left out.
-
-The container device's tests stage through Docker; here a program named ``docker`` runs hf without one.
-"""
+"""stage: the real fetcher, without its sandbox, from a real HTTP hub that cuts, lies and recovers."""
 
 from __future__ import annotations
 
 import argparse
 import errno
 import json
-import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.hub_stage import BIG, FILES, FakeDocker, NoContainers, refused, release_of, say
-from thorctl.agent import checkpoint, hub_download, hub_parts, needs, plan
-from thorctl.agent.checkpoint_check import MARKER
+from tests.agent.hub_stage import BIG, FILES, NoContainers, Sandboxless, refused, release_of, say
+from thorctl.agent import checkpoint, image, needs, plan
 from thorctl.agent.files import Files
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.release_document import canonical
+from thorctl.agent.staging import fetcher
 
 if TYPE_CHECKING:
     from tests.agent.cutting_hub import CuttingHub
     from thorctl.agent.context import Context
 
 
-def test_everything_arrives_once(ctx: Context, hub: CuttingHub, docker: FakeDocker) -> None:
+def test_everything_arrives_once(ctx: Context, hub: CuttingHub, runner: Sandboxless) -> None:
     release = release_of(hub)
     outcome = say(ctx, release)
     assert outcome.changed
     directory = checkpoint.final_dir(ctx, release)
     found = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
-    assert set(found) == {*FILES, MARKER}  # nothing of hf's own is left among the weights
+    assert set(found) == set(FILES)  # nothing else is left among the weights
     assert all(found[name].read_bytes() == content for name, content in FILES.items())
     assert all(found[name].stat().st_mode & 0o777 == 0o444 for name in FILES)
     assert ctx.paths.release_dir(release.id).stat().st_mode & 0o777 == 0o555
-    assert not list(ctx.paths.checkpoints.glob(".partial-*"))
+    assert [path.name for path in ctx.paths.checkpoints.iterdir()] == [directory.name]
+    assert list(ctx.paths.incoming.iterdir()) == []
+    sent = sum(map(len, FILES.values()))
+    assert (outcome.data["checkpoint"]["downloaded_bytes"], hub.sent) == (sent, sent)
     again = say(ctx, release)
-    assert (again.changed, again.data["downloaded_bytes"], len(docker.downloads)) == (False, 0, 1)
+    assert (again.changed, again.data["downloaded_bytes"], len(runner.started)) == (False, 0, 1)
 
 
 def test_a_cut_download_says_how_much_is_there_and_resumes(ctx: Context, hub: CuttingHub) -> None:
     release = release_of(hub)
-    hub.budget = 25_000_000
+    hub.budget = 4_000_000
     error = refused(ctx, release)
     assert (error.code, error.exit_code) == ("download_interrupted", 1)
+    assert error.details["retriable"]
     kept = error.details["done_bytes"]
-    assert 10_000_000 <= kept < len(BIG)
-    hub.budget = None
-    hub.sent = 0
+    assert 1_000_000 <= kept < len(BIG)
+    hub.budget, hub.sent = None, 0
     assert say(ctx, release).changed
-    assert hub.sent <= len(BIG) - 10_000_000 + 1000  # it went on inside the file
+    assert hub.sent == sum(map(len, FILES.values())) - kept  # it went on at the byte
     assert needs.assess(ctx, release).nothing
-
-
-def test_a_connection_reset_while_it_goes_on_inside_a_file_is_the_hub_s_fault(
-    ctx: Context, hub: CuttingHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    release = release_of(hub)
-    hub.budget = 25_000_000
-    assert refused(ctx, release).code == "download_interrupted"
-    hub.budget = None
-
-    def reset(*_: object) -> None:
-        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
-
-    monkeypatch.setattr(hub_parts, "_append", reset)
-    assert say(ctx, release).changed  # hf fetches the file anew
 
 
 @pytest.mark.parametrize(
     ("served", "code"),
-    [(b"X" + BIG[1:], "file_wrong_hash"), (BIG[:-7], "file_wrong_size")],
+    [(b"X" + BIG[1:], "file_wrong_hash"), (BIG[:-7], "file_wrong_size"), (BIG + b"X", "file_wrong_size")],
 )
-def test_a_bad_file_is_deleted_and_only_it_is_fetched_again(
-    ctx: Context, hub: CuttingHub, docker: FakeDocker, served: bytes, code: str
+def test_other_bytes_of_the_hub_are_told_before_they_are_fetched(
+    ctx: Context, hub: CuttingHub, served: bytes, code: str
 ) -> None:
     release = release_of(hub)
     hub.files["thorctl/tiny"] = {**FILES, "model.safetensors": served}
+    hub.tells = code == "file_wrong_hash"
     error = refused(ctx, release)
-    assert error.code == code
-    assert [one["path"] for one in error.details["files"]] == ["model.safetensors"]
-    partial = checkpoint.partial_dir(ctx, release)
-    assert not (partial / "model.safetensors").exists()
-    assert (partial / "config.json").exists()
+    assert (error.code, error.details["retriable"]) == (code, False)
+    assert "model.safetensors" in error.message
+    assert error.details["done_bytes"] < len(BIG) // 2
     hub.files["thorctl/tiny"] = FILES
     assert say(ctx, release).changed
-    assert docker.downloads == [list(FILES), ["model.safetensors"]]
+
+
+def test_a_bad_file_is_deleted_and_only_it_is_fetched_again(ctx: Context, hub: CuttingHub) -> None:
+    release = release_of(hub)
+    hub.files["thorctl/tiny"] = {**FILES, "model.safetensors": b"X" + BIG[1:]}
+    hub.tells = False  # of what SHA-256 a file is
+    error = refused(ctx, release)
+    assert error.code == "file_wrong_hash"
+    assert [one["path"] for one in error.details["files"]] == ["model.safetensors"]
+    hub.files["thorctl/tiny"], hub.sent = FILES, 0
+    assert say(ctx, release).changed
+    assert hub.sent == len(BIG)
 
 
 def test_a_file_the_hub_lacks(ctx: Context, hub: CuttingHub) -> None:
@@ -101,16 +97,16 @@ def test_a_repository_the_hub_lacks(ctx: Context, hub: CuttingHub) -> None:
     assert error.code == "file_missing"
 
 
-def test_a_hub_that_is_away(ctx: Context, hub: CuttingHub, docker: FakeDocker) -> None:
+def test_a_hub_that_is_away(ctx: Context, hub: CuttingHub) -> None:
     release = release_of(hub)
     hub.close()
     error = refused(ctx, release)
-    assert (error.code, error.details["done_bytes"]) == ("download_interrupted", 0)
-    assert len(docker.downloads) == hub_download.FRUITLESS_TRIES
+    assert (error.code, error.details["done_bytes"]) == ("hub_unreachable", 0)
+    assert "Connection refused" in error.message
 
 
 def test_a_damaged_file_is_found_and_replaced_in_place(
-    ctx: Context, hub: CuttingHub, docker: FakeDocker
+    ctx: Context, hub: CuttingHub, runner: Sandboxless
 ) -> None:
     release = release_of(hub)
     say(ctx, release)
@@ -118,16 +114,16 @@ def test_a_damaged_file_is_found_and_replaced_in_place(
     identity = directory.stat().st_ino
     (directory / "config.json").chmod(0o644)
     (directory / "config.json").write_bytes(b"{ \n")
-    os.utime(directory / "config.json", ns=(1, 1))
+    hub.sent = 0
     assert say(ctx, release).changed
     assert (directory / "config.json").read_bytes() == FILES["config.json"]
     assert directory.stat().st_ino == identity  # an engine that runs from it keeps its directory
-    assert docker.downloads[1:] == [["config.json"]]
+    assert hub.sent == len(FILES["config.json"])
     assert needs.assess(ctx, release).nothing
 
 
 def test_too_little_space_is_said_before_the_first_byte(
-    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+    ctx: Context, hub: CuttingHub, runner: Sandboxless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = release_of(hub)
     disks = {"state_free_bytes": 1_000_000, "docker_free_bytes": 1_000_000, "same_filesystem": True}
@@ -135,11 +131,11 @@ def test_too_little_space_is_said_before_the_first_byte(
     error = refused(ctx, release)
     assert error.code == "disk_too_small"
     assert error.details["short"][0]["free_bytes"] == 1_000_000
-    assert (docker.downloads, hub.sent) == ([], 0)
+    assert (runner.started, hub.sent) == ([], 0)
 
 
 def test_space_is_counted_for_image_unpacking_checkpoint_and_reserve_beside_what_is_there(
-    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+    ctx: Context, hub: CuttingHub, runner: Sandboxless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = release_of(hub)
     monkeypatch.setattr(NoContainers, "image", lambda *_: None)  # it is to be pulled
@@ -148,24 +144,87 @@ def test_space_is_counted_for_image_unpacking_checkpoint_and_reserve_beside_what
     monkeypatch.setattr(needs, "disks", lambda _: free)
     error = refused(ctx, release)
     assert (error.code, error.details["short"][0]["required_bytes"]) == ("disk_too_small", wanted)
-    assert (docker.downloads, hub.sent) == ([], 0)
+    assert (runner.started, hub.sent) == ([], 0)
     monkeypatch.setattr(NoContainers, "pull", lambda *_: iter([{"error": "cut"}]))
     free.update(state_free_bytes=wanted, docker_free_bytes=wanted)
-    assert refused(ctx, release).code == "image_pull_failed"  # one byte more, and it begins
+    failed = refused(ctx, release)
+    assert failed.code == "image_pull_failed"  # one byte more, and it begins
 
 
-def test_a_disk_that_fills_up_is_not_tried_again(
-    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub_download, "FRUITLESS_TRIES", 3)
-    docker.program.write_text("#!/bin/sh\necho 'OSError: [Errno 28] No space left on device' >&2\nexit 1\n")
+def test_a_disk_that_fills_up_is_not_tried_again(ctx: Context, hub: CuttingHub, runner: Sandboxless) -> None:
+    ended = json.dumps({"end": {"code": "disk_too_small", "reason": "[Errno 28] No space left on device"}})
+    runner.program = ["sh", "-c", f"echo '{ended}'; exit 1"]
     error = refused(ctx, release_of(hub))
-    assert (error.code, len(docker.downloads)) == ("disk_too_small", 1)
+    assert (error.code, len(runner.started)) == ("disk_too_small", 1)
     assert "thor-agent gc" in error.remedy
 
 
+def test_a_fetcher_that_ends_without_a_word_has_failed(
+    ctx: Context, hub: CuttingHub, runner: Sandboxless
+) -> None:
+    runner.program = ["sh", "-c", "printf 'no such \\033[31mmodule\\n'"]
+    error = refused(ctx, release_of(hub))
+    assert (error.code, error.details["reason"]) == ("fetcher_failed", "no such  [31mmodule")
+
+
+def test_a_fetcher_that_writes_without_end_is_stopped(
+    ctx: Context, hub: CuttingHub, runner: Sandboxless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "SLACK_BYTES", 1_000_000)
+    release = release_of(hub)
+    more = ctx.paths.incoming / release.checkpoint_name / "more"
+    runner.program = ["sh", "-c", f"head -c 50000000 /dev/zero > {more}; sleep 60; echo late > {more}"]
+    assert refused(ctx, release).code == "fetcher_exceeded"
+    assert more.stat().st_size > 1_000_000
+
+
+def test_a_failed_pull_ends_the_download(
+    ctx: Context, hub: CuttingHub, monkeypatch: pytest.MonkeyPatch, runner: Sandboxless
+) -> None:
+    release = release_of(hub)
+    runner.program = ["sleep", "60"]
+
+    def fails(*_: object) -> int:
+        while not runner.started:
+            time.sleep(0.01)
+        raise AgentError("image_pull_failed", "no", "no")
+
+    monkeypatch.setattr(image, "ensure", fails)
+    began = time.monotonic()
+    assert refused(ctx, release).code == "image_pull_failed"
+    assert time.monotonic() - began < 30
+
+
+def test_image_and_checkpoint_come_side_by_side(
+    ctx: Context, hub: CuttingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, seen = release_of(hub), []
+
+    def pull(part: Context, _: object) -> int:
+        until = time.monotonic() + 30
+        while time.monotonic() < until and hub.sent < 1_000_000:
+            time.sleep(0.01)
+            part.progress.update("image", done_bytes=3, total_bytes=1000)
+            with suppress(OSError, ValueError):
+                seen.append(json.loads(ctx.paths.progress_json.read_text()))
+        return 3
+
+    monkeypatch.setattr(image, "ensure", pull)
+
+    def slow(*_: object) -> bool:
+        time.sleep(0.3)
+        return False
+
+    hub.odd = slow
+    assert say(ctx, release).data["image"]["downloaded_bytes"] == 3
+    both = [one for one in seen if one["parts"] and "checkpoint" in one["parts"]]
+    assert both
+    assert both[-1]["parts"]["image"] == {"done_bytes": 3, "total_bytes": 1000}
+    assert both[-1]["total_bytes"] == 1000 + sum(map(len, FILES.values()))
+
+
 def test_a_disk_that_is_full_when_the_release_is_written(
-    ctx: Context, hub: CuttingHub, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+    ctx: Context, hub: CuttingHub, runner: Sandboxless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = release_of(hub)
 
@@ -174,12 +233,13 @@ def test_a_disk_that_is_full_when_the_release_is_written(
 
     with monkeypatch.context() as patch:
         patch.setattr(Files, "write", full)
+        patch.setattr(image, "ensure", lambda *_: 0)
         with pytest.raises(AgentError) as error:
             say(ctx, release)
     assert (error.value.code, error.value.data["release"]) == ("disk_too_small", release.id)
     assert not ctx.paths.release_dir(release.id).exists()
     assert say(ctx, release).changed
-    assert len(docker.downloads) == 1  # what came was kept
+    assert len(runner.started) == 1  # what came was kept
 
 
 def test_the_hub_of_the_site_goes_before_the_lock_s(ctx: Context, hub: CuttingHub) -> None:

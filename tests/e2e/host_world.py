@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thorctl.sim import devices, layout
+from thorctl.sim import devices
 
 if TYPE_CHECKING:
     from tests.e2e.site_world import World
     from tests.playbooks.playbook_run import PlaybookRun
 
 ROLES = "thor_time,thor_host,thor_runtime"
-ACCOUNT = layout.ACCOUNT
+ACCOUNT = "thor-fetch"
 # Bytes and modes of all settings, holds, units, targets, accounts: what a run without changes leaves alike.
 SNAPSHOT = """
 sudo find /etc /opt /usr/local /var/lib/thor -path /etc/machine-id -prune -o -printf '%p %m %U %G %l ' \

@@ -136,7 +136,7 @@ def test_a_unit_that_does_not_start_says_why(answers: Callable[..., list[tuple[s
 def test_a_device_that_is_as_wanted_needs_nothing(answers: Callable[..., list[tuple[str, ...]]]) -> None:
     ran = answers({"systemctl get-default": "multi-user.target\n", "dpkg-query --show": LISTING})
     wanted: dict[str, Any] = {
-        **dict.fromkeys(("account", "watchdog_seconds", "clock_seconds")),
+        **dict.fromkeys(("account", "account_before", "watchdog_seconds", "clock_seconds")),
         "active": [],
         "packages": ["docker.io"],
         "packages_state": "held",
@@ -186,6 +186,26 @@ def test_an_account_that_somebody_logs_in_to_is_left_alone() -> None:
     ]
     (change,) = system.account("no-such-account", [])
     assert change.before == "absent"
+
+
+@pytest.mark.parametrize(
+    ("comment", "uid", "shell", "renamed"),
+    [
+        ("thorctl", 997, "/usr/sbin/nologin", True),
+        ("Thor the robot", 997, "/usr/sbin/nologin", False),
+        ("thorctl", 1000, "/bin/bash", False),
+    ],
+)
+def test_account_of_an_earlier_version_is_renamed(
+    monkeypatch: pytest.MonkeyPatch, comment: str, uid: int, shell: str, renamed: bool
+) -> None:
+    entry = system.pwd.struct_passwd(("thor", "x", uid, uid, comment, "/nonexistent", shell))
+    monkeypatch.setattr(system.pwd, "getpwnam", lambda name: {"thor": entry}[name])
+    said: list[tuple[str, ...]] = []
+    monkeypatch.setattr(system, "do", lambda *words: said.append(words))
+    (change,) = system.account("thor-fetch", [], before="thor")
+    change.make()
+    assert (change.before, said[0][0]) == (("named thor", "usermod") if renamed else ("absent", "useradd"))
 
 
 UNWATCHED = "the clock is plausible, but nothing keeps it right"

@@ -56,7 +56,7 @@ def test_ansible_reads_it(simulation: Simulation, tmp_path: Path) -> None:
     assert virtual["thor_device_class"] == "simulated-vm"
     assert virtual["thor_time_servers"] == ["time.thorctl.test"]
     assert "thor_time_servers" not in thor
-    assert thor["thor_host_account"] == "thor-work"
+    assert "thor_host_account" not in thor
     assert thor["thor_docker_insecure_registries"] == ["registry.thorctl.test:5000"]
     assert thor["thor_known_hosts_file"] == str(simulation.known_hosts)
     assert "StrictHostKeyChecking=yes" in thor["ansible_ssh_common_args"]

@@ -83,8 +83,8 @@ def containers() -> list[dict[str, Any]]:
 
 
 def rubbish() -> list[str]:
-    """What interrupted writes left, downloads that go on later apart."""
-    return [str(path) for path in sorted(STATE.rglob(".tmp-*")) if "/.partial-" not in str(path)]
+    """What interrupted writes left."""
+    return [str(path) for path in sorted(STATE.rglob(".tmp-*"))]
 
 
 def events() -> dict[str, Any]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from thorctl.release import Release
 
 OLD, NEW, NEXT = "old", "new", "next"  # the releases' profiles, and what their engines call themselves
-MARKER = ".thor-verified.json"  # the agent's own, beside a checkpoint's files
 UNIT = "thor-engine.service"
 _PLACEHOLDER = "@RELEASE_ID@"
 
@@ -155,8 +154,7 @@ def _not_whole(seen: Mapping[str, Any], releases: Mapping[str, Shipped]) -> Iter
             continue
         yield from _differences(release_id, files, release.files)
         there = seen["checkpoints"].get(release.checkpoint, {})
-        weights = {path: digest for path, digest in there.items() if path != MARKER}
-        yield from _differences(f"{release_id}'s checkpoint", weights, release.weights)
+        yield from _differences(f"{release_id}'s checkpoint", there, release.weights)
     for needed in (seen["journal"]["current"], seen["journal"]["previous"]):
         if needed is not None and needed not in seen["releases"]:
             yield f"{needed}, which the journal names, is gone"

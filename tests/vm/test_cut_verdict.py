@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.vm.cut_verdict import MARKER, NEW, OLD, UNIT, Shipped, faults, may_serve, serves
+from tests.vm.cut_verdict import NEW, OLD, UNIT, Shipped, faults, may_serve, serves
 from tests.vm.power_cuts import Cut
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def whole() -> dict[str, Any]:
         "label": OLD,
         "containers": [{"name": "thor-engine", "running": True, "asked": IMAGE, "digests": [IMAGE]}],
         "releases": {"old-0": dict(OLD_RELEASE.files), "new-0": dict(NEW_RELEASE.files)},
-        "checkpoints": {"t--w@1": {"w": "1a", MARKER: "0"}, "t--w@2": {"w": "1b", MARKER: "0"}},
+        "checkpoints": {"t--w@1": {"w": "1a"}, "t--w@2": {"w": "1b"}},
         "status": {
             "ok": True,
             "data": {

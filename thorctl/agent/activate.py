@@ -153,7 +153,7 @@ def _data(journal: Journal, seconds: float) -> dict[str, Any]:
 
 
 def _check_staged(ctx: Context, release: Release) -> None:
-    faults = [bad.document() for bad in checkpoint.verified(ctx, release)]
+    faults = [bad.document() for bad in checkpoint.unverified(ctx, release)]
     lacking = [] if image.present(ctx, release) else [f"image {release.image}"]
     if faults or lacking:
         what = ", ".join([*lacking, *(f"{fault['path']} ({fault['code']})" for fault in faults[:3])])

@@ -9,6 +9,7 @@ from thorctl.agent import checkpoint, desired, drift, image
 from thorctl.agent.drift import RELEASE, Item
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.paths import ENGINE_CONTAINER
+from thorctl.agent.staging.verified import UNVERIFIED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,16 +60,22 @@ def _parts(ctx: Context, release: Release) -> list[Item]:
 
 
 def _checkpoint(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
-    """By marker, size and time, so no weights are read. Whole it is one part, else its bad files are some."""
+    """By record, size and time, so no weights are read. Whole it is one part, else its bad files are some.
+
+    Files that nobody has hashed yet are unknown: an agent of before this record may have staged them.
+    """
     try:
-        bad = checkpoint.verified(ctx, release)
+        bad = checkpoint.unverified(ctx, release)
     except OSError:
         return
     if not bad:
         found[desired.CHECKPOINT] = release.checkpoint_name
         return
+    changed = [one for one in bad if one.code != UNVERIFIED]
+    if not changed:
+        return
     del wanted[desired.CHECKPOINT]
-    for one in bad:
+    for one in changed:
         wanted[f"checkpoint {one.file.path}"] = f"sha256:{one.file.sha256}"
         found[f"checkpoint {one.file.path}"] = one.code
 

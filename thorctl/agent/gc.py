@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import hub_download, image, journal_file, release_store
-from thorctl.agent.checkpoint import PARTIAL_PREFIX
+from thorctl.agent import checkpoint, image, journal_file, release_store
+from thorctl.agent.checkpoint import STAGING_PREFIX
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.staging import takeover, verified
+from thorctl.agent.staging.earlier import PARTIAL_PREFIX
 
 if TYPE_CHECKING:
     import argparse
@@ -40,6 +43,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         *_checkpoints(ctx, staying, dry=args.dry_run),
         *_directories(ctx, "release", [ctx.paths.release_dir(name) for name in doomed], dry=args.dry_run),
         *_directories(ctx, "partial", _rubbish(ctx), dry=args.dry_run),
+        *_downloads(ctx, dry=args.dry_run),
     ]
     freed = sum(one["bytes"] for one in removed)
     return Outcome({"removed": removed, "freed_bytes": freed}, changed=bool(removed) and not args.dry_run)
@@ -83,10 +87,21 @@ def _rubbish(ctx: Context) -> list[Path]:
     for directory in (ctx.paths.checkpoints, ctx.paths.releases):
         for path in sorted(directory.iterdir()) if directory.is_dir() else ():
             age = ctx.clock.now() - _last_change(path)
-            stale = path.name.startswith(PARTIAL_PREFIX) and age > STALE_SECONDS
+            stale = path.name.startswith((PARTIAL_PREFIX, STAGING_PREFIX)) and age > STALE_SECONDS
             if stale or path.name.startswith(TEMPORARY_PREFIX):
                 found.append(path)
     return found
+
+
+def _downloads(ctx: Context, *, dry: bool) -> list[dict[str, Any]]:
+    """Unfinished downloads nobody went on with: the download account's, so reached by descriptors only."""
+    removed = []
+    for name in takeover.names(ctx):
+        if ctx.clock.now() - takeover.last_change(ctx, name) > STALE_SECONDS:
+            removed.append({"kind": "partial", "name": name, "bytes": takeover.kept_bytes(ctx, name)})
+            if not dry:
+                takeover.remove(ctx, name)
+    return removed
 
 
 def _last_change(path: Path) -> float:
@@ -96,7 +111,20 @@ def _last_change(path: Path) -> float:
 def _directories(ctx: Context, kind: str, paths: list[Path], *, dry: bool) -> list[dict[str, Any]]:
     removed = []
     for path in paths:
-        removed.append({"kind": kind, "name": path.name, "bytes": hub_download.bytes_in(path)})
+        removed.append({"kind": kind, "name": path.name, "bytes": checkpoint.bytes_in(path)})
         if not dry:
-            ctx.files.remove_tree(path)
+            _remove(ctx, path)
+            verified.forget(ctx, path)
     return removed
+
+
+def _remove(ctx: Context, path: Path) -> None:
+    """Delete a directory; an earlier agent's download may be its account's, so by descriptors only."""
+    if not path.name.startswith(PARTIAL_PREFIX):
+        ctx.files.remove_tree(path)
+        return
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        takeover.remove_entry(parent, path.name)
+    finally:
+        os.close(parent)

@@ -36,7 +36,7 @@ class Needs:
 
 
 def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> Needs:
-    """Look at the device; reads sizes and the marker, hashes nothing.
+    """Look at the device; reads sizes and the record, hashes nothing.
 
     ``docker_optional``: without a Docker engine the image counts as absent (a bare device, before site.yml).
     """
@@ -52,7 +52,7 @@ def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> 
         # At least 1: an absent image is never free, whatever the lock says of its size.
         image_bytes=0 if has_image else max(1, release.document["lock"]["image"]["compressed_bytes"]),
         checkpoint_bytes=missing,
-        checkpoint_unverified=bool(checkpoint.verified(ctx, release)),
+        checkpoint_unverified=bool(checkpoint.unverified(ctx, release)),
         files=release_store.differences(ctx.paths, release),
         required=required_bytes(
             release.document, image_present=has_image, checkpoint_present_bytes=total - missing

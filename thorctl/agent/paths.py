@@ -44,6 +44,16 @@ class Paths:
         return self.state_dir / "checkpoints"
 
     @property
+    def incoming(self) -> Path:
+        """Unfinished downloads; the download account's own. Nothing is used from here."""
+        return self.state_dir / "incoming"
+
+    @property
+    def verified(self) -> Path:
+        """What was hashed, one record per checkpoint; root's own."""
+        return self.state_dir / "verified"
+
+    @property
     def cache(self) -> Path:
         """Compile caches of the engine: survive restarts and releases."""
         return self.state_dir / "cache"

@@ -38,6 +38,7 @@ class Progress:
         done_bytes: int | None = None,
         total_bytes: int | None = None,
         message: str = "",
+        parts: dict[str, Any] | None = None,
     ) -> None:
         """Say where the verb is.
 
@@ -47,6 +48,7 @@ class Progress:
             done_bytes: bytes of this phase so far; None where bytes mean nothing.
             total_bytes: bytes of this phase in all; None if unknown.
             message: one short line for people.
+            parts: bytes of each phase, where several go on at the same time.
         """
         now = self._clock.monotonic()
         if phase != self._phase:
@@ -69,6 +71,7 @@ class Progress:
                 "total_bytes": total_bytes,
                 "bytes_per_second": int(moved / elapsed) if done_bytes is not None and elapsed > 0 else None,
                 "message": message,
+                "parts": parts,
                 "started_at": self._started,
                 "updated_at": as_text(self._clock.now()),
                 "pid": os.getpid(),

@@ -68,7 +68,9 @@ class Runner:
             return Completed(tuple(argv), RC_TIMED_OUT, "", f"{argv[0]}: no answer within {timeout:g} s")
         return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
 
-    def spawn(self, argv: Sequence[str], *, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, argv: Sequence[str], *, output: IO[bytes] | int, stdin: IO[bytes] | int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """Start and return at once; stdout and stderr go to ``output``. For long downloads.
 
         Raises:
@@ -76,7 +78,7 @@ class Runner:
         """
         return subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent import checkpoint, image, needs, refusing_disk, release_store
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.staging import side_by_side
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Image, checkpoint, files; each is skipped where it is already right."""
+    """Image and checkpoint side by side, then files; each is skipped where it is already right."""
     release = release_store.read_argument(args.release)
     try:
         return _stage(ctx, release)
@@ -40,8 +41,9 @@ def _stage(ctx: Context, release: Release) -> Outcome:
     needs.check_space(ctx, wanted)
     for directory in (ctx.paths.releases, ctx.paths.checkpoints, ctx.paths.cache):
         directory.mkdir(parents=True, exist_ok=True)
-    image_bytes = image.ensure(ctx, release)
-    checkpoint_bytes = checkpoint.ensure(ctx, release)
+    image_bytes, checkpoint_bytes = side_by_side.run(
+        ctx, lambda part: image.ensure(part, release), lambda part: checkpoint.ensure(part, release)
+    )
     release_store.write(ctx, release)
     return Outcome(
         {

@@ -46,8 +46,6 @@ def inventory(simulation: Simulation) -> dict[str, Any]:
                 ),
                 "thor_profile": PROFILE,
                 "thor_docker_insecure_registries": [layout.REGISTRY],
-                # `thor` is the administrator here.
-                "thor_host_account": layout.ACCOUNT,
             },
             "children": sites,
         }

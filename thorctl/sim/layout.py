@@ -20,7 +20,6 @@ DEFAULT_NAME = "demo"
 REGISTRY = "registry.thorctl.test:5000"
 HUB = "hub.thorctl.test"
 TIME = "time.thorctl.test"
-ACCOUNT = "thor-work"  # without a login: what devices download as
 USER = "thor"  # the administrator that JetPack's first-boot dialogue would have made
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 

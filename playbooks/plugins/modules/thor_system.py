@@ -33,6 +33,11 @@ options:
       - Name of a system account without a login shell or a home of its own, to be there.
       - An account of that name that can log in is somebody's, and left alone.
     type: str
+  account_before:
+    description:
+      - Name that O(account) had earlier. An account of that name that this module made is renamed, so that it
+        keeps its files. Any other is left alone.
+    type: str
   packages:
     description: Patterns of package names, as C(nvidia-l4t-*). What is not installed does not matter.
     type: list
@@ -102,6 +107,7 @@ LOCK_PAUSE_SECONDS = 5.0
 LOCKED = "locked by another process"  # dpkg's words, of whichever of its locks
 NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 FIRST_LOGIN_UID = 1000
+COMMENT = "thorctl"  # of accounts made here
 MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 
 
@@ -124,6 +130,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "account": {"type": "str"},
+            "account_before": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
             "packages_state": {"type": "str", "choices": ["held", "released", "alone"], "default": "alone"},
             "active": {"type": "list", "elements": "str", "default": []},
@@ -158,7 +165,7 @@ def main() -> None:
 def differences(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
     """What differs from what is wanted, in the order in which it is to be made."""
     if wanted["account"]:
-        yield from account(wanted["account"], notes)
+        yield from account(wanted["account"], notes, before=wanted["account_before"])
     if wanted["packages_state"] != "alone":
         yield from packages(wanted["packages"], held=wanted["packages_state"] == "held")
     if wanted["watchdog_seconds"] is not None:
@@ -171,14 +178,17 @@ def differences(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
         yield from clock(wanted, notes)
 
 
-def account(name: str, notes: list[str]) -> Iterable[Change]:
-    """A system account that nobody logs in to."""
+def account(name: str, notes: list[str], before: str | None = None) -> Iterable[Change]:
+    """A system account that nobody logs in to; one that we made under the name ``before`` is renamed."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
+        if before and is_ours(before):
+            yield Change(f"account {name}", f"named {before}", f"named {name}", lambda: rename(before, name))
+            return
         argv = (
             *("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"),
-            *("--shell", NO_LOGIN[0], "--comment", "thorctl", name),
+            *("--shell", NO_LOGIN[0], "--comment", COMMENT, name),
         )
         yield Change(f"account {name}", "absent", "a system account without a login", lambda: do(*argv))
         return
@@ -186,6 +196,21 @@ def account(name: str, notes: list[str]) -> Iterable[Change]:
         notes.append(
             f"{name} is an account that somebody logs in to: left alone (thor_host_account names another)"
         )
+
+
+def is_ours(name: str) -> bool:
+    """Whether ``account`` made an account of that name."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return found.pw_gecos == COMMENT and is_system_account(found.pw_uid, found.pw_shell)
+
+
+def rename(before: str, name: str) -> None:
+    """Another name for an account and its group; both keep their ids, so that files stay theirs."""
+    do("usermod", "--login", name, before)
+    do("groupmod", "--new-name", name, before)
 
 
 def is_system_account(uid: int, shell: str) -> bool:

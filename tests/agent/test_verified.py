@@ -1,16 +1,17 @@
-"""Checkpoint files against size and SHA-256, and the marker that makes the second look cheap."""
+"""Checkpoint files against size and SHA-256, and the record that makes the second look cheap."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.agent.device_double import make_context
-from thorctl.agent.checkpoint_check import MARKER, check
 from thorctl.agent.release_document import CheckpointFile
+from thorctl.agent.staging.verified import OLD_MARKER, check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,10 @@ def hashed(ctx: Context, directory: Path) -> list[int]:
 def test_good_files_are_vouched_for(ctx: Context, directory: Path) -> None:
     assert check(ctx, directory, FILES, hash_unknown=False) != []  # nobody hashed them yet
     assert sum(hashed(ctx, directory)) == 102
-    assert (directory / MARKER).exists()
+    record = ctx.paths.verified / "checkpoint.json"
+    assert record.stat().st_mode & 0o077 == 0
+    assert ctx.paths.verified.stat().st_mode & 0o077 == 0
+    assert set(json.loads(record.read_text())["files"]) == set(CONTENT)
     assert check(ctx, directory, FILES, hash_unknown=False) == []
 
 
@@ -61,7 +65,6 @@ def test_a_file_that_changed_is_noticed(
     file.unlink()
     if content is not None:
         file.write_bytes(content)
-        os.utime(file, ns=(1, 1))  # whatever the clock's resolution: not the time it was hashed at
     for hash_unknown in (False, True):
         bad = check(ctx, directory, FILES, hash_unknown=hash_unknown)
         assert [(one.file.path, one.code) for one in bad] == [("a.safetensors", code)]
@@ -83,13 +86,41 @@ def test_another_lock_asks_for_another_hash(ctx: Context, directory: Path) -> No
     assert [one.code for one in check(ctx, directory, other)] == ["file_wrong_hash"]
 
 
-@pytest.mark.parametrize("marker", [b"", b"[]", b'{"schema": 2}', b'{"schema": 1, "files": []}', b"\xff"])
-def test_a_broken_marker_vouches_for_nothing(ctx: Context, directory: Path, marker: bytes) -> None:
+@pytest.mark.parametrize("record", [b"", b"[]", b'{"schema": 2}', b'{"schema": 1, "files": []}', b"\xff"])
+def test_a_broken_record_vouches_for_nothing(ctx: Context, directory: Path, record: bytes) -> None:
     hashed(ctx, directory)
-    (directory / MARKER).chmod(0o644)
-    (directory / MARKER).write_bytes(marker)
-    assert len(check(ctx, directory, FILES, hash_unknown=False)) == 2
+    (ctx.paths.verified / "checkpoint.json").write_bytes(record)
+    assert [one.code for one in check(ctx, directory, FILES, hash_unknown=False)] == ["file_unverified"] * 2
     assert check(ctx, directory, FILES) == []
+
+
+def test_a_marker_beside_the_files_is_not_believed(ctx: Context, directory: Path) -> None:
+    (directory / "a.safetensors").write_bytes(b"b" * 100)
+    files = {
+        file.path: {
+            "size": file.size,
+            "mtime_ns": (directory / file.path).stat().st_mtime_ns,
+            "sha256": file.sha256,
+        }
+        for file in FILES
+    }
+    (directory / OLD_MARKER).write_text(json.dumps({"schema": 1, "files": files}))
+    assert [one.code for one in check(ctx, directory, FILES, hash_unknown=False)] == ["file_unverified"] * 2
+    assert [(one.file.path, one.code) for one in check(ctx, directory, FILES)] == [
+        ("a.safetensors", "file_wrong_hash")
+    ]
+    assert not (directory / OLD_MARKER).exists()
+
+
+def test_a_modification_time_set_back_does_not_hide_a_change(ctx: Context, directory: Path) -> None:
+    hashed(ctx, directory)
+    file = directory / "a.safetensors"
+    before = file.stat()
+    file.write_bytes(b"b" * 100)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for hash_unknown in (False, True):
+        bad = check(ctx, directory, FILES, hash_unknown=hash_unknown)
+        assert [(one.file.path, one.code) for one in bad] == [("a.safetensors", "file_wrong_hash")]
 
 
 def test_an_absent_directory_lacks_everything(ctx: Context, tmp_path: Path) -> None:

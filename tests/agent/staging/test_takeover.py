@@ -1,0 +1,178 @@
+"""Files of the download account: root writes, links and trusts nothing that is put in their place."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.agent.device_double import make_context
+from thorctl.agent.account import Account
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.staging import takeover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+
+NAME, SHA = "thorctl--tiny@c", "a" * 64
+ME = Account("me", os.geteuid(), os.getegid())
+BODY = b"weights"
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Context:
+    ctx = make_context(tmp_path / "device")
+    takeover.prepare(ctx, NAME, ME)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "secret").write_bytes(BODY)
+    (tmp_path / "secret").chmod(0o600)
+    return ctx
+
+
+def incoming(ctx: Context) -> Path:
+    return ctx.paths.incoming / NAME
+
+
+def part(ctx: Context) -> Path:
+    return incoming(ctx) / f"{SHA}.part"
+
+
+def take(ctx: Context, tmp_path: Path, user: Account = ME) -> bool:
+    with takeover.opened(ctx, NAME) as directory:
+        assert directory is not None
+        return takeover.take(directory, SHA, len(BODY), tmp_path / "root/weights", user)
+
+
+def test_file_becomes_root_s_and_read_only(ctx: Context, tmp_path: Path) -> None:
+    assert not take(ctx, tmp_path)
+    part(ctx).write_bytes(BODY)
+    part(ctx).chmod(0o6777)
+    assert take(ctx, tmp_path)
+    status = (tmp_path / "root/weights").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_nlink) == (0o444, os.geteuid(), 1)
+    assert (tmp_path / "root/weights").read_bytes() == BODY
+    assert list(incoming(ctx).iterdir()) == []
+
+
+def _symlink(part: Path, secret: Path) -> None:
+    part.symlink_to(secret)
+
+
+def _hard_link(part: Path, secret: Path) -> None:
+    os.link(secret, part)
+
+
+def _fifo(part: Path, _: Path) -> None:
+    os.mkfifo(part)
+
+
+def _folder(part: Path, secret: Path) -> None:
+    (part / "deep").mkdir(parents=True)
+    (part / "deep/link").symlink_to(secret.parent)
+
+
+def _short(part: Path, _: Path) -> None:
+    part.write_bytes(BODY[:-1])
+
+
+@pytest.mark.parametrize("attack", [_symlink, _hard_link, _fifo, _folder, _short])
+def test_what_is_no_plain_file_is_refused(
+    ctx: Context, tmp_path: Path, attack: Callable[[Path, Path], None]
+) -> None:
+    before = (tmp_path / "secret").stat()
+    attack(part(ctx), tmp_path / "secret")
+    with pytest.raises(AgentError) as error:
+        take(ctx, tmp_path)
+    assert error.value.code == "incoming_unsafe"
+    after = (tmp_path / "secret").stat()
+    assert (after.st_mode, after.st_uid, after.st_nlink) == (before.st_mode, before.st_uid, 1)
+    assert (tmp_path / "secret").read_bytes() == BODY
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_file_of_another_account_is_refused(ctx: Context, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    part(ctx).write_bytes(BODY)
+    os.chown(part(ctx), 4242, 4242)
+    with pytest.raises(AgentError, match="belongs to the user id 4242"):
+        take(ctx, tmp_path)
+
+
+def test_writer_that_stays_cannot_change_what_was_taken(ctx: Context, tmp_path: Path) -> None:
+    part(ctx).write_bytes(BODY)
+    with part(ctx).open("r+b", buffering=0) as writer:
+        assert take(ctx, tmp_path)
+        writer.write(b"evil")
+    assert (tmp_path / "root/weights").read_bytes() == BODY
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["weights"]
+
+
+def test_takeover_that_was_cut_off_is_finished(ctx: Context, tmp_path: Path) -> None:
+    part(ctx).write_bytes(BODY)
+    part(ctx).rename(tmp_path / f"root/weights{takeover.NEW_SUFFIX}")
+    assert take(ctx, tmp_path)
+    assert (tmp_path / "root/weights").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("level", ["incoming", "checkpoint"])
+def test_directory_that_is_a_link_is_not_entered(ctx: Context, tmp_path: Path, level: str) -> None:
+    (tmp_path / "elsewhere" / NAME).mkdir(parents=True)
+    place = ctx.paths.incoming if level == "incoming" else incoming(ctx)
+    place.rename(place.with_name("moved"))
+    place.symlink_to(tmp_path / "elsewhere" / ("" if level == "incoming" else NAME))
+    with pytest.raises((AgentError, OSError)), takeover.opened(ctx, NAME):
+        pass
+    with pytest.raises((AgentError, OSError)):
+        takeover.prepare(ctx, NAME, Account("other", ME.uid + 1, ME.gid))
+    assert (tmp_path / "elsewhere").stat().st_uid == os.geteuid()
+    assert takeover.kept_bytes(ctx, NAME) == 0
+
+
+def test_measure_counts_and_refuses_what_the_fetcher_does_not_make(ctx: Context, tmp_path: Path) -> None:
+    part(ctx).write_bytes(bytes(100_000))
+    (incoming(ctx) / f"{SHA}.ranges").write_bytes(bytes(1000))
+    with takeover.opened(ctx, NAME) as directory:
+        assert directory is not None
+        assert takeover.measure(directory) == (101_000, 100_000)
+        (incoming(ctx) / "link").symlink_to(tmp_path)
+        with pytest.raises(AgentError, match="is not a regular file"):
+            takeover.measure(directory)
+
+
+def test_removal_does_not_follow_links(ctx: Context, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").write_bytes(b"x")
+    (incoming(ctx) / "deep").mkdir()
+    (incoming(ctx) / "deep/link").symlink_to(tmp_path / "kept")
+    (incoming(ctx) / "link").symlink_to(tmp_path / "kept")
+    takeover.remove(ctx, NAME)
+    assert not incoming(ctx).exists()
+    assert (tmp_path / "kept/file").exists()
+    incoming(ctx).symlink_to(tmp_path / "kept")
+    takeover.remove(ctx, NAME)
+    assert not incoming(ctx).is_symlink()
+    assert (tmp_path / "kept/file").exists()
+
+
+def test_directory_of_the_account_before_is_given_on(ctx: Context, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    part(ctx).write_bytes(BODY)
+    os.link(tmp_path / "secret", incoming(ctx) / "hard")
+    (incoming(ctx) / "soft").symlink_to(tmp_path / "secret")
+    takeover.prepare(ctx, NAME, Account("other", 4242, 4242))
+    assert (incoming(ctx).stat().st_uid, part(ctx).stat().st_uid) == (4242, 4242)
+    assert (tmp_path / "secret").stat().st_uid == 0
+
+
+def test_last_change_of_a_download(ctx: Context) -> None:
+    part(ctx).write_bytes(BODY)
+    assert takeover.names(ctx) == [NAME]
+    assert abs(takeover.last_change(ctx, NAME) - time.time()) < 3600
