@@ -1,13 +1,12 @@
 """The light engine as a container image, of either architecture: nothing of it is run to build it.
 
-Debian's Python and the unmodified ``hf``, which the agent downloads checkpoints with. Loaded as an archive of
+Debian's Python and nothing else: the agent needs nothing of an engine's image. Loaded as an archive of
 ``docker save``, because ``docker import`` gives every image this machine's own architecture.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import subprocess
 import sys
 import tarfile
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Literal
 from docker.errors import ImageNotFound
 
 from tests.doubles import image_archive
-from tests.simulated import CHECKOUT
 from thorctl.sim import host_apt, host_command, image_base, registry
 
 if TYPE_CHECKING:
@@ -33,9 +31,7 @@ _CODE = sorted(Path(__file__).parent.glob("engine*.py"))
 _SUITE = "bookworm"
 _DEBIAN = ("python3.11-minimal", "libpython3.11-stdlib")  # the latter brings libssl and the like
 _PYTHON = "/usr/bin/python3.11"
-_WHEELS = {"amd64": "x86_64", "arm64": "aarch64"}
 _UNUSED = ("var", "etc/apt", "usr/share", "usr/lib/python3.11/ensurepip", "usr/lib/python3.11/pydoc_data")
-_HF = f"#!{_PYTHON}\nimport sys\nfrom huggingface_hub.cli.hf import main\nsys.exit(main())\n"
 _CONFIG = {
     "Entrypoint": [_PYTHON, "-S", "-u", "-m", "tests.doubles.engine_program"],
     "Env": ["PATH=/usr/bin", "PYTHONPATH=/opt/light", "PYTHONDONTWRITEBYTECODE=1", "LANG=C.UTF-8"],
@@ -44,17 +40,9 @@ _CONFIG = {
 }
 
 
-def hub_client() -> str:
-    """The requirement of ``hf``, at the version that the engine of the demo has."""
-    lock = (CHECKOUT / "images" / "cpu-vllm" / "requirements.lock").read_text(encoding="utf-8")
-    found = re.search(r"^huggingface-hub==\S+", lock, re.MULTILINE)
-    assert found, "the engine's lock names no huggingface-hub"
-    return found[0]
-
-
 def tag(architecture: Architecture) -> str:
     """``thorctl/light-engine:<12 hex>-<architecture>``, of what goes into it."""
-    digest = hashlib.sha256(f"{RECIPE} {_DEBIAN} {_CONFIG} {hub_client()}".encode())
+    digest = hashlib.sha256(f"{RECIPE} {_DEBIAN} {_CONFIG}".encode())
     for path in _CODE:
         digest.update(path.name.encode() + path.read_bytes())
     return f"{REPOSITORY}:{digest.hexdigest()[:12]}-{architecture}"
@@ -70,7 +58,6 @@ def ensure(client: DockerClient, architecture: Architecture) -> str:
             root = Path(folder) / "root"
             _debian(Path(folder) / "debian.tar", root, architecture)
             _engine(root / "opt" / "light")
-            _hub_client(root, architecture)
             if sys.version_info[:2] == (3, 11):  # bytecode of another Python would only take room
                 _compile(root)
             archive = Path(folder) / "image.tar"
@@ -124,20 +111,6 @@ def _engine(place: Path) -> None:
     package.mkdir(parents=True)
     for path in _CODE:
         (package / path.name).write_bytes(path.read_bytes())
-
-
-def _hub_client(root: Path, architecture: Architecture) -> None:
-    wheels = [f"--platform={name}_{_WHEELS[architecture]}" for name in ("manylinux_2_28", "manylinux2014")]
-    words = [
-        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"),
-        *("--python-version=3.11", "--implementation=cp", *wheels),
-        *("--target", str(root / "opt" / "light"), hub_client()),
-    ]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    script = root / "usr" / "bin" / "hf"
-    script.write_text(_HF, encoding="utf-8")
-    script.chmod(0o755)
 
 
 def _compile(root: Path) -> None:
