@@ -181,7 +181,7 @@ def test_a_wrong_call_fails(tmp_path: Path, task: str, said: str) -> None:
 
 
 def test_what_a_device_says_cannot_steer_ansibles_terminal() -> None:
-    plugin = load("action", "thor_agent").ActionModule
+    plugin: Any = load("action", "thor_agent").ActionModule
     hostile = {"failed": True, "msg": "\x1b[2J\u202ex", "agent": {"data": [{"a\x9b": "\x1b]0;x\x07"}]}}
 
     class Asked(plugin):  # type: ignore[misc]  # Ansible has no types
