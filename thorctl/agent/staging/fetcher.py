@@ -76,9 +76,7 @@ SANDBOX = (
 )
 
 _STAGE_AGAIN = "Stage again: it continues where it stopped."
-_CLOCK = (
-    "Set the device's clock (`timedatectl`; thor_time_servers, docs/troubleshooting.md), then stage again."
-)
+_CLOCK = "Set the device's clock (`timedatectl`; thor_time_servers), then stage again."
 # code → (what is wrong, remedy, whether another try may succeed without a change)
 _MEANING = {
     "hub_clock": ("The hub's certificate is not valid at this device's time", _CLOCK, False),
