@@ -65,7 +65,7 @@ def lay(sim: Simulated, project: Path) -> Ground:
     """Images, mirror, project; both devices provisioned by site.yml, the first with everything staged."""
     simulation = sim.simulation
     light_image.push(sim.client, simulation, light_image.ensure(sim.client, "amd64"))
-    _push_second(sim.client, simulation)
+    push_second(sim.client, simulation)
     light_project.make(project, simulation, releases=_RELEASES)
     made = {name: releases.build(project / "deploy", name) for name in _RELEASES}
     run = playbook(
@@ -129,7 +129,7 @@ def _snapshot(device: DeviceAtHand) -> None:
     put(device, f"{SNAPSHOT}/restore.sh", (Path(__file__).parent / "restore.sh").read_text(encoding="utf-8"))
 
 
-def _push_second(client: DockerClient, simulation: Simulation) -> None:
+def push_second(client: DockerClient, simulation: Simulation) -> None:
     """The same engine in an image of its own: one more layer, which has to be pulled."""
     more = random.Random(SECOND_TAG).randbytes(SECOND_MIB * _MIB)  # noqa: S311 - bytes to tell apart
     dockerfile = f"FROM {light_image.tag('amd64')}\nCOPY more /opt/more\n".encode()
