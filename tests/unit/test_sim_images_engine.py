@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.simulated import CHECKOUT
 from tests.unit.test_hub_tree import BIG_BYTES, REPOSITORY, free_port, served, visible
 from thorctl.sim import engine, host_apt, hub_tree, images
 
@@ -99,6 +101,80 @@ def test_the_engine_image_carries_its_bytecode(client: DockerClient, cpu_vllm: i
     where = "/usr/local/lib/python3.11/dist-packages"
     for module in ("vllm/v1/engine", "torch", "transformers/models/auto"):
         assert "__init__.cpython-311.pyc" in output(client, cpu_vllm, "ls", f"{where}/{module}/__pycache__")
+
+
+# What vLLM compiles at its first use, and what its CPU kernels treat on their own.
+REQUESTS: dict[str, dict[str, Any]] = {
+    "logprobs of a chat": {
+        "messages": [{"role": "user", "content": "2 + 2?"}],
+        "logprobs": True,
+        "top_logprobs": 2,
+    },
+    "logprobs": {"prompt": "What is it?", "logprobs": 2},
+    "logprobs of the prompt": {"prompt": "What is it?", "prompt_logprobs": 2},
+    "beam search": {"prompt": "What is it?", "use_beam_search": True, "n": 2},
+    "penalties": {
+        "prompt": "What is it?",
+        "repetition_penalty": 1.2,
+        "min_p": 0.1,
+        "logit_bias": {"5": 1},
+        "seed": 3,
+    },
+    "a grammar": {
+        "messages": [{"role": "user", "content": "Go"}],
+        "response_format": {"type": "json_object"},
+    },
+    "a single token": {"prompt": "a"},
+}
+ASK = """
+import json, sys, time, urllib.error, urllib.request
+def ask(path, body=None):
+    data = None if body is None else json.dumps({"model": "tiny", "max_tokens": 4, **body}).encode()
+    json_body = {"Content-Type": "application/json"}
+    request = urllib.request.Request("http://127.0.0.1:8000" + path, data, json_body)
+    try:
+        return urllib.request.urlopen(request, timeout=300).status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+while ask("/health") != 200:
+    time.sleep(0.5)
+answers = {}
+for name, body in json.loads(sys.argv[1]).items():
+    answers[name] = ask("/v1/chat/completions" if "messages" in body else "/v1/completions", body)
+time.sleep(2)
+print(json.dumps({**answers, "health": ask("/health")}))
+"""
+
+
+@pytest.mark.vllm
+def test_the_engine_survives_every_kind_of_request(client: DockerClient, cpu_vllm: images.ImageTag) -> None:
+    server = client.containers.run(
+        cpu_vllm.name,
+        [
+            "/model",
+            "--served-model-name",
+            "tiny",
+            "--enforce-eager",
+            "--language-model-only",
+            "--max-model-len",
+            "512",
+        ],
+        detach=True,
+        network_mode="none",
+        shm_size="1g",
+        environment={"VLLM_CPU_KVCACHE_SPACE": "1", "GLOO_SOCKET_IFNAME": "lo", "VLLM_HOST_IP": "127.0.0.1"},
+        volumes={str(CHECKOUT / "images" / "tiny-qwable" / "model"): {"bind": "/model", "mode": "ro"}},
+    )
+    try:
+        asked = server.exec_run(["timeout", "600", "python3", "-c", ASK, json.dumps(REQUESTS)], stderr=False)
+        log = server.logs(tail=40).decode()
+    finally:
+        server.remove(force=True, v=True)
+    assert asked.exit_code == 0, log
+    assert isinstance(asked.output, bytes)
+    assert json.loads(asked.output) == dict.fromkeys([*REQUESTS, "health"], 200), log
 
 
 def test_hf_in_the_engine_image_goes_on_after_a_kill(
