@@ -38,7 +38,7 @@ ATTACKS = {
     "file system of the volume, reconfigured": "mount -o remount,rw /var/lib/thor",
     "host's disk, by its number": "mknod /run/disk b $DISK && head -c 1 /run/disk",
     "host's disk, allowed first": MOUNT_DEVICES + "echo 'b *:* r' > /run/v1/devices.allow",
-    "release agent": "grep -l '' /sys/fs/cgroup/release_agent /sys/fs/cgroup/*/release_agent",
+    "release agent": "ls /sys/fs/cgroup/release_agent || ls /sys/fs/cgroup/*/release_agent",
     "release agent, mounted anew": MOUNT_DEVICES + "ls /run/v1/release_agent",
     "release agent of a new hierarchy": (
         "mkdir -p /run/new && mount -t cgroup -o none,name=test,release_agent=/bin/true cgroup /run/new"
