@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from tests.agent.stateful_device import Device, Images
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from thorctl.agent.release_document import Release
@@ -81,6 +83,35 @@ def test_downloads_under_way_stay_and_stale_ones_go(device: Device) -> None:
         os.utime(path, (1, 1))
     device.done("gc")
     assert (fresh.exists(), stale.exists(), rubbish.exists()) == (True, False, False)
+
+
+def test_stale_download_of_the_account_goes_without_its_links(device: Device, tmp_path: Path) -> None:
+    device.release(1)
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    (tmp_path / "theirs/file").write_bytes(b"x")
+    places = [device.paths.incoming / name for name in ("a@1", "b@2")]
+    places.append(device.paths.checkpoints / ".partial-c@3")
+    for place in places:
+        (place / "deep").mkdir(parents=True)
+        (place / "w.part").write_bytes(b"xyz")
+        (place / "link").symlink_to(tmp_path / "theirs")
+        (place / "deep/link").symlink_to(tmp_path / "theirs")
+    for place in places[1:]:
+        for path in (*place.rglob("*"), place):
+            os.utime(path, (1, 1), follow_symlinks=False)
+    gone = device.done("gc")["removed"]
+    assert {(one["kind"], one["name"]) for one in gone} == {("partial", "b@2"), ("partial", ".partial-c@3")}
+    assert [place.exists() for place in places] == [True, False, False]
+    assert (tmp_path / "theirs/file").exists()
+    assert (tmp_path / "theirs").stat().st_mode & 0o777 == 0o700
+
+
+def test_record_of_a_deleted_checkpoint_goes_with_it(device: Device) -> None:
+    commit_one(device, 1)
+    device.release(2)
+    assert len(list(device.paths.verified.iterdir())) == 2
+    device.done("gc", "--keep", "0")
+    assert [path.stem for path in device.paths.verified.iterdir()] == list(checkpoints(device))
 
 
 def test_a_release_in_use_that_cannot_be_read_stops_gc(device: Device) -> None:
