@@ -47,8 +47,7 @@ def before(world: UpgradeWorld) -> str:
 
 
 def test_plan_names_the_agent_that_comes_first(world: UpgradeWorld, before: str) -> None:
-    data = world.json("rollout", "plan", PROFILE, "--policy", "quick")["data"]
-    (planned,) = data["plan"]["devices"]
+    planned = world.planned()
     assert (planned["before"], planned["agent"], planned["remarks"]) == (before, __version__, [])
     assert world.status(DEVICE)["agent_version"] == "0.1.0"
 
@@ -79,8 +78,7 @@ def test_site_yml_leaves_layout_1_and_names_the_rollout(world: UpgradeWorld, bef
 @pytest.fixture(scope="module")
 def staged(world: UpgradeWorld) -> str:
     """The id of the release of layout 2, staged."""
-    plan = world.json("rollout", "plan", PROFILE, "--policy", "quick")["data"]["plan"]
-    return str(plan["devices"][0]["release"])
+    return str(world.planned()["release"])
 
 
 def test_deadline_returns_to_layout_1_alone(world: UpgradeWorld, before: str, staged: str) -> None:

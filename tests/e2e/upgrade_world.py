@@ -30,6 +30,7 @@ schema: 1
 name: quick
 description: For tests.
 canary: {count: 1}
+waves: [{rest: true}]
 soak_seconds: 1
 errors: {stop_at_devices: 1}
 speed: {tolerance_percent: 95}
@@ -46,6 +47,13 @@ class UpgradeWorld(FleetWorld):
             *("-i", str(self.inventory), f"{name}.yml", "-e", f"thor_deploy={self.project / 'deploy'}"),
             *("-e", f"thor_profile={PROFILE}", *options),
         )
+
+    def planned(self) -> dict[str, Any]:
+        """What a rollout of the profile would do with the device."""
+        envelope = self.json("rollout", "plan", PROFILE, "--policy", "quick")
+        assert envelope["exit_code"] == 0, envelope["errors"]
+        (planned,) = envelope["data"]["plan"]["devices"]
+        return dict(planned)
 
     def agent(self, words: str) -> dict[str, Any]:
         """The object that the installed agent prints; it may have failed."""
