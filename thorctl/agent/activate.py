@@ -51,6 +51,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     release = release_store.load(ctx.paths, args.id)
     _check_staged(ctx, release)
     call = _Call(ctx, release, args.deadline, args.over_hold)
+    image.pin(ctx, release)
     journal = journal_file.load(ctx.paths)
     if journal.state == TRIAL and not deadline.armed(ctx, TRIAL, journal.activation):
         # Its time is up, or a restart took its timer: a trial that nothing would end is over.

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import checkpoint, desired, drift, image
 from thorctl.agent.drift import RELEASE, Item
+from thorctl.agent.engine import network
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.paths import ENGINE_CONTAINER
+from thorctl.agent.release_document import SOCKET_LAYOUT
 from thorctl.agent.staging.verified import UNVERIFIED
 
 if TYPE_CHECKING:
@@ -88,7 +90,12 @@ def _container(ctx: Context, release: Release, wanted: dict[str, Any], found: di
         if container is None:
             del wanted[desired.CONTAINER_IMAGE]
         else:
-            found[desired.CONTAINER_IMAGE] = container["Config"]["Image"]
+            digest = image.running_digest(ctx, container)
+            if release.layout == SOCKET_LAYOUT:
+                wanted[desired.ENGINE_NETWORK] = network.NONE
+                found[desired.ENGINE_NETWORK] = container["HostConfig"]["NetworkMode"]
+            same = digest == release.document["lock"]["image"]["digest"]
+            found[desired.CONTAINER_IMAGE] = release.image if same else container["Config"]["Image"]
 
 
 def _hash_of(path: Path) -> str | None:

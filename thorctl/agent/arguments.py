@@ -76,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("status", help="where this device stands; reads only, never waits")
     # For a login that may not open the engine's socket itself; what follows the object is HTTP.
     verbs.add_parser("connect", help="relay standard input and output to the engine's socket")
+    prepare = verbs.add_parser("engine-prepare", help=argparse.SUPPRESS)  # the engine's unit calls it
+    prepare.add_argument("id", metavar="ID")
     gc = verbs.add_parser("gc", help="delete releases, checkpoints and images that no state needs")
     gc.add_argument(
         "--keep", type=int, default=KEEP_RELEASES, metavar="N", help="staged releases to keep besides"

@@ -18,6 +18,7 @@ from thorctl.agent import (
     bench_headers,
     bench_metrics,
     hold,
+    image,
     serve_yaml,
     unheard,
 )
@@ -204,7 +205,7 @@ def _digest(ctx: Context) -> str | None:
         container = ctx.docker.container(ENGINE_CONTAINER)
     except AgentError:
         return None
-    return container["Config"]["Image"].partition("@")[2] or None if container else None
+    return image.running_digest(ctx, container) if container else None
 
 
 def _failed(client: EngineClient, release: Release, why: str, data: dict[str, Any]) -> AgentError:

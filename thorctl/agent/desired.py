@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 INSTALLED_UNIT = "installed unit"
 IMAGE_ON_DISK = "image on disk"
 CONTAINER_IMAGE = "container image"
+ENGINE_NETWORK = "engine network"
 CHECKPOINT = "checkpoint"
 PACKAGE_STATES = {"held", "released", "alone"}
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
     from thorctl.agent.release_document import Release
 
-STOP_SECONDS = 240  # the unit's own limits end a stop after at most 200 s
+# Above what the unit's own limits add up to: `docker stop` until streams in flight have ended (90 s by
+# default), `docker kill` and `docker rm` 35 s each, and TimeoutStopSec= for what is left.
+STOP_SECONDS = 420
 CALL_SECONDS = 60
 LOG_LINES = 40
 _TIDYING = f"No such container: {ENGINE_CONTAINER}"  # said by the unit's `docker rm`, where nothing is left
@@ -106,6 +108,15 @@ def state(ctx: Context) -> UnitState:
         int(restarts) if restarts.isdigit() else 0,
         values.get("Job", "0") not in ("", "0"),
     )
+
+
+def last_end(ctx: Context) -> dict[str, str] | None:
+    """How the engine's last run ended since boot, in systemd's words; None if it has not."""
+    try:
+        words = ctx.paths.engine_end.read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return None
+    return dict(zip(("result", "code", "status"), words, strict=True)) if len(words) == 3 else None
 
 
 def log_tail(ctx: Context, seconds: float) -> list[str]:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import checkpoint, image, journal_file, release_store
 from thorctl.agent.checkpoint import STAGING_PREFIX
+from thorctl.agent.engine import cache
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.release_document import SOCKET_LAYOUT
 from thorctl.agent.staging import takeover, verified
 from thorctl.agent.staging.earlier import PARTIAL_PREFIX
 
@@ -44,6 +46,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         *_directories(ctx, "release", [ctx.paths.release_dir(name) for name in doomed], dry=args.dry_run),
         *_directories(ctx, "partial", _rubbish(ctx), dry=args.dry_run),
         *_downloads(ctx, dry=args.dry_run),
+        *_caches(ctx, [known[name] for name in needed], dry=args.dry_run),
     ]
     freed = sum(one["bytes"] for one in removed)
     return Outcome({"removed": removed, "freed_bytes": freed}, changed=bool(removed) and not args.dry_run)
@@ -80,6 +83,20 @@ def _checkpoints(ctx: Context, staying: list[Release], *, dry: bool) -> list[dic
     found = sorted(ctx.paths.checkpoints.iterdir()) if ctx.paths.checkpoints.is_dir() else []
     doomed = [path for path in found if not path.name.startswith(".") and path.name not in used]
     return _directories(ctx, "checkpoint", doomed, dry=dry)
+
+
+def _caches(ctx: Context, needed: list[Release | None], *, dry: bool) -> list[dict[str, Any]]:
+    """Caches of releases that are neither current nor previous nor on trial: others start cold again."""
+    used = {cache.key(ctx, release) for release in needed if release and release.layout == SOCKET_LAYOUT}
+    found = sorted(ctx.paths.engine_cache.iterdir()) if ctx.paths.engine_cache.is_dir() else []
+    removed = []
+    for entry in found:
+        if entry.name in used:
+            continue
+        removed.append({"kind": "cache", "name": entry.name, "bytes": checkpoint.bytes_in(entry)})
+        if not dry:
+            cache.remove(ctx, entry)
+    return removed
 
 
 def _rubbish(ctx: Context) -> list[Path]:

@@ -81,7 +81,51 @@ _NO_SPACE = re.compile(r"no space left on device", re.IGNORECASE)
 def present(ctx: Context, release: Release) -> bool:
     """True if Docker has the very digest of the lock."""
     found = ctx.docker.image(release.image)
-    return found is not None and release.image in (found.get("RepoDigests") or [])
+    return found is not None and _is_of(found, release.image)
+
+
+def pin(ctx: Context, release: Release) -> None:
+    """Verify the image behind the engine's tag; set the tag where it is missing or wrong.
+
+    Raises:
+        AgentError: ``not_staged`` if the locked digest is not here, ``docker_unavailable``.
+    """
+    if not present(ctx, release):
+        raise AgentError(
+            "not_staged",
+            f"The image {release.image} is not on this device.",
+            "Stage the release again: `thorctl stage`.",
+        )
+    wanted, tagged = ctx.docker.image(release.image), ctx.docker.image(release.image_tag)
+    if wanted and (tagged is None or tagged.get("Id") != wanted.get("Id")):
+        if tagged is not None:
+            ctx.log.warning("%s named another image; it is set again", release.image_tag)
+        _keep(ctx, release)
+
+
+def running_digest(ctx: Context, container: dict[str, Any]) -> str | None:
+    """Return the digest of the image that a container runs, None where Docker knows none."""
+    named = str(container["Config"]["Image"])
+    if "@" in named:
+        return named.partition("@")[2]
+    found = ctx.docker.image(str(container["Image"])) or {}
+    repository = familiar(named.rpartition(":")[0])
+    digests = [one.partition("@") for one in found.get("RepoDigests") or []]
+    return next((digest for name, _, digest in digests if familiar(name) == repository), None)
+
+
+def familiar(name: str) -> str:
+    """Return a repository's name as Docker shows it: Docker Hub's lose their host, and ``library/``."""
+    host, slash, rest = name.partition("/")
+    if not slash or host.lower() not in ("docker.io", "index.docker.io"):
+        return f"{host.lower()}{slash}{rest}" if slash and ("." in host or ":" in host) else name
+    return rest.removeprefix("library/")
+
+
+def _is_of(found: dict[str, Any], reference: str) -> bool:
+    repository, _, digest = reference.partition("@")
+    names = (one.partition("@") for one in found.get("RepoDigests") or [])
+    return any(familiar(name) == familiar(repository) and other == digest for name, _, other in names)
 
 
 def ensure(ctx: Context, release: Release) -> int:
@@ -112,7 +156,7 @@ def ensure(ctx: Context, release: Release) -> int:
 def forget(ctx: Context, reference: str) -> bool:
     """Delete an image that a release brought here; False if it is not there or a container uses it."""
     repository, _, digest = reference.partition("@")
-    tagged = f"{repository}:{_tag(digest)}"
+    tagged = f"{repository}:thor-{digest.removeprefix('sha256:')[:12]}"
     if ctx.docker.image(tagged) is None:
         return ctx.docker.delete_image(reference)
     gone = ctx.docker.delete_image(tagged)
@@ -123,13 +167,9 @@ def forget(ctx: Context, reference: str) -> bool:
 
 def _keep(ctx: Context, release: Release) -> None:
     """Give it a tag: `docker image prune` deletes an image without one unless a container runs it."""
-    image = release.document["lock"]["image"]
-    if not ctx.docker.tag_image(release.image, image["repository"], _tag(image["digest"])):
+    repository, _, tag = release.image_tag.rpartition(":")
+    if not ctx.docker.tag_image(release.image, repository, tag):
         ctx.log.warning("%s could not be tagged: `docker image prune` would delete it", release.image)
-
-
-def _tag(digest: str) -> str:
-    return f"thor-{digest.removeprefix('sha256:')[:12]}"
 
 
 def _pull(ctx: Context, release: Release) -> int:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 ENGINE_UNIT = "thor-engine.service"
 ENGINE_CONTAINER = "thor-engine"
-ENGINE_SOCKET = "/run/thor/engines/main/engine.sock"  # the engine is named main
+ENGINE_NAME = "main"
+ENGINE_SOCKET = f"/run/thor/engines/{ENGINE_NAME}/engine.sock"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,31 @@ class Paths:
     def cache(self) -> Path:
         """Compile caches of the engine: survive restarts and releases."""
         return self.state_dir / "cache"
+
+    @property
+    def engine_cache(self) -> Path:
+        """One directory for each set of code that may put code into it (engine/cache.py)."""
+        return self.cache / ENGINE_NAME
+
+    @property
+    def cache_is_own(self) -> Path:
+        """Exists while no engine could write to the cache of another release."""
+        return self.state_dir / "cache-is-own"
+
+    @property
+    def ready_marks(self) -> Path:
+        """Which releases were ready here once, below the name of their cache."""
+        return self.state_dir / "ready"
+
+    @property
+    def engine_settings(self) -> Path:
+        """What the engine's unit reads before it starts the container."""
+        return self.locks / f"engine-{ENGINE_NAME}.env"
+
+    @property
+    def engine_end(self) -> Path:
+        """How the engine's last run ended, as systemd says it."""
+        return self.locks / f"engine-{ENGINE_NAME}.end"
 
     @property
     def journal(self) -> Path:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from thorctl.agent import engine_unit
 from thorctl.agent.api_key import api_key
-from thorctl.agent.engine import endpoint
+from thorctl.agent.engine import cache, endpoint, network
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import canonical
+from thorctl.agent.release_document import SOCKET_LAYOUT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thorctl.agent.context import Context
     from thorctl.agent.engine_unit import UnitState
     from thorctl.agent.release_document import Release
@@ -24,6 +22,10 @@ GRACE_SECONDS = 5.0
 LOG_BEFORE_SECONDS = 60.0  # an engine that was asked for may have ended before anybody waited for it
 # One is forgiven: on a Thor the first start after another engine may find its memory not yet returned.
 RESTARTS_FORGIVEN = 1
+_WANTS_NETWORK = re.compile(
+    r"network is unreachable|name resolution|name or service not known|gaierror|no route to host",
+    re.IGNORECASE,
+)
 
 
 def wait(ctx: Context, release: Release) -> float:
@@ -34,7 +36,8 @@ def wait(ctx: Context, release: Release) -> float:
             last lines of the engine's log in the details.
     """
     began = ctx.clock.monotonic()
-    limit = release.ready_seconds(first_start=not _mark(ctx, release).exists())
+    mark = cache.ready_mark(ctx, release)
+    limit = release.ready_seconds(first_start=not mark.exists())
     while True:
         unit = engine_unit.state(ctx)
         waited = ctx.clock.monotonic() - began
@@ -44,7 +47,8 @@ def wait(ctx: Context, release: Release) -> float:
             )
         # With a restart still to come, what answers is the process before it.
         if unit.active == "active" and not unit.queued and serves(ctx, release):
-            _mark(ctx, release).touch()
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
             return round(waited, 1)
         if waited >= limit:
             message = f"The engine of {release.id} was not ready after {limit:.0f} s"
@@ -75,24 +79,19 @@ def healthy(ctx: Context, release: Release) -> bool:
     return runs and engine_unit.installed(ctx, release) and serves(ctx, release)
 
 
-def _mark(ctx: Context, release: Release) -> Path:
-    """Exists once this image became ready here with these weights and options: its compile caches are filled.
-
-    Not for the image alone: what it compiles is the model's.
-    """
-    ctx.paths.cache.mkdir(parents=True, exist_ok=True)
-    compiled = [release.image, release.checkpoint_name, release.document["profile"]["serve"]]
-    return ctx.paths.cache / f".ready-{hashlib.sha256(canonical(compiled)).hexdigest()[:12]}"
-
-
 def _error(
     ctx: Context, release: Release, code: str, message: str, *, unit: UnitState, waited: float
 ) -> AgentError:
     log = engine_unit.log_tail(ctx, waited + LOG_BEFORE_SECONDS)
+    remedy = "Read the engine's last lines in the details, or `journalctl -u thor-engine` on the device."
+    if release.layout == SOCKET_LAYOUT and any(_WANTS_NETWORK.search(line) for line in log):
+        remedy += (
+            f" If this image cannot work without a network, set {network.SETTING}: own in the inventory."
+        )
     return AgentError(
         code,
         f"{message}: {log[-1] if log else 'its log is empty'}",
-        "Read the engine's last lines in the details, or `journalctl -u thor-engine` on the device.",
+        remedy,
         details={"release": release.id, "unit": vars(unit), "waited_seconds": round(waited, 1), "log": log},
         changed=True,
     )

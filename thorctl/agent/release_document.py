@@ -57,10 +57,21 @@ class Release:
         return str(self.document["profile"]["image"].get("user", USERS[0]))
 
     @property
+    def entrypoint(self) -> list[str]:
+        """The program of the engine's container; [] is the image's own."""
+        return [str(word) for word in self.document["profile"]["image"].get("entrypoint") or []]
+
+    @property
     def image(self) -> str:
         """``repository@sha256:…``."""
         image = self.document["lock"]["image"]
         return f"{image['repository']}@{image['digest']}"
+
+    @property
+    def image_tag(self) -> str:
+        """The device's own name of the image: Docker never prunes one that has a tag."""
+        image = self.document["lock"]["image"]
+        return f"{image['repository']}:thor-{image['digest'].removeprefix('sha256:')[:12]}"
 
     @property
     def checkpoint_name(self) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent import checkpoint, image, needs, refusing_disk, release_store
+from thorctl.agent.engine import image_user
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.release_document import SOCKET_LAYOUT
 from thorctl.agent.staging import side_by_side
 
 if TYPE_CHECKING:
@@ -34,6 +36,14 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise refused from failed
 
 
+def _image(ctx: Context, release: Release) -> int:
+    """Have the image here, and its program prove that the engine's user can run it."""
+    downloaded = image.ensure(ctx, release)
+    if release.layout == SOCKET_LAYOUT and release_store.differences(ctx.paths, release):
+        image_user.prove(ctx, release)
+    return downloaded
+
+
 def _stage(ctx: Context, release: Release) -> Outcome:
     began = ctx.clock.monotonic()
     release_store.check_identity(ctx.paths, release)
@@ -42,7 +52,7 @@ def _stage(ctx: Context, release: Release) -> Outcome:
     for directory in (ctx.paths.releases, ctx.paths.checkpoints, ctx.paths.cache):
         directory.mkdir(parents=True, exist_ok=True)
     image_bytes, checkpoint_bytes = side_by_side.run(
-        ctx, lambda part: image.ensure(part, release), lambda part: checkpoint.ensure(part, release)
+        ctx, lambda part: _image(part, release), lambda part: checkpoint.ensure(part, release)
     )
     release_store.write(ctx, release)
     return Outcome(

@@ -16,6 +16,7 @@ from thorctl.agent import (
     engine_unit,
     facts,
     hold,
+    image,
     journal_file,
     lease,
     release_store,
@@ -65,6 +66,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
             "facts": partial(facts.light, ctx),
             "unit": partial(engine_unit.state, ctx),
             "container": partial(_container, ctx),
+            "last_end": partial(engine_unit.last_end, ctx),
             "models": partial(_models, ctx, release),
             "compared": partial(actual.compared, ctx, journal, release, broken),
             "packages": partial(device_host.package_holds, ctx) if wish and wish.packages else lambda: None,
@@ -150,6 +152,7 @@ def _engine(found: dict[str, Any], release: Release | None) -> dict[str, Any]:
         "model": release.model if ready and release else None,
         "container": found["container"],
         "restarts": unit.restarts if unit else None,
+        "last_end": found["last_end"],
     }
 
 
@@ -169,8 +172,7 @@ def _container(ctx: Context) -> dict[str, Any] | None:
     container = ctx.docker.container(ENGINE_CONTAINER)
     if container is None:
         return None
-    digest = container["Config"]["Image"].partition("@")[2]
-    return {"image_digest": digest or None}
+    return {"image_digest": image.running_digest(ctx, container)}
 
 
 def _progress(ctx: Context) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent import ballast, deadline, engine_unit, journal_file, ready, release_store
-from thorctl.agent.engine import door
+from thorctl.agent.engine import cache, door
 from thorctl.agent.journal import (
     ACTIVATING,
     COMMITTED,
@@ -21,6 +21,7 @@ from thorctl.agent.journal import (
 )
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.refusing_disk import FULL
+from thorctl.agent.release_document import TCP_LAYOUT
 from thorctl.agent.signals import Interrupted
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -
     ``at_any_price``: where the disk is full, for what was kept back for the way back.
     """
     engine_unit.stop(ctx)
+    _note_layout(ctx, release)
     try:
         engine_unit.install(ctx, release)
     except OSError as refused:
@@ -43,6 +45,12 @@ def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -
         engine_unit.install(ctx, release)
     door.follow(ctx, release)
     engine_unit.start(ctx)
+
+
+def _note_layout(ctx: Context, release: Release) -> None:
+    """An engine of layout 1 can write to the caches of all: they are emptied before the next of layout 2."""
+    if release.layout == TCP_LAYOUT:
+        cache.shared_again(ctx)
 
 
 def run_again(ctx: Context, release: Release) -> None:

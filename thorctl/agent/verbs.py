@@ -28,6 +28,7 @@ class Verb:
     locks: tuple[str, ...] = ()
     leased: bool = True
     yields: bool = False
+    module: str = ""  # below thorctl.agent; empty: as the verb's name
 
     @property
     def reads_only(self) -> bool:
@@ -36,7 +37,7 @@ class Verb:
 
     def load(self) -> Callable[[Context, argparse.Namespace], Outcome]:
         """The verb's function; imported only when asked for, so that status starts fast."""
-        module = importlib.import_module(f"thorctl.agent.{self.name}")
+        module = importlib.import_module(f"thorctl.agent.{self.module or self.name}")
         return cast("Callable[[Context, argparse.Namespace], Outcome]", module.run)
 
 
@@ -46,6 +47,7 @@ _ALL = (
     Verb("plan"),
     Verb("status"),
     Verb("connect"),
+    Verb("engine-prepare", module="engine.prepare"),  # by the engine's unit, while a verb holds the lock
     Verb("stage", (STAGE_LOCK,)),
     Verb("activate", (STATE_LOCK,)),
     Verb("smoke", (STATE_LOCK,)),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import grp
 import os
 import pwd
 import subprocess
@@ -38,6 +39,16 @@ options:
       - Name that O(account) had earlier. An account of that name that this module made is renamed, so that it
         keeps its files. Any other is left alone.
     type: str
+  engine_account:
+    description:
+      - Name of a system account as which the engine runs, with a group of its own, to be there.
+      - An account of that name that can log in is an error.
+    type: str
+  groups:
+    description: Names of system groups to be there.
+    type: list
+    elements: str
+    default: []
   packages:
     description: Patterns of package names, as C(nvidia-l4t-*). What is not installed does not matter.
     type: list
@@ -131,6 +142,8 @@ def main() -> None:
         argument_spec={
             "account": {"type": "str"},
             "account_before": {"type": "str"},
+            "engine_account": {"type": "str"},
+            "groups": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "packages_state": {"type": "str", "choices": ["held", "released", "alone"], "default": "alone"},
             "active": {"type": "list", "elements": "str", "default": []},
@@ -164,6 +177,9 @@ def main() -> None:
 
 def differences(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
     """What differs from what is wanted, in the order in which it is to be made."""
+    yield from groups(wanted["groups"])
+    if wanted["engine_account"]:
+        yield from engine_account(wanted["engine_account"])
     if wanted["account"]:
         yield from account(wanted["account"], notes, before=wanted["account_before"])
     if wanted["packages_state"] != "alone":
@@ -176,6 +192,26 @@ def differences(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
         yield from units(wanted["active"], notes)
     if wanted["clock_seconds"] is not None:
         yield from clock(wanted, notes)
+
+
+def groups(names: list[str]) -> Iterable[Change]:
+    """System groups that are absent."""
+    there = {one.gr_name for one in grp.getgrall()}
+    for name in names:
+        if name not in there:
+            argv = ("groupadd", "--system", name)
+            yield Change(f"group {name}", "absent", "a system group", lambda argv=argv: do(*argv))
+
+
+def engine_account(name: str) -> Iterable[Change]:
+    """The engine's account; a person's account of that name is an error."""
+    problems: list[str] = []
+    yield from account(name, problems)
+    if problems:
+        raise HostError(
+            f"account_taken: {name} is an account that somebody logs in to — rename it: the engine needs "
+            "a system account of that name"
+        )
 
 
 def account(name: str, notes: list[str], before: str | None = None) -> Iterable[Change]:

@@ -1,0 +1,61 @@
+"""An image that its profile's user cannot run is found while it is staged, with the option that mends it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.agent.device_double import make_context
+from tests.agent.engine.test_prepare import WithProgram, release
+from thorctl.agent.engine import account, image_user
+from thorctl.agent.engine.account import Account
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.runner import Completed, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+DENIED = "exec: /opt/venv/bin/vllm: Permission denied"
+
+
+class Docker(Runner):
+    """The program docker, whose container ends with ``status``."""
+
+    def __init__(self, status: int, said: str = "") -> None:
+        self.status, self.said = status, said
+        self.calls: list[list[str]] = []
+
+    def run(self, argv: Sequence[str], **_: Any) -> Completed:
+        self.calls.append(list(argv))
+        return Completed(tuple(argv), self.status, "", self.said)
+
+
+@pytest.fixture(autouse=True)
+def _an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "of_engine", lambda _: Account(990, 991))
+
+
+def prove(root: Path, docker: Docker) -> None:
+    ctx = dataclasses.replace(make_context(root, docker), docker=WithProgram("/nowhere"))
+    image_user.prove(ctx, release())
+
+
+def test_the_program_is_run_as_confined_as_the_engine(tmp_path: Path) -> None:
+    docker = Docker(0)
+    prove(tmp_path, docker)
+    (call,) = docker.calls
+    line = " ".join(call)
+    for part in ("--network none", "--read-only", "--cap-drop ALL", "no-new-privileges", "--user 990:991"):
+        assert part in line
+    assert call[-2:] == ['umask 0; exec "$0" --version', "vllm"]
+
+
+@pytest.mark.parametrize("status", [1, 126, 127])
+def test_an_unusable_user_names_the_option(tmp_path: Path, status: int) -> None:
+    with pytest.raises(AgentError, match="Permission denied") as refused:
+        prove(tmp_path, Docker(status, f"\n{DENIED}\n"))
+    assert refused.value.code == "image_user_unusable"
+    assert "image.user: root" in refused.value.remedy

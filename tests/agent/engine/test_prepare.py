@@ -1,0 +1,233 @@
+"""What is made before each start of the engine, where the engine of the last one left traps."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.agent.device_double import make_context, make_release
+from tests.agent.stateful_device import Images
+from thorctl.agent import gc, image, journal_file, release_store
+from thorctl.agent.engine import account, cache, prepare
+from thorctl.agent.engine.account import Account
+from thorctl.agent.journal import COMMITTED, Journal
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.paths import ENGINE_SOCKET
+from thorctl.agent.release_document import Release, canonical, parse, true_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+
+UID = GID = MEMBERS = 4242
+root_only = pytest.mark.skipif(os.getuid() != 0, reason="gives directories to another user")
+
+
+class WithProgram(Images):
+    """A Docker engine whose images start ``vllm serve``."""
+
+    def image(self, reference: str) -> dict[str, Any]:
+        return {**super().image(reference), "Config": {"Entrypoint": ["vllm", "serve"]}}
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setattr(account, "of_engine", lambda _: Account(UID, GID))
+    monkeypatch.setattr(account, "api_group", lambda: MEMBERS)
+    return dataclasses.replace(make_context(tmp_path), docker=WithProgram("/nowhere"))
+
+
+def release(**changes: Any) -> Release:
+    """A release of layout 2; ``changes`` as of ``make_release``."""
+    document = make_release(**changes).document
+    document = {**document, "schema": 2, "options": {"max-num-seqs": 4}, "memory": None}
+    document["profile"] = {**document["profile"], "image": {"user": "own", "entrypoint": []}}
+    return parse(canonical({**document, "id": true_id(document)}))
+
+
+def prepared(ctx: Context, of: Release) -> dict[str, Any]:
+    release_store.write(ctx, of)
+    return prepare.run(ctx, Namespace(id=of.id)).data
+
+
+def changed_files(text: str) -> dict[str, Any]:
+    return {"files": {"parser.py": {"mode": "0444", "content": text}}}
+
+
+@root_only
+def test_the_directory_is_the_engines_and_the_groups(ctx: Context) -> None:
+    data = prepared(ctx, release())
+    found = ctx.paths.at(ENGINE_SOCKET).parent.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (UID, MEMBERS, 0o750)
+    made = cache.directory(ctx, release()).stat()
+    assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)) == (UID, GID, 0o700)
+    assert stat.S_IMODE(ctx.paths.cache.stat().st_mode) == 0o700
+    assert data["THOR_ENGINE_USER"] == f"{UID}:{GID}"
+    assert data["THOR_ENGINE_COMMAND"] == "vllm serve"
+    settings = ctx.paths.engine_settings
+    assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+    assert f"THOR_ENGINE_CACHE={cache.directory(ctx, release())}" in settings.read_text().splitlines()
+
+
+@root_only
+def test_a_left_over_socket_is_gone(ctx: Context) -> None:
+    directory = ctx.paths.at(ENGINE_SOCKET).parent
+    directory.mkdir(parents=True)
+    (directory / "engine.sock").touch()
+    prepared(ctx, release())
+    assert list(directory.iterdir()) == []
+
+
+@root_only
+@pytest.mark.parametrize("place", ["directory", "entry"])
+def test_a_symlink_in_the_socket_directory_is_not_followed(ctx: Context, place: str) -> None:
+    directory, precious = ctx.paths.at(ENGINE_SOCKET).parent, ctx.paths.at("/etc/precious")
+    precious.mkdir(parents=True)
+    (precious / "file").touch()
+    before = precious.stat()
+    if place == "directory":
+        directory.parent.mkdir(parents=True)
+        directory.symlink_to(precious)
+    else:
+        directory.mkdir(parents=True)
+        (directory / "engine.sock").symlink_to(precious)
+    prepared(ctx, release())
+    assert (precious / "file").exists()
+    assert (precious.stat().st_uid, precious.stat().st_mode) == (before.st_uid, before.st_mode)
+    assert not directory.is_symlink()
+
+
+@root_only
+def test_a_symlink_in_place_of_the_cache_is_not_followed(ctx: Context) -> None:
+    prepared(ctx, release())
+    of, precious = cache.directory(ctx, release()), ctx.paths.at("/etc/precious")
+    precious.mkdir(parents=True)
+    of.rmdir()
+    of.symlink_to(precious)
+    prepared(ctx, release())
+    assert not of.is_symlink()
+    assert of.stat().st_uid == UID
+    assert precious.stat().st_uid == os.getuid()
+
+
+@root_only
+def test_the_cache_outlives_a_restart(ctx: Context) -> None:
+    prepared(ctx, release())
+    kernel = cache.directory(ctx, release()) / "kernel.so"
+    kernel.touch()
+    prepared(ctx, release())
+    assert kernel.exists()
+
+
+@root_only
+def test_code_left_by_one_release_is_not_in_anothers_cache(ctx: Context) -> None:
+    """A usercustomize.py or a kernel that one image's engine leaves is no code of the next one's."""
+    first, second = release(), release(**changed_files("other code"))
+    prepared(ctx, first)
+    trap = (
+        cache.directory(ctx, first) / ".local" / "lib" / "python3.12" / "site-packages" / "usercustomize.py"
+    )
+    trap.parent.mkdir(parents=True)
+    trap.touch()
+    data = prepared(ctx, second)
+    assert not trap.is_relative_to(data["THOR_ENGINE_CACHE"])
+
+
+@root_only
+def test_all_caches_are_emptied_after_an_engine_of_layout_1(ctx: Context) -> None:
+    prepared(ctx, release())
+    trap = cache.directory(ctx, release()) / "kernel.so"
+    trap.touch()
+    mark = cache.ready_mark(ctx, release())
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    cache.shared_again(ctx)
+    prepared(ctx, release())
+    assert not trap.exists()
+    assert not mark.exists()
+
+
+@root_only
+def test_gc_keeps_the_caches_in_use_only(ctx: Context) -> None:
+    first, second = release(), release(**changed_files("other code"))
+    for one in (first, second):
+        prepared(ctx, one)
+    ctx.files.write_json(ctx.paths.journal, Journal(state=COMMITTED, current=second.id).document())
+    assert journal_file.load(ctx.paths).needed == {second.id}
+    removed = gc.run(ctx, Namespace(keep=5, dry_run=False)).data["removed"]
+    assert [(one["kind"], one["name"]) for one in removed] == [("cache", cache.key(ctx, first))]
+    assert cache.directory(ctx, second).exists()
+    assert not cache.directory(ctx, first).exists()
+
+
+def test_a_mark_is_not_in_the_engines_cache(ctx: Context) -> None:
+    """A symlink there would have root make any file: /etc/nologin, say."""
+    for one in (make_release(), release()):
+        assert not cache.ready_mark(ctx, one).is_relative_to(ctx.paths.cache)
+
+
+def test_a_mark_is_of_the_effective_options(ctx: Context) -> None:
+    of = release()
+    other = Release({**of.document, "options": {"max-num-seqs": 8}})
+    assert cache.ready_mark(ctx, of) != cache.ready_mark(ctx, other)
+    assert cache.key(ctx, of) == cache.key(ctx, other)
+
+
+def test_an_older_layout_is_not_prepared(ctx: Context) -> None:
+    with pytest.raises(AgentError) as refused:
+        prepared(ctx, make_release())
+    assert refused.value.code == "bad_call"
+
+
+def test_no_account_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "NAME", "nobody-has-this-name")
+    with pytest.raises(AgentError) as refused:
+        account.of_engine(release())
+    assert refused.value.code == "account_missing"
+    assert "site.yml" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("docker.io/vllm/vllm-openai", "vllm/vllm-openai"),
+        ("docker.io/library/debian", "debian"),
+        ("index.docker.io/library/debian", "debian"),
+        ("registry.test:5000/library/debian", "registry.test:5000/library/debian"),
+        ("GHCR.io/nvidia-ai-iot/vllm", "ghcr.io/nvidia-ai-iot/vllm"),
+        ("vllm/vllm-openai", "vllm/vllm-openai"),
+    ],
+)
+def test_a_name_is_compared_as_docker_shows_it(name: str, shown: str) -> None:
+    assert image.familiar(name) == shown
+
+
+def test_an_image_of_docker_hub_is_present(ctx: Context) -> None:
+    class Hub(WithProgram):
+        def image(self, reference: str) -> dict[str, Any]:
+            return {**super().image(reference), "RepoDigests": [reference.removeprefix("docker.io/")]}
+
+    lock = make_release().document["lock"]
+    of = make_release(lock={"image": {**lock["image"], "repository": "docker.io/vllm/vllm-openai"}})
+    assert image.present(dataclasses.replace(ctx, docker=Hub("/nowhere")), of)
+
+
+def test_a_tag_that_names_another_image_is_set_again(ctx: Context) -> None:
+    tagged: list[tuple[str, ...]] = []
+
+    class Moved(WithProgram):
+        def image(self, reference: str) -> dict[str, Any]:
+            return {**super().image(reference), "Id": "right" if "@" in reference else "other"}
+
+        def tag_image(self, *words: str) -> bool:
+            tagged.append(words)
+            return True
+
+    image.pin(dataclasses.replace(ctx, docker=Moved("/nowhere")), release())
+    assert tagged == [(release().image, "registry.test/engine", f"thor-{'a' * 12}")]

@@ -1,0 +1,117 @@
+"""The engine's cache directories: one for each set of code that may put code into it.
+
+Kernels and graphs that one release compiles are code for the next one that finds them, so a directory is
+named by everything whose code the engine runs. vLLM keys its options below that by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent import device
+from thorctl.agent.files import TEMPORARY_PREFIX
+from thorctl.agent.parsers.driver import parse_driver_version
+from thorctl.agent.release_document import SOCKET_LAYOUT, UNIT_FILE, canonical
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+# Rendered; every other file of a release is the engine's code.
+_OURS = (UNIT_FILE, "serve.yaml", "engine.env")
+
+
+def key(ctx: Context, release: Release) -> str:
+    """Return the name of the release's cache directory.
+
+    SHA-256 of the image's digest, its user, the release's engine files, the checkpoint and the GPU driver.
+    """
+    lock: dict[str, Any] = release.document["lock"]
+    files = {
+        name: hashlib.sha256(file["content"].encode()).hexdigest()
+        for name, file in release.document["files"].items()
+        if name not in _OURS
+    }
+    checkpoint = [lock["checkpoint"]["repository"], lock["checkpoint"]["commit"], lock["checkpoint"]["files"]]
+    driver = parse_driver_version(device.text(ctx, "/proc/driver/nvidia/version"))
+    code = [lock["image"]["digest"], release.image_user, files, checkpoint, driver]
+    return hashlib.sha256(canonical(code)).hexdigest()
+
+
+def directory(ctx: Context, release: Release) -> Path:
+    """Return where the release's cache is, there or not."""
+    return ctx.paths.engine_cache / key(ctx, release)
+
+
+def ready_mark(ctx: Context, release: Release) -> Path:
+    """Return the file that exists once the release's caches are filled: root's, outside the engine's reach.
+
+    By the options as well as by the cache: an option can ask for other kernels.
+    """
+    options = release.document["options"] if release.layout == SOCKET_LAYOUT else None
+    named = [release.image, release.checkpoint_name, options or release.document["profile"]["serve"]]
+    name = hashlib.sha256(canonical(named)).hexdigest()
+    below = key(ctx, release) if release.layout == SOCKET_LAYOUT else "shared"
+    return ctx.paths.ready_marks / below / name
+
+
+def prepare(ctx: Context, release: Release, uid: int, gid: int) -> Path:
+    """Make the release's cache directory, if it is not there as this engine may use it; return it.
+
+    The engine may have left anything below it. Nothing there is opened; all of it goes where another user's
+    engine (layout 1: uid 0 of all releases) could write.
+    """
+    for place in (ctx.paths.cache, ctx.paths.engine_cache):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.chmod(0o700)
+    if not ctx.paths.cache_is_own.exists():
+        empty(ctx)
+        ctx.files.write(ctx.paths.cache_is_own, b"")
+    made = directory(ctx, release)
+    if os.path.lexists(made):
+        found = made.lstat()
+        if not made.is_symlink() and made.is_dir() and (found.st_uid, found.st_gid) == (uid, gid):
+            return made
+        remove(ctx, made)
+    made.mkdir(mode=0o700)
+    os.chown(made, uid, gid, follow_symlinks=False)
+    ctx.files.sync(made.parent)
+    return made
+
+
+def empty(ctx: Context) -> None:
+    """Remove the caches of all releases."""
+    if ctx.paths.engine_cache.is_dir():
+        for entry in ctx.paths.engine_cache.iterdir():
+            remove(ctx, entry)
+
+
+def remove(ctx: Context, entry: Path) -> None:
+    """Remove one cache directory and what says that it is filled.
+
+    Renamed first: after a crash it is whole, or rubbish that the next removal of anything takes along.
+    """
+    ctx.files.remove_tree(ctx.paths.ready_marks / entry.name)
+    doomed = entry.with_name(f"{TEMPORARY_PREFIX}{entry.name.removeprefix(TEMPORARY_PREFIX)}")
+    if entry != doomed:
+        if os.path.lexists(doomed):
+            _delete(doomed)
+        entry.rename(doomed)
+    _delete(doomed)
+
+
+def _delete(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    else:
+        shutil.rmtree(path)  # through descriptors: it follows no link
+
+
+def shared_again(ctx: Context) -> None:
+    """Note that an engine which can write to all caches is about to run (layout 1)."""
+    ctx.files.remove(ctx.paths.cache_is_own)

@@ -1,0 +1,54 @@
+"""Prove on the device that the image's program runs as the user that the profile names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl.agent.engine import account, prepare
+from thorctl.agent.outcome import AgentError
+from thorctl.agent.runner import RC_NOT_FOUND, RC_TIMED_OUT
+
+if TYPE_CHECKING:
+    from thorctl.agent.context import Context
+    from thorctl.agent.release_document import Release
+
+SECONDS = 600.0  # the first import of vLLM from a disk that has just been written to
+_LAST = 300  # characters of the program's own message that are shown
+
+
+def prove(ctx: Context, release: Release) -> None:
+    """Run the image's program with ``--version``, confined as the engine will be.
+
+    Some images keep Python below /root (0700): whoever is not root there ends with status 126. Nothing can be
+    known of it before the image is here.
+
+    Raises:
+        AgentError: ``image_user_unusable``, ``account_missing``.
+    """
+    user = account.of_engine(release)
+    program = prepare.command(ctx, release.image, release.entrypoint)[0]
+    container = release.document["device_class"]["container"]
+    argv = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"]
+    argv += ["--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777", "--cap-drop", "ALL"]  # noqa: S108 - its own
+    argv += ["--security-opt", "no-new-privileges", "--user", str(user)]
+    variables = {"HOME": "/tmp/home", "USER": account.NAME, "LOGNAME": account.NAME}  # noqa: S108 - its own
+    for name, value in {**variables, **(container.get("environment") or {})}.items():
+        argv += ["--env", f"{name}={value}"]
+    if container.get("runtime"):
+        argv += ["--runtime", container["runtime"]]
+    argv += ["--entrypoint", "/bin/sh", release.image, "-c", 'umask 0; exec "$0" --version', program]
+    done = ctx.runner.run(argv, timeout=SECONDS)
+    if done.ok:
+        ctx.log.info("%s as %s: %s", program, user, done.stdout.strip())
+        return
+    if done.rc == RC_NOT_FOUND and not done.stderr.strip():
+        raise AgentError("docker_unavailable", "The program docker is not on this device.", "Run site.yml.")
+    said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    why = "no answer in time" if done.rc == RC_TIMED_OUT else (said[-1][:_LAST] if said else "no message")
+    other = "own" if release.image_user == "root" else "root"
+    raise AgentError(
+        "image_user_unusable",
+        f"`{program} --version` of {release.image} fails as {user} (exit {done.rc}): {why}",
+        f"Set image.user: {other} in the profile (now {release.image_user}) and render the release again.",
+        details={"image": release.image, "user": str(user), "exit": done.rc, "output": said[-20:]},
+    )
