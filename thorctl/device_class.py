@@ -38,10 +38,8 @@ class Container(schema.Model):
     """Flags of ``docker run`` that depend on the machine, not on the model."""
 
     runtime: Word | None = Field(description="--runtime: `nvidia` on a real Thor.")
-    gpus: Word | None = Field(description='--gpus: "all" on a real Thor.')
-    ipc: Literal["private", "host"] = Field(description="--ipc. `host` takes /dev/shm as the device has it.")
-    shm_size: Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[bkmg]?$")] | None = Field(
-        description="--shm-size; null with `ipc: host`."
+    shm_size: Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[bkmg]?$")] = Field(
+        description="--shm-size: limit of the container's own /dev/shm. Only what is used takes memory."
     )
     ulimits: dict[str, str] = Field(
         default_factory=dict, description='--ulimit name=value. A reduced host may refuse memlock "-1".'
@@ -64,12 +62,6 @@ class Container(schema.Model):
     def _environment(cls, value: dict[str, str]) -> dict[str, str]:
         check_environment(value)
         return value
-
-    @model_validator(mode="after")
-    def _shared_memory(self) -> Self:
-        if (self.ipc == "host") != (self.shm_size is None):
-            raise ValueError("shm_size is null with ipc: host, and a size with ipc: private")
-        return self
 
 
 class Reserve(schema.Model):

@@ -47,6 +47,11 @@ class ImageLock(schema.Model):
         default=None, description="As the image's configuration says; null where it does not."
     )
 
+    @property
+    def local_tag(self) -> str:
+        """What a device calls the image: it sets this tag and verifies the digest behind it."""
+        return f"{self.repository}:thor-{self.digest.removeprefix('sha256:')[:12]}"
+
     @field_validator("repository")
     @classmethod
     def _has_no_tag(cls, value: str) -> str:

@@ -34,6 +34,12 @@ class Image(schema.Model):
         description="Put in place of the image's ENTRYPOINT, before `--config …`; [] keeps the image's."
     )
 
+    user: Literal["own", "root"] = Field(
+        default="own",
+        description="Whom the engine runs as: `own`, the device's account thor-engine, or `root` without "
+        "capabilities, for an image that keeps its programs where only root gets. Proved when it is staged.",
+    )
+
     @field_validator("reference")
     @classmethod
     def _reference(cls, value: str) -> str:
@@ -145,7 +151,8 @@ class Profile(schema.NamedModel):
     checkpoint: Checkpoint
     serve: dict[str, Any] = Field(
         description="Long option names of `vllm serve`, without dashes; becomes serve.yaml. `port` and "
-        "`served-model-name` are required; host is always 127.0.0.1 and model always /models/checkpoint."
+        "`served-model-name` are required; the engine listens on a Unix socket, the door in front of it on "
+        "127.0.0.1:port, and model is always /models/checkpoint."
     )
     switches: Switches = Field(default_factory=Switches, description="Contested features, off by default.")
     engine_files: tuple[EngineFile, ...] = Field(
@@ -192,12 +199,12 @@ class Profile(schema.NamedModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What goes into serve.yaml beside model and host: ``serve`` and what the switches add."""
+        """What goes into serve.yaml beside model and socket, and the port: ``serve`` with its switches."""
         return switched_options(self.serve, self.switches)
 
     @property
     def port(self) -> int:
-        """The engine's TCP port on the device's loopback."""
+        """The door's TCP port on the device's loopback."""
         return int(self.serve["port"])
 
     @property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-LAYOUT = 1  # schema of the releases that are rendered here
+LAYOUT = 2  # schema of the releases that are rendered here
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 
 
@@ -40,7 +40,10 @@ class RenderedFile(schema.Model):
 class Release(schema.Model):
     """What a device is given, in one document."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[2] = Field(
+        alias="schema",
+        description="How the engine is arranged. Devices also read 1.",
+    )
     id: str
     name: schema.Name
     profile: Profile

@@ -25,6 +25,13 @@ FILES = ("serve.yaml", "engine.env", "thor-engine.service")
 TEMPLATES = Path(__file__).resolve().parents[1] / "deploy" / "templates"
 ENGINE = "engine"  # beside the templates: files that run inside vLLM
 
+SOCKET = "/run/engine/engine.sock"  # as the container sees it
+# The socket is made with the umask, and its directory decides who may connect.
+COMMAND = 'umask 0; exec "$0" "$@"'
+SHUTDOWN = "shutdown-timeout"  # vLLM lets requests in flight end for so long after SIGTERM
+SHUTDOWN_SECONDS = 60  # 1,500 tokens of four streams took 7 s on a GPU; a Thor decodes seven times slower
+STOP_MARGIN_SECONDS = 20  # after that: an idle engine exits within 4 s
+
 
 def render_release(
     profile: Profile, lock: Lock, device_class: DeviceClass, templates: Path = TEMPLATES
@@ -42,14 +49,18 @@ def render_release(
     require_license(profile, lock)
     require_fit(profile, lock, device_class)
     options, memory = release_memory.effective(profile, lock, device_class)
-    require_options(profile, lock, options)
+    options = served(options, lock)
+    require_options(profile, lock, {**options, "uds": SOCKET})
     environment = template_environment(templates)
     values = {
         "options": options,
         "profile": profile,
         "lock": lock,
         "device_class": device_class,
-        "image": f"{lock.image.repository}@{lock.image.digest}",
+        "image": lock.image.local_tag,
+        "socket": SOCKET,
+        "command": COMMAND,
+        "stop_seconds": int(options.get(SHUTDOWN, 0)) + STOP_MARGIN_SECONDS,
     }
     files = {}
     for name in FILES:
@@ -65,6 +76,14 @@ def render_release(
     for name in profile.engine_files:
         files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent / ENGINE, name))
     return make(profile, lock, device_class, options=options, memory=memory, files=files)
+
+
+def served(options: dict[str, Any], lock: Lock) -> dict[str, Any]:
+    """The effective options: without the door's port, with a planned stop where this vLLM has one."""
+    found = {name: value for name, value in options.items() if name != "port"}
+    if SHUTDOWN not in found and vllm_options.takes(SHUTDOWN, lock.image.vllm_version):
+        found[SHUTDOWN] = SHUTDOWN_SECONDS
+    return found
 
 
 def engine_file(folder: Path, name: str) -> str:

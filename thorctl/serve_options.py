@@ -20,8 +20,8 @@ _SECRET = re.compile(r"(^|_)[A-Z0-9]*(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIA
 
 # Option -> why a profile must not set it.
 REFUSED = {
-    "host": "the engine always listens on 127.0.0.1",
-    "uds": "the engine always listens on 127.0.0.1",
+    "host": "the engine always listens on its Unix socket",
+    "uds": "the engine always listens on its own Unix socket",
     "model": "the model is always /models/checkpoint, the verified files of the lock",
     "config": "this map is the configuration file",
     "api-key": "secrets do not belong in a profile, and vLLM prints this one in its log",
@@ -36,7 +36,9 @@ REFUSED = {
 
 # Set by deploy/templates/engine.env.j2 for every engine.
 RESERVED_ENVIRONMENT = frozenset(
-    {"HOME", "PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"}
+    {"HOME", "PATH", "USER", "LOGNAME", "PYTHONNOUSERSITE", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"}
+    | {"VLLM_HOST_IP", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"}
+    | {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"}
     | {"VLLM_CACHE_ROOT", "CUDA_CACHE_PATH", "CUDA_CACHE_MAXSIZE", "TRITON_CACHE_DIR"}
     | {"TORCHINDUCTOR_CACHE_DIR", "FLASHINFER_WORKSPACE_BASE", "VLLM_ENGINE_READY_TIMEOUT_S"}
 )

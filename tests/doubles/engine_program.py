@@ -1,9 +1,9 @@
 """The light engine as a program: what a device's container runs, in the place of ``vllm serve``.
 
-``python3 -m tests.doubles.engine_program --config SERVE.YAML``: port and model are the release's. The rest
-is the environment's: ENGINE_MODE, ENGINE_LABEL, ENGINE_PACE, ENGINE_ANSWERS (JSON: prompt to right answer).
-A file of the device (JSON: label to mode; replace it by a rename) has the last word: so one release
-misbehaves, even where it runs already.
+``python3 -m tests.doubles.engine_program --config SERVE.YAML``: socket (or port) and model are the
+release's. The rest is the environment's: ENGINE_MODE, ENGINE_LABEL, ENGINE_PACE, ENGINE_ANSWERS (JSON:
+prompt to right answer). A file of the device (JSON: label to mode; replace it by a rename) has the last word:
+so one release misbehaves, even where it runs already.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 from tests.doubles.engine import Engine
 from tests.doubles.engine_modes import known, seconds
 
-MODES_FILE = Path("/cache/engine-modes.json")  # /var/lib/thor/cache on the device
+# In the checkpoint's directory: what tells an engine its mode need not know which cache the engine has.
+MODES_FILE = Path("/models/checkpoint/engine-modes.json")
 PACE_SECONDS = 0.01  # an unpaced engine's speed would be the noise of the machine
 MOST_MEMORY_BYTES = 2 * 2**30  # a machine without a limit for the container is not to be felled
 LAST_WORDS = "RuntimeError: told to end before anybody was served"
@@ -32,14 +33,17 @@ _STEP_BYTES = 16 * 2**20
 class LightEngine(Engine):
     """An engine whose mode the file says, where it knows the label."""
 
-    def __init__(self, model: str, port: int, environment: dict[str, str], modes: Path = MODES_FILE) -> None:
+    def __init__(
+        self, model: str, place: int | Path, environment: dict[str, str], modes: Path = MODES_FILE
+    ) -> None:
         self._modes = modes
         label = environment.get("ENGINE_LABEL", "")
         self._label, self._mode = label, known(environment.get("ENGINE_MODE", "good"))
         self._before_it_listens()
         answers = json.loads(environment.get("ENGINE_ANSWERS", "{}"))
         pace = float(environment.get("ENGINE_PACE", PACE_SECONDS))
-        super().__init__(model, self._mode, port, answers, label=label, pace=pace)
+        port, path = (0, place) if isinstance(place, Path) else (place, None)
+        super().__init__(model, self._mode, port, answers, label=label, pace=pace, socket=path)
         self._ready_at = time.monotonic()
 
     @property
@@ -91,7 +95,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     found = options(parser.parse_args().config.read_text(encoding="utf-8"))
-    model, port = str(found["served-model-name"][0]), int(found["port"])
+    model = str(found["served-model-name"][0])
+    place = Path(found["uds"]) if "uds" in found else int(found["port"])
     engine: LightEngine | None = None
 
     def end(*_: object) -> None:
@@ -99,7 +104,7 @@ def main() -> None:
             os._exit(0)
 
     signal.signal(signal.SIGTERM, end)  # process 1 of a container has no default for it
-    engine = LightEngine(model, port, dict(os.environ))
+    engine = LightEngine(model, place, dict(os.environ))
     threading.Thread(target=engine.watch, daemon=True).start()
     print(f"serving {model} as {engine.label!r}, {engine.mode}", flush=True)  # noqa: T201 - the container's log
     engine.server.serve_forever()

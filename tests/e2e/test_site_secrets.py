@@ -239,7 +239,9 @@ def test_the_engine_runs_confined(world: World, places: LeakyPlaces, seen: objec
     assert (host["SecurityOpt"], host["Privileged"]) == (["no-new-privileges"], False)
     assert {"HF_HUB_OFFLINE=1", "TRANSFORMERS_OFFLINE=1", "VLLM_NO_USAGE_STATS=1"} <= set(environment)
     writable = {mount["Destination"] for mount in found["Mounts"] if mount["RW"]}
-    assert writable == {"/cache"}
+    assert writable == {"/cache", "/run/engine"}
+    assert (host["NetworkMode"], host["IpcMode"]) == ("none", "private")
+    assert found["Config"]["User"] == places.sh("echo $(id -u thor-engine):$(id -g thor-engine)").strip()
     inside = "docker exec thor-engine sh -c"
     for path in ("/models/checkpoint/x", "/etc/thor-engine/x", "/x", "/usr/x"):
         assert "Read-only file system" in places.sh(f"{inside} 'touch {path}'")

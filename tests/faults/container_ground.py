@@ -113,10 +113,11 @@ def restore(ground: Ground, device: DeviceAtHand) -> None:
 
 
 def engine_of(device: DeviceAtHand) -> str | None:
-    """The label of the engine that answers on the device's own port, asked from itself."""
+    """The label of the engine that answers on its socket, asked from the device itself."""
     ask = (
-        'import json,urllib.request as u; print(json.load(u.urlopen("http://127.0.0.1:8000/control",'
-        ' timeout=20))["label"])'
+        "import json,socket; s=socket.socket(socket.AF_UNIX); s.settimeout(20); "
+        's.connect("/run/thor/engines/main/engine.sock"); s.sendall(b"GET /control HTTP/1.0\\r\\n\\r\\n"); '
+        'print(json.loads(b"".join(iter(lambda: s.recv(65536), b"")).partition(b"\\r\\n\\r\\n")[2])["label"])'
     )
     return device.read(f"python3 -c '{ask}' 2>/dev/null || true") or None
 

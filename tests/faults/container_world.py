@@ -143,6 +143,9 @@ def serves(ground: Ground, device: DeviceAtHand) -> str:
     (container,) = json.loads(device.read("docker inspect thor-engine"))
     sources = {mount["Destination"]: mount["Source"] for mount in container["Mounts"]}
     assert sources["/etc/thor-engine"] == f"/var/lib/thor/releases/{release.id}"
-    assert container["Config"]["Image"] == f"{release.lock.image.repository}@{release.lock.image.digest}"
+    assert container["Config"]["Image"] == release.lock.image.local_tag
+    digest = f"{release.lock.image.repository}@{release.lock.image.digest}"
+    image = json.loads(device.read(f"docker image inspect {digest}"))
+    assert container["Image"] == image[0]["Id"]
     assert release.id in device.read("cat /etc/systemd/system/thor-engine.service")
     return label

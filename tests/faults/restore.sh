@@ -37,9 +37,11 @@ systemctl stop thor-fetch.service 2>/dev/null || true
 
 rm -rf $tests
 mkdir -p $tests
-find /run/thor -mindepth 1 ! -name boot -delete
+# The engine that runs keeps its socket.
+find /run/thor -mindepth 1 ! -name boot ! -path '/run/thor/engines*' ! -path /run/thor/private ! -name 'engine-main.*' -delete
 cd /var/lib/thor
-rm -rf state.json events.jsonl* smoke.json ballast pulling.json filler cache/engine-modes.json .tmp-*
+rm -rf state.json events.jsonl* smoke.json ballast pulling.json filler cache-is-own .tmp-*
+rm -f checkpoints/*/engine-modes.json
 rm -rf checkpoints/.staging-* checkpoints/.tmp-* incoming/*
 chmod -R u+w releases
 rm -rf releases

@@ -24,7 +24,8 @@ def test_every_class_loads(name: str) -> None:
 
 def test_a_real_thor_gets_its_gpu() -> None:
     thor = device_class.load(DEPLOY, "jetson-agx-thor")
-    assert (thor.container.runtime, thor.container.gpus, thor.container.ipc) == ("nvidia", "all", "host")
+    assert (thor.container.runtime, thor.container.shm_size) == ("nvidia", "16g")
+    assert thor.container.environment["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
     assert thor.free_page_cache
     assert thor.platforms == ("linux/arm64",)
 
@@ -51,12 +52,13 @@ MISTAKES = {
     "architecture": ("[x86_64, aarch64]", "[arm64]", "architectures.0"),
     "range": ('minimum: "38.2"', 'minimum: "41.0"', "is not below 40.0"),
     "number": ('minimum: "38.2"', "minimum: 38.2", "l4t.minimum: Input should be a valid string"),
-    "shared memory": ("ipc: private", "ipc: host", "shm_size is null with ipc: host"),
-    "no shared memory": ("shm_size: 1g", "shm_size: null", "a size with ipc: private"),
+    "ipc": ("shm_size: 1g", "ipc: host\n  shm_size: 1g", "unknown key 'ipc'"),
+    "no shared memory": ("shm_size: 1g", "shm_size: null", "container.shm_size"),
     "module": ("soc: tegra264", "module: T9000\nsoc: tegra264", "module: Input should be 'T5000' or 'T4000'"),
     "mode": ("power_mode_default: 120W", "power_mode_default: 15W", "is none of power_modes"),
     "ulimit": ("ulimits: {}", 'ulimits: {memlock: "-1 --privileged"}', "ulimit memlock"),
-    "gpus": ("gpus: null", "gpus: 'all --privileged'", "container.gpus"),
+    "gpus": ("shm_size: 1g", "gpus: all\n  shm_size: 1g", "unknown key 'gpus'"),
+    "runtime": ("runtime: null", "runtime: 'nvidia --privileged'", "container.runtime"),
     "name": ("name: simulated-container", "name: other", "says name: other"),
 }
 

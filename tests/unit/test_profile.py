@@ -103,7 +103,7 @@ MISTAKES = {
         "port: 8000",
         "port: 8000\n  host: 0.0.0.0",
         "host:",
-        "'host' cannot be set here: the engine always listens on 127.0.0.1",
+        "'host' cannot be set here: the engine always listens on its Unix socket",
     ),
     "underscore": ("max-model-len:", "max_model_len:", "max_model_len", "write it in lower case with dashes"),
     "key in the log": (

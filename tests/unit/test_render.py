@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.unit.documents import changed, lock_for, release_of
 from thorctl import device_class, profile
+from thorctl.agent.engine_unit import STOP_SECONDS
 from thorctl.errors import ThorError
 from thorctl.render import render_release, yaml_value
 from thorctl.serve_options import RESERVED_ENVIRONMENT
@@ -41,15 +43,17 @@ def docker_words(release: Release) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "class_name"), RELEASES)
-def test_serve_yaml_is_the_profiles_options_and_loopback(name: str, class_name: str) -> None:
+def test_serve_yaml_is_the_options_and_the_socket(name: str, class_name: str) -> None:
     release = release_of(DEPLOY, name, class_name)
     served = yaml.safe_load(release.files["serve.yaml"].content)
-    assert served.pop("host") == "127.0.0.1"
+    assert served.pop("uds") == "/run/engine/engine.sock"
+    assert not {"host", "port"} & set(served)
     assert served.pop("model") == "/models/checkpoint"
     computed = set() if "simulated" in class_name else {"kv-cache-memory-bytes", "gpu-memory-utilization"}
     assert served == release.options
-    assert set(served) - set(release.profile.serve) == computed
-    assert {key: served[key] for key in release.profile.serve} == release.profile.serve
+    assert set(served) - set(release.profile.serve) == computed | {"shutdown-timeout"}
+    given = {key: value for key, value in release.profile.serve.items() if key != "port"}
+    assert {key: served[key] for key in given} == given
     assert False not in served.values()
 
 
@@ -61,7 +65,11 @@ def test_engine_env(project: Path) -> None:
     assert values["A_B"] == "x=1 # $HOME '%i' \"q\""
     assert values["HF_HUB_OFFLINE"] == values["TRANSFORMERS_OFFLINE"] == "1"
     assert values["VLLM_NO_USAGE_STATS"] == values["DO_NOT_TRACK"] == "1"
-    assert values["HOME"] == "/cache"
+    assert values["HOME"] == "/tmp/home"  # noqa: S108 - the container's own
+    assert values["PYTHONNOUSERSITE"] == "1"
+    assert values["VLLM_HOST_IP"] == "127.0.0.1"
+    assert values["GLOO_SOCKET_IFNAME"] == values["NCCL_SOCKET_IFNAME"] == "lo"
+    assert values["USER"] == values["LOGNAME"] == "thor-engine"
     assert values["VLLM_ENGINE_READY_TIMEOUT_S"] == "600"
     assert set(RESERVED_ENVIRONMENT) - {"PATH"} <= set(values)
 
@@ -83,23 +91,25 @@ def test_what_is_compiled_survives_restarts_and_releases() -> None:
     assert len({values[name] for name in CACHES}) == len(CACHES)
     assert int(values["CUDA_CACHE_MAXSIZE"]) == 4 * 2**30
     words = docker_words(release)
-    assert "type=bind,src=/var/lib/thor/cache,dst=/cache" in words
+    assert "type=bind,src=${THOR_ENGINE_CACHE},dst=/cache" in words
+    homes = ("HOME", "HF_HOME", "HF_HUB_CACHE")
+    assert not any(Path(values[name]).is_relative_to("/cache") for name in homes)
     assert values["TRITON_PTXAS_PATH"] == "/usr/local/cuda/bin/ptxas"
     assert values["VLLM_ENGINE_READY_TIMEOUT_S"] == "3600"
 
 
-def test_the_thors_container_gets_the_gpu_and_host_memory() -> None:
+def test_the_thors_container_gets_the_gpu_by_its_runtime() -> None:
     words = docker_words(release_of(DEPLOY, "qwable-v1-nvfp4a16", "jetson-agx-thor"))
     line = " ".join(words)
     for part in (
         "--runtime nvidia",
-        "--gpus all",
-        "--ipc host",
+        "--ipc private --shm-size 16g",
         "--ulimit memlock=-1",
+        "--ulimit nofile=524288",
         "--ulimit stack=67108864",
     ):
         assert part in line
-    assert "--shm-size" not in words
+    assert "--gpus" not in words
     unit = release_of(DEPLOY, "qwable-v1-nvfp4a16", "jetson-agx-thor").files["thor-engine.service"].content
     assert unit.count("vm.drop_caches=3") == 2
     assert "NVIDIA_VISIBLE_DEVICES=all" in release_of(DEPLOY, *RELEASES[2]).files["engine.env"].content
@@ -109,12 +119,14 @@ def test_the_container_is_confined_and_runs_the_digest() -> None:
     release = release_of(DEPLOY)
     words = docker_words(release)
     assert words[:2] == ["/usr/bin/docker", "run"]
-    image = f"{release.lock.image.repository}@{release.lock.image.digest}"
-    assert words[words.index(image) + 1 :] == ["--config", "/etc/thor-engine/serve.yaml"]
+    image = f"{release.lock.image.repository}:thor-{release.lock.image.digest[7:19]}"
+    assert words[words.index("--entrypoint") + 1 : words.index("--entrypoint") + 3] == ["/bin/sh", image]
+    program = ["-c", 'umask 0; exec "$$0" "$$@"', "$THOR_ENGINE_COMMAND"]
+    assert words[words.index(image) + 1 :] == [*program, "--config", "/etc/thor-engine/serve.yaml"]
     line = " ".join(words)
     for part in (
         "--pull never",
-        "--network host",
+        "--network ${THOR_ENGINE_NETWORK} --user ${THOR_ENGINE_USER}",
         "--read-only",
         "--cap-drop ALL",
         "--security-opt no-new-privileges",
@@ -123,29 +135,24 @@ def test_the_container_is_confined_and_runs_the_digest() -> None:
         assert part in line
     mounts = [words[n + 1] for n, one in enumerate(words) if one == "--mount"]
     assert [mount for mount in mounts if not mount.endswith(",readonly")] == [
-        "type=bind,src=/var/lib/thor/cache,dst=/cache"
+        "type=bind,src=${THOR_ENGINE_CACHE},dst=/cache",
+        "type=bind,src=/run/thor/engines/main,dst=/run/engine",
     ]
     assert "--runtime" not in words
     assert "--gpus" not in words
     assert "drop_caches" not in release.files["thor-engine.service"].content
 
 
-def test_an_entrypoint_takes_the_place_of_the_images_own() -> None:
-    """Appended to it instead, `vllm serve vllm serve --config …` would serve a model called vllm."""
+def test_the_engine_stops_within_the_units_own_limits() -> None:
+    """Streams in flight end first, then `docker stop` gives up, then systemd, then the agent."""
     release = release_of(DEPLOY, "qwable-v1-nvfp4a16", "jetson-agx-thor")
-    words = docker_words(release)
-    assert words[words.index("--entrypoint") + 1] == "vllm"
-    assert words[-3:] == ["serve", "--config", "/etc/thor-engine/serve.yaml"]
-    assert "@sha256:" in words[-4]
-
-
-def test_an_image_keeps_its_own_entrypoint() -> None:
-    of = profile.load(DEPLOY, "tiny-qwable")
-    of = changed(of, image={**of.image.model_dump(mode="json"), "entrypoint": []})
-    release = render_release(of, lock_for(of), device_class.load(DEPLOY, "simulated-container"))
-    assert docker_words(release)[-2:] == ["--config", "/etc/thor-engine/serve.yaml"]
-    assert "@sha256:" in docker_words(release)[-3]
-    assert "--entrypoint" not in docker_words(release)
+    unit = release.files["thor-engine.service"].content
+    planned = release.options["shutdown-timeout"]
+    (stop,) = re.findall(r"docker stop -t (\d+) thor-engine", unit)
+    (outer,) = re.findall(r"timeout --kill-after=5 (\d+) /usr/bin/docker stop", unit)
+    (limit,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert planned < int(stop) < int(outer) + 5 < int(limit)
+    assert int(outer) + 5 + 35 + 35 + int(limit) < STOP_SECONDS
 
 
 @pytest.mark.parametrize(("name", "class_name"), RELEASES)
@@ -163,7 +170,14 @@ def test_systemd_accepts_the_unit(tmp_path: Path, name: str, class_name: str) ->
         )
     for target in ("sysinit", "basic", "shutdown", "multi-user", "network", "local-fs", "umount"):
         (units / f"{target}.target").write_text(f"[Unit]\nDescription={target}\n")
-    for tool in ("usr/bin/docker", "usr/bin/sync", "usr/bin/timeout", "usr/sbin/sysctl"):
+    for tool in (
+        "usr/local/bin/thor-agent",
+        "bin/sh",
+        "usr/bin/docker",
+        "usr/bin/sync",
+        "usr/bin/timeout",
+        "usr/sbin/sysctl",
+    ):
         path = root / tool
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")
@@ -174,18 +188,21 @@ def test_systemd_accepts_the_unit(tmp_path: Path, name: str, class_name: str) ->
         text=True,
         check=False,
     )
-    assert (verdict.returncode, verdict.stderr, verdict.stdout) == (0, "", "")
+    newer = ("RestartSteps", "RestartMaxDelaySec")  # systemd 254; what is older ignores them
+    said = [line for line in verdict.stderr.splitlines() if not any(f"'{key}'" in line for key in newer)]
+    assert (verdict.returncode, said, verdict.stdout) == (0, [], "")
 
 
 def test_the_unit_survives_what_the_design_says() -> None:
     unit = release_of(DEPLOY).files["thor-engine.service"].content
     for line in (
         "Requires=docker.service thor-recover.service",
-        "RequiresMountsFor=/var/lib/thor",
+        "RequiresMountsFor=/var/lib/thor/cache",
         "ExecStartPre=-/usr/bin/docker rm --force thor-engine",
         "Restart=always",
-        "StartLimitBurst=4",
-        "StartLimitIntervalSec=1200",
+        "StartLimitIntervalSec=0",
+        "RestartMaxDelaySec=300",
+        "ExecStartPre=/usr/local/bin/thor-agent --holder device engine-prepare @RELEASE_ID@",
         "WantedBy=multi-user.target",
         "WantedBy=docker.service",
     ):

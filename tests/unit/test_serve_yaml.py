@@ -26,5 +26,12 @@ def test_every_profile(name: str, switches: dict[str, bool]) -> None:
     release = render_release(of, lock_for(of, made_for.platforms[0]), made_for)
     found = serve_yaml.options(Release(release.document()))
     sized = effective(of, lock_for(of, made_for.platforms[0]), made_for)[0]
-    assert found == {**sized, "model": "/models/checkpoint", "host": "127.0.0.1"}
+    port = sized.pop("port")
+    assert found == {
+        **sized,
+        "model": "/models/checkpoint",
+        "uds": "/run/engine/engine.sock",
+        "shutdown-timeout": 60,
+    }
+    assert port == of.port
     assert ("speculative-config" in found) == bool(switches)

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
+import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 STATE = Path("/var/lib/thor")
-ENGINE = "http://127.0.0.1:8000"
+ENGINE = "/run/thor/engines/main/engine.sock"
 BOOT_SECONDS, READY_SECONDS = 600, 300
 UNITS = ("thor-recover", "thor-engine", "docker", "ssh")
 
@@ -28,12 +28,19 @@ def run(*words: str, seconds: float = 120) -> str:
 
 def ask(path: str) -> Any:
     """The engine's answer: JSON, True for an empty one, None where there is none."""
+    connection = http.client.HTTPConnection("engine", timeout=10)
+    connection.sock = socket.socket(socket.AF_UNIX)
     try:
-        with urllib.request.urlopen(ENGINE + path, timeout=10) as answer:  # noqa: S310 - ENGINE is above
-            text = answer.read()
-    except (OSError, urllib.error.HTTPError):
+        connection.sock.settimeout(10)
+        connection.sock.connect(ENGINE)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read()
+    except (OSError, http.client.HTTPException):
         return None
-    return json.loads(text) if text else True
+    finally:
+        connection.close()
+    return None if answer.status != http.client.OK else json.loads(text) if text else True
 
 
 def wait_until_served() -> float:

@@ -87,7 +87,7 @@ def _serving(name: str, release: Shipped) -> dict[str, Any]:
         "healthy": True,
         "models": [release.model],
         "engine's own name": name,
-        "containers": [("thor-engine", True, release.image, True)],
+        "containers": [("thor-engine", True, release.image)],
         "installed unit": release.files[UNIT],
     }
 
@@ -104,11 +104,17 @@ def _found(seen: Mapping[str, Any]) -> dict[str, Any]:
         "models": seen["models"],
         "engine's own name": seen["label"],
         "containers": [
-            (one["name"], one["running"], one["asked"], one["asked"] in one["digests"])
+            (one["name"], one["running"], *(image for image in one["digests"] if _named(image, one["asked"])))
             for one in seen["containers"]
         ],
         "installed unit": seen["unit_file"],
     }
+
+
+def _named(image: str, asked: str) -> bool:
+    """Whether the device's tag, ``repository:thor-<12 hex>``, is of this ``repository@sha256:<hex>``."""
+    repository, _, digest = image.partition("@sha256:")
+    return asked == f"{repository}:thor-{digest[:12]}"
 
 
 def _status(seen: Mapping[str, Any], release: Shipped) -> dict[str, Any]:

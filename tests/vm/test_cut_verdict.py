@@ -14,7 +14,7 @@ from tests.vm.power_cuts import Cut
 if TYPE_CHECKING:
     from tests.vm.power_cuts import Phase, Start
 
-IMAGE = "registry/engine@sha256:aa"
+IMAGE, TAG = "registry/engine@sha256:aa", "registry/engine:thor-aa"
 OLD_RELEASE = Shipped(
     "old-0", IMAGE, "light", "t--w@1", {"w": "1a"}, {UNIT: "2a", "serve.yaml": "3a", "release.json": "4a"}
 )
@@ -34,7 +34,9 @@ def whole() -> dict[str, Any]:
         "healthy": True,
         "models": ["light"],
         "label": OLD,
-        "containers": [{"name": "thor-engine", "running": True, "asked": IMAGE, "digests": [IMAGE]}],
+        "containers": [
+            {"name": "thor-engine", "running": True, "asked": "registry/engine:thor-aa", "digests": [IMAGE]}
+        ],
         "releases": {"old-0": dict(OLD_RELEASE.files), "new-0": dict(NEW_RELEASE.files)},
         "checkpoints": {"t--w@1": {"w": "1a"}, "t--w@2": {"w": "1b"}},
         "status": {

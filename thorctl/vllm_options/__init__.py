@@ -58,6 +58,11 @@ def closest(version: str) -> str:
     return not_newer[-1] if not_newer else versions()[0]
 
 
+def takes(name: str, version: str | None) -> bool:
+    """Whether the image's vLLM has an option; of an unknown version, whether all of `versions` have."""
+    return all(name in known(one) for one in ([closest(version)] if version else versions()))
+
+
 def check(options: Mapping[str, Any], version: str | None) -> None:
     """Refuses what `vllm serve` would refuse.
 
