@@ -35,7 +35,9 @@ STATUS: dict[str, Any] = {
     "lease": None,
     "hold": None,
     "progress": None,
-    "agent_version": "0.1.0",
+    "agent_version": "0.2.0",
+    "agent_layouts": [1, 2],
+    "release_layout": 2,
     "drift": [],
 }
 

@@ -77,7 +77,7 @@ def plan(data: dict[str, Any], error: Problem | None = None) -> Answer:
 def test_what_a_device_says() -> None:
     status = Answer("thor-01", {"data": STATUS})
     found = prepare.seen(status, plan({"download_bytes": 7, "free_bytes": 100, "required_bytes": 50}))
-    assert found == Seen(True, "committed", STATUS["release"], True, 7, layouts=(1,))
+    assert found == Seen(True, "committed", STATUS["release"], True, 7, layouts=(1, 2))
     assert found.has(str(STATUS["release"]))
 
 
