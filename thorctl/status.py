@@ -166,7 +166,9 @@ def attention(row: Row) -> tuple[str, ...]:
     elif report.state != "committed":
         found.append(report.state or "state unknown")
     if report.state != "empty" and report.engine.word != "ready":
-        found.append(f"engine {report.engine.word or 'unknown'}")
+        cold = report.engine.cold_start_seconds
+        longest = f" (cold start, up to {round(cold / 60)} min)" if cold else ""
+        found.append(f"engine {report.engine.word or 'unknown'}{longest}")
     if row.wanted and report.release and report.release != row.wanted and row.layout_note is None:
         found.append(f"serves {report.release}, wanted is {row.wanted}")
     if row.another_document:
@@ -190,6 +192,10 @@ def remarks(row: Row) -> tuple[str, ...]:
     report, found = row.report, []
     if row.layout_note:
         found.append(row.layout_note)
+    if restarts := report.engine.restarts:
+        end = report.engine.last_end or {}
+        last = f", last after {end.get('code')} {end.get('status')}" if end else ""
+        found.append(f"engine restarted {restarts} time{'s'[: restarts != 1]}{last}")
     if report.progress:
         found.append(progress_words(report.progress))
     if report.lease:

@@ -20,6 +20,8 @@ class EngineReport(_Reported):
     ready: bool | None = None
     model: str | None = None
     restarts: int | None = None
+    last_end: dict[str, str] | None = None
+    cold_start_seconds: float | None = None
     port: int | None = None
 
     @property

@@ -73,8 +73,8 @@ def serving(docker: DockerClient, folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     container = docker.containers.run(
         engine_image(docker),
-        # The port alone is not the release's: tests run beside each other. What comes last wins.
-        ["--config", "/etc/thor-engine/serve.yaml", "--port", str(port)],
+        # Not the release's: a port in the place of the socket, for clients outside. What comes last wins.
+        ["--config", "/etc/thor-engine/serve.yaml", "--uds", "", "--host", "127.0.0.1", "--port", str(port)],
         **confined(files, cache),
     )
     try:

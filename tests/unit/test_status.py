@@ -219,3 +219,11 @@ def test_a_device_where_the_seconds_belong(tmp_path: Path) -> None:
     assert result is not None
     assert result.exit_code == Exit.USAGE
     assert "before --watch" in result.errors[0].message
+
+
+def test_restarts_and_a_cold_start_are_told() -> None:
+    engine: dict[str, Any] = {"unit": "active", "ready": False, "restarts": 3, "cold_start_seconds": 3600.0}
+    engine["last_end"] = {"result": "exit-code", "code": "exited", "status": "137"}
+    told = said(engine=engine)
+    assert "engine starting (cold start, up to 60 min)" in attention(told)
+    assert remarks(told) == ("engine restarted 3 times, last after exited 137",)

@@ -83,7 +83,9 @@ def test_a_switch_sets_all_that_it_needs(switch: str) -> None:
     release = render_release(of, lock_for(of, "linux/arm64"), thor)
     served = yaml.safe_load(release.files["serve.yaml"].content)
     sized = {key: served.pop(key) for key in ("kv-cache-memory-bytes", "gpu-memory-utilization")}
-    assert served == {"model": "/models/checkpoint", "host": "127.0.0.1"} | of.serve | OPTIONS[switch]
+    given = {key: value for key, value in of.serve.items() if key != "port"}
+    every = {"model": "/models/checkpoint", "uds": "/run/engine/engine.sock", "shutdown-timeout": 60}
+    assert served == every | given | OPTIONS[switch]
     assert sized["kv-cache-memory-bytes"] > 2**30
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import journal_file, needs, release_store
+from thorctl.agent.engine import cache
 from thorctl.agent.journal import COMMITTED
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.release_document import UNIT_FILE
@@ -55,7 +56,11 @@ def _actions(ctx: Context, release: Release, wanted: Needs, journal: Journal) ->
         actions.append(_action("write_release", 0, ", ".join(wanted.files)))
     unit = release.files()[UNIT_FILE][1]
     if journal.running != release.id:
-        actions.append(_action("restart_engine", 0, f"{journal.running or 'nothing'} -> {release.id}"))
+        detail = f"{journal.running or 'nothing'} -> {release.id}"
+        if not cache.ready_mark(ctx, release).exists():
+            longest = round(release.ready_seconds(first_start=True) / 60)
+            detail += f"; cold start, up to {longest} min"
+        actions.append(_action("restart_engine", 0, detail))
     elif _read(ctx.paths.engine_unit) != unit:
         actions.append(_action("restart_engine", 0, f"{UNIT_FILE} drifted"))
     return actions

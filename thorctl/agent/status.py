@@ -23,7 +23,7 @@ from thorctl.agent import (
 )
 from thorctl.agent.api_key import api_key
 from thorctl.agent.drift import Item
-from thorctl.agent.engine import endpoint
+from thorctl.agent.engine import cache, endpoint
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
@@ -82,7 +82,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         **_device(ctx),
         **_journal(journal),
         "release_layout": release.layout if release else None,
-        "engine": _engine(found, release),
+        "engine": _engine(ctx, found, release),
         **light,
         "last_smoke": commit.last_smoke(ctx),
         "lease": lease.current(ctx),
@@ -141,7 +141,12 @@ def _journal(journal: Journal | None) -> dict[str, Any]:
     }
 
 
-def _engine(found: dict[str, Any], release: Release | None) -> dict[str, Any]:
+def _cold(ctx: Context, release: Release) -> float | None:
+    """How long a start may take whose caches are not filled; None if they are."""
+    return None if cache.ready_mark(ctx, release).exists() else release.ready_seconds(first_start=True)
+
+
+def _engine(ctx: Context, found: dict[str, Any], release: Release | None) -> dict[str, Any]:
     unit, models = found["unit"], found["models"]
     ready = bool(release and models and release.model in models)
     on_socket = bool(release and release.layout == SOCKET_LAYOUT)
@@ -153,6 +158,7 @@ def _engine(found: dict[str, Any], release: Release | None) -> dict[str, Any]:
         "container": found["container"],
         "restarts": unit.restarts if unit else None,
         "last_end": found["last_end"],
+        "cold_start_seconds": None if ready or not release else _cold(ctx, release),
     }
 
 
