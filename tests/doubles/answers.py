@@ -19,7 +19,6 @@ STATUS: dict[str, Any] = {
     "target": None,
     "deadline": None,
     "since": "2026-11-23T11:00:00Z",
-    "release_layout": 2,
     "engine": {"unit": "active", "ready": True, "model": "tiny-qwable", "container": None, "restarts": 0},
     "l4t": "38.4.0",
     "power_mode": "120W",
