@@ -258,6 +258,7 @@ def test_plan_says_what_stage_then_does(ctx: Context, hub: CuttingHub) -> None:
     assert (before["already"], before["download_bytes"]) == ("absent", sum(map(len, FILES.values())))
     names = [action["action"] for action in before["actions"]]
     assert names == ["download_checkpoint", "write_release", "restart_engine"]
+    assert before["actions"][-1]["detail"].endswith("; cold start, up to 1 min")
     assert [one["path"] for one in before["diff"]] == ["thor-engine.service"]
     assert not ctx.paths.checkpoints.exists()
     say(ctx, release)
