@@ -124,7 +124,7 @@ def test_a_digest_that_the_registry_does_not_have(world: World, committed: str) 
 
 
 def test_a_port_that_another_process_has(world: World, committed: str) -> None:
-    world.sim.run(DEVICE, "sudo systemctl stop thor-engine")
+    world.sim.run(DEVICE, "sudo systemctl stop thor-engine thor-door")
     squat = "sudo systemd-run --unit squatter python3 -m http.server 8000 --bind 127.0.0.1"
     world.sim.run(DEVICE, squat)
     try:
@@ -139,6 +139,7 @@ def test_a_port_that_another_process_has(world: World, committed: str) -> None:
     assert "-e thor_preflight_skip=port" in run.text
     again = world.agent(f"activate {committed}")
     assert again["ok"], again
+    world.sim.run(DEVICE, "systemctl is-active thor-door")
 
 
 def test_a_device_that_is_switched_off(world: World, committed: str) -> None:

@@ -21,8 +21,10 @@ from thorctl.agent import (
 )
 from thorctl.agent.boot import this_boot
 from thorctl.agent.clock import as_text
+from thorctl.agent.engine import door
 from thorctl.agent.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL, begin_activation, begin_trial
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.release_document import SOCKET_LAYOUT
 from thorctl.agent.signals import Interrupted
 
 if TYPE_CHECKING:
@@ -167,6 +169,8 @@ def _check_staged(ctx: Context, release: Release) -> None:
 
 
 def _check_port(ctx: Context, release: Release) -> None:
+    if release.layout == SOCKET_LAYOUT and not door.installed(ctx, door.DOOR_UNIT):
+        return  # a closed door: nothing of ours is to have the port
     listener = ports.listener(ctx, release.port)
     if listener and not (listener.is_engine or listener.is_door):
         raise AgentError(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.agent.trial_steps import commit_one
-from thorctl.agent.engine import door
+from thorctl.agent import ports
+from thorctl.agent.engine import door, endpoint
 from thorctl.agent.engine.door import BRIDGE_SOCKET, BRIDGE_UNIT, DOOR_UNIT
 from thorctl.agent.paths import ENGINE_SOCKET, ENGINE_UNIT
-from thorctl.agent.release_document import Release
+from thorctl.agent.release_document import SOCKET_LAYOUT, Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from thorctl.agent.engine.endpoint import Dial
 
 START = f"start {ENGINE_UNIT}"
 FREE = f"stop {DOOR_UNIT}"
@@ -29,6 +33,16 @@ def device(tmp_path: Path) -> Iterator[Device]:
     one.install_door()
     yield one
     one.close()
+
+
+@pytest.fixture
+def _engine_of_either_layout_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both listen on the port of the double; test_endpoint.py has the real sockets."""
+
+    def dial(_: object, release: Release) -> Dial:
+        return lambda timeout: socket.create_connection((endpoint.HOST, release.port), timeout)
+
+    monkeypatch.setattr(endpoint, "dial", dial)
 
 
 def layout(number: int, port: int = 8000) -> Release:
@@ -142,6 +156,35 @@ def test_recover_during_a_trial_arranges_its_release(device: Device) -> None:
     device.systemd.beside = {DOOR_UNIT}
     assert device.done("recover")["did"] == "nothing"
     assert device.systemd.beside == {BRIDGE_SOCKET}
+
+
+@pytest.mark.usefixtures("_engine_of_either_layout_answers")
+@pytest.mark.parametrize(("has_door", "error"), [(True, "port_in_use"), (False, None)])
+def test_a_foreign_port_matters_where_a_door_is_to_have_it(
+    device: Device, monkeypatch: pytest.MonkeyPatch, has_door: bool, error: str | None
+) -> None:
+    if not has_door:
+        device.paths.at(f"/etc/systemd/system/{DOOR_UNIT}").unlink()
+    monkeypatch.setattr(ports, "listener", lambda *_: ports.Listener(4711, "python3", is_engine=False))
+    outcome = device.say("activate", device.release(1, SOCKET_LAYOUT).id)
+    assert (outcome.error.code if outcome.error else None) == error
+
+
+@pytest.mark.usefixtures("_engine_of_either_layout_answers")
+def test_layouts_back_and_forth_have_door_or_bridge(device: Device) -> None:
+    old = commit_one(device, 1)
+    assert device.systemd.beside == {BRIDGE_SOCKET}
+    new = device.release(2, SOCKET_LAYOUT)
+    device.done("activate", new.id)
+    history = device.systemd.history
+    assert device.systemd.beside == {DOOR_UNIT}
+    history.clear()
+    device.fire_timers()
+    assert device.systemd.running_release() == old.id
+    assert history.index(FREE) < history.index(START)
+    assert device.systemd.beside == {BRIDGE_SOCKET}
+    device.done("activate", new.id)
+    assert device.systemd.beside == {DOOR_UNIT}
 
 
 def test_a_power_cut_at_any_step_ends_with_the_port_free(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _bridge(ctx: Context, port: int) -> None:
     if known == wanted and _is_active(ctx, BRIDGE_SOCKET):
         return  # streams through it go on
     _systemctl(ctx, ["stop"], BRIDGE_SOCKET, BRIDGE_UNIT)
-    if not _installed(ctx, BRIDGE_SOCKET):
+    if not installed(ctx, BRIDGE_SOCKET):
         return
     # The directory was the layout 2 engine's own: nothing that it left there is kept. systemd makes it anew.
     directory = ctx.paths.at(ENGINE_SOCKET).parent
@@ -69,7 +69,7 @@ def _bridge(ctx: Context, port: int) -> None:
 
 def _systemctl(ctx: Context, verb: Sequence[str], *units: str) -> None:
     """Run systemctl for those units that are installed; a failure is logged."""
-    there = [unit for unit in units if _installed(ctx, unit)]
+    there = [unit for unit in units if installed(ctx, unit)]
     if not there:
         return
     done = ctx.runner.run(["systemctl", *verb, *there], timeout=CALL_SECONDS)
@@ -78,10 +78,11 @@ def _systemctl(ctx: Context, verb: Sequence[str], *units: str) -> None:
 
 
 def _is_active(ctx: Context, unit: str) -> bool:
-    if not _installed(ctx, unit):
+    if not installed(ctx, unit):
         return False
     return ctx.runner.run(["systemctl", "is-active", "--quiet", unit], timeout=CALL_SECONDS).ok
 
 
-def _installed(ctx: Context, unit: str) -> bool:
+def installed(ctx: Context, unit: str) -> bool:
+    """Return whether the role thor_door has put the unit on the device; a closed door has none."""
     return (ctx.paths.at(UNITS) / unit).exists()
