@@ -81,11 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             with serve(
                 variant.directory,
-                serve_yaml=options.serve_yaml,
+                release=options.release,
                 log=log,
                 vllm=options.vllm.split(),
                 extra=options.extra.split(),
-                port=options.port,
                 model=options.model,
                 timeout=options.timeout,
             ) as served:
@@ -168,7 +167,7 @@ def _say(seen: Seen) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variants", nargs="+", metavar="NAME=DIR[:REFERENCE]")
-    parser.add_argument("--serve-yaml", type=Path, required=True)
+    parser.add_argument("--release", type=Path, required=True, help="directory that `thorctl render` wrote")
     parser.add_argument("--out", type=Path, default=Path("marlin.json"))
     parser.add_argument("--logs", type=Path, default=Path("marlin-logs"))
     parser.add_argument(
@@ -178,7 +177,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--extra", default="", help="further options of `vllm serve`; said in the report of the run"
     )
     parser.add_argument("--model", default="qwable-v1", help="served-model-name")
-    parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--vocabulary", type=int, default=2048, help="tokens scored at each position")
     parser.add_argument("--timeout", type=float, default=600)
     return parser.parse_args(arguments)
