@@ -80,7 +80,9 @@ class UpgradeWorld(FleetWorld):
 
     def asked_on_port(self) -> str:
         """Names of the models that 127.0.0.1:8000 of the device offers."""
-        return self.sim.run(DEVICE, "curl -sf --max-time 5 http://127.0.0.1:8000/v1/models")
+        url = "http://127.0.0.1:8000/v1/models"
+        program = f"import urllib.request as r; print(r.urlopen('{url}', timeout=5).read().decode())"
+        return self.sim.run(DEVICE, f'python3 -c "{program}"')
 
 
 def provisioned(

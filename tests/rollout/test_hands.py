@@ -192,6 +192,7 @@ def test_a_task_that_went_well() -> None:
 def test_tasks_that_say_nothing_of_the_verb() -> None:
     assert answer_of(end("ok", {"msg": "hello"}, "debug"), "stage") is None
     assert answer_of(end("skipped", {}, "debug"), "stage") is None
+    assert answer_of(end("skipped", {}), "stage") is None, "the agent is there already, and is not brought"
 
 
 @pytest.mark.parametrize("rescued", [True, False])

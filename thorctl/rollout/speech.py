@@ -49,6 +49,8 @@ def answer_of(end: TaskEnd, verb: str) -> Answer | None:
         problem = Problem("device_unreachable", words, f"thorctl doctor --devices {end.device}", end.device)
         return Answer(end.device, error=problem, reached=False)
     found = result.get("agent")
+    if end.outcome == "skipped":
+        return None
     if end.outcome != "failed" and (end.action != "thor_agent" or _is_of_another(found, verb)):
         return None
     if isinstance(found, dict) and found.get("ok") is True and end.outcome == "ok":
