@@ -133,11 +133,26 @@ def test_a_unit_that_does_not_start_says_why(answers: Callable[..., list[tuple[s
         system.start("x")
 
 
+def test_a_missing_group_is_made_before_any_account(answers: Callable[..., list[tuple[str, ...]]]) -> None:
+    ran = answers({"groupadd": ""})
+    (change,) = system.groups(["root", "nobody-has-this-group"])
+    assert (change.what, change.before) == ("group nobody-has-this-group", "absent")
+    change.make()
+    assert ran == [("groupadd", "--system", "nobody-has-this-group")]
+
+
+def test_a_persons_account_is_never_the_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "is_system_account", lambda *_: False)
+    with pytest.raises(system.HostError, match="account_taken: root"):
+        list(system.engine_account("root"))
+
+
 def test_a_device_that_is_as_wanted_needs_nothing(answers: Callable[..., list[tuple[str, ...]]]) -> None:
     ran = answers({"systemctl get-default": "multi-user.target\n", "dpkg-query --show": LISTING})
     wanted: dict[str, Any] = {
-        **dict.fromkeys(("account", "account_before", "watchdog_seconds", "clock_seconds")),
+        **dict.fromkeys(("account", "account_before", "engine_account", "watchdog_seconds", "clock_seconds")),
         "active": [],
+        "groups": [],
         "packages": ["docker.io"],
         "packages_state": "held",
         "target": "multi-user.target",
