@@ -134,7 +134,7 @@ def test_a_unit_that_does_not_start_says_why(answers: Callable[..., list[tuple[s
 
 
 def test_a_missing_group_is_made_before_any_account(answers: Callable[..., list[tuple[str, ...]]]) -> None:
-    ran = answers({"groupadd": ""})
+    ran = answers({"groupadd --system": ""})
     (change,) = system.groups(["root", "nobody-has-this-group"])
     assert (change.what, change.before) == ("group nobody-has-this-group", "absent")
     change.make()
