@@ -41,6 +41,11 @@ speed: {tolerance_percent: 95}
 class UpgradeWorld(FleetWorld):
     """One device of a simulation, in the hands of the earlier code and of this one."""
 
+    @property
+    def inventory(self) -> Path:
+        """The simulation's, with this profile: beside the project."""
+        return self.project / "hosts.yml"
+
     def playbook(self, name: str, *options: str) -> PlaybookRun:
         """``<name>.yml`` of this checkout on the device."""
         return playbook(
@@ -93,6 +98,8 @@ def provisioned(
     _push_earlier_image(client, simulated, earlier)
     project = light_project.make(folder / "new", simulation, releases={})
     (project / "deploy" / "policies" / "quick.yml").write_text(POLICY)
+    hosts = simulation.inventory.read_text(encoding="utf-8")
+    (project / "hosts.yml").write_text(hosts.replace("thor_profile: tiny-qwable", f"thor_profile: {PROFILE}"))
     document = earlier.python(
         "import json; from tests.doubles.light_project import profile;"
         f"print(json.dumps(profile({PROFILE!r}, {{}}, 'thorctl/{PROFILE}', {TAG!r})))"
