@@ -116,7 +116,7 @@ class Engine(Images):
 
     def image(self, reference: str) -> dict[str, Any]:  # noqa: ARG002 - the API's signature
         self._answer()
-        return {"RepoDigests": [self.on_disk]}
+        return {"RepoDigests": [self.on_disk] if self.on_disk else []}
 
     def container(self, name: str) -> Any:  # noqa: ARG002 - the API's signature
         self._answer()
