@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.sim, pytest.mark.vllm]
 
 SMALL = ("--quick", "--tokens", "16", "--requests", "2")
-METRICS = "http://127.0.0.1:8000/metrics"
-# Programs for the device, which has no curl. Exits 0 while the engine answers somebody.
-RUNNING = f"""
-import sys, urllib.request
-lines = urllib.request.urlopen("{METRICS}").read().decode().splitlines()
+# Programs for the device, which has no curl. The door offers no /metrics; the engine's socket does.
+METRICS = """
+import http.client, socket, sys
+engine = http.client.HTTPConnection("localhost")
+engine.sock = socket.socket(socket.AF_UNIX)
+engine.sock.connect("/run/thor/engines/main/engine.sock")
+engine.request("GET", "/metrics")
+lines = engine.getresponse().read().decode().splitlines()
+"""
+# Exits 0 while the engine answers somebody.
+RUNNING = f"""{METRICS}
 running = [line for line in lines if line.startswith("vllm:num_requests_running")]
 sys.exit(not any(float(line.split()[-1]) for line in running))
 """
-COUNTED = f"""
-import urllib.request
-lines = urllib.request.urlopen("{METRICS}").read().decode().splitlines()
+COUNTED = f"""{METRICS}
 print([line for line in lines if line.startswith("vllm:request_success_total")])
 """
 TALKS = """
@@ -140,7 +144,7 @@ def test_another_power_mode_is_not_compared(world: World, committed: str, measur
 
 def python(program: str) -> str:
     """A command for the device's shell."""
-    return shlex.join(["python3", "-c", program])
+    return shlex.join(["sudo", "python3", "-c", program])
 
 
 def until_running(world: World) -> None:
