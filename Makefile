@@ -24,7 +24,7 @@ lint: bootstrap ## ruff, mypy, import rules, ansible-lint, yamllint, shellcheck
 	@scripts/lint
 
 .PHONY: test
-test: lint ## Lint and the tests that fit in 40 minutes; what CI runs
+test: lint ## Lint and the tests that fit in an hour; what CI runs
 	@$(BIN)/python -m pytest -m "not vm and not long"
 
 .PHONY: test-all
