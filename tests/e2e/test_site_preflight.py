@@ -35,7 +35,7 @@ def test_a_device_that_serves_can_take_what_it_has(world: World, committed: str)
     (device,) = answer["data"]["devices"]
     assert (answer["exit_code"], device["release"]) == (0, committed)
     by_name = {item["name"]: item for item in device["items"]}
-    assert by_name["port"]["found"] == "thor-engine"
+    assert by_name["port"]["found"] == "thor-door"
     assert by_name["disk"]["wanted"] == "nothing"
     assert by_name["packages_held"]["status"] == "pass"
     assert not device["test_device"]["serving"]["device"].endswith("yet")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pwd
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent import device
-from thorctl.agent.engine.door import DOOR_UNIT
+from thorctl.agent.engine.door import DOOR_ACCOUNT
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.parsers.sockets import listening_inodes
 from thorctl.agent.paths import ENGINE_CONTAINER
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Listener:
     """A process that listens; pid, name None where /proc hides it.
 
-    ``is_engine``: it runs in the engine's container. ``is_door``: it belongs to thor-door.service, which
+    ``is_engine``: it runs in the engine's container. ``is_door``: it is the door's, whose unit
     frees the port before a layout 1 engine starts.
     """
 
@@ -45,10 +46,18 @@ def listener(ctx: Context, port: int) -> Listener | None:
         return None
     for process in ctx.paths.at("/proc").iterdir():
         if process.name.isdigit() and _holds(process, inodes):
-            is_door = f"/{DOOR_UNIT}" in (_read(process / "cgroup") or "")
+            is_door = _is_door(process)
             is_engine = not is_door and in_engine(ctx, int(process.name))
             return Listener(int(process.name), _read(process / "comm"), is_engine, is_door)
     return Listener(None, None, is_engine=False)
+
+
+def _is_door(process: Path) -> bool:
+    """Whether a process runs as the door's account. A cgroup's name is free where a cgroup is delegated."""
+    try:
+        return process.stat().st_uid == pwd.getpwnam(DOOR_ACCOUNT).pw_uid
+    except (KeyError, OSError):
+        return False
 
 
 def _holds(process: Path, inodes: set[int]) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thorctl.agent.release_document import Release
 
 DOOR_UNIT = "thor-door.service"
+DOOR_ACCOUNT = "thor-door"  # User= of that unit
 BRIDGE_SOCKET = "thor-bridge.socket"
 BRIDGE_UNIT = "thor-bridge.service"
 BRIDGE_SETTINGS = "bridge.env"  # in the run directory; EnvironmentFile= of thor-bridge.service
