@@ -92,7 +92,10 @@ class Order:
 
 
 class Kept:
-    """One file in the directory: its bytes, and the record of those that are on the disk."""
+    """One file in the directory: its bytes, and the record of those that are on the disk.
+
+    Paths are plain text here (hence no PTH checks): most calls below take descriptors, which pathlib has not.
+    """
 
     def __init__(self, directory: str, document: dict[str, Any]) -> None:
         self.path, self.size, self.sha256 = document["path"], int(document["size"]), document["sha256"]
@@ -276,6 +279,7 @@ class Hub:
     def _proxy(self, parts: urllib.parse.SplitResult) -> str | None:
         proxies = self.order.proxies
         proxy = proxies.get(parts.scheme)
+        # The type stubs lack this function of the standard library.
         if not proxy or urllib.request.proxy_bypass_environment(parts.netloc, {"no": proxies.get("no", "")}):  # type: ignore[attr-defined]
             return None
         return proxy

@@ -2,7 +2,7 @@
 
 Root acts through directory descriptors and never by a path name below the account's directory. A file becomes
 root's own in a directory of root's before anything is decided about it, and a file that a process may still
-have open for writing is copied instead of moved.
+have open for writing is copied instead of moved. pathlib knows no descriptors, so os is used (no PTH checks).
 """
 
 from __future__ import annotations
