@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thorctl.sim.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -65,14 +67,6 @@ class Sshd:
     def behave(self, python: str) -> None:
         """From now on every command runs ``python`` instead."""
         self.command.write_text(python)
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def make_key(path: Path, kind: str = "ed25519") -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.edge.edge_process import ALICE, BOB, Door, Edge, free_port, issue, now
+from tests.edge.edge_process import ALICE, BOB, Door, Edge, issue, now
 from tests.edge.upstream import Upstream
 from thorctl.edge import authority
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

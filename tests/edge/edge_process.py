@@ -35,12 +35,6 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @dataclass
 class Nginx:
     """One nginx; ``settings`` are its variables and may be changed between reloads.

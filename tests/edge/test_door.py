@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.edge.edge_process import ALICE, PATIENCE_SECONDS, Door, free_port, read_all
+from tests.edge.edge_process import ALICE, PATIENCE_SECONDS, Door, read_all
 from tests.edge.upstream import Upstream
 from thorctl.edge.render import render_door
 from thorctl.edge.settings import checked_door
 from thorctl.errors import ThorError
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

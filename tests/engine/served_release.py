@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 
 from tests.unit.documents import release_of
 from thorctl.sim import images
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +68,7 @@ def serving(docker: DockerClient, folder: Path) -> Iterator[str]:
     cache = folder / "cache"
     cache.mkdir()
     files = lay_out(release_of(DEPLOY, PROFILE), folder / "release")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     container = docker.containers.run(
         engine_image(docker),
         # Not the release's: a port in the place of the socket, for clients outside. What comes last wins.

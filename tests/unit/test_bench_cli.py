@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from tests.doubles.answers import answers, document
-from tests.doubles.sshd import Sshd, free_port, running_sshd
+from tests.doubles.sshd import Sshd, running_sshd
 from tests.unit.benchmarks import RELEASE, data, speeds
 from thorctl.cli import main
 from thorctl.result import Exit, Result
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,11 +9,12 @@ import pytest
 
 from tests.doubles.answers import STATUS, answers, serves
 from tests.doubles.engine import Engine
-from tests.doubles.sshd import Sshd, free_port, running_sshd
+from tests.doubles.sshd import Sshd, running_sshd
 from thorctl.chat import Conversation, Settings
 from thorctl.cli.chat_prompt import obey
 from thorctl.cli.main import run
 from thorctl.result import Exit, Result
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.doubles.answers import STATUS, answers, says
-from tests.doubles.sshd import Sshd, free_port, make_key, running_sshd
+from tests.doubles.sshd import Sshd, make_key, running_sshd
 from thorctl.cli.main import run
 from thorctl.doctor import devices, inventory, machine, project
 from thorctl.fleet import Device
 from thorctl.result import Exit
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,6 +21,7 @@ from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, 
 
 from thorctl.errors import ThorError
 from thorctl.sim import hub_tree
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,12 +84,6 @@ def served(work: Path, root: Path, *, port: int = 0, rate: str = "") -> Iterator
             yield f"http://127.0.0.1:{port}"
         finally:
             process.send_signal(signal.SIGTERM)
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit import private_upstreams as private
-from tests.unit.conftest import free_port, wait_for
+from tests.unit.conftest import wait_for
 from tests.unit.hub_files import HubFiles
+from thorctl.sim.ports import free_port
 from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:

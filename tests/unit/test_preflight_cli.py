@@ -10,11 +10,12 @@ import pytest
 
 from tests.doubles.answers import says
 from tests.doubles.reported import item, said
-from tests.doubles.sshd import Sshd, free_port, running_sshd
+from tests.doubles.sshd import Sshd, running_sshd
 from tests.unit.documents import lock_document
 from thorctl import profile
 from thorctl.cli.main import run
 from thorctl.result import Exit, Result
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

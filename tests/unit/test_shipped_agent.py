@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.doubles.answers import document, says
-from tests.doubles.sshd import Sshd, free_port, running_sshd
+from tests.doubles.sshd import Sshd, running_sshd
 from thorctl.answer import AGENT, Answer
 from thorctl.fleet import Device
 from thorctl.shipped_agent import INSTALLED, Question, Zipapp, look
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

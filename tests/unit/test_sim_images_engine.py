@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulated import CHECKOUT
-from tests.unit.test_hub_tree import BIG_BYTES, REPOSITORY, free_port, served, visible
+from tests.unit.test_hub_tree import BIG_BYTES, REPOSITORY, served, visible
 from thorctl.sim import engine, host_apt, hub_tree, images
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from thorctl.errors import ThorError
 from thorctl.sim import host_command, overview, virtual_image
+from thorctl.sim.ports import free_port
 from thorctl.sim.state import Device, Simulation
 from thorctl.sim.up import planned_virtual
 from thorctl.sim.virtual_command import COMPATIBLE, MODEL, Cache, Hardware, patch_device_tree, start
-from thorctl.sim.virtual_machine import VirtualThor, free_port
+from thorctl.sim.virtual_machine import VirtualThor
 
 CAPTURES = Path(__file__).resolve().parents[1] / "agent" / "captures"
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.doubles.answers import RELEASE, answers
-from tests.doubles.sshd import Sshd, free_port, running_sshd
+from tests.doubles.sshd import Sshd, running_sshd
 from thorctl.cli.main import run
 from thorctl.result import Exit, Result
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,12 +11,13 @@ import pytest
 from rich.console import Console
 
 from tests.doubles.answers import RELEASE, STATUS, answers, document
-from tests.doubles.sshd import Sshd, free_port, running_sshd
+from tests.doubles.sshd import Sshd, running_sshd
 from thorctl.answer import Answer
 from thorctl.cli.main import run
 from thorctl.fleet import Device
 from thorctl.humane import age, celsius, data_size
 from thorctl.result import Exit, Problem
+from thorctl.sim.ports import free_port
 from thorctl.status import Row, attention, remarks, row, rows, verdict
 from thorctl.status_view import COLUMNS, StatusView, fitting
 

@@ -22,6 +22,7 @@ from thorctl.sim import (
     virtual_machine,
 )
 from thorctl.sim.image_inputs import Docker, device_kind
+from thorctl.sim.ports import free_port
 from thorctl.sim.refusals import explained
 from thorctl.sim.report import timed
 
@@ -190,7 +191,7 @@ def _up(
         *planned_devices(
             simulation.containers, count, subnet=simulation.subnet, sites=sites, options=options
         ),
-        *planned_virtual(simulation.virtual, virtual, sites=sites, free_port=virtual_machine.free_port),
+        *planned_virtual(simulation.virtual, virtual, sites=sites, free_port=free_port),
     ]
     simulation.save()
     with timed(report, "network", f"{layout.network(name)} {simulation.subnet}"):

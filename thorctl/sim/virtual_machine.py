@@ -11,7 +11,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from thorctl.errors import ThorError
 from thorctl.sim import layout as names
 from thorctl.sim import ssh_key, virtual_command, virtual_monitor
+from thorctl.sim.ports import can_bind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +140,7 @@ class VirtualThor:
         """
         if self.pid is not None:
             return
-        if not _free(self.hardware.port):
+        if not can_bind(self.hardware.port, LOOPBACK):  # as QEMU binds: old connections do not count
             raise ThorError(
                 "sim_port_taken",
                 f"Port {self.hardware.port} of {LOOPBACK}, which leads to {self.hardware.name}, is taken.",
@@ -302,25 +302,6 @@ def _ended(pid: int, seconds: float) -> bool:
         return bool(select.select([handle], [], [], seconds)[0])
     finally:
         os.close(handle)
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as QEMU binds: old connections do not count
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
 
 
 def _link(path: Path, target: Path) -> None:

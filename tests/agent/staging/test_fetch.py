@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.agent.cutting_hub import CuttingHub
 from thorctl.agent.staging.fetch import Download, FetchError, Order
+from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -413,11 +413,6 @@ def test_certificate_of_another_time_is_the_clock_s(
     assert (failure.code, failure.fatal) == ("hub_clock", True)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("endpoint", "proxies", "code"),
     [
@@ -430,7 +425,7 @@ def _free_port() -> int:
 def test_what_keeps_the_hub_away_is_told(
     tmp_path: Path, endpoint: str, proxies: dict[str, str], code: str
 ) -> None:
-    free = str(_free_port())
+    free = str(free_port())
     proxies = {scheme: url.replace("{free}", free) for scheme, url in proxies.items()}
     failure = refused(endpoint.replace("{free}", free), tmp_path, proxies=proxies)
     assert (failure.code, failure.fatal) == (code, False)
