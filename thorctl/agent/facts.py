@@ -83,6 +83,11 @@ def collect(ctx: Context) -> dict[str, Any]:
     }
 
 
+def disk(ctx: Context) -> dict[str, Any]:
+    """Return the fact ``disk`` alone: of the programs and services it asks only the Docker engine."""
+    return _disk(ctx, device.docker_info(ctx), device_host.mounts(ctx))
+
+
 def light(ctx: Context) -> dict[str, Any]:
     """Return the few facts that status shows, in a fraction of a second.
 

@@ -62,7 +62,7 @@ def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> 
 
 def disks(ctx: Context) -> dict[str, Any]:
     """``state_free_bytes``, ``docker_free_bytes``, ``same_filesystem``; None where unknown."""
-    found: dict[str, Any] = facts.collect(ctx)["disk"]
+    found = facts.disk(ctx)
     return {key: found[key] for key in ("state_free_bytes", "docker_free_bytes", "same_filesystem")}
 
 
