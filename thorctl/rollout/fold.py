@@ -107,14 +107,15 @@ def _stopped(state: State, line: Line) -> State:
 
 def _wave_opened(state: State, line: Line) -> State:
     number = line.wave or 0
-    waves = dict(state.waves)
+    waves, in_wave = dict(state.waves), state.in_wave
     if number not in waves:  # one that catches up
         names = tuple(line.data["devices"])
         policy = state.brief.policy
         waves[number] = PlannedWave(
             number, "catch-up", names, policy.soak_seconds, policy.success_percent, approval=False
         )
-    return replace(state, waves=waves, wave=number, wave_open=True, asked=None, waiting=None)
+        in_wave = {**in_wave, **dict.fromkeys(names, number)}
+    return replace(state, waves=waves, in_wave=in_wave, wave=number, wave_open=True, asked=None, waiting=None)
 
 
 def _wave_closed(state: State, line: Line) -> State:

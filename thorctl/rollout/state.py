@@ -38,6 +38,7 @@ class Brief:
     activate_seconds: Mapping[str, int]  # release -> the longest an activation of it may take
     layouts: Mapping[str, int] = field(default_factory=dict)  # release -> its layout
     hashes: Mapping[str, str] = field(default_factory=dict)  # release -> SHA-256 of its document
+    sites: Mapping[str, str | None] = field(default_factory=dict)  # device -> its site
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class State:
     Attributes:
         devices: by name, in the plan's order.
         waves: the plan's, and those that caught up absent devices.
+        in_wave: device -> the number of the last wave that it is in.
         wave: the number of the last wave that was opened; 0 = staging.
         wave_open: whether it still is.
         closed_at: when the last wave was closed, or this run began.
@@ -65,6 +67,7 @@ class State:
     brief: Brief
     devices: Mapping[str, Device]
     waves: Mapping[int, PlannedWave]
+    in_wave: Mapping[str, int]
     wave: int = 0
     wave_open: bool = False
     closed_at: float = 0.0
@@ -83,7 +86,8 @@ class State:
 
     def wave_of(self, device: str) -> PlannedWave | None:
         """The last wave that the device is in."""
-        return next((wave for wave in reversed(list(self.waves.values())) if device in wave.devices), None)
+        number = self.in_wave.get(device)
+        return None if number is None else self.waves[number]
 
     @property
     def current(self) -> PlannedWave | None:
@@ -130,11 +134,13 @@ def begin(rollout: Rollout) -> State:
     policy = from_document(dict(rollout.policy), f"rollout {rollout.id}")
     layouts = {name: int(document.get("schema", 1)) for name, document in rollout.releases.items()}
     hashes = {name: content_sha256(dict(document)) for name, document in rollout.releases.items()}
-    brief = Brief(rollout.id, rollout.began_by, planned, policy, limits, layouts, hashes)
+    sites = {one.name: one.site for one in planned.devices}
+    brief = Brief(rollout.id, rollout.began_by, planned, policy, limits, layouts, hashes, sites)
     return State(
         brief,
         devices={one.name: Device(one.name, one.release) for one in planned.devices},
         waves={wave.number: wave for wave in planned.waves},
+        in_wave={name: wave.number for wave in planned.waves for name in wave.devices},
     )
 
 

@@ -126,12 +126,8 @@ def _in_open_wave(state: State, one: Device) -> bool:
 
 
 def _window_open(state: State, one: Device, wall: float) -> bool:
-    calendar = state.brief.policy.calendar(_site(state, one))
+    calendar = state.brief.policy.calendar(state.brief.sites[one.name])
     return calendar is None or calendar.is_open(datetime.fromtimestamp(wall, UTC))
-
-
-def _site(state: State, one: Device) -> str | None:
-    return next(planned.site for planned in state.brief.plan.devices if planned.name == one.name)
 
 
 def _step(state: State, one: Device, verb: str) -> Step:
@@ -193,7 +189,7 @@ def _openings(state: State, wall: float) -> list[float]:
     """When the sites of devices that wait for their window open, on the wall's clock."""
     if not state.wave_open:
         return []
-    waiting = {_site(state, one) for one in state.devices.values() if one.phase is Phase.STAGED}
+    waiting = {state.brief.sites[one.name] for one in state.devices.values() if one.phase is Phase.STAGED}
     moment = datetime.fromtimestamp(wall, UTC)
     found = []
     for site in waiting:
