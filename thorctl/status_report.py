@@ -22,7 +22,6 @@ class EngineReport(_Reported):
     restarts: int | None = None
     last_end: dict[str, str] | None = None
     cold_start_seconds: float | None = None
-    port: int | None = None
 
     @property
     def word(self) -> str | None:
