@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -140,8 +141,26 @@ class Lock(schema.Model):
     license: LicenseLock = Field(default_factory=LicenseLock)
 
     def text(self) -> str:
-        """The file's content: two blanks of indentation, keys in the model's order, a newline."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+        """The file's content: two blanks of indentation, keys in the model's order, its own hash, a newline.
+
+        The hash is the file's, not the model's: it is no part of a release.
+        """
+        document = self.model_dump(mode="json")
+        return json.dumps({**document, HASH: content_sha256(document)}, indent=2, ensure_ascii=False) + "\n"
+
+
+HASH = "sha256"  # key of a lock file: `content_sha256` of the other keys
+
+
+def canonical_json(document: dict[str, Any]) -> str:
+    """The one spelling of a document that is hashed: keys sorted, no blanks, UTF-8."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_sha256(document: dict[str, Any]) -> str:
+    """The SHA-256 of a document's canonical JSON, as 64 hex digits."""
+    # A lone surrogate, which an edited file may hold, is hashed as it is.
+    return hashlib.sha256(canonical_json(document).encode(errors="surrogatepass")).hexdigest()
 
 
 def path_of(deploy: Path, name: str) -> Path:
@@ -150,29 +169,49 @@ def path_of(deploy: Path, name: str) -> Path:
 
 
 def load(deploy: Path, name: str) -> Lock:
-    """Reads the lock of profile ``name``.
+    """Reads the lock of profile ``name``; its content must be what its own hash says.
+
+    A lock that an earlier version wrote has no hash.
 
     Raises:
-        ThorError: ``lock_missing`` or ``lock_invalid``; both name the command that writes it.
+        ThorError: ``lock_missing``, ``lock_unreadable``, ``lock_edited`` or ``lock_invalid``; each names the
+            command that writes it.
     """
     path = path_of(deploy, name)
+    anew = f"Locks are not edited by hand; write it anew: `thorctl lock {name}`."
     try:
-        text = read_text(path)
+        document = json.loads(read_text(path))
     except FileNotFoundError:
         raise ThorError(
             "lock_missing",
             f"Profile {name!r} has no lock: {path} does not exist.",
             f"Resolve it once where registry and hub are reachable: `thorctl lock {name}`.",
         ) from None
+    except OSError as error:
+        raise ThorError(
+            "lock_unreadable",
+            f"{path}: {error.strerror or error}.",
+            f"Make the file readable for you, or delete it and write it anew: `thorctl lock {name}`.",
+        ) from error
+    except (ValueError, RecursionError) as error:  # a merge's conflict markers, or no UTF-8
+        raise ThorError("lock_invalid", f"{path} is not JSON: {error}.", anew) from error
+    if not isinstance(document, dict):
+        raise ThorError("lock_invalid", f"{path} is not a JSON object.", anew)
+    recorded = document.pop(HASH, None)
+    if recorded is not None and recorded != (found := content_sha256(document)):
+        raise ThorError(
+            "lock_edited",
+            f"{path} was edited after it was written: its content has SHA-256 {found[:12]}…, "
+            f"it records {str(recorded)[:12]}….",
+            f"Undo the edit (`git diff {path}` shows it), or write it anew: `thorctl lock {name}`.",
+        )
     try:
-        return Lock.model_validate_json(text)
+        return Lock.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ThorError(
-            "lock_invalid",
-            f"{path}: {where or 'the document'}: {first['msg']}.",
-            f"Locks are not edited by hand; write it anew: `thorctl lock {name}`.",
+            "lock_invalid", f"{path}: {where or 'the document'}: {first['msg']}.", anew
         ) from error
 
 

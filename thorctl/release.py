@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
@@ -12,7 +11,8 @@ from thorctl import schema
 from thorctl.device_class import DeviceClass
 from thorctl.errors import ThorError
 from thorctl.limited import read_text
-from thorctl.lock import Lock
+from thorctl.lock import Lock, canonical_json
+from thorctl.lock import content_sha256 as sha256_of
 from thorctl.profile import Profile
 from thorctl.release_memory import Memory
 
@@ -73,11 +73,6 @@ class Release(schema.Model):
         return canonical_json(self.document()) + "\n"
 
 
-def canonical_json(document: dict[str, Any]) -> str:
-    """The one spelling of a document that is hashed: keys sorted, no blanks, UTF-8."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
 def release_id(name: str, document: dict[str, Any]) -> str:
     """``<name>-<first 12 hex digits of content_sha256>``."""
     return f"{name}-{content_sha256(document)[:12]}"
@@ -85,8 +80,7 @@ def release_id(name: str, document: dict[str, Any]) -> str:
 
 def content_sha256(document: dict[str, Any]) -> str:
     """The SHA-256 of the canonical JSON without ``id``, as 64 hex digits: what releases are compared by."""
-    content = {key: value for key, value in document.items() if key != "id"}
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    return sha256_of({key: value for key, value in document.items() if key != "id"})
 
 
 def is_another(status: Mapping[str, Any], sha256: str) -> bool:

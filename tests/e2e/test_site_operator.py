@@ -112,6 +112,7 @@ def test_a_digest_that_the_registry_does_not_have(world: World, committed: str) 
     before = lock.read_text()
     document = json.loads(before)
     document["image"]["digest"] = "sha256:" + "0" * 64
+    del document["sha256"]  # as an earlier version wrote it: an edited lock would be named as edited
     lock.write_text(json.dumps(document))
     try:
         run = world.playbook("site")

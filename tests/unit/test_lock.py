@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from tests.unit.documents import changed, lock_document, lock_for
-from thorctl import device_class, locking, profile
+from thorctl import device_class, locking, profile, releases
 from thorctl import lock as locks
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
@@ -18,6 +19,7 @@ from thorctl.lock import Lock
 from thorctl.render import render_release
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.unit.hub_files import HubFiles
@@ -48,7 +50,9 @@ def test_lock_writes_the_file_and_says_what_changed(project: Path, upstream: lis
     assert (result.exit_code, result.data["written"]) == (0, True)
     path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
     written = locks.load(project / "deploy", "tiny-qwable")
-    assert json.loads(path.read_text()) == result.data["lock"] == written.model_dump(mode="json")
+    document = json.loads(path.read_text())
+    assert document.pop("sha256") == locks.content_sha256(document)
+    assert document == result.data["lock"] == written.model_dump(mode="json")
     locks.require_match(profile.load(project / "deploy", "tiny-qwable"), written)
     assert written.checkpoint.total_bytes == 1001
     assert [entry for entry in path.parent.iterdir() if entry != path] == []
@@ -109,6 +113,81 @@ def test_a_broken_lock_is_replaced(project: Path, upstream: list[str]) -> None:
     path.write_text("{")
     assert thorctl(project, "lock", "tiny-qwable", *upstream).exit_code == 0
     locks.load(project / "deploy", "tiny-qwable")
+
+
+EDITS: dict[str, Callable[[str], str]] = {
+    "another image": lambda text: re.sub(r'(?<="digest": "sha256:)[0-9a-f]{64}', "0" * 64, text),
+    "another branch": lambda text: text.replace('"revision": "main"', '"revision": "other"'),
+    "a file left out, the sum corrected": lambda text: json.dumps(
+        _without_a_file(json.loads(text)), indent=2
+    ),
+    "a key that nobody knows": lambda text: text.replace('"schema": 1,', '"schema": 1, "note": "mine",'),
+    "another hash": lambda text: re.sub(r'(?<="sha256": ")[0-9a-f]{64}(?="\n}\s*$)', "0" * 64, text),
+    "no hash but null's opposite": lambda text: re.sub(
+        r'"sha256": "[0-9a-f]{64}"\n}\s*$', '"sha256": 1}', text
+    ),
+}
+
+
+def _without_a_file(document: dict[str, Any]) -> dict[str, Any]:
+    gone = document["checkpoint"]["files"].pop()
+    document["checkpoint"]["total_bytes"] -= gone["size"]
+    return document
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edited_lock_is_named_as_edited(
+    project: Path, upstream: list[str], edit: Callable[[str], str]
+) -> None:
+    thorctl(project, "lock", "tiny-qwable", *upstream)
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    written = path.read_text()
+    path.write_text(edit(written))
+    assert path.read_text() != written
+    rendered = thorctl(project, "render", "tiny-qwable", "--out", str(project / "out"))
+    assert [one.code for one in rendered.errors] == ["lock_edited"]
+    assert "thorctl lock tiny-qwable" in rendered.errors[0].remedy
+    assert not (project / "out").exists()
+    checked = thorctl(project, "lock", "tiny-qwable", "--check", *upstream)
+    assert [one.code for one in checked.errors] == ["lock_edited"]
+    assert thorctl(project, "lock", "tiny-qwable", *upstream).data["written"] is True
+    assert path.read_text() == written
+
+
+def test_a_lock_that_is_only_laid_out_anew_is_the_same(project: Path, upstream: list[str]) -> None:
+    thorctl(project, "lock", "tiny-qwable", *upstream)
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    before = locks.load(project / "deploy", "tiny-qwable")
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
+    assert locks.load(project / "deploy", "tiny-qwable") == before
+
+
+def test_a_lock_without_a_hash_reads_and_makes_the_same_release(project: Path, upstream: list[str]) -> None:
+    """Earlier versions wrote none; the hash is no part of a release."""
+    thorctl(project, "lock", "tiny-qwable", *upstream)
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    release = releases.build(project / "deploy", "tiny-qwable").id
+    document = json.loads(path.read_text())
+    del document["sha256"]
+    path.write_text(json.dumps(document))
+    assert releases.build(project / "deploy", "tiny-qwable").id == release
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"<<<<<<< HEAD\n{}\n", b"[]", b"null", b"[" * 100_000])
+def test_a_lock_that_is_no_json_object(project: Path, content: bytes) -> None:
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(ThorError) as caught:
+        locks.load(project / "deploy", "tiny-qwable")
+    assert caught.value.code == "lock_invalid"
+
+
+def test_a_lock_that_cannot_be_read_is_not_replaced(project: Path, upstream: list[str]) -> None:
+    path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
+    path.mkdir(parents=True)
+    result = thorctl(project, "lock", "tiny-qwable", *upstream)
+    assert [one.code for one in result.errors] == ["lock_unreadable"]
 
 
 @pytest.mark.parametrize("pair", ["registry", "=http://x", "a=ftp://x", "a=http://"])
@@ -177,7 +256,10 @@ def test_a_lock_that_names_other_bytes_is_refused(project: Path, path: str, valu
     (document[part] if part else document)[key] = value
     with pytest.raises(ThorError) as caught:
         render_release(
-            of, Lock.model_validate(document), device_class.load(project / "deploy", "simulated-container")
+            of,
+            Lock.model_validate(document),
+            device_class.load(project / "deploy", "simulated-container"),
+            project / "deploy" / "templates",
         )
     assert caught.value.code == "lock_mismatch"
     assert value in caught.value.message

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.documents import lock_document
 from thorctl import device_class, profile
+from thorctl import lock as locks
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
 from thorctl.lock import Lock
@@ -66,7 +67,7 @@ class Upstream:
         return result
 
     def locked(self) -> Lock:
-        return Lock.model_validate_json(self.path.read_text())
+        return locks.load(self.project / "deploy", "tiny-qwable")
 
 
 @pytest.fixture
@@ -126,6 +127,7 @@ def test_a_check_of_a_lock_nobody_accepted_says_so(upstream: Upstream) -> None:
     upstream.lock(*ACCEPT)
     document = json.loads(upstream.path.read_text())
     document["license"]["accepted"] = None
+    del document["sha256"]
     upstream.path.write_text(json.dumps(document))
     check = upstream.lock("--check")
     assert (check.exit_code, [problem.code for problem in check.errors]) == (1, ["license_not_accepted"])
@@ -174,15 +176,16 @@ def test_a_person_at_a_terminal_is_asked(upstream: Upstream, answer: str, writte
 def test_what_was_not_accepted_is_not_rendered(project: Path) -> None:
     of = profile.load(project / "deploy", "qwable-v1-nvfp4a16")
     thor = device_class.load(project / "deploy", "jetson-agx-thor")
+    templates = project / "deploy" / "templates"
     document = lock_document(of, "linux/arm64")
-    render_release(of, Lock.model_validate(document), thor)
+    render_release(of, Lock.model_validate(document), thor, templates)
     for license_, wanted in (
         ({"hub": "agpl-3.0", "accepted": None}, "license_not_accepted"),
         ({"hub": "other", "accepted": of.license}, "license_mismatch"),
     ):
         with pytest.raises(ThorError) as caught:
-            render_release(of, Lock.model_validate({**document, "license": license_}), thor)
+            render_release(of, Lock.model_validate({**document, "license": license_}), thor, templates)
         assert caught.value.code == wanted
     del document["license"]
     with pytest.raises(ThorError, match="Nobody has accepted"):
-        render_release(of, Lock.model_validate(document), thor)
+        render_release(of, Lock.model_validate(document), thor, templates)

@@ -80,7 +80,7 @@ def command(
     """
     profile = profiles.load(ctx.deploy, name)
     path = locks.path_of(ctx.deploy, name)
-    before = existing(ctx, name)
+    before, unusable = existing(ctx, name)
     chosen = locking.platform_of(profile, ctx.deploy, platform)
     licenses.acceptance(profile.license, None, accepted)  # a wrong word is told before the network is asked
     with contextlib.ExitStack() as stack:
@@ -99,7 +99,7 @@ def command(
     if written:
         locking.write(path, lock)
     moved = movements(before, lock, decimal) if before else []
-    errors = problems(name, before, len(changed), objection) if check else ()
+    errors = problems(name, before, unusable, len(changed), objection) if check else ()
     data = {
         "path": str(path),
         "written": written,
@@ -124,14 +124,21 @@ def addresses(pairs: tuple[str, ...]) -> dict[str, str]:
     return {**(simulation.via if simulation else {}), **mapping.parse(pairs)}
 
 
-def existing(ctx: Context, name: str) -> Lock | None:
-    """The lock there is; None where there is none, or none that can be read, which the new one replaces."""
+def existing(ctx: Context, name: str) -> tuple[Lock | None, ThorError | None]:
+    """The lock there is, or what is wrong with it: the new one replaces it. Neither: there is none.
+
+    Raises:
+        ThorError: ``lock_unreadable``, ``file_too_large``.
+    """
     try:
-        return locks.load(ctx.deploy, name)
+        return locks.load(ctx.deploy, name), None
     except ThorError as error:
-        if error.code == "lock_invalid":
-            ctx.messages.print(f"The lock there is cannot be read: {error.message}")
-        return None
+        if error.code not in {"lock_missing", "lock_invalid", "lock_edited"}:
+            raise
+        if error.code == "lock_missing":
+            return None, None
+        ctx.messages.print(f"The lock there cannot be used: {error.message}")
+        return None, error
 
 
 def objection_to(profile: Profile, lock: Lock) -> ThorError | None:
@@ -155,10 +162,14 @@ def agreed(ctx: Context, profile: Profile) -> bool:
     return click.confirm(question, default=False, err=True)
 
 
-def problems(name: str, before: Lock | None, count: int, objection: ThorError | None) -> tuple[Problem, ...]:
+def problems(
+    name: str, before: Lock | None, unusable: ThorError | None, count: int, objection: ThorError | None
+) -> tuple[Problem, ...]:
     """What ``--check`` says when the lock is not what would be written now, or may not be used."""
     found = []
-    if before is None:
+    if unusable:
+        found.append(Problem.of(unusable))
+    elif before is None:
         found.append(
             Problem("lock_stale", "There is no lock.", f"Write it and commit it: `thorctl lock {name}`.")
         )
