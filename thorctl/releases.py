@@ -14,40 +14,60 @@ from thorctl.render import render_release
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thorctl.lock import Lock
+    from thorctl.profile import Profile
     from thorctl.release import Release
+
+
+def desired(deploy: Path, profile: str, device_class: str) -> Release:
+    """The release that devices of a class should serve: the same for every verb and every playbook.
+
+    Args:
+        deploy: folder with device_classes, profiles, locks and templates; nothing else is read.
+        profile: its name.
+        device_class: its name.
+
+    Raises:
+        ThorError: whatever is wrong with profile, lock, class or their fit.
+    """
+    return render_release(
+        profiles.load(deploy, profile),
+        locks.load(deploy, profile),
+        device_classes.load(deploy, device_class),
+        deploy / "templates",
+    )
 
 
 def build(deploy: Path, name: str, device_class: str | None = None) -> Release:
     """The release of profile ``name`` as it would be rendered now.
 
     Args:
-        deploy: folder with device_classes, profiles, locks and templates.
+        deploy: as for `desired`.
         name: the profile.
         device_class: None = the first of the profile's classes that can run the locked image.
 
     Raises:
-        ThorError: whatever is wrong with profile, lock, class or their fit.
+        ThorError: as `desired`.
     """
-    profile = profiles.load(deploy, name)
-    lock = locks.load(deploy, name)
-    locks.require_match(profile, lock)
-    classes = [
-        device_classes.load(deploy, one)
-        for one in ([device_class] if device_class else profile.device_classes)
-    ]
-    fitting = [one for one in classes if lock.image.platform in one.platforms]
-    return render_release(profile, lock, (fitting or classes)[0], deploy / "templates")
+    if device_class is None:
+        profile = profiles.load(deploy, name)
+        lock = locks.load(deploy, name)
+        locks.require_match(profile, lock)
+        device_class = next(iter(_fitting(deploy, profile, lock)), profile.device_classes[0])
+    return desired(deploy, name, device_class)
 
 
 def build_all(deploy: Path, name: str) -> list[Release]:
     """The releases of profile ``name``, one for each of its classes that can run the locked image."""
-    profile = profiles.load(deploy, name)
-    lock = locks.load(deploy, name)
-    classes = [device_classes.load(deploy, one) for one in profile.device_classes]
+    classes = _fitting(deploy, profiles.load(deploy, name), locks.load(deploy, name))
+    return [desired(deploy, name, one) for one in classes]
+
+
+def _fitting(deploy: Path, profile: Profile, lock: Lock) -> list[str]:
     return [
-        render_release(profile, lock, one, deploy / "templates")
-        for one in classes
-        if lock.image.platform in one.platforms
+        one
+        for one in profile.device_classes
+        if lock.image.platform in device_classes.load(deploy, one).platforms
     ]
 
 

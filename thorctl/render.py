@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
@@ -16,13 +15,14 @@ from thorctl.schema import WrongKeyError
 from thorctl.systemd_quote import word
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thorctl.device_class import DeviceClass
     from thorctl.lock import Lock
     from thorctl.profile import Profile
 
 # The files of a release, each from <name>.j2.
 FILES = ("serve.yaml", "engine.env", "thor-engine.service")
-TEMPLATES = Path(__file__).resolve().parents[1] / "deploy" / "templates"
 ENGINE = "engine"  # beside the templates: files that run inside vLLM
 
 SOCKET = "/run/engine/engine.sock"  # as the container sees it
@@ -33,9 +33,7 @@ SHUTDOWN_SECONDS = 60  # 1,500 tokens of four streams took 7 s on a GPU; a Thor 
 STOP_MARGIN_SECONDS = 20  # after that: an idle engine exits within 4 s
 
 
-def render_release(
-    profile: Profile, lock: Lock, device_class: DeviceClass, templates: Path = TEMPLATES
-) -> Release:
+def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, templates: Path) -> Release:
     """Renders a release; the same input gives the same id on any machine.
 
     Reads nothing but ``templates`` and, for a profile's engine_files, the folder ``engine`` beside them.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from thorctl import device_class, lock, profile
+from thorctl import releases
 from thorctl.errors import ThorError
 from thorctl.release import content_sha256
-from thorctl.render import render_release
 from thorctl.result import Problem
 
 if TYPE_CHECKING:
@@ -42,9 +41,6 @@ def wanted_releases(
     return wanted, tuple(dict.fromkeys(problems))
 
 
-def _release(deploy: Path, profile_name: str, class_name: str) -> Wanted:
-    chosen = profile.load(deploy, profile_name)
-    release = render_release(
-        chosen, lock.load(deploy, profile_name), device_class.load(deploy, class_name), deploy / "templates"
-    )
+def _release(deploy: Path, profile: str, device_class: str) -> Wanted:
+    release = releases.desired(deploy, profile, device_class)
     return Wanted(release.id, content_sha256(release.document()))

@@ -26,6 +26,6 @@ def _of_profile(name: str) -> list[tuple[str, str]]:
         of_class = device_class.load(DEPLOY, class_name)
         for chosen in SWITCHES:
             of = changed(loaded, switches=dict.fromkeys(chosen, True))
-            release = render_release(of, lock_for(of, of_class.platforms[0]), of_class)
+            release = render_release(of, lock_for(of, of_class.platforms[0]), of_class, DEPLOY / "templates")
             found.append((" ".join([name, class_name, *chosen]), release.files["serve.yaml"].content))
     return found

@@ -80,4 +80,4 @@ def changed(of: Profile, **keys: Any) -> Profile:
 def release_of(deploy: Path, name: str = "tiny-qwable", class_name: str = "simulated-container") -> Release:
     made_for = device_class.load(deploy, class_name)
     of = profile.load(deploy, name)
-    return render_release(of, lock_for(of, made_for.platforms[0]), made_for)
+    return render_release(of, lock_for(of, made_for.platforms[0]), made_for, deploy / "templates")

@@ -59,7 +59,9 @@ def test_serve_yaml_is_the_options_and_the_socket(name: str, class_name: str) ->
 
 def test_engine_env(project: Path) -> None:
     of = changed(profile.load(DEPLOY, "tiny-qwable"), environment={"A_B": "x=1 # $HOME '%i' \"q\""})
-    release = render_release(of, lock_for(of), device_class.load(DEPLOY, "simulated-container"))
+    release = render_release(
+        of, lock_for(of), device_class.load(DEPLOY, "simulated-container"), DEPLOY / "templates"
+    )
     lines = release.files["engine.env"].content.splitlines()
     values = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     assert values["A_B"] == "x=1 # $HOME '%i' \"q\""
@@ -212,14 +214,14 @@ def test_the_unit_survives_what_the_design_says() -> None:
 def test_a_class_the_profile_is_not_made_for() -> None:
     of = profile.load(DEPLOY, "tiny-qwable")
     with pytest.raises(ThorError, match="not made for device class 'jetson-agx-thor'") as caught:
-        render_release(of, lock_for(of), device_class.load(DEPLOY, "jetson-agx-thor"))
+        render_release(of, lock_for(of), device_class.load(DEPLOY, "jetson-agx-thor"), DEPLOY / "templates")
     assert caught.value.code == "device_class_mismatch"
 
 
 def test_an_image_the_class_cannot_run() -> None:
     of = profile.load(DEPLOY, "tiny-qwable")
     with pytest.raises(ThorError, match="image for linux/amd64; simulated-vm runs linux/arm64") as caught:
-        render_release(of, lock_for(of), device_class.load(DEPLOY, "simulated-vm"))
+        render_release(of, lock_for(of), device_class.load(DEPLOY, "simulated-vm"), DEPLOY / "templates")
     assert caught.value.code == "platform_mismatch"
     assert "thorctl lock tiny-qwable --platform linux/arm64" in caught.value.remedy
 
@@ -228,7 +230,7 @@ def test_a_lock_of_something_else() -> None:
     of = profile.load(DEPLOY, "tiny-qwable")
     lock = lock_for(changed(of, checkpoint={**of.checkpoint.model_dump(), "revision": "other"}))
     with pytest.raises(ThorError) as caught:
-        render_release(of, lock, device_class.load(DEPLOY, "simulated-container"))
+        render_release(of, lock, device_class.load(DEPLOY, "simulated-container"), DEPLOY / "templates")
     assert caught.value.code == "lock_mismatch"
 
 

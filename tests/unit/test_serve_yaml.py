@@ -23,7 +23,7 @@ def test_every_profile(name: str, switches: dict[str, bool]) -> None:
     plain = profile.load(DEPLOY, name)
     of = changed(plain, switches=switches, serve={**plain.serve, **TRICKY})
     made_for = device_class.load(DEPLOY, of.device_classes[0])
-    release = render_release(of, lock_for(of, made_for.platforms[0]), made_for)
+    release = render_release(of, lock_for(of, made_for.platforms[0]), made_for, DEPLOY / "templates")
     found = serve_yaml.options(Release(release.document()))
     sized = effective(of, lock_for(of, made_for.platforms[0]), made_for)[0]
     port = sized.pop("port")

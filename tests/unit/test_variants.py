@@ -80,7 +80,7 @@ def test_a_mistake_is_named_in_the_variants_file(deploy: Path, text: str, senten
 def test_a_switch_sets_all_that_it_needs(switch: str) -> None:
     of = changed(profile.load(DEPLOY, "qwable-v1-nvfp4a16"), switches={switch: True})
     thor = device_class.load(DEPLOY, "jetson-agx-thor")
-    release = render_release(of, lock_for(of, "linux/arm64"), thor)
+    release = render_release(of, lock_for(of, "linux/arm64"), thor, DEPLOY / "templates")
     served = yaml.safe_load(release.files["serve.yaml"].content)
     sized = {key: served.pop(key) for key in ("kv-cache-memory-bytes", "gpu-memory-utilization")}
     given = {key: value for key, value in of.serve.items() if key != "port"}

@@ -98,5 +98,10 @@ def test_a_render_refuses_what_the_locked_version_does_not_take() -> None:
     document = lock_document(of)
     document["image"]["vllm_version"] = "0.32.0"
     with pytest.raises(ThorError, match=older) as caught:
-        render_release(of, Lock.model_validate(document), device_class.load(DEPLOY, "simulated-container"))
+        render_release(
+            of,
+            Lock.model_validate(document),
+            device_class.load(DEPLOY, "simulated-container"),
+            DEPLOY / "templates",
+        )
     assert caught.value.code == "option_refused"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tests.playbooks.load_plugin import load
 from tests.unit.documents import lock_document, release_of
-from thorctl import profile
+from thorctl import profile, releases
+from thorctl.doctor import project as doctor
 from thorctl.fleet import Device
 from thorctl.release import content_sha256
 from thorctl.rollout import prepare
@@ -42,8 +43,12 @@ def test_it_is_what_render_makes(project: Path) -> None:
     assert problems == ()
 
 
-def test_status_site_yml_and_rollout_want_the_same(project: Path) -> None:
+def test_status_site_yml_rollout_and_doctor_want_the_same(project: Path) -> None:
+    """A project's own templates are used by all of them, wherever thorctl itself lies."""
     deploy, device = locked(project), FLEET[0]
+    shipped = release_of(deploy).id
+    with (deploy / "templates" / "engine.env.j2").open("a") as template:
+        template.write("# of this project\n")
     wanted, _ = wanted_releases(deploy, [device])
     site = load("lookup", "thor_release").document(deploy, device.profile, device.device_class)
     given = prepare.releases(deploy, str(device.profile), project, [device])
@@ -51,6 +56,9 @@ def test_status_site_yml_and_rollout_want_the_same(project: Path) -> None:
     assert one is not None
     assert one.id == site["id"] == given.by_device[device.name].id
     assert given.documents == {site["id"]: site}
+    assert releases.build(deploy, "tiny-qwable").id == one.id != shipped
+    (check,) = [check for check in doctor.checks(deploy) if check.name == "profile tiny-qwable"]
+    assert one.id in check.found
 
 
 def test_without_a_lock_it_is_unknown_and_the_reason_is_told_once(project: Path) -> None:

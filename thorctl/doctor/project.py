@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl import device_class, lock, profile
+from thorctl import device_class, lock, profile, releases
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
-from thorctl.render import render_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,22 +41,20 @@ def _profile(deploy: Path, name: str) -> Check:
     if not lock.path_of(deploy, name).exists():
         return Check(AREA, title, "warn", "valid, not locked", f"Resolve it to bytes: thorctl lock {name}.")
     try:
-        locked = lock.load(deploy, name)
-        lock.require_match(loaded, locked)
+        lock.require_match(loaded, lock.load(deploy, name))
     except ThorError as error:
         return Check(AREA, title, "fail", error.message, error.remedy)
-    return _renders(deploy, title, loaded, locked)
+    return _renders(deploy, title, loaded)
 
 
-def _renders(deploy: Path, title: str, loaded: profile.Profile, locked: lock.Lock) -> Check:
-    releases, refusals = [], []
+def _renders(deploy: Path, title: str, loaded: profile.Profile) -> Check:
+    ids, refusals = [], []
     for kind in loaded.device_classes:
         try:
-            release = render_release(loaded, locked, device_class.load(deploy, kind), deploy / "templates")
-            releases.append(release.id)
+            ids.append(releases.desired(deploy, loaded.name, kind).id)
         except ThorError as error:
             refusals.append(error)
-    if not releases and refusals:
+    if not ids and refusals:
         return Check(AREA, title, "fail", refusals[0].message, refusals[0].remedy)
     # A lock is for one platform: a class of another one is no fault.
-    return Check(AREA, title, "pass", f"valid, locked; makes {', '.join(dict.fromkeys(releases))}")
+    return Check(AREA, title, "pass", f"valid, locked; makes {', '.join(dict.fromkeys(ids))}")

@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from thorctl import device_class, lock, profile, render
+from thorctl import releases
 from thorctl.errors import ThorError
 
 DOCUMENTATION = r"""
@@ -18,7 +18,8 @@ name: thor_release
 short_description: The release document of a profile on a device class
 description:
   - Reads C(deploy/profiles/<profile>.yml), C(deploy/locks/<profile>.lock.json) and
-    C(deploy/device_classes/<device class>.yml), and renders them with the function C(thorctl render) uses.
+    C(deploy/device_classes/<device class>.yml), and renders them from the templates beside them with the
+    function that C(thorctl status) and C(thorctl rollout) use.
 options:
   _terms:
     description: The profile's name, then the device class's name.
@@ -63,8 +64,4 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
 @cache
 def document(deploy: Path, profile_name: str, class_name: str) -> dict[str, Any]:
     """Renders once per process: a play asks for the same release on every task and device."""
-    loaded = profile.load(deploy, profile_name)
-    release = render.render_release(
-        loaded, lock.load(deploy, profile_name), device_class.load(deploy, class_name)
-    )
-    return release.document()
+    return releases.desired(deploy, profile_name, class_name).document()
