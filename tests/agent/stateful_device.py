@@ -90,6 +90,7 @@ class SkippingClock(FastClock):
 
     skipped = 0.0
     jumped = 0.0
+    booted = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +110,11 @@ class SkippingClock(FastClock):
         return super().now() + self.skipped + self.jumped
 
     def since_boot(self) -> float:
-        return super().since_boot() + self.skipped
+        return super().since_boot() + self.skipped - self.booted
+
+    def reboot(self) -> None:
+        """The clock since boot begins again."""
+        self.booted = super().since_boot() + self.skipped
 
     def skip(self, seconds: float) -> None:
         self.skipped += seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.agent.trial_steps import code, commit_one
 from thorctl.agent.clock import as_seconds
 from thorctl.agent.journal import COMMITTED, TRIAL
+from thorctl.agent.staging import age
 
 if TYPE_CHECKING:
     from tests.agent.stateful_device import Device
@@ -84,6 +86,60 @@ def test_the_timer_counts_by_a_clock_that_never_jumps_and_tries_again(device: De
     assert argv[argv.index("--on-active") + 1] == "900s"  # by the monotonic clock
     assert "Restart=on-failure" in argv
     assert not [word for word in argv if "calendar" in word]
+
+
+@JUMPS
+def test_the_release_staged_last_stays_whatever_the_clock_said(device: Device, seconds: float) -> None:
+    before, last = device.release(1), device.release(2)
+    for path in (device.paths.release_dir(last.id), device.paths.release_dir(last.id) / "release.json"):
+        os.utime(path, (device.clock.now() + seconds,) * 2)
+    device.clock.jump(seconds)
+    device.done("gc", "--keep", "1")
+    assert device.paths.release_dir(last.id).exists()
+    assert not device.paths.release_dir(before.id).exists()
+
+
+def test_a_release_staged_again_is_the_one_staged_last(device: Device) -> None:
+    first, second = device.release(1), device.release(2)
+    age.note_release(device.context("stage"), first.id)
+    device.done("gc", "--keep", "1")
+    assert device.paths.release_dir(first.id).exists()
+    assert not device.paths.release_dir(second.id).exists()
+
+
+@JUMPS
+def test_a_download_s_age_is_the_time_it_was_left_alone(device: Device, seconds: float) -> None:
+    device.release(1)
+    download = device.paths.checkpoints / ".partial-a@1"
+    (download / "deep").mkdir(parents=True)
+    os.utime(download, (1, 1))
+    age.note_download(device.context("stage"), "a@1")
+    device.clock.jump(seconds)
+    device.done("gc")
+    assert download.exists()
+    for _ in range(2):  # half a day in each of two boots; the hours in between are not counted
+        device.clock.skip(12 * 3600 + 60)
+        device.done("gc", "--dry-run")
+        assert download.exists()
+        device.done("gc")
+        device.systemd.power_cut()
+        device.clock.reboot()
+        device.clock.jump(-seconds)
+    assert not download.exists()
+
+
+def test_an_unreadable_record_of_ages_deletes_nothing(device: Device) -> None:
+    device.release(1)
+    download = device.paths.checkpoints / ".partial-a@1"
+    download.mkdir()
+    for broken in ("{", "[]", '{"schema": 1, "downloads": 7, "releases": []}', '{"schema": 9}'):
+        device.paths.staged_json.write_text(broken)
+        device.done("gc", "--dry-run")
+        assert download.exists()
+    entries = [7, {}, {"boot": "x", "since_boot": 1.0, "idle_seconds": "x"}, {"idle_seconds": -9e9}]
+    for entry in entries:
+        device.paths.staged_json.write_text(json.dumps({"schema": 1, "downloads": {"a@1": entry}}))
+        assert age.idle_seconds(device.context("gc"), ["a@1"], record=False) == {"a@1": 0.0}
 
 
 def test_recover_asks_nothing_of_a_systemd_that_does_not_answer(

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tests.agent.stateful_device import Device, Images
+from thorctl.agent.staging import age
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import pytest
 
     from thorctl.agent.release_document import Release
+
+
+A_DAY = 24 * 3600.0 + 60
 
 
 def commit_one(device: Device, number: int) -> Release:
@@ -33,7 +37,7 @@ def checkpoints(device: Device) -> set[str]:
 def test_what_a_state_needs_stays(device: Device) -> None:
     oldest, old, current = (commit_one(device, number) for number in (1, 2, 3))
     trial, newer, older = (device.release(number) for number in (4, 5, 6))
-    os.utime(device.paths.release_dir(newer.id), (2**31, 2**31))
+    age.note_release(device.context("stage"), newer.id)
     device.done("activate", trial.id)
     dry = device.say("gc", "--keep", "1", "--dry-run")
     assert not dry.changed
@@ -79,10 +83,14 @@ def test_downloads_under_way_stay_and_stale_ones_go(device: Device) -> None:
     for place in (fresh, stale, rubbish):
         place.mkdir()
         (place / "file").write_bytes(b"x")
-    for path in (stale / "file", stale):
-        os.utime(path, (1, 1))
+    age.note_download(device.context("stage"), "b@2")
+    device.clock.skip(A_DAY)
+    age.note_download(device.context("stage"), "a@1")
     device.done("gc")
     assert (fresh.exists(), stale.exists(), rubbish.exists()) == (True, False, False)
+    device.clock.skip(A_DAY)
+    device.done("gc")
+    assert not fresh.exists()
 
 
 def test_stale_download_of_the_account_goes_without_its_links(device: Device, tmp_path: Path) -> None:
@@ -96,9 +104,10 @@ def test_stale_download_of_the_account_goes_without_its_links(device: Device, tm
         (place / "w.part").write_bytes(b"xyz")
         (place / "link").symlink_to(tmp_path / "theirs")
         (place / "deep/link").symlink_to(tmp_path / "theirs")
-    for place in places[1:]:
-        for path in (*place.rglob("*"), place):
-            os.utime(path, (1, 1), follow_symlinks=False)
+    device.done("gc")  # nobody has recorded when they began
+    assert all(place.exists() for place in places)
+    device.clock.skip(A_DAY)
+    age.note_download(device.context("stage"), "a@1")
     gone = device.done("gc")["removed"]
     assert {(one["kind"], one["name"]) for one in gone} == {("partial", "b@2"), ("partial", ".partial-c@3")}
     assert [place.exists() for place in places] == [True, False, False]

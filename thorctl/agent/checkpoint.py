@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorctl.agent import account
 from thorctl.agent.outcome import AgentError
-from thorctl.agent.staging import earlier, fetcher, takeover, verified
+from thorctl.agent.staging import age, earlier, fetcher, takeover, verified
 from thorctl.agent.staging.verified import MISSING, WRONG_SIZE, BadFile
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def ensure(ctx: Context, release: Release) -> int:
     wanted = [bad.file for bad in _check(ctx, release, final, release.checkpoint_files)]
     if not wanted:
         return 0
+    age.note_download(ctx, release.checkpoint_name)
     staging.mkdir(mode=0o700, exist_ok=True)
     lacking = [bad.file for bad in _discard(_check(ctx, release, staging, wanted), staging)]
     downloaded = _download(ctx, release, staging, lacking) if lacking else 0
@@ -97,7 +99,11 @@ def _download(ctx: Context, release: Release, staging: Path, lacking: Sequence[C
             "checkpoint", release=release.id, done_bytes=min(total, here + done), total_bytes=total
         )
 
-    fetcher.run(ctx, release, lacking, user, on_bytes)
+    try:
+        fetcher.run(ctx, release, lacking, user, on_bytes)
+    finally:
+        with suppress(OSError):  # a full disk: the download's own error is told
+            age.note_download(ctx, name)
     with takeover.opened(ctx, name) as directory:
         for file in lacking:
             (staging / file.path).parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from thorctl.agent.engine import cache
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.release_document import SOCKET_LAYOUT
-from thorctl.agent.staging import takeover, verified
+from thorctl.agent.staging import age, takeover, verified
 from thorctl.agent.staging.earlier import PARTIAL_PREFIX
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         *_images(ctx, [release for release in doomed.values() if release], staying, dry=args.dry_run),
         *_checkpoints(ctx, staying, dry=args.dry_run),
         *_directories(ctx, "release", [ctx.paths.release_dir(name) for name in doomed], dry=args.dry_run),
-        *_directories(ctx, "partial", _rubbish(ctx), dry=args.dry_run),
-        *_downloads(ctx, dry=args.dry_run),
+        *_unfinished(ctx, dry=args.dry_run),
         *_caches(ctx, [known[name] for name in needed], dry=args.dry_run),
     ]
     freed = sum(one["bytes"] for one in removed)
@@ -60,8 +59,13 @@ def _document(ctx: Context, name: str) -> Release | None:
 
 
 def _newest(ctx: Context, names: list[str], count: int) -> list[str]:
-    by_age = sorted(names, key=lambda name: ctx.paths.release_dir(name).stat().st_mtime, reverse=True)
-    return by_age[:count]
+    """By the order of staging. Releases that only an earlier agent has staged come after, by their time."""
+    order = age.staging_order(ctx)
+
+    def key(name: str) -> tuple[int, float]:
+        return order.get(name, 0), ctx.paths.release_dir(name).stat().st_mtime
+
+    return sorted(names, key=key, reverse=True)[:count]
 
 
 def _images(
@@ -99,30 +103,31 @@ def _caches(ctx: Context, needed: list[Release | None], *, dry: bool) -> list[di
     return removed
 
 
-def _rubbish(ctx: Context) -> list[Path]:
-    found = []
-    for directory in (ctx.paths.checkpoints, ctx.paths.releases):
-        for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-            age = ctx.clock.now() - _last_change(path)
-            stale = path.name.startswith((PARTIAL_PREFIX, STAGING_PREFIX)) and age > STALE_SECONDS
-            if stale or path.name.startswith(TEMPORARY_PREFIX):
-                found.append(path)
-    return found
-
-
-def _downloads(ctx: Context, *, dry: bool) -> list[dict[str, Any]]:
-    """Unfinished downloads nobody went on with: the download account's, so reached by descriptors only."""
-    removed = []
-    for name in takeover.names(ctx):
-        if ctx.clock.now() - takeover.last_change(ctx, name) > STALE_SECONDS:
+def _unfinished(ctx: Context, *, dry: bool) -> list[dict[str, Any]]:
+    """What interrupted writes left, and downloads that nobody went on with."""
+    places = [
+        path
+        for directory in (ctx.paths.checkpoints, ctx.paths.releases)
+        for path in (sorted(directory.iterdir()) if directory.is_dir() else ())
+        if path.name.startswith((PARTIAL_PREFIX, STAGING_PREFIX, TEMPORARY_PREFIX))
+    ]
+    incoming = takeover.names(ctx)
+    begun = {_download(path) for path in places if not path.name.startswith(TEMPORARY_PREFIX)}
+    idle = age.idle_seconds(ctx, sorted(begun | set(incoming)), record=not dry)
+    stale = {name for name, seconds in idle.items() if seconds > STALE_SECONDS}
+    rubbish = [path for path in places if path.name.startswith(TEMPORARY_PREFIX) or _download(path) in stale]
+    removed = _directories(ctx, "partial", rubbish, dry=dry)
+    for name in incoming:  # the download account's, so reached by descriptors only
+        if name in stale:
             removed.append({"kind": "partial", "name": name, "bytes": takeover.kept_bytes(ctx, name)})
             if not dry:
                 takeover.remove(ctx, name)
     return removed
 
 
-def _last_change(path: Path) -> float:
-    return max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
+def _download(path: Path) -> str:
+    """The checkpoint's name that a directory of an unfinished download stands for."""
+    return path.name.removeprefix(PARTIAL_PREFIX).removeprefix(STAGING_PREFIX)
 
 
 def _directories(ctx: Context, kind: str, paths: list[Path], *, dry: bool) -> list[dict[str, Any]]:

@@ -100,6 +100,11 @@ class Paths:
         return self.at("/etc/thor/ballast")
 
     @property
+    def staged_json(self) -> Path:
+        """In which order releases were staged, and which downloads are unfinished since when."""
+        return self.state_dir / "staged.json"
+
+    @property
     def pulling(self) -> Path:
         """Images whose pull has begun, and in which boot."""
         return self.state_dir / "pulling.json"

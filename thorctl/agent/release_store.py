@@ -11,6 +11,7 @@ from thorctl.agent import journal_file
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.release_document import ID, LIMIT_BYTES, Release, parse
+from thorctl.agent.staging import age
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -44,6 +45,8 @@ def write(ctx: Context, release: Release) -> bool:
     target = ctx.paths.release_dir(release.id)
     if not differences(ctx.paths, release):
         return False
+    if not target.exists():
+        age.note_release(ctx, release.id)
     if target.exists():
         # A drifted file is replaced on its own: the directory may be the running release's.
         target.chmod(0o755)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent import checkpoint, image, needs, refusing_disk, release_store
+from thorctl.agent.boot import this_boot
 from thorctl.agent.engine import image_user
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.release_document import SOCKET_LAYOUT
-from thorctl.agent.staging import side_by_side
+from thorctl.agent.staging import age, side_by_side
 
 if TYPE_CHECKING:
     import argparse
@@ -51,10 +52,12 @@ def _stage(ctx: Context, release: Release) -> Outcome:
     needs.check_space(ctx, wanted)
     for directory in (ctx.paths.releases, ctx.paths.checkpoints, ctx.paths.cache):
         directory.mkdir(parents=True, exist_ok=True)
+    this_boot(ctx)  # made once, before two threads ask for it
     image_bytes, checkpoint_bytes = side_by_side.run(
         ctx, lambda part: _image(part, release), lambda part: checkpoint.ensure(part, release)
     )
     release_store.write(ctx, release)
+    age.note_release(ctx, release.id)
     return Outcome(
         {
             "release": release.id,

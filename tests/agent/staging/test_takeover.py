@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,9 +169,3 @@ def test_directory_of_the_account_before_is_given_on(ctx: Context, tmp_path: Pat
     takeover.prepare(ctx, NAME, Account("other", 4242, 4242))
     assert (incoming(ctx).stat().st_uid, part(ctx).stat().st_uid) == (4242, 4242)
     assert (tmp_path / "secret").stat().st_uid == 0
-
-
-def test_last_change_of_a_download(ctx: Context) -> None:
-    part(ctx).write_bytes(BODY)
-    assert takeover.names(ctx) == [NAME]
-    assert abs(takeover.last_change(ctx, NAME) - time.time()) < 3600

@@ -116,16 +116,6 @@ def names(ctx: Context) -> list[str]:
         os.close(descriptor)
 
 
-def last_change(ctx: Context, name: str) -> float:
-    """When something in an entry of ``incoming`` last changed, wall clock; 0 for one that is no directory."""
-    with suppress(AgentError, OSError), opened(ctx, name) as directory:
-        if directory is not None:
-            with os.scandir(directory) as entries:
-                times = [entry.stat(follow_symlinks=False).st_mtime for entry in entries]
-            return max([os.fstat(directory).st_mtime, *times])
-    return 0.0
-
-
 def take(directory: int, sha256: str, size: int, target: Path, user: Account) -> bool:
     """Move the account's file of a content to ``target``, as root's own; False if it is not there whole.
 
