@@ -8,6 +8,7 @@ from pathlib import Path
 import thorctl
 
 PACKAGE = Path(thorctl.__file__).parent
+FOLDERS = ("agent", "protocol")
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest: no build time in the bytes
 SHEBANG = b"#!/usr/bin/env python3\n"
 MAIN = b"import sys\nfrom thorctl.agent.__main__ import main\nsys.exit(main())\n"
@@ -35,6 +36,6 @@ def build(out: Path) -> Path:
 
 def _entries() -> dict[str, bytes]:
     entries = {"__main__.py": MAIN, "thorctl/__init__.py": (PACKAGE / "__init__.py").read_bytes()}
-    for source in (PACKAGE / "agent").rglob("*.py"):
+    for source in (file for folder in FOLDERS for file in (PACKAGE / folder).rglob("*.py")):
         entries[f"thorctl/{source.relative_to(PACKAGE).as_posix()}"] = source.read_bytes()
     return entries

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from thorctl import status_drift
+from thorctl.protocol.owner import owner_of, parse
 from thorctl.release import LAYOUT
 from thorctl.result import Problem
 from thorctl.status_report import Report
@@ -162,7 +163,8 @@ def attention(row: Row) -> tuple[str, ...]:
     if report.state == "empty":
         found.append("no release yet")
     elif report.state == "trial":
-        found.append(f"on trial until {clock(report.deadline)}" if report.deadline else "on trial")
+        whose = f", begun by {parse(report.activated_by).words}" if report.activated_by else ""
+        found.append((f"on trial until {clock(report.deadline)}" if report.deadline else "on trial") + whose)
     elif report.state != "committed":
         found.append(report.state or "state unknown")
     if report.state != "empty" and report.engine.word != "ready":
@@ -200,7 +202,7 @@ def remarks(row: Row) -> tuple[str, ...]:
         found.append(progress_words(report.progress))
     if report.lease:
         reason = report.lease.get("reason")
-        found.append(f"leased by {report.lease.get('holder')}" + (f" ({reason})" if reason else ""))
+        found.append(f"leased by {owner_of(report.lease).words}" + (f" ({reason})" if reason else ""))
     if report.hold:
         found.append(f"on hold: {report.hold.get('reason')}")
     return tuple(found)

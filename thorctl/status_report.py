@@ -54,6 +54,7 @@ class Report(_Reported):
     target_sha256: str | None = None
     deadline: str | None = None
     since: str | None = None
+    activated_by: str | None = None
     engine: EngineReport = EngineReport()
     l4t: str | None = None
     power_mode: str | None = None

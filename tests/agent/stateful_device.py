@@ -29,6 +29,7 @@ from thorctl.agent.progress import Progress
 from thorctl.agent.release_document import SOCKET_LAYOUT, TCP_LAYOUT, Release, canonical, parse, true_id
 from thorctl.agent.runner import Completed, Runner
 from thorctl.agent.staging.verified import sha256_of
+from thorctl.protocol.owner import parse as parse_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -257,6 +258,7 @@ class Device:
 
     def context(self, verb: str, fuse: Fuse | None = None, holder: str = "tester@here") -> Context:
         self.systemd.fuse = fuse or Fuse()
+        owner = parse_owner(holder)
         self.paths.run_dir.mkdir(parents=True, exist_ok=True)
         return Context(
             paths=self.paths,
@@ -264,7 +266,7 @@ class Device:
             clock=self.clock,
             files=FusedFiles(self.systemd.fuse),
             docker=Images("/nowhere"),
-            holder=Holder(holder, "here"),
+            holder=Holder(owner.name, "here", purpose=owner.purpose),
             log=logging.getLogger("thor-agent-test"),
             progress=Progress(self.paths, self.clock, verb),
         )

@@ -14,7 +14,8 @@ import pytest
 import thorctl
 from thorctl.agent_pack import build
 
-SOURCES = sorted((Path(thorctl.__file__).parent / "agent").rglob("*.py"))
+PACKAGE = Path(thorctl.__file__).parent
+SOURCES = sorted(file for folder in ("agent", "protocol") for file in (PACKAGE / folder).rglob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_same_bytes_each_time(agent: Path, tmp_path: Path) -> None:
 def test_only_the_agent_is_inside(agent: Path) -> None:
     names = zipfile.ZipFile(agent).namelist()
     assert names == sorted(names)
-    outside = [name for name in names if not name.startswith("thorctl/agent/")]
+    outside = [name for name in names if not name.startswith(("thorctl/agent/", "thorctl/protocol/"))]
     assert outside == ["__main__.py", "thorctl/__init__.py"]
 
 
@@ -54,7 +55,7 @@ def test_standard_library_only_and_python_3_10(source: Path) -> None:
             modules = [node.module or ""]
         for module in modules:
             top = module.split(".")[0]
-            own = module == "thorctl" or module.startswith("thorctl.agent")
+            own = module == "thorctl" or module.startswith(("thorctl.agent", "thorctl.protocol"))
             assert own or top in sys.stdlib_module_names, f"{source}: {module}"
             assert top != "tomllib", "not in Python 3.10"
 

@@ -17,6 +17,7 @@ from thorctl.agent.holder import holder_from
 from thorctl.agent.locking import locked
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.verbs import VERBS
+from thorctl.protocol.owner import owner_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +164,41 @@ def test_holder(named: str | None, environment: dict[str, str], name: str) -> No
 
 def test_holder_without_a_login_is_root_here() -> None:
     assert holder_from(None, {"USER": "someone"}).name == f"root@{os.uname().nodename}"
+
+
+ROLLOUT = "ann@desk (rollout 20261125-1 5f3a90c1)"
+SAME_ID = "ann@desk (rollout 20261125-1 00000000)"  # of another state folder
+
+
+@pytest.mark.parametrize(
+    ("mine", "others"), [(ROLLOUT, "ann@desk"), (ROLLOUT, SAME_ID), ("ann@desk", ROLLOUT)]
+)
+def test_a_lease_is_for_one_purpose(device: Device, mine: str, others: str) -> None:
+    """Neither by hand nor by another rollout does its own operator change what a rollout holds."""
+    release = device.release(1)
+    taken = device.done("--holder", mine, "lease", "take", "--reason", "r")["lease"]
+    assert str(owner_of(taken)) == mine
+    for words in (("lease", "take"), ("lease", "give"), ("activate", release.id), ("rollback",), ("gc",)):
+        outcome = device.say("--holder", others, *words)
+        assert outcome.error is not None, words
+        assert outcome.error.code == "leased"
+        assert "thorctl lease give thor-01 --force" in outcome.error.remedy
+        assert ("thorctl rollout abort 20261125-1" in outcome.error.remedy) == (mine == ROLLOUT)
+    device.done("--holder", mine, "activate", release.id)
+    assert device.done("status")["activated_by"] == mine
+    device.done("--holder", others, "lease", "take", "--force")
+    gives = device.say("--holder", mine, "lease", "give")
+    assert gives.error is not None
+    assert gives.error.code == "leased"
+
+
+def test_a_lease_of_an_earlier_agent_is_read(device: Device) -> None:
+    """It compared one text: an earlier controller's is by hand, whatever its reason says."""
+    for holder, mine, others in (("ann@desk", "ann@desk", ROLLOUT), (ROLLOUT, ROLLOUT, "ann@desk")):
+        lease = {"holder": holder, "host": "desk", "reason": "rollout 20261125-1 (abc)", "taken_at": "t"}
+        ends = {"expires_at": "t", "ends_since_boot": device.clock.since_boot() + 60}
+        device.context("x").files.write_json(device.paths.lease_json, lease | ends)
+        outcome = device.say("--holder", others, "lease", "give")
+        assert outcome.error is not None
+        assert outcome.error.code == "leased"
+        device.done("--holder", mine, "lease", "give")

@@ -122,3 +122,41 @@ def test_the_baseline_is_that_of_the_release_that_serves() -> None:
     assert prepared({**good, "passed": False}) is None
     assert prepared({**good, "tokens_per_second": None}) is None
     assert prepared(None) is None
+
+
+OURS, ANOTHER = "ann@desk (rollout 1 aaaaaaaa)", "ann@desk (rollout 1 bbbbbbbb)"
+SHA = "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("by", "sha256", "phase"),
+    [
+        (OURS, SHA, Phase.DOUBT),
+        (OURS, "c" * 64, Phase.ABSENT),
+        (ANOTHER, SHA, Phase.ABSENT),
+        ("ann@desk", SHA, Phase.ABSENT),
+        (None, SHA, Phase.ABSENT),
+    ],
+)
+def test_a_trial_is_adopted_if_it_is_ours_and_of_the_very_document(
+    by: str | None, sha256: str, phase: Phase
+) -> None:
+    seen = status("trial", NEW, activated_by=by, release_sha256=sha256)
+    Case(
+        "a trial that began late",
+        {"phase": Phase.ABSENT, "leased": False},
+        "look",
+        ok(seen),
+        phase,
+        "" if phase is Phase.DOUBT else "`thorctl rollback thor-01`",
+        {"holder": OURS, "sha256": SHA},
+    ).check()
+
+
+def test_a_trial_that_another_began_is_not_judged_as_ours() -> None:
+    seen = status("trial", NEW, activated_by=ANOTHER, deadline="2026-11-25T12:30:00Z")
+    rules = {"holder": OURS}
+    words = "begun by ann@desk (rollout 1), until 2026-11-25T12:30:00Z. Use `thorctl rollout resume 1`"
+    Case("in doubt", {"phase": Phase.DOUBT}, "look", ok(seen), Phase.ABSENT, words, rules).check()
+    device = {"phase": Phase.LEFT, "fault": "slow"}
+    Case("it failed before", device, "look", ok(seen), Phase.FAILED, "somebody else", rules).check()

@@ -81,7 +81,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 def _switch(call: _Call, before: Journal) -> Outcome:
     ctx, release = call.ctx, call.release
-    journal = begin_activation(before, release.id, ctx.clock.now_text(), this_boot(ctx), release.sha256)
+    now, by = ctx.clock.now_text(), str(ctx.holder.owner)
+    journal = begin_activation(before, release.id, now, this_boot(ctx), release.sha256, by=by)
     ballast.load(ctx)
     longest = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
     deadline.guard(ctx, ACTIVATING, journal.activation, release.id, longest)
@@ -90,8 +91,8 @@ def _switch(call: _Call, before: Journal) -> Outcome:
         switch.run_release(ctx, release)
         seconds = ready.wait(ctx, release)
         deadline.arm(ctx, TRIAL, journal.activation, release.id, call.trial_seconds)
-        now = ctx.clock.now()
-        journal = begin_trial(journal, as_text(now), as_text(now + call.trial_seconds))
+        began = ctx.clock.now()
+        journal = begin_trial(journal, as_text(began), as_text(began + call.trial_seconds))
         journal_file.save(ctx, journal)
     except (Exception, Interrupted) as failed:
         raise _undo(ctx, release, failed) from failed

@@ -25,7 +25,9 @@ def parser() -> argparse.ArgumentParser:
     """The whole surface (docs/interfaces.md "The device")."""
     top = _Parser(prog="thor-agent", description="Release states, verification and smoke test of one device.")
     top.add_argument("--root", type=Path, default=Path("/"), help="directory that stands for / (default: /)")
-    top.add_argument("--holder", help="who asks (default: the SSH login's user@address)")
+    top.add_argument(
+        "--holder", help="who asks, and what for in brackets (default: the SSH login's user@address, by hand)"
+    )
     top.add_argument("--json-logs", action="store_true", help="log lines on stderr as JSON objects")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
 

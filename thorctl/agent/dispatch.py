@@ -33,7 +33,8 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
-    owner = {"verb": verb.name, "holder": ctx.holder.name, "pid": os.getpid(), "since": ctx.clock.now_text()}
+    who = str(ctx.holder.owner)
+    owner = {"verb": verb.name, "holder": who, "pid": os.getpid(), "since": ctx.clock.now_text()}
     patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
     work = verb.load()  # before any wait: the agent's own file may be another one after it
     impatience = partial(Impatience, ctx, getattr(args, "only_in", None), getattr(args, "leave_alone", 0.0))

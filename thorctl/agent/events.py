@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import syslog
+from thorctl.protocol.owner import BY_HAND
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +78,7 @@ def _who(ctx: Context, verb: str) -> dict[str, Any]:
         "host": holder.host,
         "address": holder.address,
         "pid": os.getpid(),
+        **({} if holder.purpose == BY_HAND else {"purpose": holder.purpose}),
     }
 
 

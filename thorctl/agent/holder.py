@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thorctl.protocol.owner import BY_HAND, Owner, parse
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,12 +19,18 @@ class Holder:
     """``name`` as in leases (``user@host``); ``host`` is where the operator sits.
 
     ``address`` is where the SSH connection comes from, as sshd saw it (None: unknown); the names are the
-    caller's claim.
+    caller's claim. ``purpose``: what a lease of another purpose refuses, though its name is the same.
     """
 
     name: str
     host: str
     address: str | None = None
+    purpose: str = BY_HAND
+
+    @property
+    def owner(self) -> Owner:
+        """As the owner of a lease, or of a trial."""
+        return Owner(self.name, self.purpose)
 
     @property
     def is_device(self) -> bool:
@@ -40,6 +48,7 @@ def holder_from(named: str | None, environment: Mapping[str, str], login: str | 
     address = login or (connection[0] if connection else None)
     host = address or here
     if named:
-        return Holder(named, named.partition("@")[2] or host, address)
+        owner = parse(named)
+        return Holder(owner.name, owner.name.partition("@")[2] or host, address, owner.purpose)
     user = environment.get("SUDO_USER") or (environment.get("USER") if address else None) or "root"
     return Holder(f"{user}@{host}", host, address)

@@ -44,6 +44,7 @@ class Journal:
         current_sha256: the full hash of the current release's document; None: recorded by an earlier agent.
         previous_sha256: that of the previous one.
         target_sha256: that of the target.
+        activated_by: who activated the target, or the current release; None: an earlier agent did not say.
     """
 
     state: str = EMPTY
@@ -60,6 +61,7 @@ class Journal:
     current_sha256: str | None = None
     previous_sha256: str | None = None
     target_sha256: str | None = None
+    activated_by: str | None = None
 
     @property
     def running(self) -> str | None:
@@ -91,11 +93,17 @@ class Journal:
 
 
 def begin_activation(
-    journal: Journal, target: str, now: str, boot: str, sha256: str | None = None
+    journal: Journal,
+    target: str,
+    now: str,
+    boot: str,
+    sha256: str | None = None,
+    *,
+    by: str | None = None,
 ) -> Journal:
     """``empty``, ``committed`` → ``activating``; an interrupted activation of the same one begins anew.
 
-    ``sha256`` is the full hash of the target's document.
+    ``sha256`` is the full hash of the target's document, ``by`` the owner of the trial.
     """
     resumed = journal.state == ACTIVATING and journal.target == target
     if journal.state not in (EMPTY, COMMITTED) and not resumed:
@@ -110,6 +118,7 @@ def begin_activation(
         since=now,
         deadline=None,
         activated_at=None,
+        activated_by=by,
         activation=journal.activation + 1,
         boot=boot,
         reason=None,
@@ -147,7 +156,13 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
     """
     _only(journal, "roll back", ACTIVATING, TRIAL, COMMITTED)
     announced = replace(
-        journal, state=ROLLING_BACK, since=now, deadline=None, activated_at=None, reason=reason
+        journal,
+        state=ROLLING_BACK,
+        since=now,
+        deadline=None,
+        activated_at=None,
+        activated_by=None,
+        reason=reason,
     )
     if journal.state != COMMITTED:
         return announced

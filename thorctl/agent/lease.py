@@ -1,4 +1,6 @@
-"""``lease take|give|show``: one operator's right to change this device, with holder, reason and expiry.
+"""``lease take|give|show``: one owner's right to change this device, with holder, purpose, reason and expiry.
+
+An owner is a name and a purpose: what a rollout holds is not its own operator's to change by hand.
 
 It lies in memory (/run) and ends by the clock that counts from boot: a wall clock that jumps neither ends it
 early, with two operators at work, nor keeps it for years.
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.clock import as_seconds, as_text
 from thorctl.agent.files import read_json
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.protocol.owner import owner_of
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +26,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     present = current(ctx)
     if args.action == "show":
         return Outcome({"lease": present})
-    if present and present["holder"] != ctx.holder.name and not args.force:
-        raise _leased(present)
+    if not args.force:
+        check(ctx)
     if args.action == "give":
         ctx.files.remove(ctx.paths.lease_json)
         return Outcome({"lease": None}, changed=present is not None)
@@ -35,6 +38,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     now = ctx.clock.now()
     lease = {
         "holder": ctx.holder.name,
+        "purpose": ctx.holder.purpose,
         "host": ctx.holder.host,
         "reason": args.reason,
         "taken_at": as_text(now),
@@ -54,11 +58,18 @@ def current(ctx: Context) -> dict[str, Any] | None:
         lease = read_json(ctx.paths.lease_json)
         if lease is None or (left := _left(ctx, lease)) <= 0:
             return None
-        shown = {key: lease[key] for key in ("holder", "host", "reason", "taken_at")}
-        return {**shown, "expires_at": as_text(round(ctx.clock.now() + left))}
+        owner = owner_of(lease)
+        shown = {key: lease[key] for key in ("host", "reason", "taken_at")}
+        return {
+            "holder": owner.name,
+            "purpose": owner.purpose,
+            **shown,
+            "expires_at": as_text(round(ctx.clock.now() + left)),
+        }
     except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return {
             "holder": "?",
+            "purpose": "?",
             "host": "?",
             "reason": "unreadable lease",
             "taken_at": None,
@@ -74,17 +85,22 @@ def _left(ctx: Context, lease: dict[str, Any]) -> float:
 
 
 def check(ctx: Context) -> None:
-    """Raise ``leased`` if an unexpired lease belongs to another holder."""
-    present = current(ctx)
-    if present and present["holder"] != ctx.holder.name:
-        raise _leased(present)
-
-
-def _leased(lease: dict[str, Any]) -> AgentError:
-    reason = lease["reason"] or "no reason given"
-    return AgentError(
+    """Raise ``leased`` if an unexpired lease is another holder's, or this one's for another purpose."""
+    lease = current(ctx)
+    if lease is None or owner_of(lease) == ctx.holder.owner:
+        return
+    owner, reason = owner_of(lease), lease["reason"] or "no reason given"
+    raise AgentError(
         "leased",
-        f"{lease['holder']} holds this device until {lease['expires_at']}: {reason}.",
-        f"Ask {lease['holder']}, wait for the expiry, or `thor-agent lease take --force`.",
+        f"{owner.words} holds this device until {lease['expires_at']}: {reason}.",
+        owner.way_out(_name(ctx)),
         details={"lease": lease},
     )
+
+
+def _name(ctx: Context) -> str:
+    """What operators call this device."""
+    try:
+        return str(read_json(ctx.paths.device_json)["name"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return "DEVICE"

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ENGINE_SECONDS = 2.0
 LONGEST_SECONDS = 6.0
 _HASHES = ("release_sha256", "previous_sha256", "target_sha256")
+_JOURNAL = ("state", "release", "previous", "target", "deadline", "since", "activated_by")
 _NO_FACTS = (
     "l4t",
     "power_mode",
@@ -126,7 +127,7 @@ def _device(ctx: Context) -> dict[str, Any]:
 
 def _journal(journal: Journal | None) -> dict[str, Any]:
     if journal is None:
-        return dict.fromkeys((*_HASHES, "state", "release", "previous", "target", "deadline", "since"))
+        return dict.fromkeys((*_HASHES, *_JOURNAL))
     return {
         "state": journal.state,
         "release": journal.running,
@@ -135,6 +136,7 @@ def _journal(journal: Journal | None) -> dict[str, Any]:
         "target": journal.target,
         "deadline": journal.deadline,
         "since": journal.since,
+        "activated_by": journal.activated_by,
         "release_sha256": journal.running_sha256,
         "previous_sha256": journal.current_sha256 if journal.target else journal.previous_sha256,
         "target_sha256": journal.target_sha256,

@@ -7,6 +7,7 @@ from typing import Any
 
 from thorctl import maintenance
 from thorctl.errors import ThorError
+from thorctl.protocol.owner import owner_of
 
 QUIET = frozenset({"empty", "committed"})
 
@@ -53,10 +54,12 @@ def _obstacle(status: dict[str, Any], holder: str | None) -> str:
     if hold:
         return (
             f"held: the device says {hold.get('reason')!r} since {hold.get('since')}; "
-            "`thor-agent hold clear` ends that"
+            "`thorctl hold release DEVICE` ends that"
         )
-    if lease and lease.get("holder") != holder:
-        return f"leased: {lease.get('holder')} has it until {lease.get('expires_at')} ({lease.get('reason')})"
+    if lease and str(owner_of(lease)) != holder:
+        return (
+            f"leased: {owner_of(lease).words} has it until {lease.get('expires_at')} ({lease.get('reason')})"
+        )
     if status.get("progress"):
         return f"busy: the agent is at work ({(status.get('progress') or {}).get('verb')})"
     if status.get("state") not in QUIET:

@@ -5,8 +5,10 @@ The other verbs have modules of their own: rollout_status, rollout_orders, rollo
 
 from __future__ import annotations
 
+import secrets
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,7 +163,7 @@ def start(
         me(),
         release,
         policy.model_dump(mode="json"),
-        made.document(),
+        replace(made, token=secrets.token_hex(4)).document(),
         given.documents,
     )
     with opened() as db, ExitStack() as stack:

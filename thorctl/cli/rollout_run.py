@@ -18,7 +18,7 @@ from thorctl.rollout.at_work import folder_of
 from thorctl.rollout.engine import Engine
 from thorctl.rollout.hands import DeviceHands
 from thorctl.rollout.record import SteadyClock, StoreRecord
-from thorctl.rollout.state import begin
+from thorctl.rollout.state import begin, owner
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,7 +42,7 @@ def work(
     run = uuid.uuid4().hex[:8]
     hands = DeviceHands(
         devices_of(context, rollout),
-        rollout.began_by,
+        str(owner(rollout)),
         rollout.releases,
         begin(rollout).brief.activate_seconds,
         playbooks=playbooks_of(context),

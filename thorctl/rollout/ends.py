@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from thorctl.protocol.owner import owner_of
 from thorctl.rollout.device import PREPARED, Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_smoke, judge_speed
 from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNWELL
@@ -60,7 +61,7 @@ def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``lease take``."""
     recalled = device.phase is Phase.RECALLED
     lease = end.data.get("lease")
-    if end.ok and isinstance(lease, dict) and lease.get("holder") == rules.holder:
+    if end.ok and isinstance(lease, dict) and str(owner_of(lease)) == rules.holder:
         phase = Phase.RETURNING if recalled else Phase.LEASED
         return replace(device, phase=phase, leased=True, refused_since=None, due=0.0)
     if end.code in {"busy", "leased"}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from thorctl.protocol.owner import owner_of
 from thorctl.rollout.device import Device, Phase
 from thorctl.rollout.looks_after import reconciled, soaked
 from thorctl.rollout.looks_before import prepared, present, waiting_for_hold
@@ -31,7 +32,7 @@ def looked(device: Device, end: Ended, rules: Rules) -> Device:
         )
     lease = end.data.get("lease")
     seen = replace(
-        seen, silent_since=None, leased=isinstance(lease, dict) and lease.get("holder") == rules.holder
+        seen, silent_since=None, leased=isinstance(lease, dict) and str(owner_of(lease)) == rules.holder
     )
     judge = _LOOKS.get(device.phase)
     return judge(seen, end, rules) if judge else seen

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from thorctl.rollout.device import Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_health
 from thorctl.rollout.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES
-from thorctl.rollout.settle import again_back, settled_as, unwell
+from thorctl.rollout.settle import absent, again_back, in_use_words, is_ours, settled_as, unwell
 
 if TYPE_CHECKING:
     from thorctl.rollout.rules import Ended, Rules
@@ -52,13 +52,18 @@ def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
     if state == "committed" and ours:
         if device.phase is Phase.LEFT or device.fault is not None:
             return again_back(device, end)
-        return replace(device, phase=Phase.DONE, changed=True, why=device.why or "committed")
+        changed = is_ours(end.data, rules) is not False
+        return replace(device, phase=Phase.DONE, changed=changed, why=device.why or "committed")
     if state in {"committed", "empty"}:
         return _back(device, end, rules)
     return replace(device, phase=Phase.LOST, why=f"its state cannot be read: {state!r}", due=math.inf)
 
 
 def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
+    if is_ours(end.data, rules) is False:  # our own trial ended, and somebody began another
+        if device.fault is not None:
+            return _others(device, end)
+        return absent(device, in_use_words(device.name, end.data), end.at)
     if device.phase is Phase.LEFT or device.fault is not None or rules.stopped:
         return again_back(device, end)
     trial_from = end.at if device.trial_from is None else device.trial_from
@@ -67,7 +72,8 @@ def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _others(device: Device, end: Ended) -> Device:
-    fault = f"somebody else put {end.data.get('release')} on trial meanwhile"
+    fault = f"somebody else put {end.data.get('release')} on trial meanwhile: "
+    fault += in_use_words(device.name, end.data)
     return replace(forget_trial(device), phase=Phase.FAILED, fault=fault, why=fault)
 
 

@@ -14,9 +14,10 @@ from thorctl.rollout.settle import (
     failed_untouched,
     held,
     hold_of,
-    holder_of,
+    in_use_words,
+    is_ours,
+    leased_words,
     may_wait_for_hold,
-    reason_of,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def present(device: Device, end: Ended, rules: Rules) -> Device:
     if state == "committed" and release == device.target:
         return _another(device, status, rules) or _there(device, status)
     if state in {"trial", "activating", "rolling-back"}:
-        return absent(device, f"in use by others: {state}, {status.get('target') or release}", end.at)
+        return _in_use(device, end, rules)
     if state not in {"committed", "empty"}:
         return failed_untouched(device, f"its state cannot be read: {state!r}")
     hindrance = _hindrance(device, end, rules) if device.phase is Phase.ABSENT else None
@@ -42,6 +43,15 @@ def present(device: Device, end: Ended, rules: Rules) -> Device:
         return replace(device, phase=Phase.ABSENT, due=math.inf)
     phase = Phase.STAGED if device.staged else Phase.CHECKING
     return replace(device, phase=phase, before=release, tries=0, due=0.0)
+
+
+def _in_use(device: Device, end: Ended, rules: Rules) -> Device:
+    """Others are at it; or this rollout's own activation, of the very document, began later than was seen."""
+    status = end.data
+    whole = bool(rules.sha256) and status.get("release_sha256") == rules.sha256
+    if whole and status.get("release") == device.target and is_ours(status, rules):
+        return replace(device, phase=Phase.DOUBT, due=0.0)
+    return absent(device, in_use_words(device.name, status), end.at)
 
 
 def _another(device: Device, status: Mapping[str, Any], rules: Rules) -> Device | None:
@@ -61,7 +71,7 @@ def _hindrance(device: Device, end: Ended, rules: Rules) -> str | None:
     if hold is not None and hold != rules.over_hold and not may_wait_for_hold(device, end, rules):
         return f"on hold: {hold}"
     if lease and not device.leased:
-        return f"leased by {holder_of(lease)}: {reason_of(lease)}"
+        return leased_words(device.name, lease)
     return None
 
 
@@ -73,7 +83,8 @@ def prepared(device: Device, end: Ended, rules: Rules) -> Device:
         return seen
     lease = status.get("lease")
     if not device.leased or not isinstance(lease, dict) or lease.get("reason") != rules.lease:
-        return absent(replace(device, leased=False), "our lease was taken from us", end.at)
+        taken = f", {leased_words(device.name, lease)}" if isinstance(lease, dict) else ""
+        return absent(replace(device, leased=False), f"our lease was taken from us{taken}", end.at)
     known = status.get("agent_layouts")
     if rules.layout not in (known if isinstance(known, list) else [1]):
         return failed_untouched(

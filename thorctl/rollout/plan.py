@@ -87,6 +87,8 @@ class Plan:
     """What a rollout would do, seen from ``at``.
 
     ``seconds``: all of it; None where a device was never measured: ``least_seconds``.
+    ``token``: tells the rollout from one of the same id in another state folder; given when it begins, and
+    empty in one that an earlier version began.
     """
 
     at: str
@@ -99,6 +101,7 @@ class Plan:
     seconds: float | None = None
     least_seconds: float | None = None
     schema: int = field(default=1)
+    token: str = ""
 
     def document(self) -> dict[str, Any]:
         """As plain JSON data."""

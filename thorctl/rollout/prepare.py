@@ -9,8 +9,9 @@ from thorctl import profile as profiles
 from thorctl import releases as made
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import shortened
+from thorctl.protocol.owner import owner_of, parse
 from thorctl.rollout.plan import Rates, Seen
-from thorctl.rollout.settle import hold_of
+from thorctl.rollout.settle import hold_of, reason_of
 from thorctl.rollout.speech import PREFLIGHT_SECONDS, STATUS_SECONDS, preflight_words
 from thorctl.rollout.waves import Candidate
 from thorctl.shipped_agent import Question
@@ -168,11 +169,11 @@ def _remarks(data: Mapping[str, Any], plan: Answer | None, check: Answer | None)
     if hold is not None:
         found.append(f"on hold: {hold}")
     if isinstance(data.get("lease"), dict):
-        found.append(
-            f"leased by {data['lease'].get('holder')}: {data['lease'].get('reason') or 'no reason given'}"
-        )
+        found.append(f"leased by {owner_of(data['lease']).words}: {reason_of(data['lease'])}")
     if data.get("state") not in {"committed", "empty"}:
-        found.append(f"its state is {data.get('state')}")
+        by = data.get("activated_by")
+        whose = f", begun by {parse(by).words}" if isinstance(by, str) else ""
+        found.append(f"its state is {data.get('state')}{whose}")
     if plan and plan.error:
         found.append(f"{plan.error.code}: {plan.error.message}")
     if check and check.error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.owner import ROLLOUT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,8 +21,8 @@ STRIKES = 2  # one look may find an engine too busy to answer
 TRIES = 3
 ABSENCES = 5  # a device that comes and goes more often than this in one run is left for the next
 
-# What the reason of a lease begins with that a rollout took: it ends without anybody's help.
-AUTOMATIC = "rollout "
+# What purpose and reason of a lease begin with that a rollout took: it ends without anybody's help.
+AUTOMATIC = ROLLOUT
 # The device was not asked, or nobody knows what it did.
 UNANSWERED = frozenset({"device_unreachable", "agent_timeout", "agent_garbage"})
 PASSING = frozenset({"download_interrupted", "image_pull_failed", "docker_unavailable"})
@@ -32,7 +34,7 @@ class Rules:
     """What a device is judged by.
 
     Attributes:
-        holder: who holds our leases.
+        holder: who holds our leases, purpose included.
         soak_seconds: of its wave.
         activate_seconds: the longest an activation may take, its undoing included.
         stopped: whether the rollout has stopped.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.owner import owner_of, parse
 from thorctl.rollout.device import Device, Phase, forget_trial
 from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, HOLD_LOOK_SECONDS, LOOK_SECONDS, TRIES
 
@@ -18,15 +19,20 @@ def refused(device: Device, end: Ended, rules: Rules) -> Device:
     """Others use the device. Work is waited for, so is another rollout's lease; one taken by hand never."""
     since = end.at if device.refused_since is None else device.refused_since
     lease = end.details.get("lease")
-    by_hand = end.code == "leased" and not (
-        isinstance(lease, dict) and str(lease.get("reason") or "").startswith(AUTOMATIC)
-    )
+    why = leased_words(device.name, lease) if isinstance(lease, dict) else end.message
+    by_hand = end.code == "leased" and not (isinstance(lease, dict) and _is_rollouts(lease))
     if not by_hand and end.at - since < rules.wait.lease_seconds:
         phase = Phase.STAGED if device.phase is Phase.LEASED else device.phase
-        return replace(device, phase=phase, refused_since=since, due=end.at + LOOK_SECONDS, why=end.message)
+        return replace(device, phase=phase, refused_since=since, due=end.at + LOOK_SECONDS, why=why)
     if device.phase is Phase.RECALLED:
         return stuck(device, end)
-    return absent(device, end.message, end.at)
+    return absent(device, why, end.at)
+
+
+def _is_rollouts(lease: Mapping[str, Any]) -> bool:
+    """Whether a rollout took it; one of an earlier version says so in its reason alone."""
+    said = owner_of(lease).purpose, str(lease.get("reason") or "")
+    return any(one.startswith(AUTOMATIC) for one in said)
 
 
 def held(device: Device, hold: str, end: Ended, rules: Rules) -> Device:
@@ -110,6 +116,26 @@ def hold_of(status: Mapping[str, Any]) -> str | None:
     return reason_of(hold) if hold else None
 
 
-def holder_of(lease: object) -> str:
-    """Who holds a lease."""
-    return str(lease.get("holder")) if isinstance(lease, dict) else "?"
+def leased_words(device: str, lease: Mapping[str, Any]) -> str:
+    """Who holds a lease, why, until when, and what to type so that the device is free."""
+    owner, ends = owner_of(lease), lease.get("expires_at")
+    until = f" until {ends}" if ends else ""
+    return f"leased by {owner.words}{until}: {reason_of(lease)}. {owner.way_out(device)}"
+
+
+def is_ours(status: Mapping[str, Any], rules: Rules) -> bool | None:
+    """Whether this rollout began the activation that its status tells of; None: an earlier agent's."""
+    by = status.get("activated_by")
+    return by == rules.holder if isinstance(by, str) else None
+
+
+def in_use_words(device: str, status: Mapping[str, Any]) -> str:
+    """Whose activation or trial a device is at, until when, and what to type so that it is free."""
+    by, ends, lease = status.get("activated_by"), status.get("deadline"), status.get("lease")
+    owner = parse(by) if isinstance(by, str) else None
+    words = f"{status.get('state')} with {status.get('target') or status.get('release')}"
+    words += f", begun by {owner.words}" if owner else ""
+    words += f", until {ends}" if ends else ""
+    holder = owner_of(lease) if isinstance(lease, dict) else None
+    first = holder.way_out(device) if holder else f"Use {owner.ends}." if owner and owner.rollout else ""
+    return f"in use by others: {words}. {first} `thorctl rollback {device}` ends it.".replace("  ", " ")

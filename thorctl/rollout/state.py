@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.owner import Owner
 from thorctl.release import content_sha256
 from thorctl.rollout import plan
 from thorctl.rollout.device import Device, Phase
@@ -135,13 +136,19 @@ def begin(rollout: Rollout) -> State:
     layouts = {name: int(document.get("schema", 1)) for name, document in rollout.releases.items()}
     hashes = {name: content_sha256(dict(document)) for name, document in rollout.releases.items()}
     sites = {one.name: one.site for one in planned.devices}
-    brief = Brief(rollout.id, rollout.began_by, planned, policy, limits, layouts, hashes, sites)
+    brief = Brief(rollout.id, str(owner(rollout)), planned, policy, limits, layouts, hashes, sites)
     return State(
         brief,
         devices={one.name: Device(one.name, one.release) for one in planned.devices},
         waves={wave.number: wave for wave in planned.waves},
         in_wave={name: wave.number for wave in planned.waves for name in wave.devices},
     )
+
+
+def owner(rollout: Rollout) -> Owner:
+    """As whom a rollout leases and changes devices; an earlier version named no purpose."""
+    token = rollout.plan.get("token")
+    return Owner(rollout.began_by, f"{AUTOMATIC}{rollout.id} {token}") if token else Owner(rollout.began_by)
 
 
 def _activate_seconds(document: Mapping[str, Any]) -> int:

@@ -1,0 +1,66 @@
+"""The owner of a lease or of a trial: who, and for what purpose.
+
+It is one text, ``ann@desk (rollout 20261125-1 5f3a90c1)``, because agents of the version before take and
+compare one text only. Without a purpose it is ``by hand``: a verb that a person typed, or a playbook.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BY_HAND = "by hand"
+ROLLOUT = "rollout "  # a purpose that begins so is a rollout's: its id, and what no other rollout has
+_TEXT = re.compile(r"(?P<name>[^()]+) \((?P<purpose>[^()]+)\)")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """``name`` is ``user@host``; ``purpose`` is ``by hand`` or ``rollout ID TOKEN``."""
+
+    name: str
+    purpose: str = BY_HAND
+
+    def __str__(self) -> str:
+        """As the agent's ``--holder`` takes it."""
+        return self.name if self.purpose == BY_HAND else f"{self.name} ({self.purpose})"
+
+    @property
+    def rollout(self) -> str | None:
+        """The id of the rollout that it owns for; None: no rollout."""
+        words = self.purpose.removeprefix(ROLLOUT).split()
+        return words[0] if self.purpose.startswith(ROLLOUT) and words else None
+
+    @property
+    def words(self) -> str:
+        """For people: without what only tells two rollouts of one id apart."""
+        return f"{self.name} (rollout {self.rollout})" if self.rollout else str(self)
+
+    def way_out(self, device: str) -> str:
+        """What to type so that ``device`` is this owner's no longer."""
+        force = f"`thorctl lease give {device} --force`"
+        if self.rollout:
+            return f"Wait for its end, or {self.ends}; if its record is lost, {force}."
+        return f"{self.name} gives it back with `thorctl lease give {device}`; for anybody else, {force}."
+
+    @property
+    def ends(self) -> str:
+        """How a rollout that was interrupted comes to its end."""
+        resume, abort = (f"`thorctl rollout {verb} {self.rollout}`" for verb in ("resume", "abort"))
+        return f"{resume} or {abort} where {self.name} began it"
+
+
+def parse(text: str) -> Owner:
+    """The owner that a text names; whatever it is, it names somebody."""
+    found = _TEXT.fullmatch(text)
+    return Owner(found["name"], found["purpose"]) if found else Owner(text)
+
+
+def owner_of(lease: Mapping[str, object]) -> Owner:
+    """The owner of a lease; an earlier agent gives the whole text as its holder."""
+    owner, purpose = parse(str(lease.get("holder"))), lease.get("purpose")
+    return Owner(owner.name, purpose) if isinstance(purpose, str) else owner
