@@ -80,7 +80,10 @@ def _bounds(subscript: re.Match[str]) -> tuple[int, int | None]:
 
 
 def _unknown(term: str, groups: Mapping[str, list[str]], every: list[str]) -> ThorError:
-    guess = nearest(term, [*every, *groups])
+    # A device for a device: a group of the whole fleet is no guess for one name, and of names that are
+    # equally near (thor-01, thor-02, … for thor-99) none is. A group of one's own comes second.
+    smaller = [group for group, hosts in groups.items() if 0 < len({*every} & {*hosts}) < len(every)]
+    guess = nearest(term, every) or nearest(term, smaller)
     hint = f" Did you mean {guess!r}?" if guess else ""
     return ThorError(
         "device_unknown",

@@ -45,9 +45,15 @@ class WrongKeyError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` was most likely meant to be."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    """Return the known word that is most like ``word``; None if none is like it, or several equally."""
+    matches = difflib.get_close_matches(word, set(known), n=2, cutoff=0.6)
+    if len(matches) == 2 and _likeness(word, matches[0]) == _likeness(word, matches[1]):
+        return None
     return matches[0] if matches else None
+
+
+def _likeness(word: str, known: str) -> float:
+    return difflib.SequenceMatcher(None, known, word).ratio()  # the order of get_close_matches
 
 
 def load(

@@ -66,6 +66,9 @@ def test_an_error_for_people_goes_to_stderr_with_its_remedy(project: Path) -> No
 
 
 EARLY = {
+    "nearest verb": (["stauts"], "Did you mean 'status'?"),
+    "nearest verb of a group": (["rollout", "strat"], "Did you mean 'start'?"),
+    "verb of a group": (["lease", "frobnicate"], "Commands: "),
     "unknown verb": (["frobnicate"], f"Commands: {', '.join(sorted(VERBS))}."),
     "unknown option": (["lock", "x", "--chekc"], "--check"),
     "missing argument": (["lock"], "PROFILE"),
@@ -113,3 +116,10 @@ def test_a_reader_that_goes_away_is_no_crash(project: Path) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_folder_that_is_no_project_is_named(tmp_path: Path) -> None:
+    done = thorctl("--project", str(tmp_path), "--json", "render", "tiny-qwable")
+    error = json.loads(done.stdout)["errors"][0]
+    assert (done.returncode, error["code"]) == (2, "project_not_found")
+    assert str(tmp_path) in error["message"]

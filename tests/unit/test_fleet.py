@@ -145,6 +145,14 @@ def test_what_selects_nothing(pattern: str, sentence: str) -> None:
     assert "thor-01, thor-02" in caught.value.remedy
 
 
+@pytest.mark.parametrize("pattern", ["thor-99", "thor", "thors", "all-of-them", "ungruped"])
+def test_neither_the_whole_fleet_nor_one_of_many_is_suggested(pattern: str) -> None:
+    groups = {"fleet": ["thor-01", "thor-02"], "all": ["thor-01", "thor-02"], "ungrouped": []}
+    with pytest.raises(ThorError) as caught:
+        matching(pattern, groups, "fleet")
+    assert "Did you mean" not in caught.value.message
+
+
 def test_a_broken_expression() -> None:
     with pytest.raises(ThorError) as caught:
         matching("~(", GROUPS, "thor")

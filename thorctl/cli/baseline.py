@@ -13,6 +13,7 @@ from rich.text import Text
 from thorctl.bench.measurement import read
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
+from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.errors import ThorError
 from thorctl.humane import NOTHING, age
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from thorctl.store.baselines import Baseline
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """What benchmarks are compared with: one baseline for a device and a release.
 

@@ -24,6 +24,7 @@ from thorctl.checkpoint.partial import require_free
 from thorctl.checkpoint.source import Folder, Hub
 from thorctl.cli import quantize_views
 from thorctl.cli.context import Context, pass_context
+from thorctl.cli.group import CommandGroup
 from thorctl.cli.lock import addresses
 from thorctl.errors import ThorError
 from thorctl.profile import Checkpoint
@@ -66,7 +67,7 @@ Examples:
 """
 
 
-@click.group("checkpoint", epilog=EPILOG)
+@click.group("checkpoint", cls=CommandGroup, epilog=EPILOG)
 def command() -> None:
     """What is in a checkpoint; mending its scales, quantizing one from BF16, publishing it."""
 

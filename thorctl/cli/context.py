@@ -47,3 +47,19 @@ def find_project(start: Path) -> Path:
         "Change to a thorctl checkout, or name one with --project DIR.",
         exit_code=2,
     )
+
+
+def given_project(folder: Path) -> Path:
+    """``folder``, which ``--project`` or THORCTL_PROJECT names.
+
+    Raises:
+        ThorError: ``project_not_found``: there is no project in it.
+    """
+    if (folder / "deploy" / "profiles").is_dir():
+        return folder
+    raise ThorError(
+        "project_not_found",
+        f"{folder} is not a project: it has no deploy/profiles.",
+        "Name the folder that holds deploy/ and playbooks/ with --project DIR, or leave --project out.",
+        exit_code=2,
+    )

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices, inventory_path
+from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.edge import authority, issue, keys, vaulted
 from thorctl.edge.pki import Pki
@@ -35,7 +36,7 @@ passphrase_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Authority, certificates and API keys for the edge: TLS and keys in front of every engine.
 

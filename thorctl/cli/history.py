@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thorctl.cli.context import Context, pass_context
+from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.rollout_find import find, state_of
 from thorctl.errors import ThorError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=CommandGroup,
     name="history",
     invoke_without_command=True,
     epilog="""\b

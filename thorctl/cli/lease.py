@@ -8,6 +8,7 @@ from rich.table import Table
 from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
+from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.humane import NOTHING, moment
@@ -18,6 +19,7 @@ HOUR = 3600
 
 
 @click.group(
+    cls=CommandGroup,
     name="lease",
     epilog="""\b
 Examples:

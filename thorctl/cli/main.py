@@ -12,7 +12,8 @@ import click
 from rich.text import Text
 
 from thorctl import __version__
-from thorctl.cli.context import Context, find_project
+from thorctl.cli.context import Context, find_project, given_project
+from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Problem, Result
 from thorctl.ui.console import Console, echo, echo_json
@@ -42,8 +43,8 @@ VERBS = {
 }
 
 
-class Verbs(click.Group):
-    """Loads a verb's module on demand; an unknown verb lists the valid ones."""
+class Verbs(CommandGroup):
+    """Loads a verb's module on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of all verbs, sorted."""
@@ -61,17 +62,6 @@ class Verbs(click.Group):
         """The list of verbs, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(sorted(VERBS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, but an unknown verb is answered with the list of verbs."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            raise click.UsageError(
-                f"No such command {args[0]!r}. Commands: {', '.join(self.list_commands(ctx))}.", ctx
-            ) from None
 
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -104,7 +94,7 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
     Preview what would run:        thorctl render tiny-qwable --out /tmp/preview
     """
     ctx.obj = Context(
-        project=project or find_project(Path.cwd()),
+        project=given_project(project) if project else find_project(Path.cwd()),
         json=as_json,
         quiet=quiet,
         messages=Console(stderr=True, quiet=quiet),

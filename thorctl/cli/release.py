@@ -13,6 +13,7 @@ from rich.text import Text
 
 from thorctl import licenses, release_memory, releases
 from thorctl.cli.context import Context, pass_context
+from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
 from thorctl.humane import NOTHING, data_size
 from thorctl.render import yaml_value
@@ -36,7 +37,7 @@ Examples:
 """
 
 
-@click.group("release")
+@click.group("release", cls=CommandGroup)
 def command() -> None:
     """Show what a release is made of."""
 

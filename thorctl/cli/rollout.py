@@ -19,6 +19,7 @@ from thorctl.cli import rollout_holds, rollout_resume, rollout_status
 from thorctl.cli import rollout_orders as orders
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
+from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.rollout_find import check_alone
 from thorctl.cli.rollout_run import work
@@ -45,6 +46,7 @@ POLICY = "careful"
 
 
 @click.group(
+    cls=CommandGroup,
     name="rollout",
     epilog="""\b
 Examples:

@@ -9,6 +9,7 @@ from docker.errors import DockerException
 from docker.utils import parse_bytes
 
 from thorctl.cli.context import pass_context
+from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
 from thorctl.result import Result
 from thorctl.sim import down, engine, layout, overview, power, state, up
@@ -43,7 +44,7 @@ class Size(click.ParamType[int]):
         return size
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Simulated devices on this machine: containers with systemd, sshd and a Docker engine; virtual machines.
 
