@@ -1,4 +1,4 @@
-"""``status --drift``: everything that was compared, desired beside actual. Pure: rows in, a table out."""
+"""``status --drift``: what differs, desired beside actual. Pure: rows in, a table out."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 
 @dataclass(frozen=True, slots=True)
 class DriftView:
-    """A table over all devices, and the verdict."""
+    """What differs or is unknown on all devices, how much was compared, and the verdict.
+
+    ``verbose``: also what is as desired.
+    """
 
     rows: Sequence[Row]
+    verbose: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draws itself as wide as the console allows; long values are folded, never cut."""
@@ -39,18 +43,32 @@ class DriftView:
                     row.name, _mark(None), "everything", "", Text(_why_not(row), style=_MARKS[None][1])
                 )
             for item in row.compared or ():
-                table.add_row(row.name, *_cells(item))
-        yield table
-        yield Text()
+                if self.verbose or item.same is not True or item.note:
+                    table.add_row(row.name, *_cells(item))
+        if table.row_count:
+            yield table
+            yield Text()
+        yield Text(self._counts())
         calm = not any(map(attention, self.rows))
         yield Text(verdict(self.rows), style="bold green" if calm else "bold yellow")
+
+    def _counts(self) -> str:
+        items = [item for row in self.rows for item in row.compared or ()]
+        differ = sum(item.same is False and not item.note for item in items)
+        devices = sum(row.compared is not None for row in self.rows)
+        unknown = sum(item.same is None for item in items)
+        also = f", {unknown} unknown" if unknown else ""
+        verb = "differs" if differ == 1 else "differ"
+        plural = "s"[: devices != 1]
+        return f"{len(items)} settings of {devices} device{plural} compared: {differ} {verb}{also}."
 
 
 def _cells(item: Item) -> tuple[Text, str, str, Text]:
     mark = Text("•") if item.note else _mark(item.same)
     note = f" ({item.note})" if item.note else ""
     style = "" if item.same or item.note else _MARKS[item.same][1]
-    return mark, item.what, status_drift.desired(item), Text(status_drift.actual(item) + note, style=style)
+    desired, actual = status_drift.shown(item)
+    return mark, item.what, desired, Text(actual + note, style=style)
 
 
 def _mark(same: bool | None) -> Text:

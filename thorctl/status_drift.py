@@ -67,6 +67,14 @@ def count(items: list[Item] | None) -> str:
     return ", ".join(parts) or "none"
 
 
+def shown(item: Item) -> tuple[str, str]:
+    """How ``wanted`` and ``found`` stand in a table: cut hashes are whole where they would look the same."""
+    pair = desired(item), actual(item)
+    if item.same is False and pair[0] == pair[1]:
+        return str(item.wanted), str(item.found)
+    return pair
+
+
 def desired(item: Item) -> str:
     """How ``wanted`` stands in a table."""
     if isinstance(item.wanted, list):

@@ -61,7 +61,7 @@ def test_status_names_everything_that_was_changed_by_hand(world: World, committe
     try:
         found = drift()
         shown = world.thorctl("status", DEVICE).stdout
-        table = world.thorctl("status", DEVICE, "--drift").stdout
+        table = world.thorctl("status", DEVICE, "--drift", "--verbose").stdout
     finally:
         world.sim.run(DEVICE, f"sudo cp -p /root/kept {served} && sudo rm /root/kept")
         world.sim.run(DEVICE, "sudo apt-mark hold docker.io && sudo nvpmodel -m 1")

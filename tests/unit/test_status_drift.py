@@ -41,9 +41,9 @@ def test_another_document_of_the_wanted_id_is_drift() -> None:
     assert row(device, answer, RELEASE).serves_wanted
 
 
-def drawn(fleet: list[Row], width: int = 120) -> str:
+def drawn(fleet: list[Row], width: int = 120, *, verbose: bool = False) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(DriftView(fleet))
+    console.print(DriftView(fleet, verbose=verbose))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -110,13 +110,32 @@ def test_json_has_all_of_it() -> None:
 
 
 def test_desired_stands_beside_actual() -> None:
-    lines = drawn([said(compared=[WELL, MODE, UNREAD, HELD.model_dump()], drift=[MODE])]).splitlines()
+    fleet = [said(compared=[WELL, MODE, UNREAD, HELD.model_dump()], drift=[MODE])]
+    lines = drawn(fleet, verbose=True).splitlines()
     cells = {line.split("  ")[2].strip() if line[:7] == "thor-01" else "": line for line in lines}
     assert "✓" in cells["release serve.yaml"]
     assert cells["power mode"].split()[-2:] == ["120W", "MAXN"]
     assert cells["image on disk"].split()[-2:] == ["e@sha256:111111111111", "unknown"]
     assert cells["packages held"].split(maxsplit=5)[-1].strip() == "1, not a, b, d, e"
     assert "needs attention" in lines[-1]
+
+
+def test_what_is_as_desired_is_counted_and_shown_when_asked_for() -> None:
+    fleet = [said(compared=[WELL, MODE, UNREAD], drift=[MODE]), said(compared=[WELL], drift=[])]
+    short, whole = drawn(fleet), drawn(fleet, verbose=True)
+    assert "release serve.yaml" not in short
+    assert "power mode" in short
+    assert "✓" not in short
+    assert "6 settings of 2 devices compared: 1 differs, 1 unknown." in short
+    assert whole.count("release serve.yaml") == 2
+
+
+def test_hashes_that_differ_behind_what_is_shown_are_whole() -> None:
+    other = f"{ONE[:-1]}2"
+    changed = {"what": "release serve.yaml", "wanted": ONE, "found": other, "same": False}
+    text = drawn([said(compared=[changed], drift=[changed])], 240)
+    assert ONE in text
+    assert other in text
 
 
 def test_a_device_that_cannot_be_asked_has_a_line() -> None:

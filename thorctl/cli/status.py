@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from thorctl.fleet import Device
     from thorctl.result import Problem
+    from thorctl.status import Row
 
 WATCH_SECONDS = 5.0
 STATUS_TIMEOUT = 30.0  # seconds; a device that needs longer for its own status is in trouble
@@ -56,7 +59,7 @@ Examples:
   thorctl status                      every device of the inventory
   thorctl status lab 'thor-0*'        groups, names, patterns, as in ansible --limit
   thorctl status --watch 2            again every 2 seconds, until Ctrl-C
-  thorctl status thor-01 --drift      each thing that is desired there, beside what is
+  thorctl status thor-01 --drift      what differs from what is desired there
   thorctl status --json | jq '.data.devices[] | {name, release, engine}'
 """
 )
@@ -74,8 +77,9 @@ Examples:
     "--drift",
     "details",
     is_flag=True,
-    help="Show all that was compared: release and its files, images, checkpoint, held packages, power mode.",
+    help="Show what differs: release and its files, images, checkpoint, held packages, power mode.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="With --drift: also what is as desired.")
 @click.option(
     "--parallel",
     "limit",
@@ -98,6 +102,7 @@ def command(
     *,
     watch: float | None,
     details: bool,
+    verbose: bool,
     limit: int,
     connect_timeout: float,
 ) -> Result | None:
@@ -113,7 +118,8 @@ def command(
         context.messages.print(words)
 
     def once() -> Result:
-        return _status(fleet, wanted, problems, limit, connect_timeout, details=details)
+        view = partial(DriftView, verbose=verbose) if details else None
+        return _status(fleet, wanted, problems, limit, connect_timeout, drift=view)
 
     if watch is None:
         with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …"):
@@ -129,7 +135,7 @@ def _status(
     limit: int,
     connect_timeout: float,
     *,
-    details: bool,
+    drift: Callable[[Sequence[Row]], DriftView] | None,
 ) -> Result:
     answers = run_verb(fleet, "status", limit=limit, connect_timeout=connect_timeout, timeout=STATUS_TIMEOUT)
     table = rows(fleet, answers, wanted)
@@ -145,7 +151,7 @@ def _status(
         },
         errors=errors,
         exit_code=exit_code_for(len(table) - len(errors), len(errors)),
-        view=fit(DriftView(table) if details else StatusView(table, now)),
+        view=fit(drift(table) if drift else StatusView(table, now)),
     )
 
 
@@ -158,7 +164,12 @@ def _watch(context: Context, once: Callable[[], Result], pause: float) -> None:
                 time.sleep(pause)
         with Live(console=Console(), auto_refresh=False, screen=False) as live:
             while True:
-                live.update(cast("RenderableType", once().view), refresh=True)
+                view = cast("RenderableType", once().view)
+                looked = Text(
+                    f"Last looked at {datetime.now().astimezone():%H:%M:%S}, every {pause:g} s. Ctrl-C ends.",
+                    "dim",
+                )
+                live.update(Group(view, Text(), looked), refresh=True)
                 time.sleep(pause)
     except KeyboardInterrupt:
         return
