@@ -38,6 +38,12 @@ def short(text: str) -> str:
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1…", text)
 
 
+def arrow(old: str, new: str) -> str:
+    """``old → new`` with hashes cut, unless they would look the same."""
+    cut = short(old), short(new)
+    return " → ".join(cut if cut[0] != cut[1] else (old, new))
+
+
 def _profile(before: Lock, after: Lock) -> list[Movement]:
     old, new = before.checkpoint, after.checkpoint
     pairs = (
@@ -58,7 +64,7 @@ def _image(old: ImageLock, new: ImageLock, size: Callable[[int], str]) -> list[M
     same = (old.reference, old.platform) == (new.reference, new.platform)
     found = []
     if old.digest != new.digest:
-        parts = [f"{short(old.digest)} → {short(new.digest)}"]
+        parts = [arrow(old.digest, new.digest)]
         parts.append(f"{size(old.compressed_bytes)} → {size(new.compressed_bytes)}")
         sentence = f"the tag {new.reference} has moved: " if same else f"{new.reference}: "
         found.append(Movement("image", sentence + ", ".join(parts), upstream=same))
@@ -75,7 +81,7 @@ def _checkpoint(old: CheckpointLock, new: CheckpointLock, size: Callable[[int], 
     if old.commit != new.commit:
         sentence = f"{new.revision} of {new.repository}"
         sentence += " has moved: " if same else ": "
-        sentence += f"{short(old.commit)} → {short(new.commit)}"
+        sentence += arrow(old.commit, new.commit)
         if not files:
             sentence += "; no file differs"
         found.append(Movement("checkpoint", sentence, upstream=same))

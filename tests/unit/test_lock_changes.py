@@ -50,6 +50,12 @@ def test_a_tag_that_moved() -> None:
     ]
 
 
+def test_digests_that_differ_behind_what_is_shown_are_whole() -> None:
+    near = f"sha256:{'a' * 63}b"
+    ((_, sentence, _),) = told(lambda after: after["image"].update(digest=near))
+    assert f"sha256:{'a' * 64} → {near}, " in sentence
+
+
 def test_a_branch_that_moved_with_its_files() -> None:
     def change(after: dict[str, Any]) -> None:
         after["checkpoint"]["commit"] = "f" * 40
