@@ -11,6 +11,7 @@ import click
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
 from thorctl.cli.output import stop_writing
+from thorctl.device_events import in_words
 from thorctl.journal_command import log_command
 from thorctl.remote_lines import stream_lines
 from thorctl.result import Result
@@ -58,7 +59,8 @@ def command(
         asyncio.run(stream_lines(target, words, found.append, most_characters=JSON_CHARACTERS))
         return Result("logs", data={"device": target.name, "log": log, "lines": list(map(_parsed, found))})
     try:
-        asyncio.run(stream_lines(target, words, echo))
+        show = (lambda line: echo(in_words(line))) if log == "events" else echo
+        asyncio.run(stream_lines(target, words, show))
     except KeyboardInterrupt:
         if not follow:
             raise

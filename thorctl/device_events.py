@@ -1,0 +1,32 @@
+"""A line of a device's events.jsonl in words. Pure."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from thorctl.ui.printable import one_line
+
+
+def in_words(line: str) -> str:
+    """Return time, verb, result, release, state and holder of one event, in one line.
+
+    A line that is not an event as the agent writes it is returned as text.
+    """
+    try:
+        event = json.loads(line)
+        at = datetime.fromisoformat(event["at"]).astimezone()
+        verb, what = str(event["verb"]), str(event["what"])
+    except (ValueError, TypeError, KeyError):
+        return one_line(line)
+    result = f"failed ({event.get('error') or 'no code'})" if event.get("result") == "failed" else "done"
+    unchanged = ", nothing changed" if event.get("changed") is False and result == "done" else ""
+    parts = [
+        f"{at:%Y-%m-%d %H:%M:%S}",
+        f"{verb} begins" if what == "begin" else f"{verb} {result}{unchanged}",
+        *(str(event[key]) for key in ("release", "state") if event.get(key)),
+        f"by {event.get('holder') or 'nobody named'}",
+        *([f"from {event['address']}"] if event.get("address") else []),
+    ]
+    message = f": {event['message']}" if event.get("message") else ""
+    return "  ".join(map(one_line, parts)) + one_line(message)
