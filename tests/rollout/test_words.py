@@ -11,9 +11,11 @@ from rich.console import Console
 
 from tests.rollout.fleets import Fleet
 from thorctl.rollout import telling, words
+from thorctl.rollout.device import Phase
 from thorctl.rollout.plan import from_document
 from thorctl.rollout.plan_view import PlanView
 from thorctl.rollout.progress import of_all, of_one
+from thorctl.rollout.state import seconds
 from thorctl.rollout.terms import change, duration
 from thorctl.rollout.view import RolloutView, folded
 
@@ -215,6 +217,40 @@ def test_while_it_stages_the_title_says_how_far_all_are() -> None:
     progress = {"thor-01": {"phase": "checkpoint", "done_bytes": 2**30, "total_bytes": 2**31}}
     first = shown(RolloutView(fleet.rollout, fleet.state, True, progress)).splitlines()[0]
     assert first.endswith("running  staging everywhere first; 1 device at it: 1.0 of 2.0 GiB")
+
+
+def test_wait_for_a_canary_is_not_told_while_it_is_at_work() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.turn_until("on trial")
+    waiting = replace(fleet.state, waiting=("no canary could be reached", 0.0))
+    assert words.reason(waiting) == ""
+    away = {name: replace(one, phase=Phase.ABSENT) for name, one in waiting.devices.items()}
+    assert words.reason(replace(waiting, devices=away)) == "no canary could be reached"
+
+
+def test_why_of_an_earlier_absence_is_not_told_during_a_step() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.turn_until("to be staged")
+    assert fleet.engine
+    fleet.engine.turn()
+    assert "thor-01" in fleet.state.open
+    offline = {name: replace(one, why="offline: no route") for name, one in fleet.state.devices.items()}
+    state = replace(fleet.state, devices=offline)
+    assert "offline" not in shown(RolloutView(fleet.rollout, state, True))
+    assert "offline" in shown(RolloutView(fleet.rollout, replace(state, open={}), True))
+
+
+def test_rollout_that_takes_longer_than_planned_has_no_seconds_left() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.turn_until("on trial")
+    brief = replace(fleet.state.brief, plan=replace(fleet.state.brief.plan, seconds=600.0))
+    state = replace(fleet.state, brief=brief)
+    began = seconds(fleet.rollout.began_at)
+    titles = [
+        shown(RolloutView(fleet.rollout, state, True, now=began + at)).splitlines()[0] for at in (300, 1200)
+    ]
+    assert titles[0].endswith("running  about 5 min left, by what was last measured")
+    assert titles[1].endswith("running  10 min longer than the 10 min of the plan")
 
 
 def test_a_long_reason_is_cut_part_by_part_so_that_its_end_is_seen() -> None:

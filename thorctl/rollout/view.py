@@ -119,7 +119,9 @@ class RolloutView:
         left = whole - (self.now - seconds(self.rollout.began_at))
         if planned.seconds is None:
             return f"at least {duration(left)} left" if left > 0 else ""
-        return f"about {duration(max(0.0, left))} left, by what was last measured"
+        if left < 0:
+            return f"{duration(-left)} longer than the {duration(whole)} of the plan"
+        return f"about {duration(left)} left, by what was last measured"
 
     def _waves(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
@@ -171,9 +173,9 @@ class RolloutView:
         return _AT_IT.get(str(begun.verb) if begun else "", one.phase.value)
 
     def _remark(self, one: Device) -> str:
-        progress = self.progress.get(one.name)
-        if progress and one.name in self.state.open:
-            return of_one(progress)
+        if one.name in self.state.open:  # `why` is from before this step
+            progress = self.progress.get(one.name)
+            return of_one(progress) if progress else ""
         if one.phase is Phase.SOAKING and self.now is not None and one.soak_from is not None:
             soak = self.state.rules(one.name).soak_seconds
             return f"well for {duration(max(0.0, self.now - one.soak_from))} of {duration(soak)}"

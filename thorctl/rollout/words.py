@@ -38,7 +38,11 @@ def reason(state: State) -> str:
         return state.paused
     if state.asked is not None:
         return f"wave {state.asked} ({state.waves[state.asked].name})"
-    return state.waiting[0] if state.waiting else ""
+    # What was waited for is over once a device of the wave is at work again.
+    wave = state.current
+    if state.waiting and not (wave and state.count(wave.devices).still):
+        return state.waiting[0]
+    return ""
 
 
 def next_command(rollout: str, state: State, *, at_work: bool) -> str | None:
