@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.holder import DEVICE
 from thorctl.agent.journal import ROLLING_BACK, TRIAL
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.outcome import EXIT_BUSY, AgentError
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -54,6 +54,13 @@ def arm(
         *("--description", f"End of the {state} state of {release_id}"),
         *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
         *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
+        # Another verb is at work: no failure of the unit, and tried again.
+        *(
+            "--property",
+            f"SuccessExitStatus={EXIT_BUSY}",
+            "--property",
+            f"RestartForceExitStatus={EXIT_BUSY}",
+        ),
         *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
         *("rollback", "--reason", reason, "--only-in", f"{state}:{activation}"),
         *also,
