@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
+
+import platformdirs
 
 from thorctl import fleet
 from thorctl.errors import ThorError
@@ -24,6 +27,19 @@ def inventory_path(context: Context) -> Path:
     """
     simulation = layout.folder(layout.chosen_name(None)) / "inventory" / "hosts.yml"
     return fleet.find_inventory(context.inventory, context.project, simulation)
+
+
+def state_folder(context: Context) -> Path:
+    """The folder of the store: a simulation's own, so that it ends with it, else the user's.
+
+    A call whose inventory cannot be found uses the user's.
+    """
+    with contextlib.suppress(ThorError):
+        inventory = inventory_path(context).resolve()
+        for folder in inventory.parents:
+            if folder.parent == layout.home().resolve():
+                return folder / "state"
+    return platformdirs.user_state_path("thorctl")
 
 
 def chosen_devices(context: Context, patterns: Sequence[str]) -> list[Device]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from thorctl.cli.context import Context, find_project, given_project
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Problem, Result
+from thorctl.store import place
 from thorctl.ui.console import Console, echo, echo_json
 from thorctl.ui.printable import one_line
 
@@ -100,6 +102,13 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
         messages=Console(stderr=True, quiet=quiet),
         inventory=inventory,
     )
+    place.default_folder = partial(_state_folder, ctx.obj)
+
+
+def _state_folder(context: Context) -> Path:
+    from thorctl.cli.devices import state_folder  # noqa: PLC0415 - Ansible's inventory costs 0.3 s
+
+    return state_folder(context)
 
 
 def show(result: Result, as_json: bool) -> None:

@@ -7,20 +7,32 @@ import sqlite3
 import stat
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from thorctl.errors import ThorError
 from thorctl.store.migrations import APPLICATION_ID
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 VARIABLE = "THORCTL_STATE_DIR"
 FILE = "thorctl.sqlite3"
 
 
+def _users_folder() -> Path:
+    return platformdirs.user_state_path("thorctl")
+
+
+# The folder where no variable names one. The command line sets another for simulated devices.
+default_folder: Callable[[], Path] = _users_folder
+
+
 def store_file() -> Path:
-    """``$THORCTL_STATE_DIR/thorctl.sqlite3``, else below ``$XDG_STATE_HOME/thorctl``. Makes nothing."""
+    """``$THORCTL_STATE_DIR/thorctl.sqlite3``, else in ``default_folder()``. Makes nothing."""
     chosen = os.environ.get(VARIABLE)
-    return (Path(chosen).absolute() if chosen else platformdirs.user_state_path("thorctl")) / FILE
+    return (Path(chosen).absolute() if chosen else default_folder()) / FILE
 
 
 def make_private(file: Path) -> None:
