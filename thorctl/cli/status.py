@@ -17,6 +17,7 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.drift_view import DriftView
+from thorctl.fleet_pattern import shortened
 from thorctl.result import Result, exit_code_for
 from thorctl.status import rows, verdict
 from thorctl.status_view import StatusView
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from thorctl.answer import Answer
     from thorctl.fleet import Device
     from thorctl.result import Problem
     from thorctl.status import Row
@@ -117,13 +119,19 @@ def command(
         words = Text(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
         context.messages.print(words)
 
-    def once() -> Result:
+    def once(heard: Callable[[Answer], None] | None = None) -> Result:
         view = partial(DriftView, verbose=verbose) if details else None
-        return _status(fleet, wanted, problems, limit, connect_timeout, drift=view)
+        return _status(fleet, wanted, problems, limit, connect_timeout, drift=view, heard=heard)
 
     if watch is None:
-        with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …"):
-            return once()
+        left = dict.fromkeys(device.name for device in fleet)
+        with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …") as spinner:
+
+            def heard(answer: Answer) -> None:
+                left.pop(answer.device, None)
+                spinner.update(f"Waiting for {shortened(list(left), 3)} …")
+
+            return once(heard)
     _watch(context, once, watch)
     return None
 
@@ -136,8 +144,16 @@ def _status(
     connect_timeout: float,
     *,
     drift: Callable[[Sequence[Row]], DriftView] | None,
+    heard: Callable[[Answer], None] | None,
 ) -> Result:
-    answers = run_verb(fleet, "status", limit=limit, connect_timeout=connect_timeout, timeout=STATUS_TIMEOUT)
+    answers = run_verb(
+        fleet,
+        "status",
+        limit=limit,
+        connect_timeout=connect_timeout,
+        timeout=STATUS_TIMEOUT,
+        on_answer=heard,
+    )
     table = rows(fleet, answers, wanted)
     errors = tuple(row.error for row in table if row.error)
     now = datetime.now(UTC)
