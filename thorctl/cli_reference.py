@@ -20,7 +20,8 @@ HEADER = """\
 
 Made by `python -m thorctl.cli_reference > docs/cli.md`; a test fails when it is not current.
 Data goes to stdout, messages to stderr; `--json` may stand anywhere on the line.
-Exit codes: 0 success, 1 error, 2 usage, 3 partial (some devices), 4 leased by someone else.
+Exit codes: 0 success, 1 error, 2 usage, 3 partial (some devices), 4 leased by someone else,
+5 the question was answered with no. A verb that changes devices asks; without a terminal it needs `--yes`.
 """
 
 

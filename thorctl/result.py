@@ -25,6 +25,7 @@ class Exit(IntEnum):
     USAGE = 2
     PARTIAL = 3
     LEASED = 4
+    DECLINED = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _killed_and_resumed(world: RolloutWorld) -> None:
     world.kill()
     world.let_go()
-    world.fleet.thorctl("rollout", "resume")
+    world.fleet.thorctl("rollout", "resume", "--yes")
     world.look()
 
 
@@ -44,7 +44,7 @@ def _network_cut_and_back(world: RolloutWorld) -> None:
     """As before; then it is reached again, and the rollout is resumed: it looks, and changes nothing."""
     _network_cut(world)
     world.canary.mend_ssh()
-    world.fleet.thorctl("rollout", "resume")
+    world.fleet.thorctl("rollout", "resume", "--yes")
     world.look()
 
 

@@ -119,7 +119,7 @@ def test_who_was_away_is_caught_up_by_resume(dozen: Dozen) -> None:
     dozen.switch_on(OFFLINE)
     before = dozen.look()
     assert before[OFFLINE].label == FIRST
-    envelope = dozen.json("rollout", "resume")
+    envelope = dozen.json("rollout", "resume", "--yes")
     assert (envelope["exit_code"], envelope["data"]["status"]) == (3, "finished")
     assert errors(envelope) == {BAD_DISK: "device_failed"}
     assert envelope["data"]["counts"] == {"well": 11, "failed": 1, "absent": 0, "still": 0}
@@ -171,9 +171,9 @@ def test_one_that_fails_in_the_second_wave_only_is_taken_back_everywhere(dozen: 
     assert labels(between) == {**labels(before), CANARY: LATE}
     assert stands(between, but=[CANARY]) == stands(before, but=[CANARY])
 
-    assert dozen.json("rollout", "approve")["exit_code"] == 0
+    assert dozen.json("rollout", "approve", "--yes")["exit_code"] == 0
     assert labels(dozen.look([CANARY, *LYON])) == labels({name: between[name] for name in (CANARY, *LYON)})
-    envelope = dozen.json("rollout", "resume")
+    envelope = dozen.json("rollout", "resume", "--yes")
     assert (envelope["exit_code"], envelope["data"]["status"]) == (1, "stopped")
     assert envelope["data"]["reason"] == "2 devices failed; the policy stops at 2"
     assert errors(envelope) == dict.fromkeys([wrong, dead], "device_failed")

@@ -107,7 +107,7 @@ def test_a_controller_that_is_killed_on_the_way(pair: Pair, sign: str, state: st
         f"thorctl rollout resume {standing['id']}",
     )
 
-    envelope = pair.json("rollout", "resume")
+    envelope = pair.json("rollout", "resume", "--yes")
     assert envelope["data"]["status"] == "finished", envelope
     assert {state for state, _ in pair.releases()} == {"committed"}
     assert [pair.activations(device) for device in DEVICES] == [count + 1 for count in before]

@@ -67,7 +67,7 @@ def test_take_and_give_say_who_asks_and_why(one: One) -> None:
     one.thorctl("lease", "take", "thor-01", "--reason", "new antenna", "--ttl", "60")
     assert f"--holder {me()} lease take --reason 'new antenna' --ttl 60" in one.asked
     one.sshd.behave(answers("lease", {"lease": None}))
-    one.thorctl("lease", "give", "thor-01", "--force")
+    one.thorctl("lease", "give", "thor-01", "--force", "--yes")
     assert one.asked.endswith("lease give --force")
 
 

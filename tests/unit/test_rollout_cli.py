@@ -112,10 +112,10 @@ def test_only_what_asks_can_be_approved() -> None:
     fleet.run()
     rollout = kept(fleet)
     assert thorctl("rollout", "status").data["status"] == "waits for approval"
-    approved = thorctl("rollout", "approve")
+    approved = thorctl("rollout", "approve", "--yes")
     assert approved.data["status"] == "interrupted"  # nobody works on it
     assert approved.data["next"] == f"thorctl rollout resume {rollout}"
-    nothing = thorctl("rollout", "approve")
+    nothing = thorctl("rollout", "approve", "--yes")
     assert [error.code for error in nothing.errors] == ["nothing_to_approve"]
 
 
@@ -132,7 +132,7 @@ def test_an_ended_one_is_not_resumed() -> None:
     fleet = Fleet.of("well", "well", "well")
     fleet.run()
     kept(fleet)
-    assert thorctl("rollout", "resume").data["status"] == "finished"
+    assert thorctl("rollout", "resume", "--yes").data["status"] == "finished"
 
 
 def test_a_second_controller_is_refused(tmp_path: Path) -> None:
@@ -140,14 +140,14 @@ def test_a_second_controller_is_refused(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("thor: {hosts: {thor-01: , thor-02: , thor-03: }}")
     with only_one(rollout):
-        result = thorctl("-i", str(inventory), "rollout", "resume")
+        result = thorctl("-i", str(inventory), "rollout", "resume", "--yes")
         assert thorctl("rollout", "status").data["status"] == "running"
     assert (result.errors[0].code, result.exit_code) == ("rollout_at_work", Exit.LEASED)
 
 
 def test_one_that_was_overtaken_is_not_resumed() -> None:
     first, second = kept(half_way()), kept(half_way())
-    result = thorctl("rollout", "resume", first)
+    result = thorctl("rollout", "resume", first, "--yes")
     assert (result.errors[0].code, result.exit_code) == ("rollout_overtaken", Exit.USAGE)
     assert second in result.errors[0].message
 
@@ -279,7 +279,7 @@ def test_a_rollout_at_work_is_told_of_a_hold_that_is_passed_over(tmp_path: Path)
     with running_sshd(tmp_path / "sshd") as sshd, only_one(rollout):
         sshd.behave(held(ASKED).format(status=json.dumps(STATUS)))
         inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01", "thor-02", "thor-03")
-        result = thorctl("-i", str(inventory), "rollout", "resume", "--over-hold", "thor-02")
+        result = thorctl("-i", str(inventory), "rollout", "resume", "--over-hold", "thor-02", "--yes")
         assert result.exit_code == 0, result.errors
     with opened() as db:
         line = rollouts.log(db, rollout)[-1]
@@ -303,7 +303,7 @@ def test_a_controller_that_is_told_to_end_says_so_in_the_record(
         signal.raise_signal(signal.Signals[name])
 
     monkeypatch.setattr(Engine, "run", told_to_end)
-    result = thorctl("-i", str(inventory), "rollout", "resume")
+    result = thorctl("-i", str(inventory), "rollout", "resume", "--yes")
     assert (result.errors[0].code, result.exit_code) == ("rollout_interrupted", 130)
     assert f"thorctl rollout resume {rollout}" in result.errors[0].remedy
     with opened() as db:

@@ -1,4 +1,4 @@
-"""``hold set REASON|clear|show``: the device's own veto. It delays activation, not staging or a rollback.
+"""``hold set REASON|clear [REASON]|show``: the device's own veto. It delays activation, not a rollback.
 
 ``hold "on patrol"`` sets one too. One word alone does not: a mistyped ``clear`` must not become a hold.
 """
@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.files import read_json
+from thorctl.agent.lease import device_name
 from thorctl.agent.outcome import AgentError, Outcome
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if args.action == "show":
         return Outcome({"hold": present})
     if args.action == "clear":
+        if present and args.reason not in ("", present["reason"]):
+            raise AgentError(
+                "bad_state",
+                f"The device holds for {present['reason']!r}, not for {args.reason!r}.",
+                "Name the hold that is there (`thorctl hold show`), or none to end whichever it is.",
+                details={"hold": present},
+            )
         ctx.files.remove(ctx.paths.hold_json)
         return Outcome({"hold": None}, changed=present is not None)
     reason = _reason(args)
@@ -71,7 +79,7 @@ def check(ctx: Context, over: str | None = None) -> None:
     raise AgentError(
         "held",
         f"The device holds since {hold['since']}: {hold['reason']}.",
-        "Wait until it lets go (`thor-agent activate ID --wait-hold SECONDS`), or pass over it by name:"
+        f"Wait for its end, or end it: `thorctl hold release {device_name(ctx)}`. Or pass over it by name:"
         f" `--over-hold {shlex.quote(hold['reason'])}`.",
         details={"hold": hold},
     )

@@ -93,12 +93,12 @@ def check(ctx: Context) -> None:
     raise AgentError(
         "leased",
         f"{owner.words} holds this device until {lease['expires_at']}: {reason}.",
-        owner.way_out(_name(ctx)),
+        owner.way_out(device_name(ctx)),
         details={"lease": lease},
     )
 
 
-def _name(ctx: Context) -> str:
+def device_name(ctx: Context) -> str:
     """What operators call this device."""
     try:
         return str(read_json(ctx.paths.device_json)["name"])

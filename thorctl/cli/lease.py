@@ -6,14 +6,17 @@ import click
 from rich.table import Table
 
 from thorctl.answer import Answer, exit_code_for_answers
+from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.humane import NOTHING, moment
+from thorctl.protocol.owner import owner_of
 from thorctl.result import Result
 from thorctl.transport import run_verb
+from thorctl.ui.printable import one_line
 
 HOUR = 3600
 
@@ -61,10 +64,18 @@ Examples:
 @click.argument("devices", nargs=-1, required=True)
 @click.option("--reason", required=True, metavar="TEXT", help="What others are told.")
 @click.option("--ttl", type=click.IntRange(1), default=HOUR, show_default=True, metavar="SECONDS")
-@click.option("--force", is_flag=True, help="Also over somebody else's lease.")
+@click.option("--force", is_flag=True, help="Also over somebody else's lease, or a rollout's.")
+@consent.yes_option
 @pass_context
-def take(context: Context, devices: tuple[str, ...], reason: str, ttl: int, force: bool) -> Result:
-    """Take the lease of each device, or renew your own. Exit code 4 when others hold them all."""
+def take(
+    context: Context, /, devices: tuple[str, ...], *, reason: str, ttl: int, force: bool, yes: bool
+) -> Result:
+    """Take the lease of each device, or renew your own. Exit code 4 when others hold them all.
+
+    A lease is for one purpose: what a rollout of yours holds is not yours by hand, and the other way round.
+    """
+    if force:
+        _agreed(context, devices, yes=yes)
     words = ["--reason", reason, "--ttl", str(ttl), *(["--force"] if force else [])]
     return _lease(context, devices, "take", *words)
 
@@ -74,15 +85,34 @@ def take(context: Context, devices: tuple[str, ...], reason: str, ttl: int, forc
     epilog="""\b
 Examples:
   thorctl lease give thor-07
-  thorctl lease give thor-07 --force    whoever holds it
+  thorctl lease give thor-07 --force    whoever holds it; asks first
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option("--force", is_flag=True, help="Also somebody else's, who does not know of it.")
+@click.option("--force", is_flag=True, help="Also somebody else's or a rollout's, who do not know of it.")
+@consent.yes_option
 @pass_context
-def give(context: Context, devices: tuple[str, ...], force: bool) -> Result:
-    """Give back your leases."""
+def give(context: Context, devices: tuple[str, ...], force: bool, yes: bool) -> Result:
+    """Give back the leases that you took by hand."""
+    if force:
+        _agreed(context, devices, yes=yes)
     return _lease(context, devices, "give", *(["--force"] if force else []))
+
+
+def _agreed(context: Context, patterns: tuple[str, ...], *, yes: bool) -> None:
+    """Asks before what others hold is taken away, and shows who they are."""
+    if yes:
+        return
+    answers = run_verb(chosen_devices(context, patterns), "lease", ("show",))
+    context.messages.print("\n".join(one_line(_held(answer)) for answer in answers), highlight=False)
+    consent.agreed(context, "Take the leases away from whoever holds them?", yes=yes)
+
+
+def _held(answer: Answer) -> str:
+    lease = answer.data.get("lease")
+    if not isinstance(lease, dict):
+        return f"{answer.device}: {'nobody holds it' if answer.ok else 'not known who holds it'}"
+    return f"{answer.device}: {owner_of(lease).words} holds it until {moment(lease.get('expires_at'))}"
 
 
 def _lease(context: Context, patterns: tuple[str, ...], action: str, *words: str) -> Result:
@@ -109,6 +139,6 @@ def _row(answer: Answer) -> tuple[str, ...]:
     lease = answer.data.get("lease")
     if not isinstance(lease, dict):
         return (answer.device, "nobody", NOTHING, NOTHING, "")
-    holder, reason = (str(lease.get(key) or NOTHING) for key in ("holder", "reason"))
+    holder, reason = owner_of(lease).words, str(lease.get("reason") or NOTHING)
     since, until = (moment(lease.get(key)) for key in ("taken_at", "expires_at"))
     return (answer.device, holder, since, until, reason)

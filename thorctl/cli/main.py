@@ -31,6 +31,7 @@ VERBS = {
     "doctor": "Check this machine: tools, keys, inventory, engine. Changes nothing.",
     "edge": "TLS and keys in front of the engines: authority, certificates, API keys.",
     "history": "Show every rollout, and everything that was done for it on each device.",
+    "hold": "Show, set or release the veto of a device against being changed.",
     "lease": "Show, take or give back the right to change a device.",
     "lock": "Resolve a profile to exact bytes: image digest, commit, files with SHA-256.",
     "logs": "Show the engine's or the agent's log of a device.",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
 from thorctl.answer import Answer, exit_code_for_answers
+from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
+from thorctl.fleet_pattern import shortened
 from thorctl.result import Result
 from thorctl.rollout.speech import STATUS_SECONDS
 from thorctl.transport import run_verb
@@ -39,7 +40,7 @@ Examples:
 @click.option("--reason", default="asked for by an operator", show_default=True, metavar="TEXT")
 @click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="At once.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@consent.yes_option
 @pass_context
 def command(
     context: Context,
@@ -63,9 +64,9 @@ def command(
     view = fit(Text("\n".join(moves)))
     if dry_run:
         return _result(looked, view, ("state", "release", "previous"))
-    if sys.stdin.isatty() and not yes and not context.json:
+    if not yes:
         context.messages.print("\n".join(moves), highlight=False)
-        click.confirm("Roll back?", abort=True, err=True)
+    consent.agreed(context, f"Roll back {shortened([one.name for one in fleet])}?", yes=yes)
     answers = _roll_back(context, fleet, looked, leave, reason=reason, parallel=parallel)
     view = fit(Text("\n".join(one_line(_done(answer)) for answer in answers)))
     return _result(answers, view, ("state", "release", "from"))

@@ -6,7 +6,6 @@ The other verbs have modules of their own: rollout_status, rollout_orders, rollo
 from __future__ import annotations
 
 import secrets
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thorctl.cli import rollout_holds, rollout_resume, rollout_status
+from thorctl.cli import consent, rollout_holds, rollout_resume, rollout_status
 from thorctl.cli import rollout_orders as orders
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
@@ -128,7 +127,7 @@ Examples:
 @planned
 @rollout_holds.over_hold
 @click.option("--dry-run", is_flag=True, help="As `thorctl rollout plan`.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before it begins.")
+@consent.yes_option
 @click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
 @pass_context
 def start(
@@ -157,9 +156,9 @@ def start(
     view = fit(PlanView(made))
     if dry_run or not made.waves:
         return Result("rollout start", data={"plan": made.document()}, view=view)
-    if sys.stdin.isatty() and not yes and not context.json:
+    if not yes:
         Console(stderr=True).print(view)
-        click.confirm("Begin?", abort=True, err=True)
+    consent.agreed(context, f"Begin the rollout of {release}?", yes=yes)
     began = Rollout(
         datetime.now(UTC).isoformat(timespec="seconds"),
         me(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
+from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.rollout_find import Order, alone, find, say, state_of
 from thorctl.cli.rollout_run import work
@@ -43,13 +43,14 @@ def pause(context: Context, rollout: str | None, reason: str) -> Result:
     epilog="""\b
 Examples:
   thorctl rollout approve
-  thorctl rollout approve --wave 2    in advance
+  thorctl rollout approve --wave 2 --yes    in advance, unasked
 """,
 )
 @click.argument("rollout", required=False)
 @click.option("--wave", type=click.IntRange(2), metavar="N", help="Which one. [default: the one that waits]")
+@consent.yes_option
 @pass_context
-def approve(context: Context, rollout: str | None, wave: int | None) -> Result:
+def approve(context: Context, rollout: str | None, wave: int | None, yes: bool) -> Result:
     """Let the wave begin that waits for a person."""
     with opened() as db:
         found = find(db, rollout)
@@ -63,6 +64,7 @@ def approve(context: Context, rollout: str | None, wave: int | None) -> Result:
                 "Approve one in advance with --wave N.",
                 exit_code=Exit.USAGE,
             )
+        consent.agreed(context, f"Let wave {number} of rollout {found.id} ({found.label}) begin?", yes=yes)
         say(db, found, Order("approved", _by(f"wave {number} approved", ""), number))
         context.messages.print(f"wave {number} of rollout {found.id} is approved", highlight=False)
         return standing(db, found, "rollout approve")
@@ -79,15 +81,14 @@ Examples:
 @click.argument("rollout", required=False)
 @click.option("--return", "returns", is_flag=True, help="Devices that were committed already return, too.")
 @click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@consent.yes_option
 @pass_context
 def abort(context: Context, rollout: str | None, returns: bool, reason: str, yes: bool) -> Result:
     """Stop a rollout for good. Devices on trial return to the release they had."""
     with opened() as db:
         found = find(db, rollout)
         _check_open(found, state_of(db, found).ended, also=("incomplete",))
-        if sys.stdin.isatty() and not yes and not context.json:
-            click.confirm(f"Abort rollout {found.id} ({found.label})?", abort=True, err=True)
+        consent.agreed(context, f"Abort rollout {found.id} ({found.label})?", yes=yes)
         busy = at_work(found.id)
         say(db, found, Order("aborted", _by("aborted", reason), data={"returns": returns}))
         if busy:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thorctl.cli import rollout_holds
+from thorctl.cli import consent, rollout_holds
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.rollout_find import alone, check_newest, devices_of, find, names_of, state_of
 from thorctl.cli.rollout_run import work
@@ -35,8 +35,9 @@ Examples:
 @click.argument("rollout", required=False)
 @rollout_holds.over_hold
 @click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
+@consent.yes_option
 @pass_context
-def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wait: bool) -> Result:
+def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wait: bool, yes: bool) -> Result:
     """Go on with a rollout: after a pause, a crash of its controller, or to catch up absent devices.
 
     What was under way is looked at first: no device is changed twice, none is forgotten.
@@ -50,6 +51,7 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
             context.messages.print(f"rollout {found.id} has ended: {state.ended}", highlight=False)
             return standing(db, found, "rollout resume")
         check_newest(db, found)
+        consent.agreed(context, f"Go on with rollout {found.id} ({found.label})?", yes=yes)
         if over:
             _pass_over(context, db, found, over)
             if at_work(found.id):

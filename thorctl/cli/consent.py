@@ -1,0 +1,107 @@
+"""Which verbs change devices, and a person's consent to it: asked for on a terminal, ``--yes`` elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from thorctl.errors import ThorError
+from thorctl.result import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thorctl.cli.context import Context
+
+
+class Consent(Enum):
+    """What a verb does to devices, and so whether it asks."""
+
+    READS = "changes no device"
+    HERE = "changes files, the store or simulated devices of this machine only"
+    PASSES = "keeps others from a device, or uses its engine, for a while: what serves stays as it is"
+    FORCED = "as PASSES; with --force it takes what somebody else has, and asks"
+    ASKS = "changes what devices serve, or whether they may be changed"
+
+
+_R, _H, _P, _F, _A = Consent
+VERBS = {
+    "baseline forget": _H,
+    "baseline show": _R,
+    "bench": _P,
+    "chat": _P,
+    "checkpoint audit": _R,
+    "checkpoint publish": _H,
+    "checkpoint quantize": _H,
+    "checkpoint repair": _H,
+    "doctor": _R,
+    "edge ca init": _H,
+    "edge cert": _H,
+    "edge keys new": _H,
+    "history show": _R,
+    "hold release": _A,
+    "hold set": _A,
+    "hold show": _R,
+    "lease give": _F,
+    "lease show": _R,
+    "lease take": _F,
+    "lock": _H,
+    "logs": _R,
+    "preflight": _R,
+    "release show": _R,
+    "render": _H,
+    "rollback": _A,
+    "rollout abort": _A,
+    "rollout approve": _A,
+    "rollout pause": _P,  # nothing begins any more: the safe side, which nobody should have to wait for
+    "rollout plan": _R,
+    "rollout resume": _A,
+    "rollout start": _A,
+    "rollout status": _R,
+    "sim cut": _H,
+    "sim down": _H,
+    "sim inventory": _R,
+    "sim list": _R,
+    "sim reboot": _H,
+    "sim up": _H,
+    "smoke": _P,
+    "status": _R,
+}
+
+
+def yes_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option ``--yes`` of a verb that asks."""
+    words = "Do not ask. Needed where nobody can be asked: without a terminal, or with --json."
+    return click.option("-y", "--yes", is_flag=True, help=words)(function)
+
+
+def agreed(context: Context, question: str, *, yes: bool) -> None:
+    """Returns if the person agrees; nothing may have been changed yet.
+
+    Raises:
+        ThorError: ``consent_missing`` where nobody can be asked, ``declined`` if the answer is no.
+    """
+    if yes:
+        return
+    if context.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        why = "with --json nothing is asked" if context.json else "there is no terminal to ask on"
+        raise ThorError(
+            "consent_missing",
+            f"{question} {why[0].upper()}{why[1:]}, so nothing was done.",
+            "Say it again with --yes.",
+            exit_code=Exit.USAGE,
+        )
+    try:
+        answer = click.confirm(question, err=True)
+    except click.Abort:
+        answer = False
+    if not answer:
+        raise ThorError(
+            "declined",
+            "Not done: the question was not answered with yes. Nothing was changed.",
+            "Say it again when it is to be done.",
+            exit_code=Exit.DECLINED,
+        )
