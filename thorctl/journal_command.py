@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Log = Literal["engine", "agent", "events"]
 
@@ -23,7 +26,11 @@ UNITS: dict[Log, tuple[str, ...]] = {
 def log_command(
     log: Log, *, lines: int | None, follow: bool, since: str | None, as_json: bool
 ) -> tuple[str, ...]:
-    """The words of the command that prints ``log``; ``since`` as journalctl takes it, not for events."""
+    """The words of the command that prints ``log``; ``since`` as journalctl takes it, not for events.
+
+    With ``since`` and ``lines`` the newest line comes first (``in_order`` turns them): without ``--reverse``
+    a systemd before 254 takes ``--lines`` for the first ones.
+    """
     if log == "events":
         # -F: the file is replaced when it reaches its size cap.
         return ("tail", "-n", str(lines or 0), *(("-F",) if follow else ()), EVENTS)
@@ -35,5 +42,22 @@ def log_command(
         f"--output={'json' if as_json else 'short-iso'}",
         *((f"--lines={lines}",) if lines is not None else ("--lines=all",) if follow else ()),
         *((f"--since={since}",) if since else ()),
+        *(("--reverse",) if reads_backwards(lines=lines, since=since) else ()),
         *(("--follow",) if follow else ()),
     )
+
+
+def reads_backwards(*, lines: int | None, since: str | None) -> bool:
+    """Whether ``log_command`` prints the newest line first."""
+    return lines is not None and since is not None
+
+
+def in_order(newest_first: Sequence[str]) -> list[str]:
+    """Lines of ``--reverse``, the oldest first; indented lines belong to the one before."""
+    messages: list[list[str]] = []
+    for line in newest_first:
+        if line.startswith((" ", "\t")) and messages:
+            messages[-1].append(line)
+        else:
+            messages.append([line])
+    return [line for message in reversed(messages) for line in message]

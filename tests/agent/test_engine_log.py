@@ -29,9 +29,13 @@ class Journal(Runner):
             return Completed(tuple(argv), 0, "", "")
         assert self.synced
         assert argv[argv.index("--since") + 1] == "-13s"
-        own = self.lines.get("engine", "")
-        everybody = own + self.lines.get("systemd", "")
-        return Completed(tuple(argv), 0, own if "--identifier" in argv else everybody, "")
+        own = self.lines.get("engine", "").splitlines()
+        everybody = own + self.lines.get("systemd", "").splitlines()
+        told = own if "--identifier" in argv else everybody
+        # As systemd 252: with --since the first lines, unless it is told to read backwards.
+        count = int(argv[argv.index("--lines") + 1])
+        told = told[::-1][:count] if "--reverse" in argv else told[:count]
+        return Completed(tuple(argv), 0, "".join(f"{line}\n" for line in told), "")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,10 @@ class Journal(Runner):
         ),
         ({"systemd": "Failed to load environment files\n"}, ["Failed to load environment files"]),
         ({}, []),
+        (
+            {"engine": "".join(f"{number}\n" for number in range(3000))},
+            [str(number) for number in range(2000, 3000)],
+        ),
     ],
 )
 def test_the_engine_s_last_words(tmp_path: Path, lines: dict[str, str], told: list[str]) -> None:

@@ -67,9 +67,21 @@ def test_lines_come_through_and_cannot_steer_the_terminal(
     logs: Callable[..., Result | None], sshd: Sshd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sshd.behave(says("one\n\x1b[2Jtwo\n"))
-    assert logs("-n", "2", "--since", "10 min ago") is None
+    assert logs("-n", "2") is None
     assert capsys.readouterr().out == "one\n\N{REPLACEMENT CHARACTER}[2Jtwo\n"
-    assert sshd.asked.read_text().endswith("--lines=2 '--since=10 min ago'")
+    assert sshd.asked.read_text().endswith("--lines=2")
+
+
+def test_the_last_lines_since_a_time_are_read_backwards(
+    logs: Callable[..., Result | None], sshd: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sshd.behave(says("10:02 three\n    of two lines\n10:01 two\n"))
+    assert logs("-n", "2", "--since", "10 min ago") is None
+    assert capsys.readouterr().out == "10:01 two\n10:02 three\n    of two lines\n"
+    assert sshd.asked.read_text().endswith("--lines=2 '--since=10 min ago' --reverse")
+    result = logs("-n", "2", "--since", "10 min ago", "--json")
+    assert result is not None
+    assert result.data["lines"] == ["10:01 two", "10:02 three", "    of two lines"]
 
 
 def test_json_holds_the_lines(logs: Callable[..., Result | None], sshd: Sshd) -> None:
@@ -96,7 +108,9 @@ def test_a_log_that_cannot_be_had(
     assert (result.exit_code, result.errors[0].code) == (Exit.ERROR, code)
 
 
-@pytest.mark.parametrize("words", [("--events", "--since", "today"), ("--follow", "--json")])
+@pytest.mark.parametrize(
+    "words", [("--events", "--since", "today"), ("--follow", "--json"), ("-f", "-n", "2", "--since", "today")]
+)
 def test_what_does_not_go_together(logs: Callable[..., Result | None], words: tuple[str, ...]) -> None:
     result = logs(*words)
     assert result is not None

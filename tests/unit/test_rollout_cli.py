@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from tests.doubles.sshd import running_sshd
 from tests.rollout.fleets import Fleet
 from tests.unit.documents import lock_document
 from thorctl import profile
+from thorctl.cli.history import log_files
 from thorctl.cli.main import run
 from thorctl.cli.rollout_find import check_alone
 from thorctl.cli.rollout_run import ended_gently
@@ -23,6 +25,7 @@ from thorctl.rollout.at_work import folder_of, only_one
 from thorctl.rollout.engine import Engine
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
+from thorctl.store.rollouts import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,6 +186,35 @@ def test_the_history_of_a_rollout_and_of_a_device(store: Path) -> None:
     unknown = thorctl("history", "show", rollout, "thor-09")
     assert unknown.errors[0].code == "device_unknown"
     assert store.stat().st_mode & 0o777 == 0o700
+
+
+def test_logs_of_a_device_come_in_the_order_of_their_runs(store: Path) -> None:
+    assert store
+    names = ("zz-001-stage", "zz-002-stage", "aa-001-stage")
+    for name in names:
+        log = folder_of("20261130-1") / name / "devices" / "thor-01.log"
+        log.parent.mkdir(parents=True)
+        log.write_text("")
+        os.utime(log, (1e9 - len(name) - names.index(name),) * 2)  # the clock was set back meanwhile
+    assert [file.parts[-3] for file in log_files("20261130-1", "thor-01", ["zz", "aa"])] == list(names)
+
+
+def test_history_shows_the_log_of_an_engine_that_died() -> None:
+    fleet = Fleet.of("well", "well", "well")
+    fleet.run()
+    rollout = kept(fleet)
+    details = {"log": ["Traceback (most recent call last):", "ValueError: \x1b[2Jno weights"]}
+    line = Line(
+        rollout, "2026-11-30T10:00:00Z", "ann", "r", "step_ended", "thor-01", verb="activate", ok=False
+    )
+    with opened() as db:
+        rollouts.append(db, [replace(line, message="it died", data={"details": details})])
+    without = str(thorctl("history", "show", rollout, "thor-01").view)
+    told = str(thorctl("history", "show", rollout, "thor-01", "--logs").view)
+    assert "no weights" not in without
+    assert "The engine's log, as `activate` ended" in told
+    assert "[2Jno weights" in told
+    assert "\x1b[2J" not in told
 
 
 ASKED = """

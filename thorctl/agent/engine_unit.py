@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # default), `docker kill` and `docker rm` 35 s each, and TimeoutStopSec= for what is left.
 STOP_SECONDS = 420
 CALL_SECONDS = 60
-LOG_LINES = 40
+LOG_LINES = 1000  # the workers' traceback and those of the two processes above it: some 200 lines
 _TIDYING = f"No such container: {ENGINE_CONTAINER}"  # said by the unit's `docker rm`, where nothing is left
 ENGINE_IDENTIFIER = "thor-engine"  # SyslogIdentifier= of the unit's template
 IDLE = ("inactive", "failed")
@@ -122,14 +122,15 @@ def last_end(ctx: Context) -> dict[str, str] | None:
 def log_tail(ctx: Context, seconds: float) -> list[str]:
     """The engine's own last lines of the last ``seconds``; where it said nothing, systemd's about it.
 
-    Not older ones: they may be another release's.
+    Not older ones: they may be another release's. Read backwards: with ``--since`` a systemd before 254 takes
+    ``--lines`` for the first ones.
     """
-    unit = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--lines", str(LOG_LINES)]
+    unit = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--reverse", "--lines", str(LOG_LINES)]
     unit += ["--since", f"-{math.ceil(seconds)}s", "--unit", ENGINE_UNIT]
     ctx.runner.run(["journalctl", "--sync"], timeout=CALL_SECONDS)  # last words may still be on their way
     for argv in ([*unit, "--identifier", ENGINE_IDENTIFIER], unit):
         said = ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
-        lines = [line for line in said if _TIDYING not in line]
+        lines = [line for line in reversed(said) if _TIDYING not in line]
         if lines:
             return lines
     return []

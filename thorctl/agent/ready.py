@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from thorctl.agent import engine_unit
 from thorctl.agent.api_key import api_key
-from thorctl.agent.engine import cache, endpoint, network
+from thorctl.agent.engine import cache, endpoint, failure
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import SOCKET_LAYOUT
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -22,10 +20,6 @@ GRACE_SECONDS = 5.0
 LOG_BEFORE_SECONDS = 60.0  # an engine that was asked for may have ended before anybody waited for it
 # One is forgiven: on a Thor the first start after another engine may find its memory not yet returned.
 RESTARTS_FORGIVEN = 1
-_WANTS_NETWORK = re.compile(
-    r"network is unreachable|name resolution|name or service not known|gaierror|no route to host",
-    re.IGNORECASE,
-)
 
 
 def wait(ctx: Context, release: Release) -> float:
@@ -83,15 +77,16 @@ def _error(
     ctx: Context, release: Release, code: str, message: str, *, unit: UnitState, waited: float
 ) -> AgentError:
     log = engine_unit.log_tail(ctx, waited + LOG_BEFORE_SECONDS)
-    remedy = "Read the engine's last lines in the details, or `journalctl -u thor-engine` on the device."
-    if release.layout == SOCKET_LAYOUT and any(_WANTS_NETWORK.search(line) for line in log):
-        remedy += (
-            f" If this image cannot work without a network, set {network.SETTING}: own in the inventory."
-        )
+    told = failure.of(log, engine_unit.last_end(ctx))
     return AgentError(
         code,
-        f"{message}: {log[-1] if log else 'its log is empty'}",
-        remedy,
-        details={"release": release.id, "unit": vars(unit), "waited_seconds": round(waited, 1), "log": log},
+        f"{message}: {told.why}",
+        told.remedy,
+        details={
+            "release": release.id,
+            "unit": vars(unit),
+            "waited_seconds": round(waited, 1),
+            "log": list(told.lines),
+        },
         changed=True,
     )

@@ -93,7 +93,9 @@ Examples:
 )
 @click.argument("rollout")
 @click.argument("device", required=False)
-@click.option("--logs", is_flag=True, help="With a device: the text of its playbook logs, too.")
+@click.option(
+    "--logs", is_flag=True, help="With a device: its playbook logs, and the log of a failed engine."
+)
 @pass_context
 def show(context: Context, rollout: str, device: str | None, logs: bool) -> Result:
     """Show one rollout: every decision with its reason; with DEVICE every step on it, and its logs."""
@@ -118,7 +120,7 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
             data={**data, "events": [telling.line_json(line) for line in events]},
             view=fit(view),
         )
-    files = log_files(found.id, device)
+    files = log_files(found.id, device, list(dict.fromkeys(line.run for line in lines)))
     one = words.device_json(state, state.devices[device])
     parts = [
         Text.assemble((device, "bold"), f"  {one['phase']}  {one_line(one['why'])}"),
@@ -126,6 +128,11 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
         *_told(lines),
         Text(),
     ]
+    for line in lines if logs else ():
+        engine_log = engine_log_of(line)
+        if engine_log:
+            parts.append(Text(f"The engine's log, as `{line.verb}` ended at {line.at}:", style="dim"))
+            parts += [Text(one_line(one)) for one in engine_log]
     for file in files:
         parts.append(Text(str(file), style="dim"))
         if logs:
@@ -142,7 +149,22 @@ def _told(lines: Sequence[Line]) -> list[Text]:
     return [Text(told) for line in lines if (told := telling.tell(line, dated=True))]
 
 
-def log_files(rollout: str, device: str) -> list[Path]:
-    """The logs that playbooks kept of a device, in the order in which they began."""
-    found = folder_of(rollout).glob(f"*/devices/{device}.log")
-    return sorted(found, key=lambda file: file.stat().st_mtime)
+def engine_log_of(line: Line) -> list[str]:
+    """The lines of an engine that did not get ready, which the device sent with a step's failure."""
+    details = line.data.get("details")
+    found = details.get("log") if isinstance(details, dict) else None
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def log_files(rollout: str, device: str, runs: Sequence[str]) -> list[Path]:
+    """The logs that playbooks kept of a device, in the order in which they began.
+
+    Their folders are named ``RUN-NUMBER-PLAYBOOK``; ``runs`` are the controller's, in their order.
+    """
+    place = {run: number for number, run in enumerate(runs)}
+
+    def began(file: Path) -> tuple[int, str]:
+        run = file.parts[-3].rsplit("-", 2)[0]
+        return place.get(run, len(place)), file.parts[-3]
+
+    return sorted(folder_of(rollout).glob(f"*/devices/{device}.log"), key=began)

@@ -12,7 +12,7 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
 from thorctl.cli.output import stop_writing
 from thorctl.device_events import in_words
-from thorctl.journal_command import log_command
+from thorctl.journal_command import in_order, log_command, reads_backwards
 from thorctl.remote_lines import stream_lines
 from thorctl.result import Result
 from thorctl.ui.console import echo
@@ -50,17 +50,26 @@ def command(
         raise click.UsageError("--since is for the journal; with --events say how many: -n 1000.")
     if follow and context.json:
         raise click.UsageError("--follow never ends, --json is one object; leave one of them out.")
+    if follow and since and lines is not None:
+        raise click.UsageError("--follow with --since shows all lines since then; leave --lines out.")
     if lines is None and not since:
         lines = DEFAULT_LINES
     target = one_device(context, device)
     words = log_command(log, lines=lines, follow=follow, since=since, as_json=context.json)
-    if context.json:
+    backwards = reads_backwards(lines=lines, since=since)
+    if context.json or backwards:
         found: list[str] = []
         asyncio.run(stream_lines(target, words, found.append, most_characters=JSON_CHARACTERS))
+        found = in_order(found) if backwards else found
+    if context.json:
         return Result("logs", data={"device": target.name, "log": log, "lines": list(map(_parsed, found))})
     try:
-        show = (lambda line: echo(in_words(line))) if log == "events" else echo
-        asyncio.run(stream_lines(target, words, show))
+        if backwards:
+            for line in found:
+                echo(line)
+        else:
+            show = (lambda line: echo(in_words(line))) if log == "events" else echo
+            asyncio.run(stream_lines(target, words, show))
     except KeyboardInterrupt:
         if not follow:
             raise

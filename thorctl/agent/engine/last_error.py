@@ -1,0 +1,157 @@
+"""The reason in an engine's log: the exception that ended it, not those that only pass it on. Pure.
+
+vLLM has an API server, an engine core and workers. The one that fails writes a traceback, and each of those
+above it another one that says "See root cause above"; a hundred lines later the log ends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONGEST = 400  # characters; an exception may quote a whole configuration
+
+# "(Worker pid=30) ERROR 11-30 11:10:36 [multiproc_executor.py:953] text"; the first part may be coloured.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_PROCESS = re.compile(r"^\([^()]*\bpid=\d+\) ?")
+_STAMP = re.compile(r"^(?P<level>[A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? \[[^\]]*\] ?")
+_ERRORS = ("ERROR", "CRITICAL")
+_TRACEBACK = "Traceback (most recent call last):"
+_CHAINED = "The above exception was the direct cause of the following exception:"
+_EXCEPTION = re.compile(
+    r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]*(?:Error|Exception|Exit|Interrupt|Timeout|Failure)(?:: .*|:)?$"
+)
+_RELAYED = re.compile(
+    r"see (?:the )?(?:root cause|stack ?trace|error)\b.*\babove|see stack ?trace for root cause"
+    r"|see stack ?trace \(above\)|engine ?core proc\b.*\bdied|EngineDeadError|EngineGenerateError"
+    r"|^KeyboardInterrupt|^SystemExit|CancelledError|Event loop stopped before Future completed"
+    r"|^RuntimeError: cancelled|cancel_scope|BrokenPipeError",
+    re.IGNORECASE,
+)
+# What ends a process without a traceback, in the words of the one that ends.
+_PLAIN = re.compile(
+    r"^(?:\S+: )?error: |^docker: (?!\s*$)|^thor-agent: |^terminate called"
+    r"|^\s*what\(\): |^Fatal Python error: |^/bin/sh: |^exec .*: |Segmentation fault|^Killed$"
+    r"|: command not found$|^Illegal instruction"
+    r"|^OCI runtime |^nvidia-container-cli: |^panic: ",
+)
+# Exceptions whose message names no object: where they were raised is told besides.
+_BARE = re.compile(r"^(?:Index|Key|Attribute|Assertion|Type|NotImplemented|Syntax)Error(?::.{0,40})?$")
+_PLACE = re.compile(r'^  File "(?:.*/)?(?P<file>[^/"]+)", line (?P<line>\d+)(?:, in \S+)?$')
+# Of Docker's client, and of the agent's answer before the container: one JSON object.
+_NO_START = re.compile(r"^docker: (?!(?:See|Run) ')\S|^\{.*\"ok\": false")
+_SAYS_NOTHING = re.compile(r"^docker: (?:See|Run) '|^thor-agent: (?:waiting|removing)")
+
+
+@dataclass(frozen=True)
+class LastError:
+    """The error and the index of its line in the log; ``relayed``: only what passes another error on."""
+
+    text: str
+    line: int
+    relayed: bool = False
+
+
+def find(log: Sequence[str]) -> LastError | None:
+    """Find the reason why an engine ended, the oldest line of its log first.
+
+    Returns what kept the container from starting, if that came last; else the exception that the last
+    traceback begins with of those that no process only passes on; else the last line that says an error; else
+    an exception that passes on what the log does not hold.
+    """
+    log = [without_colours(line) for line in log]
+    lines = [_stripped(line) for line in log]
+    exceptions = _exceptions(lines)
+    before = [number for number, line in enumerate(lines) if _NO_START.search(line)]
+    if before and before[-1] > max(exceptions, default=-1):
+        return LastError(_shortened(_agent_s(lines[before[-1]])), before[-1])
+    real = [one for one in exceptions if not _RELAYED.search(lines[one])]
+    if real:
+        # One that was logged as an error comes before the one that it led to.
+        logged = [one for one in real if _level(log[one]) in _ERRORS]
+        root = _cause(lines, (logged or real)[-1])
+        told, last = _told(lines, root), _told(lines, real[-1])
+        return LastError(told if last == told or not logged else f"{told}; then {last}", root)
+    plain = [number for number, line in enumerate(lines) if _plain(log[number], line)]
+    if plain:
+        return LastError(_shortened(lines[plain[-1]]), plain[-1])
+    return LastError(_shortened(lines[exceptions[-1]]), exceptions[-1], relayed=True) if exceptions else None
+
+
+def without_colours(line: str) -> str:
+    """A line without the terminal's colours, which vLLM writes into files too."""
+    return _COLOURS.sub("", line)
+
+
+def _stripped(line: str) -> str:
+    """A line without the process, level, time and place that vLLM writes before it."""
+    return _STAMP.sub("", _PROCESS.sub("", line)).rstrip()
+
+
+def _exceptions(lines: Sequence[str]) -> list[int]:
+    """Where tracebacks end: the first line after each that is not indented."""
+    found, inside = [], False
+    for number, line in enumerate(lines):
+        if line == _TRACEBACK:
+            inside = True
+        elif inside and line and not line.startswith((" ", "\t")):
+            inside = False
+            if _EXCEPTION.match(line) or ": " in line or line.isidentifier():
+                found.append(number)
+    return found
+
+
+def _cause(lines: Sequence[str], number: int) -> int:
+    """The exception that this one was raised from, if any, and so on."""
+    while True:
+        above = next((one for one in range(number - 1, -1, -1) if lines[one] == _TRACEBACK), 0)
+        before = above - 1
+        while before >= 0 and not lines[before]:
+            before -= 1
+        if before < 0 or lines[before] != _CHAINED:
+            return number
+        earlier = [one for one in _exceptions(lines[:before]) if not _RELAYED.search(lines[one])]
+        if not earlier:
+            return number
+        number = earlier[-1]
+
+
+def _told(lines: Sequence[str], number: int) -> str:
+    """An exception in one line; of a validation's, which begin with a count, the first finding too."""
+    text = lines[number]
+    if _BARE.match(text):
+        place = next((_PLACE.match(one) for one in reversed(lines[:number]) if _PLACE.match(one)), None)
+        text += f" ({place['file']}, line {place['line']})" if place else ""
+    if re.search(r"\d+ validation errors? for |: *$", text):
+        text = " ".join([text, *(line.strip() for line in lines[number + 1 : number + 3] if line.strip())])
+    return _shortened(text)
+
+
+def _plain(whole: str, line: str) -> bool:
+    """Whether a line says an error, outside of tracebacks. ``whole``: with level, time and place."""
+    if _SAYS_NOTHING.search(line) or _RELAYED.search(line):
+        return False
+    return bool(_PLAIN.search(line)) or (_level(whole) in _ERRORS and line[:1].strip() != "")
+
+
+def _level(line: str) -> str | None:
+    stamp = _STAMP.match(_PROCESS.sub("", line))
+    return stamp["level"] if stamp else None
+
+
+def _agent_s(line: str) -> str:
+    """The message in the agent's answer; any other line as it is."""
+    try:
+        return str(json.loads(line)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
+
+
+def _shortened(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
