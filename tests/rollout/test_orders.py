@@ -68,3 +68,25 @@ def test_an_order_that_comes_while_it_decides_is_obeyed() -> None:
     assert fleet.to_the_end() == "aborted"
     assert [one.activations for one in fleet.devices] == [0, 0, 0]
     assert all(one.lease is None for one in fleet.devices)
+
+
+def test_an_order_that_comes_while_it_leaves_is_obeyed() -> None:
+    """Unpaused between its decision to leave and its word that it does: it stays, and goes on."""
+    fleet = Fleet.of("well", "well", "well")
+    fleet.turn_until("soaking")
+    append = fleet.record.append
+    overtaken: list[list[str | None]] = []
+
+    def pausing(lines: Sequence[Line], *, newest: int | None = None) -> bool:
+        if lines[0].kind == "left" and not overtaken:
+            overtaken.append(fleet.serving())
+            fleet.record.order(fleet.world, "unpaused")
+        added = append(lines, newest=newest)
+        if lines[0].kind == "resumed":
+            fleet.record.order(fleet.world, "paused")
+        return added
+
+    fleet.record.append = pausing  # type: ignore[method-assign]  # a race, made certain
+    assert fleet.engine
+    assert fleet.engine.run().ended == "finished"
+    assert (overtaken, fleet.serving()) == ([[NEW, OLD, OLD]], [NEW] * 3)

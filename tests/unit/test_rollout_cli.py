@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from tests.unit.documents import lock_document
 from thorctl import profile
 from thorctl.cli.history import log_files
 from thorctl.cli.main import run
-from thorctl.cli.rollout_find import check_alone
+from thorctl.cli.rollout_find import check_alone, check_unfinished
 from thorctl.cli.rollout_run import ended_gently
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
@@ -233,6 +234,49 @@ print(json.dumps({{"schema": 1, "ok": True, "changed": False, "error": None, **a
 """
 
 
+def test_what_is_paused_and_still_at_work_goes_on_when_it_is_resumed() -> None:
+    """It finishes the devices in hand; told meanwhile, it goes on, and nobody else does."""
+    rollout = kept(half_way())
+    with only_one(rollout):
+        thorctl("rollout", "pause")
+        assert thorctl("rollout", "status").data["next"] == f"thorctl rollout resume {rollout}"
+        resumed = thorctl("rollout", "resume", "--yes")
+        assert (resumed.exit_code, resumed.data["status"]) == (0, "running")
+    with opened() as db:
+        assert rollouts.log(db, rollout)[-1].kind == "unpaused"
+
+
+def test_one_that_is_leaving_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause that was taken by a process which hears nothing more: who resumes it works on it himself."""
+    fleet = Fleet.of("well", "well", "well")
+    fleet.turn_until("soaking")
+    fleet.record.order(fleet.world, "paused")
+    fleet.to_the_end()
+    fleet.record.order(fleet.world, "left")
+    rollout = kept(fleet)
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("thor: {hosts: {thor-01: , thor-02: , thor-03: }}")
+    monkeypatch.setattr(Engine, "run", lambda self, **_: self.state)
+    leaving = only_one(rollout)
+    leaving.__enter__()
+    threading.Timer(0.5, leaving.__exit__, (None, None, None)).start()
+    result = thorctl("-i", str(inventory), "rollout", "resume", "--yes")
+    assert result.errors == ()
+    with opened() as db:
+        assert "unpaused" not in {line.kind for line in rollouts.log(db, rollout)}
+
+
+def test_an_interrupted_one_that_holds_devices_is_not_begun_over() -> None:
+    first = kept(half_way())
+    with opened() as db:
+        check_unfinished(db, {"thor-02", "thor-03"})  # it never touched those
+        with pytest.raises(ThorError, match="holds thor-01") as caught:
+            check_unfinished(db, {"thor-01", "thor-09"})
+    assert (caught.value.code, caught.value.exit_code) == ("rollout_unfinished", Exit.LEASED)
+    for command in (f"`thorctl rollout resume {first}`", f"`thorctl rollout abort {first}`"):
+        assert command in caught.value.remedy
+
+
 @pytest.fixture
 def planned(project: Path, tmp_path: Path) -> Iterator[tuple[str, ...]]:
     """The words before the verb: a project with a locked profile, three devices that answer."""
@@ -339,7 +383,7 @@ def test_a_controller_that_is_told_to_end_says_so_in_the_record(
     assert (result.errors[0].code, result.exit_code) == ("rollout_interrupted", 130)
     assert f"thorctl rollout resume {rollout}" in result.errors[0].remedy
     with opened() as db:
-        assert [line.kind for line in rollouts.log(db, rollout)] == ["started", "paused"]
+        assert [line.kind for line in rollouts.log(db, rollout)] == ["started", "paused", "left"]
     assert thorctl("rollout", "status").data["next"] == f"thorctl rollout resume {rollout}"
     assert signal.getsignal(signal.SIGTERM) == before
 

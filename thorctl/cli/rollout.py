@@ -20,7 +20,7 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
-from thorctl.cli.rollout_find import check_alone
+from thorctl.cli.rollout_find import check_alone, check_unfinished
 from thorctl.cli.rollout_run import work
 from thorctl.cli.smoke import me
 from thorctl.result import Result
@@ -35,6 +35,7 @@ from thorctl.store.rollouts import Rollout
 from thorctl.ui.console import Console
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from thorctl.rollout.plan import Plan
@@ -156,6 +157,8 @@ def start(
     view = fit(PlanView(made))
     if dry_run or not made.waves:
         return Result("rollout start", data={"plan": made.document()}, view=view)
+    with opened() as db:
+        _check_free(db, made)
     if not yes:
         Console(stderr=True).print(view)
     consent.agreed(context, f"Begin the rollout of {release}?", yes=yes)
@@ -169,12 +172,18 @@ def start(
     )
     with opened() as db, ExitStack() as stack:
         with starting():
-            check_alone(db, {one.name for one in made.devices})
+            _check_free(db, made)
             kept = rollouts.put(db, began)
             stack.enter_context(only_one(kept.id))
         context.messages.print(f"rollout {kept.id}", highlight=False)
         rollout_holds.pass_over(db, kept, holds)
         return work(context, db, kept, "rollout start", wait_for_people=not no_wait)
+
+
+def _check_free(db: sqlite3.Connection, made: Plan) -> None:
+    names = {one.name for one in made.devices}
+    check_alone(db, names)
+    check_unfinished(db, names)
 
 
 def _plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import shortened
 from thorctl.result import Exit
-from thorctl.rollout.at_work import at_work, only_one, starting
+from thorctl.rollout.at_work import RETRY_SECONDS, at_work, only_one, starting
 from thorctl.rollout.fold import fold
 from thorctl.rollout.record import SteadyClock
 from thorctl.rollout.state import begin, text
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from thorctl.store.rollouts import Rollout
 
 
+LEAVE_SECONDS = 30.0  # for a process that has nothing left to do: its playbooks and connections end
 RECENT = 50  # rollouts; an older one that still works is nobody's any more
 
 
@@ -90,6 +92,18 @@ def say(db: sqlite3.Connection, rollout: Rollout, order: Order) -> None:
     rollouts.append(db, [line])
 
 
+def heard(db: sqlite3.Connection, rollout: Rollout) -> bool:
+    """Whether a process is at work that obeys what was just said. One that is leaving is waited for."""
+    if not at_work(rollout.id):
+        return False
+    if not state_of(db, rollout).left:
+        return True
+    until = time.monotonic() + LEAVE_SECONDS
+    while at_work(rollout.id) and time.monotonic() < until:
+        time.sleep(RETRY_SECONDS)
+    return False
+
+
 def names_of(rollout: Rollout) -> set[str]:
     """The devices that a rollout changes."""
     return {str(one["name"]) for one in rollout.plan["devices"]}
@@ -112,6 +126,27 @@ def check_alone(db: sqlite3.Connection, names: set[str], but: str | None = None)
             )
 
 
+def check_unfinished(db: sqlite3.Connection, names: set[str]) -> None:
+    """Refuses to begin a rollout over devices that an interrupted one holds: it would wait for them in vain.
+
+    Raises:
+        ThorError: ``rollout_unfinished``.
+    """
+    for other in rollouts.newest(db, RECENT):
+        if not names & names_of(other):
+            continue
+        state = state_of(db, other)
+        held = [f"{one.name} ({one.phase})" for one in state.held if one.name in names]
+        if held and not state.ended:
+            raise ThorError(
+                "rollout_unfinished",
+                f"Rollout {other.id} ({other.label}) was interrupted and holds {', '.join(held)}.",
+                f"Go on with it: `thorctl rollout resume {other.id}`. Or take its devices back first: "
+                f"`thorctl rollout abort {other.id}`.",
+                exit_code=Exit.LEASED,
+            )
+
+
 def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
     """Refuses to go on with a rollout that a later one has overtaken: it would bring old releases back.
 
@@ -124,9 +159,23 @@ def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
             raise ThorError(
                 "rollout_overtaken",
                 f"Rollout {other.id} ({other.label}) began later, over {shortened(common)} as well.",
-                f"Begin a new one for what is left: thorctl rollout start {rollout.label} DEVICES.",
+                _after(db, rollout, other),
                 exit_code=Exit.USAGE,
             )
+
+
+def _after(db: sqlite3.Connection, rollout: Rollout, later: Rollout) -> str:
+    """What to do with a rollout that a later one has overtaken."""
+    if state_of(db, later).ended:
+        begin_anew = f"Begin a new one for what is left: `thorctl rollout start {rollout.label} DEVICES`."
+    else:
+        begin_anew = f"Go on with that one: `thorctl rollout resume {later.id}`."
+    held = state_of(db, rollout).held
+    return (
+        f"{begin_anew} `thorctl rollout abort {rollout.id}` takes back what this one left."
+        if held
+        else begin_anew
+    )
 
 
 def devices_of(context: Context, rollout: Rollout) -> list[Device]:

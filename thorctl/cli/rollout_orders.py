@@ -9,13 +9,12 @@ import click
 
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.rollout_find import Order, alone, find, say, state_of
+from thorctl.cli.rollout_find import Order, alone, find, heard, say, state_of
 from thorctl.cli.rollout_run import work
 from thorctl.cli.rollout_show import standing
 from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
-from thorctl.rollout.at_work import at_work
 from thorctl.store.connection import opened
 
 if TYPE_CHECKING:
@@ -89,9 +88,8 @@ def abort(context: Context, rollout: str | None, returns: bool, reason: str, yes
         found = find(db, rollout)
         _check_open(found, state_of(db, found).ended, also=("incomplete",))
         consent.agreed(context, f"Abort rollout {found.id} ({found.label})?", yes=yes)
-        busy = at_work(found.id)
         say(db, found, Order("aborted", _by("aborted", reason), data={"returns": returns}))
-        if busy:
+        if heard(db, found):
             context.messages.print("the thorctl that works on it brings it to an end", highlight=False)
             return standing(db, found, "rollout abort")
         with alone(db, found):

@@ -8,9 +8,20 @@ import click
 
 from thorctl.cli import consent, rollout_holds
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.rollout_find import alone, check_newest, devices_of, find, names_of, state_of
+from thorctl.cli.rollout_find import (
+    Order,
+    alone,
+    check_newest,
+    devices_of,
+    find,
+    heard,
+    names_of,
+    say,
+    state_of,
+)
 from thorctl.cli.rollout_run import work
 from thorctl.cli.rollout_show import standing
+from thorctl.cli.smoke import me
 from thorctl.rollout.at_work import at_work
 from thorctl.store.connection import opened
 
@@ -57,8 +68,21 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
             if at_work(found.id):
                 context.messages.print("the thorctl that works on it has been told", highlight=False)
                 return standing(db, found, "rollout resume")
+        if _goes_on(db, found):
+            context.messages.print("the thorctl that works on it goes on", highlight=False)
+            return standing(db, found, "rollout resume")
         with alone(db, found):
             return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
+
+
+def _goes_on(db: sqlite3.Connection, found: Rollout) -> bool:
+    """Whether a process that still finishes devices of the paused rollout goes on with it, now told to."""
+    state = state_of(db, found)
+    if not (state.paused and at_work(found.id)):
+        return False
+    if not state.left:
+        say(db, found, Order("unpaused", f"unpaused by {me()}"))
+    return heard(db, found)
 
 
 def _pass_over(context: Context, db: sqlite3.Connection, found: Rollout, over: Sequence[str]) -> None:

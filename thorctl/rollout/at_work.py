@@ -57,7 +57,8 @@ def only_one(rollout: str) -> Iterator[None]:
             raise ThorError(
                 "rollout_at_work",
                 f"Another thorctl on this machine is at work on rollout {rollout}.",
-                f"Watch it with `thorctl rollout status {rollout} --watch`; stop it with `pause` or `abort`.",
+                f"Watch it: `thorctl rollout status {rollout} --watch`. Halt it: `thorctl rollout pause "
+                f"{rollout}`. Stop it for good: `thorctl rollout abort {rollout}`.",
                 exit_code=Exit.LEASED,
             )
         yield

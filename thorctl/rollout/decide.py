@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from thorctl.rollout.state import State
 
 
+NAMED = 3  # absent devices whose reasons a pause tells; the status shows all
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something about the whole rollout, to be recorded."""
@@ -100,7 +103,9 @@ def _evidence(state: State, reason: str, now: float) -> Event | None:
     if state.waiting is None or state.waiting[0] != reason:
         return Event("waiting", reason, state.wave)
     if now - state.waiting[1] >= state.brief.policy.wait.evidence_seconds:
-        return Event("paused", f"{reason}; resume it when they are back", state.wave)
+        absent = [one for one in state.devices.values() if one.phase is Phase.ABSENT]
+        whys = " ".join(f"{one.name}: {one.why.rstrip('.')}." for one in absent[:NAMED])
+        return Event("paused", f"{reason}; resume it when they are back. {whys}", state.wave)
     return None
 
 

@@ -118,7 +118,9 @@ class Engine:
         self.start()
         while True:
             todo = self.turn()
-            if todo.over or (todo.people and not wait_for_people):
+            leaves = todo.over or (todo.people and not wait_for_people)
+            # An order that came after the decision to leave is heard before we go.
+            if leaves and (self.state.ended or self._note_unless_overtaken([self._line("left")])):
                 return self.state
 
     def leave(self, why: str, seconds: float) -> None:
@@ -126,7 +128,7 @@ class Engine:
 
         Who is on trial stays so: committed by whoever resumes it, or taken back by its own deadline.
         """
-        self._note([self._line("paused", why)])
+        self._note([self._line("paused", why), self._line("left")])
         until = self._clock.now() + seconds
         while self._clock.now() < until and any(
             one.leased and (one.phase in UNTOUCHED or one.settled) for one in self.state.devices.values()

@@ -79,6 +79,7 @@ def _resumed(state: State, line: Line) -> State:
         paused=None,
         waiting=None,
         ended=None,
+        left=False,
         run=line.run,
         closed_at=seconds(line.at),
     )
@@ -88,6 +89,14 @@ def _paused(state: State, line: Line) -> State:
     """Nothing begins any more; a device that is prepared and not activated is let go."""
     let_go = _each(state, lambda one: replace(one, phase=Phase.STAGED) if one.phase in PREPARED else one)
     return replace(let_go, paused=line.message or "paused", waiting=None)
+
+
+def _unpaused(state: State, line: Line) -> State:  # noqa: ARG001 - as all of them
+    return replace(state, paused=None)
+
+
+def _left(state: State, line: Line) -> State:  # noqa: ARG001 - as all of them
+    return replace(state, left=True)
 
 
 def _stopped(state: State, line: Line) -> State:
@@ -156,6 +165,8 @@ _EVENTS: dict[str, Callable[[State, Line], State]] = {
     "started": _resumed,
     "resumed": _resumed,
     "paused": _paused,
+    "unpaused": _unpaused,
+    "left": _left,
     "stopped": _stopped,
     "aborted": _stopped,
     "wave_opened": _wave_opened,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.protocol.owner import Owner
 from thorctl.release import content_sha256
 from thorctl.rollout import plan
-from thorctl.rollout.device import Device, Phase
+from thorctl.rollout.device import PREPARED, UNFINISHED, Device, Phase
 from thorctl.rollout.gate import Count
 from thorctl.rollout.policy import Policy, from_document
 from thorctl.rollout.rules import AUTOMATIC, Rules
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thorctl.rollout.waves import PlannedWave
     from thorctl.store.rollouts import Line, Rollout
 
+_HELD = UNFINISHED | PREPARED | {Phase.LOST}
 # Stopping one engine and starting another, twice (there and back), beside the release's own time for it.
 SWITCH_SECONDS = 1200
 SMOKE_SECONDS = 1800  # the longest a smoke test is waited for
@@ -62,6 +63,7 @@ class State:
         waiting: why no wave opens though nothing is under way, and since when.
         open: device -> its step that has begun and not ended.
         run: the process that is at work.
+        left: whether that process goes, and hears no further order.
         last: id of the last line.
     """
 
@@ -83,12 +85,18 @@ class State:
     ended: str | None = None
     open: Mapping[str, Line] = field(default_factory=dict)
     run: str | None = None
+    left: bool = False
     last: int = 0
 
     def wave_of(self, device: str) -> PlannedWave | None:
         """The last wave that the device is in."""
         number = self.in_wave.get(device)
         return None if number is None else self.waves[number]
+
+    @property
+    def held(self) -> list[Device]:
+        """Devices that are under its lease, on trial, on their way back or not looked at since."""
+        return [one for one in self.devices.values() if one.leased or one.phase in _HELD]
 
     @property
     def current(self) -> PlannedWave | None:

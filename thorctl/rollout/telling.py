@@ -43,7 +43,7 @@ def line_json(line: Line) -> dict[str, Any]:
 def tell(line: Line, *, dated: bool = False) -> str | None:
     """A line of the log in words, with the time (and day) on this machine's clock; None if not worth one."""
     at = datetime.fromisoformat(line.at).astimezone()
-    told = _words(line)
+    told = None if line.kind == "left" else _words(line)
     return f"{at:{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}  {one_line(told)}" if told else None
 
 

@@ -54,7 +54,7 @@ def next_command(rollout: str, state: State, *, at_work: bool) -> str | None:
         "stopped, with devices to look after",
         "aborted, with devices to look after",
     }
-    if unfinished or (not at_work and not state.ended):
+    if unfinished or (not state.ended and (state.paused or not at_work)):
         return f"thorctl rollout resume {rollout}"
     return None
 
