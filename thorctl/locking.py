@@ -7,7 +7,6 @@ import platform as machine
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from thorctl import device_class, licenses
 from thorctl.device_class import PLATFORMS
@@ -53,22 +52,28 @@ def platform_of(profile: Profile, deploy: Path, chosen: str | None, here: str | 
 
 
 def resolve(
-    profile: Profile, platform: str, via: Mapping[str, str], progress: Callable[[str], None] = lambda _: None
+    profile: Profile,
+    platform: str,
+    via: Mapping[str, str],
+    progress: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Lock:
     """Asks registry and hub what the profile's tag and revision are right now; no licence is accepted in it.
+
+    ``warn`` is told of a login or token that cannot be read; it is an error only where one is needed.
 
     Raises:
         ThorError: as ``sources.oci.resolve`` and ``sources.hub.resolve``.
     """
     reference = ImageReference.parse(profile.image.reference)
     progress(f"image {profile.image.reference}")
-    with Registry(reference.host, via.get(reference.host)) as registry:
+    with Registry(reference.host, via.get(reference.host), warn) as registry:
         image = oci.resolve(reference, platform, registry)
-    endpoint = urlsplit(profile.checkpoint.endpoint).netloc
     found = hub.resolve(
         profile.checkpoint,
-        via.get(endpoint),
+        hub.address_of(profile.checkpoint, via),
         lambda path: progress(f"{profile.checkpoint.repository}: {path}"),
+        warn,
     )
     license_ = LicenseLock(hub=found.license)
     return Lock(schema_=1, profile=profile.name, image=image, checkpoint=found.checkpoint, license=license_)

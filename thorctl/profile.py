@@ -23,7 +23,10 @@ Repository = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=96)
 ]
 Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w./-]*$", max_length=255)]
-Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")]
+# A mirror may be below a path: https://host/artifactory/api/huggingfaceml/NAME.
+Endpoint = Annotated[
+    str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$")
+]
 
 
 class Image(schema.Model):

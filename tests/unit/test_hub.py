@@ -79,7 +79,7 @@ def test_a_gated_repository_names_the_login(hub: HubFiles) -> None:
 def test_a_hub_in_trouble(hub: HubFiles) -> None:
     with pytest.raises(ThorError, match="answered 502") as caught:
         resolve(hub, "broken/model")
-    assert caught.value.code == "hub_failed"
+    assert caught.value.code == "hub_unavailable"
 
 
 def test_a_hub_that_does_not_answer() -> None:

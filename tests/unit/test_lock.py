@@ -123,9 +123,7 @@ EDITS: dict[str, Callable[[str], str]] = {
     ),
     "a key that nobody knows": lambda text: text.replace('"schema": 1,', '"schema": 1, "note": "mine",'),
     "another hash": lambda text: re.sub(r'(?<="sha256": ")[0-9a-f]{64}(?="\n}\s*$)', "0" * 64, text),
-    "no hash but null's opposite": lambda text: re.sub(
-        r'"sha256": "[0-9a-f]{64}"\n}\s*$', '"sha256": 1}', text
-    ),
+    "a hash of another kind": lambda text: re.sub(r'"sha256": "[0-9a-f]{64}"\n}\s*$', '"sha256": 1}', text),
 }
 
 
@@ -135,19 +133,17 @@ def _without_a_file(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-def test_an_edited_lock_is_named_as_edited(
-    project: Path, upstream: list[str], edit: Callable[[str], str]
-) -> None:
+def test_an_edited_lock_is_named_as_edited(project: Path, upstream: list[str]) -> None:
     thorctl(project, "lock", "tiny-qwable", *upstream)
     path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
     written = path.read_text()
-    path.write_text(edit(written))
-    assert path.read_text() != written
-    rendered = thorctl(project, "render", "tiny-qwable", "--out", str(project / "out"))
-    assert [one.code for one in rendered.errors] == ["lock_edited"]
-    assert "thorctl lock tiny-qwable" in rendered.errors[0].remedy
-    assert not (project / "out").exists()
+    for name, edit in EDITS.items():
+        path.write_text(edit(written))
+        assert path.read_text() != written, name
+        rendered = thorctl(project, "render", "tiny-qwable", "--out", str(project / "out"))
+        assert [one.code for one in rendered.errors] == ["lock_edited"], name
+        assert "thorctl lock tiny-qwable" in rendered.errors[0].remedy
+        assert not (project / "out").exists()
     checked = thorctl(project, "lock", "tiny-qwable", "--check", *upstream)
     assert [one.code for one in checked.errors] == ["lock_edited"]
     assert thorctl(project, "lock", "tiny-qwable", *upstream).data["written"] is True
@@ -190,7 +186,10 @@ def test_a_lock_that_cannot_be_read_is_not_replaced(project: Path, upstream: lis
     assert [one.code for one in result.errors] == ["lock_unreadable"]
 
 
-@pytest.mark.parametrize("pair", ["registry", "=http://x", "a=ftp://x", "a=http://"])
+@pytest.mark.parametrize(
+    "pair",
+    ["registry", "=http://x", "a=ftp://x", "a=http://", "a=http://h:99999", "a=http://[::1", "a=http://:1"],
+)
 def test_a_wrong_via_is_a_usage_error(project: Path, pair: str) -> None:
     result = thorctl(project, "lock", "tiny-qwable", "--platform", "linux/amd64", "--via", pair)
     assert (result.exit_code, result.errors[0].code) == (2, "usage")

@@ -13,7 +13,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from thorctl import limited
 from thorctl.checkpoint.headers import damaged
 from thorctl.errors import ThorError
-from thorctl.sources import hub, hub_errors
+from thorctl.sources import environment, hub, hub_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,12 +70,12 @@ class Hub:
         self.name = checkpoint.repository
         self._checkpoint = checkpoint
         self._endpoint = address or checkpoint.endpoint
-        # A person's own token goes to encrypted endpoints only. None = HF_TOKEN or `hf auth login`.
-        token = None if self._endpoint.startswith("https://") else False
+        environment.require()
+        token = hub.token_for(self._endpoint)
         api = HfApi(endpoint=self._endpoint, token=token)
         with hub.session(checkpoint, self._endpoint):
             info = api.model_info(checkpoint.repository, revision=checkpoint.revision, timeout=30)
-            self.commit = str(info.sha)
+            self.commit = hub.commit_of(info, self._endpoint)
             files = hub.listed(api, checkpoint, self.commit, self._endpoint)
             self.sizes = {entry.path: entry.size for entry in files}
         self._stack = ExitStack()

@@ -30,6 +30,7 @@ from thorctl.errors import ThorError
 from thorctl.profile import Checkpoint
 from thorctl.result import Problem, Result
 from thorctl.sim import hub_tree
+from thorctl.sources.hub import address_of
 
 if TYPE_CHECKING:
     from thorctl.checkpoint.audit import Audit
@@ -251,9 +252,8 @@ def _opened(what: str, endpoint: str, pairs: tuple[str, ...]) -> Any:
             "Name a folder, or a repository as OWNER/NAME or OWNER/NAME@REVISION.",
             exit_code=2,
         ) from error
-    host = checkpoint.endpoint.partition("://")[2]
-    with Hub(checkpoint, addresses(pairs).get(host)) as hub:
-        yield hub
+    with Hub(checkpoint, address_of(checkpoint, addresses(pairs))) as found:
+        yield found
 
 
 def audit_view(found: Audit) -> Group:

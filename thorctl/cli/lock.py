@@ -83,10 +83,20 @@ def command(
     before, unusable = existing(ctx, name)
     chosen = locking.platform_of(profile, ctx.deploy, platform)
     licenses.acceptance(profile.license, None, accepted)  # a wrong word is told before the network is asked
+    warnings: list[str] = []
+
+    def warn(what: str) -> None:
+        warnings.append(what)
+        ctx.messages.print(Text.assemble(("warning ", "bold yellow"), what), soft_wrap=True)
+
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Resolving {name}"))
         found = locking.resolve(
-            profile, chosen, addresses(pairs), lambda what: status.update(f"Resolving {escape(what)}")
+            profile,
+            chosen,
+            addresses(pairs),
+            lambda what: status.update(f"Resolving {escape(what)}"),
+            warn,
         )
     lock = locking.accepted(found, profile, before, accepted)
     objection = objection_to(profile, lock)
@@ -111,6 +121,7 @@ def command(
             "problem": objection.code if objection else None,
         },
         "lock": lock.model_dump(mode="json"),
+        "warnings": warnings,
     }
     shown = view(profile, lock, before, moved, changed=bool(changed), written=written)
     if objection and dry_run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from docker.errors import DockerException
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
 from thorctl.sim.engine import connect
+from thorctl.sources.environment import PROXIES, without_password
+from thorctl.sources.environment import faults as environment_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +86,23 @@ def docker(environment: Mapping[str, str] | None = None) -> Check:
     return Check(AREA, "Docker engine", "pass", found)
 
 
+def environment_variables(environment: Mapping[str, str]) -> list[Check]:
+    """Proxies and certificates as registry and hub are reached with; one check for each that is wrong."""
+    wrong = environment_faults(environment)
+    if not wrong:
+        proxy = next((value for name in PROXIES for value in [environment.get(name)] if value), None)
+        found = f"proxy {without_password(proxy)}" if proxy else "no proxy"
+        return [Check(AREA, "environment", "pass", found)]
+    return [Check(AREA, name, "fail", error.message, error.remedy) for name, error in wrong.items()]
+
+
 def checks() -> list[Check]:
     """All of them."""
-    return [python(), ssh_client(), ansible(), collections(), docker()]
+    return [
+        python(),
+        ssh_client(),
+        ansible(),
+        collections(),
+        docker(),
+        *environment_variables(os.environ),
+    ]

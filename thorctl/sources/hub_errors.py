@@ -8,11 +8,13 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
 from thorctl.errors import ThorError
+from thorctl.sources import failures
 from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
@@ -44,33 +46,32 @@ def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorErro
             f"{endpoint} has no {name} at revision {revision!r}.",
             "Correct checkpoint.repository and checkpoint.revision; a private one needs `hf auth login`.",
         )
-    if status is not None:
+    if isinstance(error, OfflineModeIsEnabled):
         return ThorError(
-            "hub_failed",
-            f"{endpoint} answered {status} for {name}.",
-            "Try again later; 429 means too many requests, and `hf auth login` raises that limit.",
+            "hub_offline",
+            f"The hub {endpoint} was not asked: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set.",
+            f"Unset it. {failures.UNCHANGED}",
         )
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return ThorError(
-            "hub_untrusted",
-            f"The certificate of the hub at {endpoint} is not to be trusted: {error}.",
-            "If its authority is your own, name the file with its certificate: SSL_CERT_FILE=FILE. "
-            "No lock was written or changed.",
-        )
-    return ThorError(
-        "hub_unreachable",
-        f"The hub {checkpoint.endpoint} cannot be reached at {endpoint}: {error}.",
-        "Locking needs the network (and HF_HUB_OFFLINE unset); run it where the hub answers, or name its "
-        "address: --via NAME=http://ADDRESS. No lock was written or changed.",
-    )
+    if status is not None and isinstance(error, HfHubHTTPError):
+        reason = str(error.response.reason_phrase)
+        return failures.refused("hub", f"{endpoint}, asked for {name},", status, reason)
+    return failures.unreached("hub", checkpoint.endpoint, endpoint, error)
 
 
 def strange(error: Exception, endpoint: str) -> ThorError:
     """The hub's answer is not what the hub's interface says."""
+    lacks = isinstance(error, KeyError)
+    what = f"an answer lacks {error}" if lacks else f"{type(error).__name__}: {str(error)[:200]}"
+    return no_hub(endpoint, f"answers as no model hub does ({what})")
+
+
+def no_hub(endpoint: str, what: str) -> ThorError:
+    """What answers is no model hub, or a mirror that lacks a part of one."""
     return ThorError(
         "hub_invalid",
-        f"{endpoint} answers as no model hub does: {type(error).__name__}: {str(error)[:200]}.",
-        "Check that the address is a model hub and that no login page stands before it.",
+        f"{endpoint} {what}.",
+        "Check that the address, its path included, is a model hub's, and that no login page stands before "
+        f"it. From a mirror without that, lock against the original hub. {failures.UNCHANGED}",
     )
 
 

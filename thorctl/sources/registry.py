@@ -11,9 +11,10 @@ import httpx
 from thorctl import limited
 from thorctl.errors import ThorError
 from thorctl.image_reference import DOCKER_HUB
-from thorctl.sources import registry_auth
+from thorctl.sources import environment, failures, registry_auth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 # The spec lets a registry refuse manifests above 4 MiB; configurations are of the same order.
@@ -34,9 +35,12 @@ class Document:
 class Registry:
     """A registry known to devices as ``host``, reached at ``address`` (default: https://host)."""
 
-    def __init__(self, host: str, address: str | None = None) -> None:
+    def __init__(
+        self, host: str, address: str | None = None, warn: Callable[[str], None] = lambda _: None
+    ) -> None:
+        environment.require(proxies=address is None)
         self.host = host
-        self._credentials = registry_auth.Credentials(host)
+        self._credentials = registry_auth.Credentials(host, warn)
         self._token: str | None = None
         # An address given by hand or by a simulation is on this machine's own network: no proxy reaches it.
         # On a redirect to another host httpx leaves the Authorization header behind.
@@ -90,7 +94,7 @@ class Registry:
         response = self._get(f"/v2/{path}/tags/list", path, {})
         try:
             return [str(tag) for tag in response.json()["tags"] or []] if response else []
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return []
 
     def _get(self, url: str, path: str, headers: dict[str, str]) -> httpx.Response | None:
@@ -103,13 +107,10 @@ class Registry:
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise registry_auth.denied(self.host, path)
+            raise self._credentials.denied(path)
         if response.is_error:
-            raise ThorError(
-                "registry_failed",
-                f"{self.host} answered {response.status_code} {response.reason_phrase} for {url}.",
-                "Try again later; 429 means too many requests, and `docker login` raises that limit.",
-            )
+            asked = f"{self.host}, asked for {url},"
+            raise failures.refused("registry", asked, response.status_code, response.reason_phrase)
         return response
 
     def _send(self, url: str, headers: dict[str, str]) -> httpx.Response:
@@ -117,8 +118,9 @@ class Registry:
         authorization = {"Authorization": self._token} if self._token else {}
         try:
             return self._client.get(url, headers={**headers, **authorization})
-        except httpx.HTTPError as error:
-            raise self._watch.late or unreachable(self.host, self._client.base_url, error) from error
+        except (httpx.HTTPError, httpx.InvalidURL, OverflowError, UnicodeError) as error:
+            address = str(self._client.base_url)
+            raise self._watch.late or failures.unreached("registry", self.host, address, error) from error
 
     def _digest(self, body: bytes) -> str:
         return f"sha256:{hashlib.sha256(body).hexdigest()}"
@@ -137,21 +139,3 @@ def default_address(host: str) -> str:
         return "https://registry-1.docker.io"
     local = host.partition(":")[0] in {"localhost", "127.0.0.1"}
     return f"{'http' if local else 'https'}://{host}"
-
-
-def unreachable(host: str, address: httpx.URL, error: httpx.HTTPError) -> ThorError:
-    """No answer at all: locking needs the network, and nothing is made up in its place."""
-    reason = str(error) or type(error).__name__
-    if "CERTIFICATE_VERIFY_FAILED" in reason:
-        return ThorError(
-            "registry_untrusted",
-            f"The certificate of {host} at {address} is not to be trusted: {reason}.",
-            "If its authority is your own, name the file with its certificate: SSL_CERT_FILE=FILE. "
-            "No lock was written or changed.",
-        )
-    return ThorError(
-        "registry_unreachable",
-        f"The registry {host} cannot be reached at {address}: {reason}.",
-        "Locking needs the network; run it where the registry answers, or name its address: "
-        f"--via {host}=http://ADDRESS. No lock was written or changed.",
-    )

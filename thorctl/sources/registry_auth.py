@@ -6,18 +6,25 @@ Source: distribution.github.io/distribution/spec/auth/token.
 from __future__ import annotations
 
 import base64
+import json
 import re
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 from docker import auth
 from docker.errors import DockerException
+from docker.utils.config import find_config_file
 
 from thorctl.errors import ThorError
 from thorctl.image_reference import DOCKER_HUB
+from thorctl.sources import failures
 from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from docker.auth import AuthConfig
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -26,34 +33,67 @@ _HUB_ENTRY = "https://index.docker.io/v1/"
 
 
 class Credentials:
-    """What ``docker login`` left for one registry; read only when the registry asks."""
+    """What ``docker login`` left for one registry; read only when the registry asks.
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    A login that cannot be used is told in a warning: a public image needs none. It is the error where the
+    registry then denies what was asked for.
+    """
+
+    def __init__(self, host: str, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._host, self._warn = host, warn
+        self._problem: ThorError | None = None
 
     def basic(self) -> str | None:
-        """``Basic …``, or None where nobody has logged in."""
+        """``Basic …``, or None where nobody has logged in or the login cannot be used."""
+        if self._problem:
+            return None
         try:
-            config: AuthConfig = auth.load_config()
-            entry = auth.resolve_authconfig(config, _HUB_ENTRY if self._host == DOCKER_HUB else self._host)
-        except (DockerException, OSError, ValueError) as error:
+            login = self._login()
+        except ThorError as error:
+            self._problem = error
+            self._warn(f"{error.message} Going on without a login, as docker does. {error.remedy}")
+            return None
+        if not login.get("username"):
+            return None
+        pair = f"{login['username']}:{login.get('password', '')}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+    def denied(self, path: str) -> ThorError:
+        """The error for what the registry does not let one read."""
+        return self._problem or denied(self._host, path)
+
+    def _login(self) -> dict[str, str]:
+        """The entry of the registry; empty where there is none.
+
+        Raises:
+            ThorError: ``docker_login_unreadable``, ``docker_login_unusable``.
+        """
+        file = str(find_config_file() or "")
+        try:
+            with warnings.catch_warnings():  # of a helper that is not there: it becomes an exception, too
+                warnings.simplefilter("ignore")
+                if file and not file.endswith(".dockercfg"):  # that one is not JSON
+                    json.loads(Path(file).read_bytes())  # the library takes a broken file for an empty one
+                config: AuthConfig = auth.load_config()
+                name = _HUB_ENTRY if self._host == DOCKER_HUB else self._host
+                entry = auth.resolve_authconfig(config, name)
+            # From a credential helper the keys come with capitals, from the file without.
+            login = {key.lower(): value for key, value in (entry or {}).items()}
+        except (DockerException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ThorError(
                 "docker_login_unreadable",
-                f"The credentials of `docker login` cannot be read: {error}.",
-                f"Log in again: `docker login {self._host}`.",
+                f"The login of {self._host} cannot be read: {str(error).rstrip('.')}.",
+                f"Correct {file or 'the configuration of docker'}: a `credsStore` or `credHelpers` there "
+                f"names a program that must be installed; without one, `docker login {self._host}` keeps "
+                "the login in the file.",
             ) from error
-        # From a credential helper the keys come with capitals, from the file without.
-        login = {key.lower(): value for key, value in (entry or {}).items()}
         if login.get("identitytoken"):
             raise ThorError(
                 "docker_login_unusable",
                 f"`docker login` holds an identity token for {self._host}, which only Docker can use.",
                 f"Log in with a name and an access token: `docker login --username NAME {self._host}`.",
             )
-        if not login.get("username"):
-            return None
-        pair = f"{login['username']}:{login.get('password', '')}"
-        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return login
 
 
 def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Client, host: str) -> str:
@@ -62,21 +102,21 @@ def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Cl
     The password goes to encrypted addresses only, whoever asks for it.
 
     Raises:
-        ThorError: ``registry_denied``, ``registry_plain``; of the token's issuer ``registry_unreachable``,
-            ``registry_limited``, ``registry_unavailable``.
+        ThorError: ``registry_denied``, ``docker_login_*``, ``registry_plain``; of the token's issuer also
+            ``registry_invalid`` and those of `failures`.
     """
     scheme, _, rest = challenge.partition(" ")
     parameters = dict(_PARAMETER.findall(rest))
     bearer = scheme.lower() == "bearer" and "realm" in parameters
     if not bearer and scheme.lower() != "basic":
-        raise denied(host, path)
+        raise credentials.denied(path)
     issuer = parameters["realm"] if bearer else str(client.base_url)
     basic = credentials.basic()
     if basic and not keeps_secrets(issuer):
         raise plain(host, issuer)
     if not bearer:
         if not basic:
-            raise denied(host, path)
+            raise credentials.denied(path)
         return basic
     query = {"scope": parameters.get("scope") or f"repository:{path}:pull"}
     if "service" in parameters:
@@ -84,25 +124,32 @@ def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Cl
     headers = {"Authorization": basic} if basic else {}
     try:
         response = client.get(issuer, params=query, headers=headers)
-        token = response.json() if response.is_success else {}
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise ThorError(
-            "registry_unreachable",
-            f"{host} sends to {issuer} for a token, which cannot be had: {error}.",
-            "Run it where both answer. No lock was written or changed.",
-        ) from error
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
-        limited = response.status_code == httpx.codes.TOO_MANY_REQUESTS
-        raise ThorError(
-            "registry_limited" if limited else "registry_unavailable",
-            f"{issuer}, which issues the tokens of {host}, answers {response.status_code} "
-            f"{response.reason_phrase}.",
-            "Wait, then lock again; a login raises the limit." if limited else "Wait until it is well.",
-        )
+    except httpx.HTTPError as error:
+        raise failures.unreached("registry", host, issuer, error) from error
+    except httpx.InvalidURL as error:
+        raise _no_token(host, issuer, "is no address") from error
+    status = response.status_code
+    if status in {401, 403, 404}:
+        raise credentials.denied(path)
+    if not response.is_success:
+        asked = f"{issuer}, which issues the tokens of {host},"
+        raise failures.refused("registry", asked, status, response.reason_phrase)
+    try:
+        token = response.json()
+    except (ValueError, RecursionError) as error:
+        raise _no_token(host, issuer, "answered with something that is no JSON") from error
     word = token.get("token") or token.get("access_token") if isinstance(token, dict) else None
-    if not word:
-        raise denied(host, path)
+    if not (isinstance(word, str) and word.isascii() and word.isprintable()):
+        raise _no_token(host, issuer, "answered without a token")
     return f"Bearer {word}"
+
+
+def _no_token(host: str, issuer: str, what: str) -> ThorError:
+    return ThorError(
+        "registry_invalid",
+        f"{issuer}, where {host} sends for a token, {what}.",
+        "Check that the address is a container registry and that no login page stands before it.",
+    )
 
 
 def denied(host: str, path: str) -> ThorError:

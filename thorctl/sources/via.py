@@ -12,12 +12,7 @@ def parse(pairs: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for pair in pairs:
         name, equals, url = pair.partition("=")
-        if (
-            not name
-            or not equals
-            or urlsplit(url).scheme not in {"http", "https"}
-            or not urlsplit(url).netloc
-        ):
+        if not name or not equals or not _is_address(url):
             raise ThorError(
                 "usage",
                 f"--via {pair!r} is not NAME=URL.",
@@ -26,3 +21,12 @@ def parse(pairs: tuple[str, ...]) -> dict[str, str]:
             )
         found[name] = url.rstrip("/")
     return found
+
+
+def _is_address(url: str) -> bool:
+    """Whether this is http(s)://HOST[:PORT][/PATH]."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port above 65535, half a bracket
+        return False
