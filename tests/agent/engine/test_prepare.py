@@ -18,7 +18,7 @@ from thorctl.agent.engine.account import Account
 from thorctl.agent.journal import COMMITTED, Journal
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.paths import ENGINE_SOCKET
-from thorctl.agent.release_document import Release, canonical, parse, true_id
+from thorctl.agent.release_document import SOCKET_LAYOUT, Release, canonical, parse, true_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,11 +172,23 @@ def test_a_mark_is_not_in_the_engines_cache(ctx: Context) -> None:
         assert not cache.ready_mark(ctx, one).is_relative_to(ctx.paths.cache)
 
 
-def test_a_mark_is_of_the_effective_options(ctx: Context) -> None:
-    of = release()
-    other = Release({**of.document, "options": {"max-num-seqs": 8}})
+@pytest.mark.parametrize("layout", [1, 2])
+@pytest.mark.parametrize("changed", ["serve.yaml", "engine.env"])
+def test_a_mark_is_of_what_the_engine_is_started_with(ctx: Context, layout: int, changed: str) -> None:
+    """A switch or a variable alone is a start with cold caches: it gets that start's time limit."""
+    first = release() if layout == SOCKET_LAYOUT else make_release()
+
+    def with_files(**content: str) -> Release:
+        files = first.document["files"] | {
+            name: {"mode": "0444", "content": content.get(name, "")} for name in ("serve.yaml", "engine.env")
+        }
+        return Release({**first.document, "files": files})
+
+    of, other = with_files(), with_files(**{changed: "enforce-eager: true\n"})
+    assert of.document["profile"] == other.document["profile"]
     assert cache.ready_mark(ctx, of) != cache.ready_mark(ctx, other)
-    assert cache.key(ctx, of) == cache.key(ctx, other)
+    if layout == SOCKET_LAYOUT:
+        assert cache.key(ctx, of) == cache.key(ctx, other)
 
 
 def test_an_older_layout_is_not_prepared(ctx: Context) -> None:

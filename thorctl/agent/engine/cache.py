@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from thorctl.agent.release_document import Release
 
 # Rendered; every other file of a release is the engine's code.
-_OURS = (UNIT_FILE, "serve.yaml", "engine.env")
+_GIVEN = ("serve.yaml", "engine.env")
+_OURS = (UNIT_FILE, *_GIVEN)
 
 
 def key(ctx: Context, release: Release) -> str:
@@ -51,10 +52,13 @@ def directory(ctx: Context, release: Release) -> Path:
 def ready_mark(ctx: Context, release: Release) -> Path:
     """Return the file that exists once the release's caches are filled: root's, outside the engine's reach.
 
-    By the options as well as by the cache: an option can ask for other kernels.
+    By what the engine is started with as well as by the cache: an option, a switch or a variable of the
+    environment can ask for other kernels. The rendered files hold them all, in documents of every schema.
     """
-    options = release.document["options"] if release.layout == SOCKET_LAYOUT else None
-    named = [release.image, release.checkpoint_name, options or release.document["profile"]["serve"]]
+    files = release.document["files"]
+    given = {name: files[name]["content"] for name in _GIVEN if name in files}
+    program = release.document["profile"].get("image", {}).get("entrypoint")
+    named = [release.image, release.checkpoint_name, program, given]
     name = hashlib.sha256(canonical(named)).hexdigest()
     below = key(ctx, release) if release.layout == SOCKET_LAYOUT else "shared"
     return ctx.paths.ready_marks / below / name
