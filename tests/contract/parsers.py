@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 VERSIONS = ("0.19.1", "0.32.0")  # the image's own is the last
+MODEL_VERSIONS = ("0.19.1", "0.32.0")  # whose classes of models can be built with the image's torch
 REQUIREMENTS = HERE / "vllm-0.19.1.txt"
 
 
@@ -53,15 +54,20 @@ def packages(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
     return laid
 
 
-def ask(image: str, configurations: Mapping[str, str], before: Path | None = None) -> dict[str, Any]:
-    """What the parser makes of each serve.yaml; packages in ``before`` win over the image's."""
+def ask(
+    image: str,
+    asked: Mapping[str, Any],
+    before: Path | None = None,
+    script: str = "parse_serve.py",
+) -> dict[str, Any]:
+    """What a script of this folder answers; packages in ``before`` win over the image's."""
     words = ["docker", "run", "--rm", "--interactive", "--network", "none", "--entrypoint", "python3"]
     words += ["--volume", f"{HERE}:/contract:ro", "--env", "HOME=/tmp", "--env", "HF_HUB_OFFLINE=1"]
     if before:
         words += ["--volume", f"{before}:/before:ro", "--env", "PYTHONPATH=/before"]
     done = subprocess.run(
-        [*words, image, "/contract/parse_serve.py"],
-        input=json.dumps(dict(configurations)),
+        [*words, image, f"/contract/{script}"],
+        input=json.dumps(dict(asked)),
         stdout=subprocess.PIPE,
         env={"PATH": os.environ["PATH"], "DOCKER_HOST": engine.find()},
         text=True,
