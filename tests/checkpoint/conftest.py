@@ -11,6 +11,8 @@ import pytest
 from tests.checkpoint import sources
 from tests.checkpoint.quantizer import quantize
 from tests.checkpoint.variants import skew
+from thorctl.checkpoint import repair
+from thorctl.checkpoint.source import Folder
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
@@ -38,6 +40,14 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quantize(MODEL, folder / "even", shards=5)
     skew(folder / "even", folder / "sharded")
     return folder / "sharded"
+
+
+@pytest.fixture(scope="session")
+def repaired(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one scale for gate and up: nothing is off."""
+    out = tmp_path_factory.mktemp("checkpoint") / "repaired"
+    repair.repair(repair.opened(Folder(written)), out)
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.unit.test_hub_tree import served
-from thorctl.checkpoint.audit import audit
+from thorctl.checkpoint import engine_names, inventory, repair
+from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.modules import Kind
 from thorctl.checkpoint.source import Folder, Hub
 from thorctl.errors import ThorError
@@ -18,7 +28,6 @@ from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def test_the_source_is_what_it_should_be(bf16: Path) -> None:
@@ -40,10 +49,13 @@ def test_the_cards_table_as_measured(written: Path) -> None:
     assert sum(row.bytes for row in found.rows) < found.disk_bytes < found.bf16_bytes
 
 
-def test_scales_that_differ_are_the_one_thing_off(written: Path) -> None:
+def test_scales_that_differ_a_little_are_served_and_repaired_later(written: Path) -> None:
     found = audit(Folder(written))
-    assert len(found.off) == 2
-    assert all("vLLM applies one to all" in line for line in found.off)
+    assert found.off == ()
+    assert found.verdict is Verdict.REPAIR_LATER
+    assert "serve it, repair when convenient: scales differ by at most 1." in found.advice
+    assert len(found.findings) == 2
+    assert all("vLLM applies one to all" in one.line for one in found.findings)
     by_kind = {kind.kind: kind for kind in found.fused}
     assert by_kind["q/k/v of an attention layer"].differ == 0
     assert by_kind["gate/up of a routed expert"].differ > 0
@@ -75,21 +87,50 @@ def weights_of(config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+LOCK = re.compile(r"\block")
+
+
+def ignoring(config: dict[str, Any], *entries: str) -> None:
+    """In place of the expression for Gated DeltaNet layers."""
+    ignore = config["quantization_config"]["ignore"]
+    config["quantization_config"]["ignore"] = [one for one in ignore if "linear_attn" not in one] + [*entries]
+
+
 CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another group size": (lambda c: weights_of(c).update(group_size=32), "says group_size: 32, not 16"),
     "quantized activations": (
         lambda c: c["quantization_config"]["config_groups"]["NVFP4A16"].update(
             input_activations={"num_bits": 4}
         ),
-        "quantizes input_activations too",
+        "tensors that do not fit",
     ),
     "routed experts ignored": (
         lambda c: c["quantization_config"]["ignore"].append("re:.*mlp.experts.*"),
         "modules are quantized and in the ignore list",
     ),
-    "lm_head not ignored": (
-        lambda c: c["quantization_config"]["ignore"].remove("re:.*lm_head"),
-        "1 modules are neither quantized nor ignored: lm_head",
+    "an anchored expression of the checkpoint's names": (
+        lambda c: ignoring(c, r"re:^model\.language_model\.layers\.\d+\.linear_attn\..*"),
+        "15 modules are neither quantized nor ignored: model.language_model.layers.0.linear_attn.in_proj_a",
+    ),
+    "half pairs": (
+        lambda c: ignoring(c, "re:.*linear_attn.in_proj_(qkv|a|b)$", "re:.*linear_attn.out_proj"),
+        "(only some of in_proj_qkv, in_proj_z are ignored): language_model.model.layers.0.linear_attn",
+    ),
+    "an expression of the fused names, which 0.19 does not ask for": (
+        lambda c: ignoring(c, "re:.*in_proj_(qkvz|ba)$", "re:.*linear_attn.out_proj"),
+        "(vLLM 0.19)",
+    ),
+    "one expert, where vLLM asks for expert 0 alone": (
+        lambda c: c["quantization_config"]["ignore"].append("re:.*layers.2.mlp.experts.0.*"),
+        "24 modules are quantized and in the ignore list: model.language_model.layers.2.mlp.experts.0",
+    ),
+    "targets of other names": (
+        lambda c: c["quantization_config"]["config_groups"]["NVFP4A16"].update(targets=["re:^model.*"]),
+        "modules are quantized and in the ignore list",
+    ),
+    "targets that are none": (
+        lambda c: c["quantization_config"]["config_groups"]["NVFP4A16"].update(targets="Linear"),
+        "targets that are no list of names",
     ),
     "no quantization_config": (lambda c: c.pop("quantization_config"), "has no quantization_config"),
     "more experts than there are": (
@@ -122,13 +163,16 @@ def test_a_configuration_that_does_not_fit(written: Path, tmp_path: Path, name: 
     copy = tmp_path / "copy"
     shutil.copytree(written, copy)
     changed_config(copy, lambda config: (change(config), None)[1])
-    assert any(sentence in line for line in audit(Folder(copy)).off), audit(Folder(copy)).off
+    found = audit(Folder(copy))
+    assert any(sentence in line for line in found.off), found.off
+    assert found.verdict is Verdict.REJECT
+    # It works on a folder for which nothing was ever locked.
+    assert not [one for one in found.findings if LOCK.search(one.line + one.remedy)]
 
 
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [
-        ("chat_template.jinja", None, "there is no chat template"),
         ("tokenizer.json", None, "there is no tokenizer.json"),
         ("tokenizer.json", "{}", "</think> is not a token"),
     ],
@@ -190,3 +234,258 @@ def test_a_config_of_something_else(written: Path, tmp_path: Path, text: str) ->
     with pytest.raises(ThorError) as caught:
         audit(Folder(copy))
     assert caught.value.code in {"checkpoint_damaged", "architecture_unknown"}
+
+
+def test_a_chat_template_may_be_the_profiles(written: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(written, copy)
+    (copy / "chat_template.jinja").unlink()
+    found = audit(Folder(copy))
+    assert found.off == ()
+    assert any("the profile must bring one" in one.line for one in found.findings)
+
+
+HARMLESS: dict[str, Callable[[dict[str, Any]], object]] = {
+    # vLLM builds its lm_head without asking, or finds that "Linear" is not in the class's name.
+    "lm_head not ignored": lambda c: c["quantization_config"]["ignore"].remove("re:.*lm_head"),
+    "GDN layers by exact names": lambda c: ignoring(
+        c,
+        *(
+            f"model.language_model.layers.{layer}.linear_attn.{name}"
+            for layer in range(4)
+            for name in ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj")
+        ),
+    ),
+    "anchored, vLLM's names": lambda c: ignoring(c, r"re:^language_model\.model\.layers\.\d+\.linear_attn\."),
+    "an expert that vLLM does not ask for": lambda c: c["quantization_config"]["ignore"].append(
+        "re:.*layers.2.mlp.experts.5.*"
+    ),
+    "the tower, which a profile leaves unbuilt": lambda c: c["quantization_config"]["ignore"].remove(
+        "re:.*visual.*"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_lists_that_vllm_reads_as_they_were_meant(written: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(written, copy)
+    changed_config(copy, lambda config: (HARMLESS[name](config), None)[1])
+    assert audit(Folder(copy)).off == ()
+
+
+DTYPES = {
+    "BF16": ml_dtypes.bfloat16, "F32": np.float32, "U8": np.uint8, "F8_E4M3": ml_dtypes.float8_e4m3fn,
+}  # fmt: skip
+
+
+def rewritten(original: Path, out: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy whose tensors ``change`` has had in its hands, by name."""
+    shutil.copytree(original, out)
+    source = Folder(original)
+    tensors = {
+        name: np.frombuffer(
+            bytearray(source.read("model.safetensors", tensor.start, tensor.bytes)),
+            dtype=DTYPES[tensor.dtype],
+        ).reshape(tensor.shape)
+        for name, tensor in inventory.read(source).tensors.items()
+    }
+    change(tensors)
+    save_file(tensors, out / "model.safetensors", {"format": "pt"})
+    return out
+
+
+EXPERT = "model.language_model.layers.1.mlp.experts.3"
+QUERY = "model.language_model.layers.3.self_attn.k_proj"
+
+
+def dead(
+    module: str, scale: float, part: str = "weight_packed", block: int | None = None
+) -> Callable[[dict[str, Any]], None]:
+    def change(tensors: dict[str, Any]) -> None:
+        zeros = tensors[f"{module}.{part}"].view(np.uint8)
+        zeros[...] = 0
+        if block is not None:
+            tensors[f"{module}.weight_scale"].view(np.uint8)[...] = block
+        tensors[f"{module}.weight_global_scale"] = np.array([scale], np.float32)
+
+    return change
+
+
+def odd(module: str, scale: float) -> Callable[[dict[str, Any]], None]:
+    def change(tensors: dict[str, Any]) -> None:
+        tensors[f"{module}.weight_global_scale"] = np.array([scale], np.float32)
+
+    return change
+
+
+INFINITE, LATER, FIRST = float("inf"), Verdict.REPAIR_LATER, Verdict.REPAIR_FIRST
+ODD: dict[str, tuple[Callable[[dict[str, Any]], None], Verdict]] = {
+    "a dead gate, inf": (dead(f"{EXPERT}.gate_proj", INFINITE), LATER),
+    "a dead gate, by its block scales": (dead(f"{EXPERT}.gate_proj", INFINITE, "weight_scale"), LATER),
+    "a dead gate, scale 1": (dead(f"{EXPERT}.gate_proj", 1.0), LATER),
+    "a dead up, inf": (dead(f"{EXPERT}.up_proj", INFINITE), LATER),
+    "a dead down, inf": (dead(f"{EXPERT}.down_proj", INFINITE), LATER),
+    "a dead gate, scale 0": (dead(f"{EXPERT}.gate_proj", 0.0), FIRST),
+    "a dead gate, NaN": (dead(f"{EXPERT}.gate_proj", float("nan")), FIRST),
+    "a dead gate, NaN in its blocks": (dead(f"{EXPERT}.gate_proj", INFINITE, block=0x7F), FIRST),
+    "dead keys, inf": (dead(QUERY, INFINITE), FIRST),
+    "a living gate, inf": (odd(f"{EXPERT}.gate_proj", INFINITE), Verdict.REJECT),
+    "a living gate, NaN": (odd(f"{EXPERT}.gate_proj", float("nan")), Verdict.REJECT),
+    "a living gate, negative": (odd(f"{EXPERT}.gate_proj", -3.0), Verdict.REJECT),
+    "a living down, 0": (odd(f"{EXPERT}.down_proj", 0.0), Verdict.REJECT),
+    "a scale of another shape": (
+        lambda t: t.update({f"{EXPERT}.up_proj.weight_global_scale": np.ones((2,), np.float32)}),
+        Verdict.REJECT,
+    ),
+    "a scale of another dtype": (
+        lambda t: t.update({f"{EXPERT}.up_proj.weight_global_scale": np.ones((1,), np.float16)}),
+        Verdict.REJECT,
+    ),
+    "a scale that is missing": (lambda t: t.pop(f"{EXPERT}.up_proj.weight_global_scale"), Verdict.REJECT),
+    "packed weights that are missing": (lambda t: t.pop(f"{EXPERT}.up_proj.weight_packed"), Verdict.REJECT),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_one_odd_value_costs_one_line(repaired: Path, tmp_path: Path, name: str) -> None:
+    change, verdict = ODD[name]
+    found = audit(Folder(rewritten(repaired, tmp_path / "copy", change)))
+    assert found.verdict is verdict
+    assert [Kind.ROUTED in {row.kind for row in found.rows}, len(found.findings)] == [True, 1]
+    assert EXPERT in found.findings[0].line or QUERY in found.findings[0].line
+    json.dumps(asdict(found), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, verdict) in ODD.items() if verdict in {LATER, FIRST}])
+def test_a_zero_matrix_takes_its_partners_scale_without_loss(
+    repaired: Path, tmp_path: Path, name: str
+) -> None:
+    copy = rewritten(repaired, tmp_path / "copy", ODD[name][0])
+    done = repair.repair(repair.opened(Folder(copy)), tmp_path / "out")
+    assert (done.mended, done.after.relative) == (1, 0.0)
+    assert audit(Folder(tmp_path / "out")).verdict is Verdict.SERVE
+
+
+@pytest.mark.parametrize("name", [name for name, (_, verdict) in ODD.items() if "living gate" in name])
+def test_a_living_matrix_without_a_scale_is_not_repaired(repaired: Path, tmp_path: Path, name: str) -> None:
+    copy = rewritten(repaired, tmp_path / "copy", ODD[name][0])
+    with pytest.raises(ThorError) as caught:
+        repair.repair(repair.opened(Folder(copy)), tmp_path / "out")
+    assert caught.value.code == "checkpoint_damaged"
+
+
+def test_scales_far_apart_are_repaired_first(sharded: Path) -> None:
+    found = audit(Folder(sharded))
+    assert found.verdict is Verdict.REPAIR_FIRST
+    assert "repair first: scales differ by at most" in found.advice
+    assert found.off
+
+
+def test_a_log_in_fp32_is_normal(repaired: Path, tmp_path: Path) -> None:
+    def change(tensors: dict[str, Any]) -> None:
+        for name in [name for name in tensors if name.endswith(("A_log", "linear_attn.norm.weight"))]:
+            tensors[name] = tensors[name].astype(np.float32)
+
+    found = audit(Folder(rewritten(repaired, tmp_path / "copy", change)))
+    assert (found.verdict, found.findings) == (Verdict.SERVE, ())
+
+
+def as_modelopt(folder: Path) -> None:
+    (folder / "hf_quant_config.json").write_text(
+        json.dumps(
+            {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4", "group_size": 16}}
+        )
+    )
+    changed_config(folder, lambda c: c.pop("quantization_config"))
+
+    def change(tensors: dict[str, Any]) -> None:
+        for name in list(tensors):
+            stem, _, part = name.rpartition(".")
+            new = {"weight_packed": "weight", "weight_global_scale": "weight_scale_2"}.get(part, part)
+            tensors[f"{stem}.{new}"] = tensors.pop(name)
+
+    rewritten(folder, folder.with_name("other"), change)
+    shutil.copy(folder.with_name("other") / "model.safetensors", folder)
+
+
+def of_method(**settings: object) -> Callable[[Path], None]:
+    return lambda folder: changed_config(folder, lambda c: c.update(quantization_config=settings))
+
+
+def of_weights(**settings: object) -> Callable[[Path], None]:
+    return lambda folder: changed_config(folder, lambda c: weights_of(c).update(settings))
+
+
+DIALECTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "ModelOpt": (as_modelopt, "NVFP4 in the notation of NVIDIA ModelOpt"),
+    "ModelOpt in config.json": (
+        of_method(quant_method="modelopt", quant_algo="NVFP4"),
+        "NVFP4 in the notation of NVIDIA ModelOpt",
+    ),
+    "FP8 of compressed-tensors": (
+        of_weights(num_bits=8, strategy="channel"),
+        "FP8 weights, 16-bit activations",
+    ),
+    "MXFP4": (of_weights(strategy="group", group_size=32), "MXFP4 weights, 16-bit activations"),
+    "INT4": (of_weights(type="int", strategy="group"), "INT4 weights, 16-bit activations"),
+    "AWQ": (of_method(quant_method="awq", bits=4), "INT4 weights (AWQ)"),
+    "GPTQ": (of_method(quant_method="gptq", bits=4), "INT4 weights (GPTQ)"),
+    "FP8": (of_method(quant_method="fp8"), "FP8"),
+    "another": (of_method(quant_method=["?"]), "quantized by ['?']"),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_another_notation_is_named_and_not_judged(repaired: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(repaired, copy)
+    change, called = DIALECTS[name]
+    change(copy)
+    found = audit(Folder(copy))
+    assert called in found.dialect
+    assert (found.verdict, found.off) == (Verdict.NOT_JUDGED, ())
+    script = Path(sys.executable).with_name("thorctl")
+    shown = subprocess.run(
+        [script, "checkpoint", "audit", copy],
+        env={**os.environ, "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 1
+    assert called in shown.stdout.splitlines()[0]
+
+
+def test_activations_of_four_bits_are_named_and_judged(repaired: Path, tmp_path: Path) -> None:
+    def change(tensors: dict[str, Any]) -> None:
+        for name in [name for name in tensors if name.endswith("weight_global_scale")]:
+            stem = name.removesuffix("weight_global_scale")
+            tensors[f"{stem}input_global_scale"] = np.ones((1,), np.float32)
+
+    copy = rewritten(repaired, tmp_path / "copy", change)
+    four_bits = CONFIGURATIONS["quantized activations"][0]
+    changed_config(copy, lambda config: (four_bits(config), None)[1])
+    found = audit(Folder(copy))
+    assert "NVFP4 weights, 4-bit activations (W4A4)" in found.dialect
+    assert (found.verdict, found.findings) == (Verdict.SERVE, ())
+
+
+def test_a_torn_file_is_told_without_a_lock(written: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(written, copy)
+    os.truncate(copy / "model.safetensors", 1000)
+    with pytest.raises(ThorError) as caught:
+        audit(Folder(copy))
+    assert caught.value.code == "checkpoint_damaged"
+    assert not LOCK.search(caught.value.remedy)
+
+
+def test_names_are_vllms() -> None:
+    layers = engine_names.layers(["lm_head", "model.visual.blocks.0.attn.qkv", f"{EXPERT}.gate_proj", QUERY])
+    assert [layer.name for layer in layers] == [
+        "language_model.lm_head",
+        "language_model.model.layers.1.mlp.experts",
+        "language_model.model.layers.3.self_attn.qkv_proj",
+        "visual.blocks.0.attn.qkv",
+    ]

@@ -1,9 +1,9 @@
 """Runs where vLLM is installed: what its own matcher makes of the modules that its own model classes build.
 
 Imports nothing of ours. Reads one JSON object from standard input: ``config``, a config.json, and
-``quantization``, name to a quantization_config. Prints one: ``version``; ``modules``, by vLLM's class of models the
-layers that ask for a quantization, name to class; ``verdicts``, for each quantization_config every module's:
-quantized, plain or refused.
+``quantization``, name to a quantization_config. Prints one: ``version``; ``modules``, by vLLM's class of
+models the layers that ask for a quantization, name to class; ``verdicts``, for each quantization_config
+every module's: quantized, plain or refused.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def build(architecture: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any
 
     found: dict[str, Any] = {}
 
-    class Recorder(CompressedTensorsConfig):
+    class Recorder(CompressedTensorsConfig):  # type: ignore[misc]  # not installed here
         def get_quant_method(self, layer: Any, prefix: str) -> Any:
             found[prefix] = layer
             return super().get_quant_method(layer, prefix)  # without targets: unquantized
@@ -71,12 +71,10 @@ def build(architecture: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         plain = {key: value for key, value in config.items() if key != "quantization_config"}
         (Path(folder) / "config.json").write_text(json.dumps(plain))
-        arguments = EngineArgs(
-            model=folder, skip_tokenizer_init=True, enforce_eager=True, dtype="bfloat16"
-        )
+        arguments = EngineArgs(model=folder, skip_tokenizer_init=True, enforce_eager=True, dtype="bfloat16")
         engine = arguments.create_engine_config()
         needed = set(inspect.signature(CompressedTensorsConfig.__init__).parameters)
-        sparsity = {"sparsity_scheme_map": {}, "sparsity_ignore_list": []}  # of 0.19
+        sparsity: dict[str, Any] = {"sparsity_scheme_map": {}, "sparsity_ignore_list": []}  # of 0.19
         engine.quant_config = Recorder(
             target_scheme_map={},
             ignore=[],
@@ -94,7 +92,7 @@ def build(architecture: str, config: dict[str, Any]) -> tuple[Any, dict[str, Any
 
 
 def judged(configuration: dict[str, Any], built: list[tuple[Any, dict[str, Any]]]) -> dict[str, str]:
-    """Every module's verdict, as the loader of this version prepares the quantization for a class of models."""
+    """Every module's verdict, with the quantization as the loader prepares it for a class of models."""
     from vllm.model_executor.layers.quantization.compressed_tensors.compressed_tensors import (
         CompressedTensorsConfig,
     )

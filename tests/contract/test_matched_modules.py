@@ -1,4 +1,4 @@
-"""The audit's names and verdicts are those of vLLM's own matcher, on layers that its own model classes build."""
+"""The audit's names and verdicts are those of vLLM's own matcher, on the layers that vLLM builds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def _each(stem: str, names: tuple[str, ...]) -> list[str]:
     return [stem.format(layer, name) for layer in range(LAYERS) for name in names]
 
 
-LINEAR, ENGINE = "model.language_model.layers.{}.linear_attn.{}", "language_model.model.layers.{}.linear_attn.{}"
+LINEAR, ENGINE = (
+    "model.language_model.layers.{}.linear_attn.{}",
+    "language_model.model.layers.{}.linear_attn.{}",
+)
 EXPERT = "model.language_model.layers.{}.mlp.experts.{}.{}"
 IGNORED: dict[str, list[str]] = {
     "as llm-compressor writes it": USUAL,
@@ -55,7 +58,12 @@ IGNORED: dict[str, list[str]] = {
     "all experts": [*USUAL, "re:.*mlp.experts.*"],
     "experts as one": [*USUAL, "model.language_model.layers.0.mlp.experts"],
     "anchored heads and tower": [*USUAL[:4], "re:^lm_head$", "re:^mtp", r"re:^model\.visual"],
-    "anchored heads and tower, vLLM's names": [*USUAL[:4], "re:^language_model.lm_head", "re:^mtp", "re:^visual"],
+    "anchored heads and tower, vLLM's names": [
+        *USUAL[:4],
+        "re:^language_model.lm_head",
+        "re:^mtp",
+        "re:^visual",
+    ],
     "exact heads": [*USUAL[:4], "lm_head", "mtp.fc", "model.visual.merger.linear_fc1"],
 }
 TARGETS: dict[str, list[list[str]]] = {
@@ -85,16 +93,16 @@ def quantization(ignore: list[str], targets: list[list[str]]) -> dict[str, Any]:
 
 CASES = {f"ignored: {name}": (ignore, [["Linear"]]) for name, ignore in IGNORED.items()}
 CASES |= {f"targets: {name}": (USUAL, targets) for name, targets in TARGETS.items()}
-CASES |= {
-    f"targets alone: {name}": ([], targets) for name, targets in TARGETS.items() if name != "Linear"
-}
+CASES |= {f"targets alone: {name}": ([], targets) for name, targets in TARGETS.items() if name != "Linear"}
 
 
 def checkpoint_names() -> list[str]:
     """Every module of tiny-qwable's checkpoint, and those of an MTP head."""
-    names = [f"model.visual.{one}" for one in ("merger.linear_fc1", "merger.linear_fc2", "patch_embed.proj")]
-    names += [f"model.visual.blocks.0.{one}" for one in ("attn.qkv", "attn.proj", "mlp.linear_fc1", "mlp.linear_fc2")]
-    names += ["lm_head", "model.language_model.embed_tokens", "model.language_model.norm", "mtp.fc", "mtp.norm"]
+    visual = ["merger.linear_fc1", "merger.linear_fc2", "patch_embed.proj"]
+    visual += [f"blocks.0.{one}" for one in ("attn.qkv", "attn.proj", "mlp.linear_fc1", "mlp.linear_fc2")]
+    names = [f"model.visual.{one}" for one in visual]
+    names += ["lm_head", "mtp.fc", "mtp.norm"]
+    names += ["model.language_model.embed_tokens", "model.language_model.norm"]
     for stem in [*(f"model.language_model.layers.{layer}" for layer in range(LAYERS)), "mtp.layers.0"]:
         full = stem.endswith(f".{FULL}") or stem.startswith("mtp")
         names += [f"{stem}.self_attn.{one}_proj" for one in "qkvo"] if full else []

@@ -9,6 +9,7 @@ import pytest
 
 from tests.checkpoint.conftest import MODEL
 from tests.checkpoint.quantizer import quantize
+from tests.checkpoint.variants import skew
 from tests.unit.test_hub_tree import served
 from tests.unit.test_lock import HUB, REGISTRY, thorctl
 from thorctl import lock as locks
@@ -66,7 +67,8 @@ def test_a_profile_asks_for_a_repaired_checkpoint(
 def test_what_the_audit_finds_off_is_published_only_if_meant(
     project: Path, written: Path, tmp_path: Path
 ) -> None:
-    words = ["checkpoint", "publish", str(written), "lab/tiny", "--tree", str(tmp_path / "hub")]
+    skew(written, tmp_path / "skewed")
+    words = ["checkpoint", "publish", str(tmp_path / "skewed"), "lab/tiny", "--tree", str(tmp_path / "hub")]
     refused = thorctl(project, *words)
     assert (refused.exit_code, refused.errors[0].code) == (1, "checkpoint_off")
     assert not (tmp_path / "hub").exists()

@@ -1,10 +1,10 @@
 """A checkpoint's modules as vLLM names them, and which of them its matcher takes for quantized. Pure.
 
-vLLM renames modules (``hf_to_vllm_mapper``), loads several as one (``packed_modules_mapping``), and compares the
-lists ``ignore`` and ``targets`` of a quantization_config with its own names (compressed_tensors/utils.py,
-``should_ignore_layer`` and ``find_matched_target``; ``get_moe_method`` judges all experts of a layer by expert 0).
-Exact names in the lists are renamed as modules are; expressions (``re:…``) are not, and must match from the first
-letter on. The contract test compares this module with vLLM 0.19 and 0.32.
+vLLM renames modules (``hf_to_vllm_mapper``), loads several as one (``packed_modules_mapping``), and compares
+the lists ``ignore`` and ``targets`` of a quantization_config with its own names (compressed_tensors/utils.py,
+``should_ignore_layer`` and ``find_matched_target``; ``get_moe_method`` judges all experts of a layer by
+expert 0). Exact names in the lists are renamed as modules are; expressions (``re:…``) are not, and must match
+from the first letter on. The contract test compares this module with vLLM 0.19 and 0.32.
 """
 
 from __future__ import annotations
@@ -40,10 +40,15 @@ _CLASSES = {
     "lm_head": "ParallelLMHead",
 }
 _EXPERTS = {"0.19": "SharedFusedMoE", "0.32": "RoutedExperts"}
-_EXPERTS_AS_LINEAR = {"0.19": "FusedMoE", "0.32": "RoutedExperts"}  # what the target "Linear" stands for as well
+_EXPERTS_AS_LINEAR = {
+    "0.19": "FusedMoE",
+    "0.32": "RoutedExperts",
+}  # what the target "Linear" stands for as well
 _EXPERT = re.compile(r"^(.*\.mlp\.experts)\.(?:\d+\.(?:gate|up|down)_proj|gate_up_proj|down_proj)$")
 # Built without a quantization: norms, convolutions, embeddings, routers (`quant_config=None`).
-_NEVER = re.compile(r"(norm\w*|conv1d|embed\w*|pos_embed|patch_embed\.proj|\.mlp\.(gate|shared_expert_gate))$")
+_NEVER = re.compile(
+    r"(A_log|dt_bias|norm\w*|conv1d|embed\w*|pos_embed|patch_embed\.proj|\.mlp\.(gate|shared_expert_gate))$"
+)
 _LINEAR_KINDS = frozenset(
     {Kind.ROUTED, Kind.SHARED, Kind.ATTENTION, Kind.GDN, Kind.LM_HEAD, Kind.MTP, Kind.VISION}
 )
@@ -73,7 +78,9 @@ class Layer:
     def class_name(self, version: str) -> str:
         """Of the layer in that version."""
         return (
-            _EXPERTS[version] if self.routed else _CLASSES.get(self.name.rpartition(".")[2], "ColumnParallelLinear")
+            _EXPERTS[version]
+            if self.routed
+            else _CLASSES.get(self.name.rpartition(".")[2], "ColumnParallelLinear")
         )
 
 
@@ -100,9 +107,7 @@ def layers(modules: Iterable[str]) -> list[Layer]:
     return [Layer(name, tuple(members)) for name, members in sorted(found.items())]
 
 
-def group_of(
-    layer: Layer, ignore: Sequence[str], targets: Mapping[str, str], version: str
-) -> str | None:
+def group_of(layer: Layer, ignore: Sequence[str], targets: Mapping[str, str], version: str) -> str | None:
     """The config group by which vLLM loads a layer; None: unquantized.
 
     Args:

@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from thorctl.checkpoint import dialect, engine_names
 from thorctl.checkpoint.headers import damaged
-from thorctl.checkpoint.modules import GLOBAL, NVFP4, PACKED, PARTS, QUANTIZED, SCALE, Kind
+from thorctl.checkpoint.modules import GLOBAL, INPUT, NVFP4, PACKED, PARTS, PLAIN, QUANTIZED, SCALE, Kind
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ WEIGHTS = {  # of quantization_config's `weights`
     "num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": GROUP,
     "symmetric": True, "dynamic": False,
 }  # fmt: skip
+SOMETIMES = {Kind.VISION: "without language-model-only", Kind.MTP: "with the switch `mtp`"}
+_NEITHER = "modules are neither quantized nor ignored"
+_BOTH = "modules are quantized and in the ignore list"
 SHOWN = 3  # examples in one line
 _EXPERT = re.compile(r"\.layers\.(\d+)\.mlp\.experts\.(\d+)\.(gate|up|down)_proj$")
 
@@ -68,12 +72,10 @@ def experts(modules: Mapping[str, Module], text: dict[str, Any]) -> list[str]:
     every = {(layer, expert) for layer in range(layers) for expert in range(count)}
     lacking = sorted(place for place in every if found[place] != 3)
     if lacking:
-        off.append(
-            _some(len(lacking), "experts are not whole", [f"layer {a} expert {b}" for a, b in lacking])
-        )
+        off.append(some(len(lacking), "experts are not whole", [f"layer {a} expert {b}" for a, b in lacking]))
     if surplus := sorted(set(found) - every):
         off.append(
-            _some(
+            some(
                 len(surplus), "experts are not in config.json", [f"layer {a} expert {b}" for a, b in surplus]
             )
         )
@@ -85,25 +87,35 @@ def formats(modules: Iterable[Module], quantized: bool) -> list[str]:
     off: dict[str, list[str]] = {}
     for module in modules:
         wanted = NVFP4 if quantized and module.kind in QUANTIZED else "BF16"
-        if module.kind is Kind.OTHER:
-            off.setdefault("modules belong to no row of the card's table", []).append(module.name)
-        elif module.format != wanted and not (
-            module.kind is Kind.GDN and module.format in {"F32", "BF16/F32"}
+        if (
+            module.kind is not Kind.OTHER
+            and module.format != wanted
+            and not (module.kind is Kind.GDN and module.format in {"F32", "BF16/F32"})
         ):
             # A_log and the norm of a Gated DeltaNet layer may be kept in FP32: more than asked for.
             off.setdefault(f"modules of the {module.kind} are not {wanted}", []).append(
                 f"{module.name} {module.format}"
             )
-    return [_some(len(names), what, names) for what, names in off.items()]
+    return [some(len(names), what, names) for what, names in off.items()]
 
 
-def shapes(modules: Iterable[Module]) -> list[str]:
-    """Quantized modules whose three tensors do not fit each other."""
+def unknown(modules: Iterable[Module]) -> list[str]:
+    """Modules that no part of the model is loaded from."""
+    names = [module.name for module in modules if module.kind is Kind.OTHER]
+    return [some(len(names), "modules belong to no row of the card's table", names)] if names else []
+
+
+def shapes(modules: Iterable[Module], config: Mapping[str, Any]) -> list[str]:
+    """Quantized modules whose tensors do not fit each other."""
+    found = config.get("quantization_config")
+    groups = dialect.groups_of(found).values() if isinstance(found, dict) else ()
+    inputs = any(isinstance(group.get("input_activations"), dict) for group in groups)
+    wanted = PARTS | {INPUT} if inputs else PARTS
     names = []
     for module in modules:
         if module.format != NVFP4:
             continue
-        if set(module.parts) != PARTS:
+        if set(module.parts) - {"bias"} != wanted:
             names.append(f"{module.name}: has {', '.join(sorted(module.parts))}")
             continue
         packed, scale, whole = (module.parts[part] for part in (PACKED, SCALE, GLOBAL))
@@ -116,80 +128,100 @@ def shapes(modules: Iterable[Module]) -> list[str]:
             or whole.bytes != 4
         ):
             names.append(f"{module.name}: {list(packed.shape)} {list(scale.shape)} {list(whole.shape)}")
-    return [_some(len(names), "quantized modules have tensors that do not fit", names)] if names else []
+    return [some(len(names), "quantized modules have tensors that do not fit", names)] if names else []
 
 
 def quantization(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str]:
-    """quantization_config against the tensors, both ways."""
+    """quantization_config against the tensors, both ways, as vLLM reads it."""
     found = config.get("quantization_config")
     if not isinstance(found, dict | None):
         raise damaged("config.json", "has a quantization_config that is no object")
     packed = [module for module in modules.values() if module.format == NVFP4]
-    if found is None:
-        return ["there are quantized modules, but config.json has no quantization_config"] if packed else []
-    if not packed:
-        return ["config.json has a quantization_config, but no module is quantized"]
+    if found is None or not packed:
+        return _one_sided(found is None, bool(packed))
     off = []
-    if (found.get("quant_method"), found.get("format")) != ("compressed-tensors", "nvfp4-pack-quantized"):
+    if (found.get("quant_method"), found.get("format")) != (dialect.COMPRESSED, "nvfp4-pack-quantized"):
         off.append(f"quant_method and format are {found.get('quant_method')} and {found.get('format')}")
-    named, ignore = found.get("config_groups"), found.get("ignore") or []
-    groups = [one for one in named.values() if isinstance(one, dict)] if isinstance(named, dict) else []
+    groups, ignore = dialect.groups_of(found), found.get("ignore") or []
     if not isinstance(ignore, list) or not all(isinstance(entry, str) for entry in ignore):
         return [*off, "quantization_config has an ignore list that is no list of names"]
-    if len(groups) != 1:
-        return [*off, f"quantization_config has {len(groups)} groups, where one was expected"]
-    weights = groups[0].get("weights")
-    weights = weights if isinstance(weights, dict) else {}
-    off += [
-        f"quantization_config says {key}: {weights.get(key)!r}, not {value!r}"
-        for key, value in WEIGHTS.items()
-        if weights.get(key) != value
-    ]
-    off += [
-        f"quantization_config quantizes {key} too, which NVFP4A16 does not"
-        for key in ("input_activations", "output_activations")
-        if groups[0].get(key) is not None
-    ]
-    if groups[0].get("targets") != ["Linear"]:
-        off.append(f"quantization_config targets {groups[0].get('targets')}, not ['Linear']")
+    if not groups:
+        return [*off, "quantization_config has 0 groups, where one was expected"]
+    targets: dict[str, str] = {}
+    for name, group in groups.items():
+        weights = group.get("weights")
+        weights = weights if isinstance(weights, dict) else {}
+        off += [
+            f"quantization_config says {key}: {weights.get(key)!r}, not {value!r}"
+            for key, value in WEIGHTS.items()
+            if weights.get(key) != value
+        ]
+        if group.get("output_activations") is not None:
+            off.append("quantization_config quantizes output_activations too, which NVFP4 does not")
+        those = group.get("targets")
+        if not isinstance(those, list) or not all(isinstance(one, str) for one in those):
+            return [*off, f"quantization_config has targets that are no list of names in {name}"]
+        targets |= dict.fromkeys(those, name)
+    built = {name: module for name, module in modules.items() if module.kind not in SOMETIMES}
     try:
-        return off + _ignored(ignore, modules)
+        return off + _matched(ignore, targets, built)
     except re.error as error:
-        return [*off, f"quantization_config ignores by an expression that is none: {error}"]
+        return [*off, f"quantization_config ignores or targets by an expression that is none: {error}"]
 
 
-def _ignored(ignore: list[str], modules: Mapping[str, Module]) -> list[str]:
-    """vLLM takes a Linear for quantized unless it is ignored: a wrong list fails the load or misreads."""
-    patterns = [re.compile(entry.removeprefix("re:")) for entry in ignore if entry.startswith("re:")]
-    exact = {entry for entry in ignore if not entry.startswith("re:")}
+def _one_sided(no_config: bool, packed: bool) -> list[str]:
+    if no_config:
+        return ["there are quantized modules, but config.json has no quantization_config"] if packed else []
+    return ["config.json has a quantization_config, but no module is quantized"]
 
-    def is_ignored(name: str) -> bool:
-        return name in exact or any(pattern.match(name) for pattern in patterns)
 
-    both = [name for name, module in modules.items() if module.format == NVFP4 and is_ignored(name)]
-    # Convolutions, norms and embeddings are no Linear; routers are never built as quantized.
-    neither = [
-        name
-        for name, module in modules.items()
-        if module.format != NVFP4
-        and module.kind in {Kind.GDN, Kind.LM_HEAD, Kind.MTP, Kind.VISION, Kind.SHARED, Kind.ATTENTION}
-        and len(module.parts.get("weight", _NOTHING).shape) == 2
-        and not re.search(r"(norm|conv1d|embed)\w*$", name)
-        and not is_ignored(name)
+def sometimes(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str]:
+    """What `quantization` is for parts that vLLM only builds if it is asked to; [] where that finds more."""
+    found = config.get("quantization_config")
+    if not isinstance(found, dict) or quantization(config, modules):
+        return []
+    targets = {
+        target: name for name, group in dialect.groups_of(found).items() for target in group["targets"]
+    }
+    lines = []
+    for kind, when in SOMETIMES.items():
+        those = {name: module for name, module in modules.items() if module.kind is kind}
+        lines += [
+            f"{line} (matters {when} only)" for line in _matched(found.get("ignore") or [], targets, those)
+        ]
+    return lines
+
+
+def _matched(ignore: list[str], targets: dict[str, str], modules: Mapping[str, Module]) -> list[str]:
+    """vLLM loads by its own names: a list that misses them fails the load or misreads."""
+    versions_of: dict[tuple[str, str], list[str]] = {}  # of what is said of which module
+    for version in engine_names.VERSIONS:
+        for layer in engine_names.layers(modules):
+            try:
+                group = engine_names.group_of(layer, ignore, targets, version)
+            except engine_names.MixedSchemesError as error:
+                what = f"layers have parts that vLLM must load alike ({error})"
+                names: tuple[str, ...] = (layer.name,)
+            else:
+                what, names = _NEITHER if group else _BOTH, layer.members
+                names = tuple(one for one in names if (modules[one].format in PLAIN) == bool(group))
+            for name in names:
+                versions_of.setdefault((what, name), []).append(version)
+    for name, module in modules.items():
+        if module.kind is Kind.ROUTER and module.format not in PLAIN:
+            what = "modules are quantized, which vLLM always loads as they are"
+            versions_of[what, name] = list(engine_names.VERSIONS)
+    lines: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (what, name), versions in versions_of.items():
+        lines.setdefault((what, tuple(versions)), []).append(name)
+    return [
+        some(len(names), what, names)
+        + ("" if versions == engine_names.VERSIONS else f" (vLLM {', '.join(versions)})")
+        for (what, versions), names in lines.items()
     ]
-    off = [_some(len(both), "modules are quantized and in the ignore list", both)] if both else []
-    return off + (
-        [_some(len(neither), "modules are neither quantized nor ignored", neither)] if neither else []
-    )
 
 
-class _Nothing:
-    shape: tuple[int, ...] = ()
-
-
-_NOTHING = _Nothing()
-
-
-def _some(count: int, what: str, examples: list[str]) -> str:
+def some(count: int, what: str, examples: list[str]) -> str:
+    """One line for all: how many, what, and the first few."""
     more = f" and {count - SHOWN} more" if count > SHOWN else ""
     return f"{count} {what}: {', '.join(examples[:SHOWN])}{more}"

@@ -21,7 +21,8 @@ LENGTH = struct.Struct("<Q")
 MAX_HEADER_BYTES = 32 << 20  # some 250,000 tensors; the format's own limit is 100 MB
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "I16": 16, "U16": 16,
-    "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64,
+    "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64,
+    "F6_E2M3": 6, "F6_E3M2": 6, "F8_E5M2FNUZ": 8, "F8_E4M3FNUZ": 8,
 }  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def damaged(where: str, what: str) -> ThorError:
     return ThorError(
         "checkpoint_damaged",
         f"{where} {what}.",
-        "Download it again and compare its SHA-256 with the lock's; a download cut short looks like this.",
+        "Download it again and compare its SHA-256 with the hub's; a download cut short looks like this.",
     )
 
 

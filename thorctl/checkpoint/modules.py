@@ -6,6 +6,7 @@ compressed-tensors' `nvfp4-pack-quantized` (``weight_packed``, ``weight_scale``,
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
     from thorctl.checkpoint.headers import Tensor
 
 PACKED, SCALE, GLOBAL = "weight_packed", "weight_scale", "weight_global_scale"
+INPUT = "input_global_scale"  # where activations are quantized as well
 PARTS = frozenset({PACKED, SCALE, GLOBAL})
 NVFP4 = "NVFP4"
+PLAIN = frozenset({"BF16", "F16", "F32", "BF16/F32", "F16/F32"})  # formats that are not quantized
+# Last parts of tensors' names that belong to the module before them: of every notation that is met.
+_PARTS = PARTS | {
+    "weight", "bias", INPUT, "weight_shape", "weight_zero_point", "weight_g_idx", "input_scale",
+    "weight_scale_2", "weight_scale_inv", "pre_quant_scale", "qweight", "qzeros", "scales",
+    "g_idx", "k_scale", "v_scale",
+}  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -65,10 +74,19 @@ class Module:
 
     @property
     def format(self) -> str:
-        """NVFP4, or the dtypes of its tensors."""
-        if set(self.parts) & PARTS:
+        """NVFP4, another notation's name, or the dtypes of its tensors."""
+        dtypes = {part: tensor.dtype for part, tensor in self.parts.items()}
+        if "weight_scale_2" in dtypes and dtypes.get("weight") == "U8":
+            return "NVFP4 (ModelOpt)"
+        if str(dtypes.get("weight", "")).startswith("F8_"):
+            return "FP8"
+        if "qweight" in dtypes or dtypes.get(PACKED) == "I32":
+            return "INT4"
+        if PACKED in dtypes and GLOBAL not in dtypes and dtypes.get(SCALE) in {"U8", "F8_E8M0"}:
+            return "MXFP4"
+        if set(dtypes) & PARTS:
             return NVFP4
-        return "/".join(sorted({tensor.dtype for tensor in self.parts.values()}))
+        return "/".join(sorted(set(dtypes.values())))
 
     @property
     def bytes(self) -> int:
@@ -80,12 +98,11 @@ class Module:
         """Numbers of weights, two to a byte where packed; scales are not counted."""
         total = 0
         for part, tensor in self.parts.items():
-            if part in {SCALE, GLOBAL}:
+            if part not in {"", "weight", "bias", PACKED, "qweight"}:
                 continue
-            count = 1
-            for length in tensor.shape:
-                count *= length
-            total += count * (2 if part == PACKED else 1)
+            count = math.prod(tensor.shape)
+            packed = part == PACKED or self.format == "NVFP4 (ModelOpt)"
+            total += count * (8 if tensor.dtype == "I32" else 2 if packed else 1)
         return total
 
 
@@ -99,7 +116,7 @@ def gather(tensors: Iterable[Tensor]) -> dict[str, Module]:
     found: dict[str, dict[str, Tensor]] = {}
     for tensor in tensors:
         module, _, part = tensor.name.rpartition(".")
-        if part in PARTS or part in {"weight", "bias"}:
+        if part in _PARTS:
             found.setdefault(module, {})[part] = tensor
         else:
             found[tensor.name] = {"": tensor}

@@ -12,7 +12,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from thorctl.checkpoint.audit import audit
+from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.manifest import NAME, Manifest
 from thorctl.checkpoint.source import Folder
 from thorctl.errors import ThorError
@@ -83,7 +83,7 @@ class Partial:
         """
         found = audit(Folder(self.folder))
         new = set(found.off) - set(audit(self._source).off)
-        if new or any(kind.differ for kind in found.fused):
+        if new or found.verdict is Verdict.REPAIR_LATER:
             raise ThorError(
                 "result_unverified",
                 f"{self._out.name} does not pass its own audit: {'; '.join(sorted(found.off))}.",

@@ -67,7 +67,7 @@ def mend(source: Source, inventory: Inventory, modules: Mapping[str, Module], gr
     patches = []
     for part, made, old in zip(parts, found.block_scales, group.scales, strict=True):
         if old == found.global_scale:
-            continue
+            continue  # a zero matrix whose scale is the group's already keeps its block scales
         patches.append(Patch(inventory.shard_of[part[SCALE].name], part[SCALE].start, made.tobytes()))
         whole = part[GLOBAL]
         patches.append(Patch(inventory.shard_of[whole.name], whole.start, NUMBER.pack(found.global_scale)))

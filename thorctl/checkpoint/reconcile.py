@@ -4,7 +4,7 @@ Of the scales G that a group could share, the smallest stored one never overflow
 Its own matrix then stays exact, the others are rounded once more to FP8 (at most 1 part in 16, and exact
 where the ratio is a power of two). Each other stored scale, divided by the power of two that brings it to
 that limit or below, is tried as well; the one with the least squared error over the group's weights is
-taken.
+taken. A matrix of zeros takes any scale without loss, so it has no say, whatever its own scale is.
 """
 
 from __future__ import annotations
@@ -32,13 +32,21 @@ class Matrix:
     global_scale: float
 
     @property
+    def zero(self) -> bool:
+        """Whether all its weights are zero. (A block scale of such a matrix may be no number.)"""
+        return not np.any(self.block_squares) or not np.any(self.block_scales)
+
+    @property
     def square(self) -> float:
         """Squared Frobenius norm of its weights."""
         return self.error(self.block_scales, self.global_scale, as_zero=True)
 
     def error(self, block_scales: Floats, global_scale: float, *, as_zero: bool = False) -> float:
         """Squared error of its weights if read with these scales; ``as_zero``: their squared size."""
-        read = block_scales / global_scale
+        if self.zero:
+            return 0.0
+        # An engine that is given no number reads zeros, or nothing that is of use.
+        read = block_scales / global_scale if 0 < global_scale < math.inf else 0.0
         meant = 0.0 if as_zero else self.block_scales / self.global_scale
         return float(np.dot(self.block_squares, (read - meant) ** 2))
 
@@ -53,12 +61,21 @@ class Reconciled:
 
 
 def reconcile(members: Sequence[Matrix]) -> Reconciled:
-    """The shared scale with the least error; see the module."""
+    """The shared scale with the least error; see the module.
+
+    Raises:
+        ValueError: a matrix that is not zero has a global scale, or a block scale, that is no number.
+    """
+    if any(not 0 < member.global_scale < math.inf for member in members if not member.zero):
+        raise ValueError("a global scale that is no positive number, though its weights are not zero")
     return min((_with(members, scale) for scale in candidates(members)), key=lambda found: found.error)
 
 
 def candidates(members: Sequence[Matrix]) -> list[float]:
-    """Scales to try, each a float32 that lets no block scale overflow."""
+    """Scales to try, each a float32 that lets no block scale overflow; 1 where all matrices are zero."""
+    members = [member for member in members if not member.zero]
+    if not members:
+        return [1.0]
     limit = min(member.global_scale for member in members)
     found = []
     for member in members:
@@ -72,7 +89,9 @@ def candidates(members: Sequence[Matrix]) -> list[float]:
 def _with(members: Sequence[Matrix], scale: float) -> Reconciled:
     made, error = [], 0.0
     for member in members:
-        new = nvfp4.to_e4m3(member.block_scales * (scale / member.global_scale))
+        blocks = np.zeros_like(member.block_scales) if member.zero else member.block_scales
+        factor = 1.0 if member.zero else scale / member.global_scale
+        new = nvfp4.to_e4m3(blocks * factor)
         made.append(new)
         error += member.error(nvfp4.scales(new), scale)
     return Reconciled(tuple(made), scale, error)

@@ -72,7 +72,10 @@ def opened(source: Folder) -> Opened:
     """
     found = inventory.read(source)
     modules = gather(found.tensors.values())
-    groups = scales.groups(modules.values(), scales.read(source, found, modules, lambda *_: None))
+    values = scales.read(source, found, modules, lambda *_: None)
+    groups = scales.looked_at(
+        source, found, modules, scales.groups(modules.values(), values), limit=scales.SERVES_TO
+    )
     result = Opened(source, found, modules, groups)
     if not result.differ:
         raise ThorError(

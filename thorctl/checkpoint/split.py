@@ -117,6 +117,7 @@ def split(source: Source) -> Split:
     wrong = [
         *found.problems,
         *expected.experts(modules, text),
+        *expected.unknown(modules.values()),
         *expected.formats(modules.values(), quantized=False),
     ]
     matrices: dict[str, Matrix] = {}

@@ -18,6 +18,7 @@ from thorctl.checkpoint import manifest as manifests
 from thorctl.checkpoint import quantize as quantizes
 from thorctl.checkpoint import repair as repairs
 from thorctl.checkpoint import split as splits
+from thorctl.checkpoint.audit import Grade, Verdict
 from thorctl.checkpoint.audit import audit as audited
 from thorctl.checkpoint.llm_compressor import LlmCompressor
 from thorctl.checkpoint.partial import require_free
@@ -73,26 +74,31 @@ def command() -> None:
     """What is in a checkpoint; mending its scales, quantizing one from BF16, publishing it."""
 
 
-@command.command("audit", epilog=AUDIT_EPILOG)
+@command.command(
+    "audit", short_help="Judge a checkpoint by its card and by vLLM's names.", epilog=AUDIT_EPILOG
+)
 @click.argument("what", metavar="DIR|REPO[@REV]")
 @click.option("--endpoint", default=HUB, show_default=True, help="The hub of REPO.")
 @click.option("--via", "pairs", multiple=True, metavar="NAME=URL", help="Reach a hub at another address.")
 @pass_context
 def audit(ctx: Context, what: str, endpoint: str, pairs: tuple[str, ...]) -> Result:
-    """Compare a checkpoint with the model card's "What's quantized", tensor by tensor.
+    """Compare a checkpoint with the model card's "What's quantized" and with what vLLM would load.
 
-    Reads config, tokenizer, the headers of all shards and the global scales, no weights; from a hub by range
-    requests.
-    Exit 1 with the list of what is off: missing experts, other formats, a configuration that does not fit
-    the tensors, scales that vLLM would misread.
+    Reads config, tokenizer, the headers of all shards and the global scales; from a hub by range requests.
+    Ends with a verdict: serve it, repair it first, or do not serve it. Exit 0 for what serves well, also
+    where a repair can wait; exit 1 for what should not be served, or could not be judged, with the reasons.
     """
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))
         source = stack.enter_context(_opened(what, endpoint, pairs))
         found = audited(source, lambda step: status.update(f"Reading {escape(what)}: {escape(step)}"))
-    errors = tuple(Problem("checkpoint_off", line, _remedy(line)) for line in found.off)
+    errors = problems(found)
     return Result(
-        "checkpoint audit", asdict(found), errors, exit_code=1 if errors else 0, view=audit_view(found)
+        "checkpoint audit",
+        {**asdict(found), "off": list(found.off)},
+        errors,
+        exit_code=1 if errors else 0,
+        view=audit_view(found),
     )
 
 
@@ -211,9 +217,9 @@ def publish(
         manifest = manifests.load(folder)
         if manifest is not None:
             manifests.require_intact(folder, manifest, told)
-        off = audited(source, told).off
-        if off and not as_it_is:
-            errors = tuple(Problem("checkpoint_off", line, _remedy(line)) for line in off)
+        found = audited(source, told)
+        off, errors = found.off, problems(found)
+        if errors and not as_it_is:
             return Result("checkpoint publish", {"published": False}, errors, exit_code=1)
         commit = hub_tree.publish(tree, repository, folder, revision, told)
     data = {
@@ -256,13 +262,23 @@ def _opened(what: str, endpoint: str, pairs: tuple[str, ...]) -> Any:
         yield found
 
 
+def problems(found: Audit) -> tuple[Problem, ...]:
+    """Why a checkpoint should not be served as it is."""
+    errors = [
+        Problem("checkpoint_off", one.line, one.remedy)
+        for one in found.findings
+        if one.grade >= Grade.REPAIR_FIRST
+    ]
+    if found.verdict is Verdict.NOT_JUDGED:
+        remedy = "Try it on one device with a profile of its own, whose smoke test judges its answers."
+        errors.append(Problem("checkpoint_not_judged", f"{found.name} is {found.advice}.", remedy))
+    return tuple(errors)
+
+
 def audit_view(found: Audit) -> Group:
-    """The card's table as measured, the scales, the size."""
-    table = Table(
-        title=f"{found.name}: {found.layers} layers, {found.experts} experts each",
-        title_justify="left",
-        header_style="bold",
-    )
+    """The card's table as measured, the scales, the size, the verdict."""
+    title = f"{found.name}: {found.dialect}; {found.layers} layers, {found.experts} experts each"
+    table = Table(header_style="bold")
     table.add_column("what")
     table.add_column("format")
     for column in ("modules", "weights", "bytes"):
@@ -283,9 +299,12 @@ def audit_view(found: Audit) -> Group:
             else ("all agree", "green")
         )
         lines.append(Text.assemble(f"global scales, {kind.groups:,} {kind.kind}: ", state))
-    off = f"{len(found.off)} off, see below"
-    lines.append(Text(off, style="red") if found.off else Text("nothing is off", style="green"))
-    return Group(table, *lines)
+    lines += [
+        Text(f"note: {one.line}. {one.remedy}") for one in found.findings if one.grade < Grade.REPAIR_FIRST
+    ]
+    good = found.verdict in {Verdict.SERVE, Verdict.REPAIR_LATER}
+    lines.append(Text(found.advice, style="green" if good else "red"))
+    return Group(Text(title, style="italic"), table, *lines)
 
 
 def repair_view(done: Repaired, out: Path) -> Text:
@@ -300,9 +319,3 @@ def repair_view(done: Repaired, out: Path) -> Text:
         f" after ({done.after.worst:.1%})"
         + (f"\n{done.resumed} files were there from an earlier run" if done.resumed else ""),
     )
-
-
-def _remedy(line: str) -> str:
-    if "checkpoint repair" in line:
-        return "Mend it: `thorctl checkpoint repair DIR --out DIR`."
-    return "Compare the files with the lock's SHA-256; if they are right, it is not what the card says."
