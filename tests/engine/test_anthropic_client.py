@@ -138,3 +138,39 @@ def test_tokens_are_counted_with_the_tools(client: anthropic.Anthropic) -> None:
     with_tools = client.messages.count_tokens(model=MODEL, messages=messages, tools=cast("Any", [WEATHER]))
     without = client.messages.count_tokens(model=MODEL, messages=messages)
     assert with_tools.input_tokens > without.input_tokens + 20
+
+
+def test_tools_that_a_search_found_are_called(client: anthropic.Anthropic) -> None:
+    # As Claude Code's tool search sends them: the tool is in the list, deferred, and named by a result.
+    search = tool("ToolSearch", "query", "finds tools")
+    found = [{"type": "tool_reference", "tool_name": "get_weather"}]
+    history = [
+        ASKED,
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "tool_use", "id": "toolu_x1", "name": "ToolSearch", "input": {"query": "weather"}}
+            ],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_x1", "content": found}]},
+    ]
+    tools = [search, WEATHER | {"defer_loading": True}]
+    answer = ask(client, *history, tools=tools, max_tokens=60)
+    assert answer.content
+    # And so does every later turn, which sends the history again.
+    later = [*history, {"role": "assistant", "content": "It is sunny."}, ASKED]
+    assert ask(client, *later, tools=tools, max_tokens=60).content
+
+
+def test_more_output_than_the_context_is_refused(client: anthropic.Anthropic) -> None:
+    with pytest.raises(anthropic.BadRequestError, match="cannot be greater than max_model_len=2048"):
+        ask(client, ASKED, stream=True, max_tokens=32_000)
+
+
+def test_more_output_than_the_prompt_leaves_is_cut(client: anthropic.Anthropic) -> None:
+    assert ask(client, ASKED, stream=True, max_tokens=2040).stop_reason in {"end_turn", "max_tokens"}
+
+
+def test_prompt_longer_than_the_context_is_refused(client: anthropic.Anthropic) -> None:
+    with pytest.raises(anthropic.BadRequestError, match="maximum context length"):
+        ask(client, {"role": "user", "content": "word " * 5000}, stream=True, max_tokens=10)

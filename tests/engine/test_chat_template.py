@@ -259,6 +259,56 @@ def test_the_generation_prompt_opens_the_thinking_or_closes_it_at_once() -> None
     assert render([QUESTION], tools=[WEATHER], enable_thinking=False).endswith(f"{GENERATION}\n</think>\n\n")
 
 
+def deferred(one: dict[str, Any]) -> dict[str, Any]:
+    return {**one, "function": {**one["function"], "defer_loading": True}}
+
+
+def reference(name: str) -> dict[str, Any]:
+    return {"type": "tool_reference", "name": name}  # as vLLM writes them
+
+
+SEARCH = tool("ToolSearch", SCHEMA | {"properties": {"query": {"type": "string"}}, "required": ["query"]})
+TRAINS = tool("next_train", {"type": "object", "properties": {"to": {"type": "string"}}}, "finds a train")
+SEARCHED = [QUESTION, {"role": "assistant", "content": None, "tool_calls": [call("toolu_1", "ToolSearch")]}]
+
+
+def test_deferred_tools_are_not_offered() -> None:
+    prompt = render([QUESTION], tools=[SEARCH, deferred(WEATHER), TRAINS | {"defer_loading": True}])
+    assert prompt.startswith(f"{OFFER}- ToolSearch(query)<|im_end|>\n")
+    assert "get_weather" not in prompt
+    assert "next_train" not in prompt
+
+
+@pytest.mark.parametrize("text", ["", "Two tools."])
+def test_references_of_a_result_become_the_tools_they_name(text: str) -> None:
+    # vLLM splits a result of text and references into two messages of one id.
+    parts = [reference("get_weather"), reference("next_train"), reference("unheard_of")]
+    results = [{"role": "tool", "tool_call_id": "toolu_1", "content": one} for one in (text, parts)]
+    prompt = render([*SEARCHED, *results], tools=[SEARCH, deferred(WEATHER), deferred(TRAINS)])
+    said = f'<tool_result tool_use_id="toolu_1">\n{text}\n</tool_result>\n' if text else ""
+    assert prompt.endswith(
+        f"<|im_start|>user\n{said}"
+        '<tool_result tool_use_id="toolu_1">\n- get_weather(city): gets the weather\n'
+        f"- next_train(to): finds a train\n  arguments: {json.dumps(TRAINS['function']['parameters'])}\n"
+        f"- unheard_of\n</tool_result><|im_end|>\n{GENERATION}"
+    )
+
+
+def test_references_among_results_of_other_calls_keep_their_place() -> None:
+    results = [
+        {"role": "tool", "tool_call_id": "toolu_0", "content": ""},
+        {"role": "tool", "tool_call_id": "toolu_1", "content": ""},
+        {"role": "tool", "tool_call_id": "toolu_1", "content": [reference("get_weather")]},
+        {"role": "tool", "tool_call_id": "toolu_2", "content": "sunny"},
+    ]
+    prompt = render([*SEARCHED, *results], tools=[deferred(WEATHER)])
+    assert prompt.endswith(
+        '<|im_start|>user\n<tool_result tool_use_id="toolu_0">\n\n</tool_result>\n'
+        '<tool_result tool_use_id="toolu_1">\n- get_weather(city): gets the weather\n</tool_result>\n'
+        f'<tool_result tool_use_id="toolu_2">\nsunny\n</tool_result><|im_end|>\n{GENERATION}'
+    )
+
+
 def test_images_and_unknown_roles_are_refused() -> None:
     with pytest.raises(jinja2.TemplateError, match="reads text only"):
         render([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
