@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.contract import parsers
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 NAME = f"test-{os.getpid()}"
 DEVICES = 2
+# No test depends on the machine's speed.
+hypothesis.settings.register_profile("thorctl", deadline=None)
+hypothesis.settings.load_profile("thorctl")
 BROKEN = "thorctl/tiny-qwable-broken"
 
 

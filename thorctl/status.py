@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from thorctl import status_drift
+from thorctl.protocol.identity import Identity, twins
 from thorctl.protocol.owner import owner_of, parse
 from thorctl.release import LAYOUT
 from thorctl.result import Problem
@@ -42,6 +43,7 @@ class Row:
         reachable: whether we could log in, whatever its agent then said.
         wanted: the release its profile, lock and class make; None if that cannot be told here.
         wanted_sha256: the full hash of that release's document.
+        same_as: another name of the inventory under which this machine counts.
     """
 
     name: str
@@ -51,6 +53,12 @@ class Row:
     wanted: str | None = None
     error: Problem | None = None
     wanted_sha256: str | None = None
+    same_as: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What the device says it is."""
+        return Identity(self.report.name, self.report.machine, self.report.serial)
 
     @property
     def another_document(self) -> bool:
@@ -101,7 +109,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """What ``status --json`` says of the device."""
-        report = self.report.model_dump(exclude={"engine", "compared", "drift"})
+        report = self.report.model_dump(exclude={"engine", "compared", "drift", "name"})
         engine = self.report.engine
         return {
             "name": self.name,
@@ -109,6 +117,8 @@ class Row:
             "reachable": self.reachable,
             "wanted_release": self.wanted,
             **report,
+            "answers_as": self.report.name,
+            "same_as": self.same_as,
             "compared": _documents(self.compared),
             "drift": _documents(self.drift),
             "engine": engine.word,
@@ -149,10 +159,12 @@ def rows(
     devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, Wanted | None]
 ) -> list[Row]:
     """The rows of a fleet, in the order of ``devices``."""
-    return [
+    found = [
         row(device, answer, *(wanted.get(device.name) or (None, None)))
         for device, answer in zip(devices, answers, strict=True)
     ]
+    further = twins({one.name: one.identity for one in found})
+    return [replace(one, same_as=further.get(one.name)) for one in found]
 
 
 def attention(row: Row) -> tuple[str, ...]:
@@ -160,6 +172,10 @@ def attention(row: Row) -> tuple[str, ...]:
     if row.error:
         return (_NO_STATUS.get(row.error.code, "no status" if row.reachable else "unreachable"),)
     report, found = row.report, []
+    if row.same_as:
+        found.append(f"the same machine as {row.same_as}: remove one of the two names")
+    elif row.identity.name not in {None, row.name}:
+        found.append(f"answers as {row.identity.name}: swapped, or its address is reused")
     if report.state == "empty":
         found.append("no release yet")
     elif report.state == "trial":

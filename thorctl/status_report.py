@@ -45,6 +45,9 @@ class SmokeReport(_Reported):
 class Report(_Reported):
     """``data`` of the agent's status verb (docs/interfaces.md). Sizes in bytes, temperature in °C."""
 
+    name: str | None = None
+    machine: str | None = None
+    serial: str | None = None
     state: str | None = None
     release: str | None = None
     release_sha256: str | None = None

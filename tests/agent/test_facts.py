@@ -59,6 +59,9 @@ KEYS = {
     "power_milliwatts",
     "docker",
     "boot_id",
+    "device_name",
+    "machine",
+    "serial",
     "uptime_seconds",
     "clock_synchronized",
 }

@@ -10,6 +10,7 @@ from tests.rollout.model_controller import Fuse, Killed, ModelHands, ModelRecord
 from tests.rollout.model_device import HOLDER, NEW, OLD, SOAK, ModelDevice, ViolationError
 from tests.rollout.model_world import World
 from tests.rollout.policies import policy
+from thorctl.protocol.identity import Identity
 from thorctl.rollout import plan
 from thorctl.rollout.engine import Engine
 from thorctl.rollout.plan import Seen
@@ -32,7 +33,10 @@ def rollout_of(devices: Sequence[ModelDevice], **changes: Any) -> Rollout:
         Candidate(one.name, NEW, "ab"[i % 2], ("night",) if i % 3 == 2 else ())
         for i, one in enumerate(devices)
     ]
-    seen = {one.name: Seen(True, "committed", OLD, True, 1000) for one in devices}
+    seen = {
+        one.name: Seen(True, "committed", OLD, True, 1000, identity=Identity(one.name, one.machine))
+        for one in devices
+    }
     made = plan.make(candidates, chosen, seen, {}, datetime(2026, 11, 25, tzinfo=UTC))
     return Rollout(
         "2026-11-25T00:00:00+00:00",

@@ -37,6 +37,8 @@ def _look(world: World, device: ModelDevice, step: Step) -> Answer:
         device,
         "status",
         {
+            "name": device.answers_as or device.name,
+            "machine": device.machine,
             "state": device.state,
             "release": device.running,
             "target": device.target,

@@ -43,6 +43,8 @@ class ModelDevice:
     linked: bool = True
     powered_at: float = 0.0
     working: str | None = None  # the verb that has the state lock
+    answers_as: str | None = None  # the name that another machine at its address has
+    machine: str | None = None
     unmeasured: bool = False  # whether no smoke test of the release it has is known
     activations: int = 0
     excuses: int = 0  # trials that ended without a verdict: another activation is needed

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.rollout.policies import policy
 from thorctl import __version__
 from thorctl.errors import ThorError
+from thorctl.protocol.identity import Identity
 from thorctl.rollout.plan import Plan, Rates, Seen, from_document, make, together
 from thorctl.rollout.waves import Candidate
 
@@ -64,6 +65,25 @@ WAVES: list[tuple[str, int, dict[str, Any], list[list[int]]]] = [
 @pytest.mark.parametrize(("what", "count", "changes", "expected"), WAVES, ids=[case[0] for case in WAVES])
 def test_waves(what: str, count: int, changes: dict[str, Any], expected: list[list[int]]) -> None:
     assert numbers(planned(count, **changes)) == expected
+
+
+def test_machine_of_two_names_is_planned_once() -> None:
+    seen = {f"thor-0{i}": Seen(True, "committed", OLD, True, 0) for i in range(1, 5)}
+    seen["thor-03"] = replace(seen["thor-03"], same_as="thor-01")
+    seen["thor-01"] = replace(seen["thor-01"], identity=Identity("thor-01", "a" * 16, "7"))
+    plan = make(fleet(4), policy(canary={"count": 2}), seen, {}, NOW)
+    assert numbers(plan) == [[1, 2], [4]]
+    assert plan.same == (("thor-03", "thor-01"),)
+    assert (plan.devices[0].machine, plan.devices[0].serial) == ("a" * 16, "7")
+    assert from_document(json.loads(json.dumps(plan.document()))) == plan
+
+
+def test_machine_of_two_names_with_different_releases_is_refused() -> None:
+    one, two = fleet(2)
+    seen = {"thor-02": Seen(True, same_as="thor-01")}
+    with pytest.raises(ThorError, match="thor-02 and thor-01 are one machine") as caught:
+        make([one, replace(two, release=OLD)], policy(), seen, {}, NOW)
+    assert (caught.value.code, caught.value.exit_code) == ("machine_twice", 2)
 
 
 REFUSED: list[tuple[str, int, dict[str, Any], str, str]] = [

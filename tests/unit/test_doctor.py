@@ -10,6 +10,7 @@ import pytest
 
 from tests.doubles.answers import STATUS, answers, says
 from tests.doubles.sshd import Sshd, make_key, running_sshd
+from thorctl.answer import Answer
 from thorctl.cli.main import run
 from thorctl.doctor import devices, inventory, machine, project
 from thorctl.fleet import Device
@@ -198,3 +199,13 @@ def test_without_an_inventory_the_rest_is_still_checked(project: Path, tmp_path:
     assert result is not None
     (check,) = [check for check in result.data["checks"] if check["area"] == "inventory"]
     assert (check["status"], "sim up" in check["remedy"]) == ("warn", True)
+
+
+def test_machine_of_two_names_and_a_device_under_another_s_name_fail() -> None:
+    status = {"state": "committed", "name": "thor-01", "machine": "a" * 16}
+    good = devices.check(Answer("thor-01", {"data": status}))
+    twice = devices.check(Answer("thor-02", {"data": status}), "thor-01")
+    other = devices.check(Answer("thor-02", {"data": status}))
+    assert [one.status for one in (good, twice, other)] == ["pass", "fail", "fail"]
+    assert "the same machine as thor-01" in twice.found
+    assert "answers as thor-01" in other.found

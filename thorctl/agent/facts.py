@@ -7,7 +7,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import device, device_host
+from thorctl.agent import device, device_host, machine
+from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
 from thorctl.agent.outcome import Outcome
 from thorctl.agent.parsers import boot_control, devicetree, driver, l4t, meminfo, module, mountinfo, system
@@ -114,16 +115,19 @@ def light(ctx: Context) -> dict[str, Any]:
 
 
 def _identity(ctx: Context, gpu: Gpu | None, memory: dict[str, int | None] | None) -> dict[str, Any]:
-    machine = os.uname()
+    system_name = os.uname()
     tnspec = boot_control.parse_tnspec(device.text(ctx, "/etc/nv_boot_control.conf"))
     model = devicetree.parse_string(device.content(ctx, f"{_DEVICE_TREE}/model"))
     compatible = devicetree.parse_strings(device.content(ctx, f"{_DEVICE_TREE}/compatible"))
     release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     boot_id = device.text(ctx, "/proc/sys/kernel/random/boot_id")
     return {
-        "architecture": machine.machine or None,
-        "hostname": machine.nodename or None,
-        "kernel": machine.release or None,
+        "device_name": _device_name(ctx),
+        "machine": machine.machine(ctx),
+        "serial": machine.serial(ctx),
+        "architecture": system_name.machine or None,
+        "hostname": system_name.nodename or None,
+        "kernel": system_name.release or None,
         "os_release": system.parse_os_release(device.text(ctx, "/etc/os-release")),
         "soc_compatible": compatible,
         "model_name": model,
@@ -139,6 +143,16 @@ def _identity(ctx: Context, gpu: Gpu | None, memory: dict[str, int | None] | Non
         "jetpack": l4t.jetpack_of(release.revision_full) if release else None,
         "boot_id": boot_id.strip() or None if boot_id else None,
     }
+
+
+def _device_name(ctx: Context) -> str | None:
+    """The name of the inventory that site.yml gave this device."""
+    try:
+        known = read_json(ctx.paths.device_json)
+    except (ValueError, OSError):
+        return None
+    name = known.get("name") if isinstance(known, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _gpu(ctx: Context, found: Gpu | None, cuda: str | None) -> dict[str, Any] | None:

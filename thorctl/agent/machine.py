@@ -1,4 +1,4 @@
-"""Which installation this is: figures of one device are never compared with those of a namesake."""
+"""Which machine and which installation this is: a namesake is told from the device."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import re
 from typing import TYPE_CHECKING
 
 from thorctl.agent import device
+from thorctl.agent.parsers import devicetree
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
+_SERIAL = "/sys/firmware/devicetree/base/serial-number"
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}\s*")
 
 
@@ -24,3 +26,8 @@ def machine(ctx: Context) -> str | None:
     if text is None or not _MACHINE_ID.fullmatch(text):
         return None
     return hmac.new(bytes.fromhex(text.strip()), b"thor-agent", hashlib.sha256).hexdigest()[:16]
+
+
+def serial(ctx: Context) -> str | None:
+    """Return the serial number of the module, as the boot loader put it into the device tree."""
+    return devicetree.parse_string(device.content(ctx, _SERIAL)) or None

@@ -19,6 +19,7 @@ from thorctl.agent import (
     image,
     journal_file,
     lease,
+    machine,
     release_store,
 )
 from thorctl.agent.api_key import api_key
@@ -122,7 +123,8 @@ def _device_json(ctx: Context) -> Any:
 def _device(ctx: Context) -> dict[str, Any]:
     device = _device_json(ctx)
     known = device if isinstance(device, dict) else {}
-    return {key: known.get(key) for key in ("name", "site", "device_class")}
+    named = {key: known.get(key) for key in ("name", "site", "device_class")}
+    return {**named, "machine": machine.machine(ctx), "serial": machine.serial(ctx)}
 
 
 def _journal(journal: Journal | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.doctor.check import Check, Status
+from thorctl.protocol.identity import identity_of, stranger, twins
 from thorctl.release import LAYOUT
 from thorctl.transport import run_verb
 
@@ -20,12 +21,25 @@ DEVICE_TIMEOUT = 30.0  # seconds for the agent's status
 
 def checks(devices: Sequence[Device]) -> list[Check]:
     """Asks all of them at once."""
-    return [check(answer) for answer in run_verb(devices, "status", timeout=DEVICE_TIMEOUT)]
+    answers = run_verb(devices, "status", timeout=DEVICE_TIMEOUT)
+    further = twins({one.device: identity_of(one.data) for one in answers if one.ok})
+    return [check(answer, further.get(answer.device)) for answer in answers]
 
 
-def check(answer: Answer) -> Check:
-    """A device without an agent can still be set up: that is a warning."""
+def check(answer: Answer, same_as: str | None = None) -> Check:
+    """A device without an agent can still be set up: that is a warning.
+
+    ``same_as``: another name under which this machine counts.
+    """
     if answer.error is None:
+        if same_as:
+            found = f"is the same machine as {same_as} ({identity_of(answer.data).words})"
+            return Check(
+                AREA, answer.device, "fail", found, "Remove one of the two names from the inventory."
+            )
+        if other := stranger(answer.device, identity_of(answer.data)):
+            remedy = "Look at ansible_host and known_hosts of both; site.yml gives a renamed device its name."
+            return Check(AREA, answer.device, "fail", other, remedy)
         state = answer.data.get("state") or "unknown"
         running = answer.data.get("release_layout", 1 if answer.data.get("release") else None)
         earlier = isinstance(running, int) and running < LAYOUT

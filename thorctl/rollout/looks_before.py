@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.identity import identity_of, stranger
 from thorctl.release import is_another
 from thorctl.rollout.device import Device, Phase
 from thorctl.rollout.rules import ABSENCES
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
 
 
 def present(device: Device, end: Ended, rules: Rules) -> Device:
-    """First seen, or seen again, and untouched by us."""
+    """First seen, or seen again, and untouched by us. Another machine under its name is left alone."""
+    other = stranger(device.name, identity_of(end.data), rules.identity)
+    return absent(device, other, end.at) if other else _present(device, end, rules)
+
+
+def _present(device: Device, end: Ended, rules: Rules) -> Device:
     status = end.data
     state, release = status.get("state"), status.get("release")
     if state == "committed" and release == device.target:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thorctl import __version__
+from thorctl.errors import ThorError
+from thorctl.protocol.identity import UNKNOWN, Identity
 from thorctl.rollout.waves import PlannedWave, waves
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Seen:
         layouts: of releases, which its agent reads; None = it could not be asked.
         conflict: another document of the release's id is on it.
         remarks: what stands in the way: a hold, a lease, a failed check, an error; in words.
+        identity: which machine answered.
+        same_as: another name of the inventory under which this machine counts.
     """
 
     reached: bool = False
@@ -42,6 +46,8 @@ class Seen:
     layouts: tuple[int, ...] | None = None
     conflict: bool = False
     remarks: tuple[str, ...] = ()
+    identity: Identity = UNKNOWN
+    same_as: str | None = None
 
     def has(self, release: str) -> bool:
         """Whether ``release`` is committed on it and serves: nothing is left to do."""
@@ -65,6 +71,7 @@ class PlannedDevice:
     Attributes:
         opens_at: when its maintenance window lets it change; None = any time.
         agent: version of the agent that is installed before staging; None = its own reads the release.
+        machine, serial: which machine answered when the plan was made; None = unknown.
     """
 
     name: str
@@ -80,6 +87,13 @@ class PlannedDevice:
     hold: str | None = None
     agent: str | None = None
     memory_bytes: int | None = None
+    machine: str | None = None
+    serial: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Which machine answered when the plan was made."""
+        return Identity(None, self.machine, self.serial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,7 @@ class Plan:
     seconds: float | None = None
     least_seconds: float | None = None
     schema: int = field(default=1)
+    same: tuple[tuple[str, str], ...] = ()  # names left out, and the names under which their machines count
     token: str = ""
 
     def document(self) -> dict[str, Any]:
@@ -124,6 +139,9 @@ def make(
     Raises:
         ThorError: ``policy_*`` where the policy does not fit this fleet.
     """
+    same = {name: look.same_as for name, look in seen.items() if look.same_as}
+    _check_same(candidates, same)
+    candidates = [one for one in candidates if one.name not in same]
     there = [one.name for one in candidates if seen.get(one.name, Seen()).has(one.release)]
     left = [one for one in candidates if one.name not in there]
     devices = {one.name: _device(one, policy, seen, rates, now) for one in left}
@@ -139,14 +157,34 @@ def make(
         stage_seconds=stage,
         seconds=_sum([stage, *(wave.seconds for wave in timed)]),
         least_seconds=_least(timed, devices, policy),
+        same=tuple(same.items()),
     )
+
+
+def _check_same(candidates: Sequence[Candidate], same: Mapping[str, str]) -> None:
+    """Two names of a machine that are to get different releases leave it open which one it gets."""
+    releases = {one.name: one.release for one in candidates}
+    for name, counted in same.items():
+        if releases[name] != releases[counted]:
+            raise ThorError(
+                "machine_twice",
+                f"{name} and {counted} are one machine, and are to get different releases.",
+                f"Remove one of the two names from the inventory, or leave it out: --limit 'all,!{name}'.",
+                exit_code=2,
+            )
 
 
 def from_document(document: Mapping[str, Any]) -> Plan:
     """A plan as the store keeps it."""
     waves = [PlannedWave(**{**one, "devices": tuple(one["devices"])}) for one in document["waves"]]
     devices = [PlannedDevice(**{**one, "remarks": tuple(one["remarks"])}) for one in document["devices"]]
-    whole = {"waves": tuple(waves), "devices": tuple(devices), "there": tuple(document["there"])}
+    same = tuple((name, counted) for name, counted in document.get("same", ()))
+    whole = {
+        "waves": tuple(waves),
+        "devices": tuple(devices),
+        "there": tuple(document["there"]),
+        "same": same,
+    }
     return Plan(**{**document, **whole})
 
 
@@ -188,6 +226,8 @@ def _device(
         hold=look.hold,
         agent=__version__ if look.layouts is not None and one.layout not in look.layouts else None,
         memory_bytes=one.memory_bytes,
+        machine=look.identity.machine,
+        serial=look.identity.serial,
     )
 
 

@@ -40,6 +40,9 @@ class PlanView:
         for wave in self.plan.waves:
             yield Text(_wave(wave), style="dim")
         yield from self._agents()
+        for name, counted in self.plan.same:
+            words = f"{name} is the same machine as {counted}: left out, counted as {counted}."
+            yield Text(words, style="yellow")
         if self.plan.there:
             yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
         for release, size in {one.release: one.memory_bytes for one in self.plan.devices}.items():

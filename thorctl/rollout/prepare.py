@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thorctl import profile as profiles
 from thorctl import releases as made
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import shortened
+from thorctl.protocol.identity import identity_of, stranger, twins
 from thorctl.protocol.owner import owner_of, parse
 from thorctl.rollout.plan import Rates, Seen
 from thorctl.rollout.settle import hold_of, reason_of
@@ -115,7 +116,9 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
         checks |= _by_device(_preflight(readers, release))
         questions = [_preflight_question(one, text) for one in others]
         checks |= _by_device(look_at(questions, timeout=PREFLIGHT_SECONDS))
-    return {name: seen(status, plans.get(name), checks.get(name)) for name, status in statuses.items()}
+    found = {name: seen(status, plans.get(name), checks.get(name)) for name, status in statuses.items()}
+    further = twins({name: one.identity for name, one in found.items()})
+    return {name: replace(one, same_as=further.get(name)) for name, one in found.items()}
 
 
 def layouts(status: Mapping[str, Any]) -> tuple[int, ...]:
@@ -159,12 +162,16 @@ def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Se
         hold=hold_of(data),
         layouts=layouts(data),
         conflict=bool(plan and plan.error and plan.error.code == "release_conflict"),
-        remarks=tuple(_remarks(data, plan, check)),
+        remarks=tuple(_remarks(status.device, data, plan, check)),
+        identity=identity_of(data),
     )
 
 
-def _remarks(data: Mapping[str, Any], plan: Answer | None, check: Answer | None) -> list[str]:
+def _remarks(name: str, data: Mapping[str, Any], plan: Answer | None, check: Answer | None) -> list[str]:
     found = []
+    other = stranger(name, identity_of(data))
+    if other:
+        found.append(other)
     hold = hold_of(data)
     if hold is not None:
         found.append(f"on hold: {hold}")

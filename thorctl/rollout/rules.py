@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.identity import UNKNOWN, Identity
 from thorctl.protocol.owner import ROLLOUT
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Rules:
         over_hold: the reason of the hold that an operator passes over; None = none.
         layout: of the release it is to get.
         sha256: of that release's document, whole.
+        identity: which machine answered under its name when the plan was made.
     """
 
     holder: str
@@ -56,6 +58,7 @@ class Rules:
     over_hold: str | None = None
     layout: int = 1
     sha256: str = ""
+    identity: Identity = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

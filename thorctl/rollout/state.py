@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.identity import UNKNOWN, Identity
 from thorctl.protocol.owner import Owner
 from thorctl.release import content_sha256
 from thorctl.rollout import plan
@@ -41,6 +42,7 @@ class Brief:
     layouts: Mapping[str, int] = field(default_factory=dict)  # release -> its layout
     hashes: Mapping[str, str] = field(default_factory=dict)  # release -> SHA-256 of its document
     sites: Mapping[str, str | None] = field(default_factory=dict)  # device -> its site
+    identities: Mapping[str, Identity] = field(default_factory=dict)  # of devices, as planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class State:
             over_hold=self.over_hold.get(device),
             layout=self.brief.layouts.get(self.devices[device].target, 1),
             sha256=self.brief.hashes.get(self.devices[device].target, ""),
+            identity=self.brief.identities.get(device, UNKNOWN),
         )
 
 
@@ -144,7 +147,10 @@ def begin(rollout: Rollout) -> State:
     layouts = {name: int(document.get("schema", 1)) for name, document in rollout.releases.items()}
     hashes = {name: content_sha256(dict(document)) for name, document in rollout.releases.items()}
     sites = {one.name: one.site for one in planned.devices}
-    brief = Brief(rollout.id, str(owner(rollout)), planned, policy, limits, layouts, hashes, sites)
+    identities = {one.name: one.identity for one in planned.devices}
+    brief = Brief(
+        rollout.id, str(owner(rollout)), planned, policy, limits, layouts, hashes, sites, identities
+    )
     return State(
         brief,
         devices={one.name: Device(one.name, one.release) for one in planned.devices},
