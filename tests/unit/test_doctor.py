@@ -30,8 +30,9 @@ def named(checks: list[Check], name: str) -> Check:
 
 
 def test_this_machine_has_what_the_tests_themselves_need() -> None:
-    checks = machine.checks()
-    assert [check.status for check in checks if check.name != "Docker engine"] == ["pass"] * 4
+    checks = [check for check in machine.checks() if check.name != "Docker engine"]
+    assert len(checks) >= 4
+    assert {check.status for check in checks} == {"pass"}
 
 
 def test_an_old_python() -> None:
