@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from pathlib import Path
 
 import jinja2
 import pytest
+
+from tests.unit.documents import release_of
 
 ROLES = Path(__file__).resolve().parents[2] / "playbooks" / "roles"
 DOOR = ROLES / "thor_door" / "files"
@@ -80,3 +84,21 @@ def test_the_door_starts_unless_the_engine_takes_the_port(
     script = condition.partition(" -c ")[2].strip("'")
     script = script.replace("/etc/systemd/system/thor-engine.service", str(engine))
     assert (subprocess.run(["/bin/sh", "-c", script], check=False).returncode == 0) == starts
+
+
+DECISION = ROLES.parents[1] / "docs" / "decisions" / "0002-units-with-the-docker-socket.md"
+
+
+@pytest.mark.parametrize("name", ["thor-recover.service", "thor-engine.service"])
+def test_each_missing_setting_of_a_root_unit_has_its_reason(name: str, tmp_path: Path) -> None:
+    unit = tmp_path / name
+    if name == "thor-engine.service":
+        unit.write_text(release_of(ROLES.parents[1] / "deploy", "tiny-qwable").files[name].content)
+    else:
+        unit.write_text((ROLES / "thor_host" / "files" / name).read_text())
+    words = ["systemd-analyze", "security", "--offline=yes", "--json=short", str(unit)]
+    table = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    missing = {one["json_field"].partition("_")[0] for one in table if one["set"] is False}
+    assert missing
+    reasons = set(re.findall(r"`(\w+)`", DECISION.read_text()))
+    assert missing <= reasons
