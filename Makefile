@@ -25,7 +25,7 @@ lint: bootstrap ## ruff, mypy, import rules, ansible-lint, yamllint, shellcheck
 
 .PHONY: test
 test: lint ## Lint and the tests that fit in an hour; what CI runs
-	@$(BIN)/python -m pytest -m "not vm and not long"
+	@scripts/test
 
 .PHONY: test-all
 test-all: lint ## Lint and all tests, the long ones and the virtual Thor's too; ends with what was proved, counted
