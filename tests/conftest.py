@@ -62,6 +62,7 @@ def store_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("store")
         patch.setenv("THORCTL_STATE_DIR", str(home))
+        patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
         yield home
 
 

@@ -122,7 +122,8 @@ def _no_object(device: str, exit_code: int | None, stdout: str, stderr: str) -> 
         return Problem(
             "sudo_password",
             "The agent needs root, and sudo on the device asks for a password.",
-            f"Give the login user NOPASSWD for {AGENT} in /etc/sudoers.d, or set ansible_user=root.",
+            f"Give the login user NOPASSWD for {AGENT} in /etc/sudoers.d, or the password in "
+            "ansible_become_password (vaulted), or set ansible_user=root.",
             device,
         )
     if not stdout.strip() and _NOT_FOUND.search(stderr):

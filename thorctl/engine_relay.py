@@ -16,7 +16,7 @@ import asyncssh
 
 from thorctl.answer import read_answer
 from thorctl.errors import ThorError
-from thorctl.transport import VERB_TIMEOUT, agent_command
+from thorctl.transport import VERB_TIMEOUT, agent_command, become_of, start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,10 +84,12 @@ async def _start(connection: asyncssh.SSHClientConnection, device: str) -> async
     Raises:
         ThorError: ``engine_not_ready``, ``device_unreachable``, ``agent_timeout``, or as ``read_answer``.
     """
-    command = agent_command(connection.get_extra_info("username"), "connect", ())
+    command = agent_command(
+        connection.get_extra_info("username"), "connect", (), become=become_of(connection)
+    )
     try:
         async with asyncio.timeout(VERB_TIMEOUT):
-            process = await connection.create_process(command, encoding=None)
+            process = await start(connection, command, encoding=None)
             try:
                 first = (await process.stdout.readline()).decode(errors="replace")
                 if read_answer(device, "connect", 0, first, "").ok:

@@ -20,7 +20,7 @@ import httpx
 from thorctl.engine_relay import relayed
 from thorctl.errors import ThorError
 from thorctl.ssh import CONNECT_TIMEOUT, connect
-from thorctl.transport import agent_command, as_root, ask, run_bounded
+from thorctl.transport import agent_command, as_root, ask, become_of, run_bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,7 +114,7 @@ async def _by_port(
 
 
 async def _status(connection: asyncssh.SSHClientConnection, device: str) -> dict[str, Any]:
-    command = agent_command(connection.get_extra_info("username"), "status", ())
+    command = agent_command(connection.get_extra_info("username"), "status", (), become=become_of(connection))
     answer = await ask(connection, device, "status", command)
     if answer.error:
         problem = answer.error
@@ -126,7 +126,7 @@ async def _profile(connection: asyncssh.SSHClientConnection, device: str, releas
     """The profile of the release that the device runs; the one here may have moved on."""
     path = f"{RELEASES}/{release}/release.json"
     user = connection.get_extra_info("username")
-    _, shown, stderr = await run_bounded(connection, as_root(user, ("cat", path)))
+    _, shown, stderr = await run_bounded(connection, as_root(user, ("cat", path), become_of(connection)))
     try:
         profile: dict[str, Any] = json.loads(shown)["profile"]
         if isinstance(profile["serve"]["port"], int) and profile["serve"]["served-model-name"]:

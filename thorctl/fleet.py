@@ -4,32 +4,70 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import matching
-from thorctl.fleet_variables import Variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Every device is in this group (docs/interfaces.md); seeds and proxies of the same inventory are not.
 GROUP = "thor"
+EXAMPLE = "example"  # the folder of playbooks/inventory that is shipped
 # What an inventory folder must hold to count as one; a folder with only examples does not.
 INVENTORY_FILES = ("hosts.yml", "hosts.yaml", "hosts.ini", "hosts")
+# Ansible's names of what thorctl does as Ansible does it.
+CONNECTIONS = frozenset({"ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh"})
+BECOME_METHODS = frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo"})
+BECOME_PASSWORDS = frozenset(
+    {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"}
+)
+_OURS = frozenset({"-H", "-S", "-n"})  # flags of sudo that thorctl sets itself where they are needed
+_KNOWN_FLAGS = frozenset({"-E", "-i", "--login", "--preserve-env"})  # and that change nothing for it
+_UNPARSED = re.compile(r"parse inventory source '?([^'\n]+?)'?(?:[.:]?\s*$|\. )", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """How a login that is not root becomes it.
+
+    Attributes:
+        program, flags: of sudo.
+        password: None: sudo must not ask for one.
+        fault: why there is no password although the inventory has one.
+    """
+
+    program: str = "sudo"
+    flags: tuple[str, ...] = ()
+    password: str | None = field(default=None, repr=False)
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device: how to reach it, where it belongs, what it is to serve."""
+    """One device: how to reach it, where it belongs, what it is to serve.
+
+    Attributes:
+        host, port, user, key, connect_timeout: as Ansible gives them to ssh; None: its configuration says.
+        known_hosts: taken where the ssh arguments name no UserKnownHostsFile.
+        ssh_args_before, ssh_args: ssh's arguments before and after the others: Ansible's ssh_args;
+            ssh_common_args and ssh_extra_args.
+        not_followed: what Ansible would use and thorctl does not; the device is then refused.
+        edge_names: further names that clients use, for its certificate.
+        preflight_skip: checks whose failure is only a warning.
+    """
 
     name: str
     host: str
-    port: int = 22
+    port: int | None = None
     user: str | None = None
     key: Path | None = None
     known_hosts: Path | None = None
@@ -38,8 +76,14 @@ class Device:
     device_class: str | None = None
     profile: str | None = None
     groups: tuple[str, ...] = ()
-    edge_names: tuple[str, ...] = ()  # further names that clients use, for its certificate
-    preflight_skip: tuple[str, ...] = ()  # checks whose failure is only a warning
+    edge_names: tuple[str, ...] = ()
+    preflight_skip: tuple[str, ...] = ()
+    ssh_args_before: str = ""
+    ssh_program: str = "ssh"
+    connect_timeout: int | None = None
+    password: str | None = field(default=None, repr=False)
+    become: Become = Become()
+    not_followed: str = ""
 
 
 def find_inventory(chosen: Path | None, project: Path, simulation: Path | None = None) -> Path:
@@ -92,12 +136,26 @@ def load(inventory: Path, limit: str | None = None, config: Path | None = None) 
         )
     names = matching(limit, groups, GROUP) if limit else groups[GROUP]
     hostvars: Mapping[str, Mapping[str, Any]] = listing["_meta"]["hostvars"]
-    return [device(name, hostvars.get(name, {}), groups, inventory) for name in names]
+    _refuse_example(inventory, {name: hostvars[name] for name in groups[GROUP]})
+    return [device(name, hostvars[name], groups) for name in names]
+
+
+def _refuse_example(inventory: Path, hostvars: Mapping[str, Mapping[str, Any]]) -> None:
+    """Our own ansible.cfg passes the example over; another one may not."""
+    folder = inventory.absolute()
+    for name, raw in hostvars.items():
+        file = Path(str(raw["variables"].get("inventory_file")))
+        if file.parent.name == EXAMPLE and folder in file.parent.parents:
+            raise ThorError(
+                "inventory_invalid",
+                f"{inventory} holds the example {file}, whose devices are nobody's: {name}.",
+                f"Move {file.parent} away, or add ^{EXAMPLE}$ to ignore_patterns in [inventory] of "
+                "ansible.cfg.",
+            )
 
 
 def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
-    """The JSON of ``ansible-inventory --list``, with this environment's own Ansible."""
-    tool = Path(sys.executable).with_name("ansible-inventory")
+    """What this environment's own Ansible says; see ``ansible_support.listing``."""
     # By default Ansible shrugs at a file it cannot parse; here that would hide devices.
     environment = {
         **os.environ,
@@ -108,19 +166,18 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
     }
     if config is not None and config.is_file():
         environment.setdefault("ANSIBLE_CONFIG", str(config))
-    command = [str(tool), "-i", str(inventory.absolute()), "--list"]
-    try:
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise ThorError(
-            "ansible_missing", f"{tool}: {error.strerror}.", "Set the environment up again: `make bootstrap`."
-        ) from error
+    # -P: nothing in the working directory can stand in for Ansible.
+    command = [sys.executable, "-P", "-m", "thorctl.ansible_support.listing"]
+    run = subprocess.run(
+        [*command, "-i", str(inventory.absolute()), "--list"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if run.returncode:
-        raise ThorError(
-            "inventory_invalid",
-            f"{inventory} cannot be read: {' '.join(run.stderr.split())}",
-            f"Correct it; `ansible-inventory -i {inventory} --list` shows the same.",
-        )
+        raise _unreadable(inventory, run.stderr)
     listing: dict[str, Any] = json.loads(run.stdout)
     return listing
 
@@ -141,23 +198,119 @@ def members(listing: Mapping[str, Any]) -> dict[str, list[str]]:
     return {group: hosts(group) for group in ({*listing} | children) - {"_meta"}}
 
 
-def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]], inventory: Path) -> Device:
-    """One device from its variables; templates such as ``{{ inventory_dir }}`` are filled in."""
-    folder = inventory if inventory.is_dir() else inventory.parent
-    variables = Variables(name, raw, folder.absolute())
-    extra = [variables.text("ansible_ssh_common_args"), variables.text("ansible_ssh_extra_args")]
+def _unreadable(inventory: Path, stderr: str) -> ThorError:
+    if "No module named 'ansible" in stderr:
+        return ThorError(
+            "ansible_missing",
+            "Ansible is not installed beside thorctl.",
+            "Set it up again: `make bootstrap`.",
+        )
+    if "Traceback (most recent call last)" in stderr:  # a setting that Ansible does not take
+        stderr = stderr.strip().splitlines()[-1]
+    file = _UNPARSED.search(stderr)
+    # A folder is named after the file in it that failed.
+    if file and inventory.is_dir() and Path(file[1]) != inventory.absolute():
+        return ThorError(
+            "inventory_invalid",
+            f"{inventory} cannot be read: Ansible takes {file[1]} for an inventory, and it is none.",
+            f"Correct {file[1]}, or move it out of the folder; for files that have to stay there: "
+            "ignore_patterns in [inventory] of ansible.cfg.",
+        )
+    return ThorError(
+        "inventory_invalid",
+        f"{inventory} cannot be read: {' '.join(stderr.split())}",
+        f"Correct it; `ansible-inventory -i {inventory} --list` shows the same.",
+    )
+
+
+def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -> Device:
+    """One device from what Ansible says of it.
+
+    Raises:
+        ThorError: ``inventory_invalid``.
+    """
+    values = _Values(name, raw)
+    ssh = partial(values.text, "ssh")
+    thor = partial(values.text, "variables")
+    port, known_hosts, key = ssh("port"), thor("thor_known_hosts_file"), ssh("private_key_file")
+    after = [ssh("ssh_common_args"), ssh("ssh_extra_args")]
+    # Ansible's default is not asked for: verbs have a time limit of their own.
+    timeout = ssh("timeout") if raw["origins"].get("timeout", "").startswith("var:") else None
     return Device(
         name=name,
-        host=variables.text("ansible_host") or name,
-        port=variables.number("ansible_port", 22),
-        user=variables.text("ansible_user"),
-        key=variables.path("ansible_ssh_private_key_file"),
-        known_hosts=variables.path("thor_known_hosts_file"),
-        ssh_args=" ".join(part for part in extra if part),
-        site=variables.text("thor_site"),
-        device_class=variables.text("thor_device_class"),
-        profile=variables.text("thor_profile"),
+        host=ssh("host") or name,
+        port=int(port) if port else None,
+        user=ssh("remote_user"),
+        key=Path(key).expanduser() if key else None,
+        known_hosts=Path(known_hosts).expanduser() if known_hosts else None,
+        ssh_args=" ".join(part for part in after if part),
+        site=thor("thor_site"),
+        device_class=thor("thor_device_class"),
+        profile=thor("thor_profile"),
         groups=tuple(sorted(group for group, hosts in groups.items() if name in hosts and group != "all")),
-        edge_names=variables.words("thor_edge_names"),
-        preflight_skip=variables.words("thor_preflight_skip"),
+        edge_names=values.words("thor_edge_names"),
+        preflight_skip=values.words("thor_preflight_skip"),
+        ssh_args_before=ssh("ssh_args") or "",
+        ssh_program=ssh("ssh_executable") or "ssh",
+        connect_timeout=int(timeout) if timeout else None,
+        password=ssh("password"),
+        become=Become(
+            program=values.text("sudo", "become_exe") or "sudo",
+            flags=tuple(
+                flag for flag in shlex.split(values.text("sudo", "become_flags") or "") if flag not in _OURS
+            ),
+            password=values.text("sudo", "become_pass"),
+            fault="; ".join(f"{one}: {why}" for one, why in raw["faults"].items() if one in BECOME_PASSWORDS),
+        ),
+        not_followed=_not_followed(raw),
     )
+
+
+def _not_followed(raw: Mapping[str, Any]) -> str:
+    """What of Ansible's way thorctl does not go; empty: it goes it."""
+    connection, method, ssh, sudo = raw["connection"], raw["become_method"], raw["ssh"], raw["sudo"]
+    flags = shlex.split(sudo.get("become_flags") or "")
+    found = {
+        f"ansible_connection: {connection}": connection not in CONNECTIONS,
+        f"ansible_become_method: {method}": method not in BECOME_METHODS,
+        f"ansible_become_user: {sudo.get('become_user')}": sudo.get("become_user") not in {"root", "", None},
+        f"ansible_become_flags: {sudo.get('become_flags')}": not {*flags} <= _OURS | _KNOWN_FLAGS,
+        "ansible_private_key, a key as text": bool(ssh.get("private_key")),
+    }
+    return next((words for words, is_so in found.items() if is_so), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Typed access to what Ansible says of the host ``name``."""
+
+    name: str
+    raw: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for variable, why in self.raw["faults"].items():
+            if variable not in BECOME_PASSWORDS:
+                raise self._error(variable, f"cannot be filled in: {' '.join(why.split())}")
+
+    def text(self, part: str, key: str) -> str | None:
+        """The value as text; None where it is absent or empty."""
+        value = self.raw[part].get(key)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, (str, int, float)):
+            raise self._error(key, f"is {value!r}, not text")
+        return str(value)
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """The variable as a list of words: a list, or one text with commas."""
+        value = self.raw["variables"].get(key)
+        items = value if isinstance(value, list) else str(value or "").split(",")
+        return tuple(str(item).strip() for item in items if item is not None and str(item).strip())
+
+    def _error(self, key: str, problem: str) -> ThorError:
+        return ThorError(
+            "inventory_invalid",
+            f"{key} {problem}.",
+            f"Correct {key} in the inventory: `ansible -m debug -a var={key} {self.name}` shows what it is.",
+            device=self.name,
+        )

@@ -9,7 +9,7 @@ import asyncssh
 from thorctl.answer import last_line, quoted
 from thorctl.errors import ThorError
 from thorctl.ssh import CONNECT_TIMEOUT, connect
-from thorctl.transport import as_root
+from thorctl.transport import as_root, become_of, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +37,8 @@ async def stream_lines(
     """
     total = 0
     async with connect(device, connect_timeout) as connection:
-        command = as_root(connection.get_extra_info("username"), words)
-        process = await connection.create_process(command, errors="replace", stdin=asyncssh.DEVNULL)
+        command = as_root(connection.get_extra_info("username"), words, become_of(connection))
+        process = await start(connection, command, errors="replace", stdin=asyncssh.DEVNULL)
         try:
             async for line in process.stdout:
                 total += len(line)

@@ -22,7 +22,7 @@ from thorctl.answer import Answer
 from thorctl.errors import ThorError
 from thorctl.result import Problem
 from thorctl.ssh import CONNECT_TIMEOUT, connect
-from thorctl.transport import agent_command, as_root, ask, run_bounded
+from thorctl.transport import agent_command, as_root, ask, become_of, run_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,9 +128,9 @@ async def _ask(
 ) -> Answer:
     user, name, verb = connection.get_extra_info("username"), question.device.name, question.verb
     if await _installed(connection, timeout) == ours.sha256:
-        command = agent_command(user, verb, question.words)
+        command = agent_command(user, verb, question.words, become=become_of(connection))
         return await ask(connection, name, verb, command, stdin=question.stdin, timeout=timeout)
-    command = as_root(user, ("python3", "-I", "-c", LOADER, verb, *question.words))
+    command = as_root(user, ("python3", "-I", "-c", LOADER, verb, *question.words), become_of(connection))
     answer = await ask(connection, name, verb, command, stdin=ours.carrying(question.stdin), timeout=timeout)
     return replace(answer, error=_explained(answer.error))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncssh
 from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
@@ -12,75 +14,109 @@ from asyncssh.public_key import get_default_certificate_algs, get_default_public
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-USER_KNOWN_HOSTS = (Path("~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts"))
+    from thorctl.remote.endpoint import Endpoint
+
+_LINE = re.compile(r"\s*(@\S+\s+)?(\S+)(\s.*)$")
 
 
 @dataclass(slots=True)
 class Trust:
-    """The keys recorded for one host, read from files once.
+    """The keys recorded for one host.
 
     Attributes:
         device: the device's name, for errors.
-        host, port: under which the key is filed.
+        host, port: under which the key is filed; without a port under the bare name, as with HostKeyAlias.
+        address: for ssh-keyscan: host and port to ask.
         files: where the keys were looked for; the first one is named in remedies.
-        keys: what asyncssh verifies against. Never None: None would accept any key.
+        keys, authorities, revoked: what the files hold for this host.
         offered: the key the host showed, when it was not a trusted one.
     """
 
     device: str
     host: str
-    port: int
+    port: int | None
+    address: tuple[str, int]
     files: tuple[Path, ...]
-    keys: asyncssh.SSHKnownHosts
+    keys: list[asyncssh.SSHKey] = field(default_factory=list)
+    authorities: list[asyncssh.SSHKey] = field(default_factory=list)
+    revoked: list[asyncssh.SSHKey] = field(default_factory=list)
     offered: list[asyncssh.SSHKey] = field(default_factory=list)
 
     @classmethod
-    def read(cls, device: str, host: str, port: int, files: tuple[Path, ...]) -> Trust:
-        """Reads ``files``; a missing one holds no keys.
+    def of(cls, device: str, endpoint: Endpoint) -> Trust:
+        """The keys for an endpoint, as ``read``."""
+        address = (endpoint.host, endpoint.port)
+        return cls.read(device, endpoint.key_name, endpoint.key_port, address, endpoint.known_hosts)
+
+    @classmethod
+    def read(
+        cls, device: str, host: str, port: int | None, address: tuple[str, int], files: tuple[Path, ...]
+    ) -> Trust:
+        """Look the host up in ``files``; a missing one holds no keys.
 
         Raises:
             ThorError: ``known_hosts_unreadable``.
         """
-        files = tuple(file.expanduser() for file in files)
-        try:
-            text = "\n".join(file.read_text() for file in files if file.exists())
-            keys = asyncssh.import_known_hosts(text)
-        except (OSError, ValueError) as error:
-            raise ThorError(
-                "known_hosts_unreadable",
-                f"The known_hosts file cannot be used: {error}",
-                f"Correct {files[0]}; `ssh-keygen -l -f {files[0]}` lists what it holds.",
-                device=device,
-            ) from None
-        return cls(device, host, port, files, keys)
+        trust = cls(device, host, port, address, files)
+        for name in [trust.name, *([host] if trust.name != host else [])]:
+            for file in files:
+                try:
+                    keys, authorities, revoked, *_ = _read(file).match(name, "", None)
+                except (OSError, ValueError) as error:
+                    raise ThorError(
+                        "known_hosts_unreadable",
+                        f"The known_hosts file cannot be used: {error}",
+                        f"Correct {file}; `ssh-keygen -l -f {file}` lists what it holds.",
+                        device=device,
+                    ) from None
+                trust.keys += keys
+                trust.authorities += authorities
+                trust.revoked += revoked
+            if trust.has_entry:  # ssh looks for the name without its port only if it found none with it
+                break
+        return trust
 
     @property
     def has_entry(self) -> bool:
         """Whether any key is recorded for this host."""
-        return any(self._match())
+        return bool(self.keys or self.authorities)
 
     @property
     def algorithms(self) -> list[str]:
         """Kinds of host key to ask for: recorded ones first, then any, so that a changed key is seen."""
-        host_keys, authorities, *_ = self._match()
-        recorded = [name for key in host_keys for name in key.sig_algorithms]
-        certified = get_default_certificate_algs() if authorities else []
+        recorded = [name for key in self.keys for name in key.sig_algorithms]
+        certified = get_default_certificate_algs() if self.authorities else []
         names = [*certified, *recorded, *get_default_public_key_algs()]
         return [name.decode() for name in dict.fromkeys(names)]
-
-    def _match(self) -> tuple[Sequence[Any], ...]:
-        return self.keys.match(self.host, "", None if self.port == asyncssh.DEFAULT_PORT else self.port)
 
     @property
     def name(self) -> str:
         """The host as known_hosts writes it."""
-        return self.host if self.port == asyncssh.DEFAULT_PORT else f"[{self.host}]:{self.port}"
+        return self.host if self.port in {None, asyncssh.DEFAULT_PORT} else f"[{self.host}]:{self.port}"
+
+    @property
+    def _scan(self) -> str:
+        """Appends the key that the host shows now; under an alias the name has to be put in its place."""
+        host, port = self.address
+        rename = "" if self.port is not None else f" | sed 's/^[^ ]*/{self.name}/'"
+        return f"ssh-keyscan -p {port} {host}{rename} >> {self.files[0]}"
 
     def error(self, why: str) -> ThorError:
         """What to raise when the host's key was refused."""
+        if any(key in self.revoked for key in self.offered) or "revoked" in why.lower():
+            return self._revoked(why)
         return self._mismatch(why) if self.has_entry else self._unknown()
+
+    def _revoked(self, why: str) -> ThorError:
+        return ThorError(
+            "host_key_mismatch",
+            f"{self.name} showed a key that known_hosts marks as @revoked: {self._fingerprint or why}.",
+            "Give the device a new host key (ssh-keygen -A), and record that one; take the @revoked line out "
+            "only if the key was never lost.",
+            device=self.device,
+        )
 
     @property
     def _fingerprint(self) -> str:
@@ -93,8 +129,7 @@ class Trust:
             f"{self.name} is not the host recorded in {self.files[0]}: {shown}. "
             "It was reinstalled, or someone stands in between.",
             "Compare with the device's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. Only "
-            f"if it is the same: ssh-keygen -R '{self.name}' -f {self.files[0]}, then "
-            f"ssh-keyscan -p {self.port} {self.host} >> {self.files[0]}",
+            f"if it is the same: ssh-keygen -R '{self.name}' -f {self.files[0]}, then {self._scan}",
             device=self.device,
         )
 
@@ -104,10 +139,38 @@ class Trust:
             "host_key_unknown",
             f"No key of {self.name} is recorded in {self.files[0]}.{shown}",
             "Read the fingerprint on the device's own console: ssh-keygen -lf "
-            "/etc/ssh/ssh_host_ed25519_key.pub. If it is the same: "
-            f"ssh-keyscan -p {self.port} {self.host} >> {self.files[0]}",
+            f"/etc/ssh/ssh_host_ed25519_key.pub. If it is the same: {self._scan}",
             device=self.device,
         )
+
+
+def _read(file: Path) -> asyncssh.SSHKnownHosts:
+    """What a file holds; parsed once for a fleet.
+
+    Raises:
+        OSError, ValueError: it cannot be used.
+    """
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return asyncssh.SSHKnownHosts()
+    return _parse(file, (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(file: Path, identity: tuple[int, ...]) -> asyncssh.SSHKnownHosts:  # noqa: ARG001 - of the cache's key
+    """As ssh reads it: lines that are none are passed over, names are compared in small letters."""
+    known = asyncssh.SSHKnownHosts()
+    for line in file.read_text(errors="replace").splitlines():
+        parts = _LINE.match(line)
+        if parts is None or parts[2].startswith("#"):
+            continue
+        marker, names, key = parts.groups(default="")
+        if marker.strip() not in {"", "@cert-authority", "@revoked"}:
+            raise ValueError(f"Invalid known hosts marker: {marker.strip()[1:]}")
+        with contextlib.suppress(ValueError):
+            known.load(f"{marker}{names if names.startswith('|') else names.lower()}{key}")
+    return known
 
 
 class Witness(asyncssh.SSHClient):

@@ -10,14 +10,15 @@ import shlex
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from thorctl.answer import AGENT, Answer, read_answer
+from thorctl.answer import AGENT, Answer, last_line, quoted, read_answer
 from thorctl.errors import ThorError
+from thorctl.fleet import Become
 from thorctl.result import Problem
-from thorctl.ssh import CONNECT_TIMEOUT, connect
+from thorctl.ssh import BECOME, CONNECT_TIMEOUT, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 VERB_TIMEOUT = 60.0  # seconds; callers of slow verbs (stage, activate, smoke) say more
 STDOUT_LIMIT = 4 * 1024 * 1024  # characters; the largest honest answer is a smoke report of some 100 KB
+NO_PASSWORD = Become()
+# On stderr of `as_root` with a password: sudo asks; the command begins.
+PROMPT, READY = "thorctl-asks-for-the-password:", "thorctl-is-root"
 STDERR_LIMIT = 64 * 1024  # bytes kept of the log, for error messages
 
 
@@ -91,7 +95,7 @@ async def run_verb_async(
             try:
                 async with connect(device, connect_timeout) as connection:
                     user = connection.get_extra_info("username")
-                    command = agent_command(user, verb, args, holder)
+                    command = agent_command(user, verb, args, holder, become_of(connection))
                     heard = partial(on_line, device.name) if on_line else None
                     answer = await ask(
                         connection, device.name, verb, command, stdin=stdin, timeout=timeout, heard=heard
@@ -106,16 +110,81 @@ async def run_verb_async(
     return await asyncio.gather(*(one(device) for device in devices))
 
 
-def as_root(user: str, words: Sequence[str]) -> str:
-    """A shell command that runs ``words`` as root, and fails rather than asks for a password."""
-    sudo = () if user == "root" else ("sudo", "-n", "--")
-    return shlex.join(("env", "LC_ALL=C", *sudo, *words))
+def as_root(user: str, words: Sequence[str], become: Become = NO_PASSWORD) -> str:
+    """A shell command that runs ``words`` as root. Without a password it fails rather than asks for one."""
+    if user == "root":
+        return shlex.join(("env", "LC_ALL=C", *words))
+    sudo = ("env", "LC_ALL=C", become.program, *become.flags)
+    if become.password is None:
+        return shlex.join((*sudo, "-n", "--", *words))
+    announce = ("/bin/sh", "-c", f'echo {READY} >&2; exec "$@"', "sh")
+    return shlex.join((*sudo, "-S", "-p", PROMPT, "--", *announce, *words))
 
 
-def agent_command(user: str, verb: str, args: Sequence[str], holder: str | None = None) -> str:
+def agent_command(
+    user: str, verb: str, args: Sequence[str], holder: str | None = None, become: Become = NO_PASSWORD
+) -> str:
     """The shell command for one verb."""
     who = ("--holder", holder) if holder else ()
-    return as_root(user, (AGENT, *who, verb, *args))
+    return as_root(user, (AGENT, *who, verb, *args), become)
+
+
+def become_of(connection: asyncssh.SSHClientConnection) -> Become:
+    """How the login of ``connection`` becomes root."""
+    return connection.get_extra_info(BECOME) or NO_PASSWORD
+
+
+async def start(
+    connection: asyncssh.SSHClientConnection, command: str, **arguments: Any
+) -> asyncssh.SSHClientProcess[Any]:
+    """Start a command of ``as_root``; the password goes to sudo alone, and only when it asks.
+
+    Args:
+        arguments: of ``create_process``; stdin may be ``asyncssh.DEVNULL``.
+
+    Raises:
+        ThorError: ``sudo_password``, ``sudo_refused``.
+        asyncssh.Error, OSError: the connection broke.
+    """
+    password = become_of(connection).password
+    if password is None or READY not in command:
+        return await connection.create_process(command, **arguments)
+    silent = arguments.get("stdin") == asyncssh.DEVNULL
+    process = await connection.create_process(command, **arguments | {"stdin": asyncssh.PIPE})
+    try:
+        await _answer_sudo(process, password, binary=arguments.get("encoding", "") is None)
+    except BaseException:
+        process.close()
+        raise
+    if silent:
+        process.stdin.write_eof()
+    return process
+
+
+async def _answer_sudo(process: asyncssh.SSHClientProcess[Any], password: str, *, binary: bool) -> None:
+    def coded(text: str) -> Any:
+        return text.encode() if binary else text
+
+    for asked in (False, True):
+        try:
+            said = await process.stderr.readuntil((coded(PROMPT), coded(f"{READY}\n")))
+        except asyncio.IncompleteReadError as end:
+            said = end.partial.decode(errors="replace") if isinstance(end.partial, bytes) else end.partial
+            raise ThorError(
+                "sudo_refused",
+                f"sudo on the device did not start the command: {quoted(last_line(said))}",
+                "Allow the login user to run commands as root in /etc/sudoers, or set ansible_user=root.",
+            ) from None
+        if not said.endswith(coded(PROMPT)):
+            return
+        if not asked:
+            process.stdin.write(coded(f"{password}\n"))
+    raise ThorError(
+        "sudo_password",
+        "sudo on the device does not take the password of ansible_become_password.",
+        "Correct ansible_become_password in the inventory's vault, or give the login user NOPASSWD in "
+        "/etc/sudoers.d.",
+    )
 
 
 async def ask(
@@ -134,6 +203,8 @@ async def ask(
             return await _ask(connection, device, verb, command, stdin=stdin, heard=heard)
     except TimeoutError:
         return Answer(device, error=_late(device, verb, timeout))
+    except ThorError as error:
+        return Answer(device, error=replace(Problem.of(error), device=device))
     except (asyncssh.Error, OSError) as error:
         problem = Problem(
             "device_unreachable",
@@ -153,7 +224,7 @@ async def _ask(
     stdin: str | None,
     heard: Callable[[str], None] | None,
 ) -> Answer:
-    process = await connection.create_process(command, errors="replace")
+    process = await start(connection, command, errors="replace")
     errors = asyncio.create_task(_read(process.stderr, STDERR_LIMIT, keep_reading=True, heard=heard))
     try:
         if stdin is not None:
@@ -203,7 +274,7 @@ async def run_bounded(
         ThorError: ``answer_too_large`` if stdout has more than ``limit`` characters.
         asyncssh.Error, OSError: the connection broke.
     """
-    process = await connection.create_process(command, errors="replace", stdin=asyncssh.DEVNULL)
+    process = await start(connection, command, errors="replace", stdin=asyncssh.DEVNULL)
     errors = asyncio.create_task(_read(process.stderr, STDERR_LIMIT, keep_reading=True))
     try:
         stdout, whole = await _read(process.stdout, limit, keep_reading=False)

@@ -101,11 +101,13 @@ def device(tmp_path: Path) -> Device:
     make_key(tmp_path / "id")
     known = tmp_path / "known_hosts"
     known.write_text(f"10.0.0.1 {make_key(tmp_path / 'host')}\n")
+    args = f"-o UserKnownHostsFile={known}"
     return Device(
         "thor-01",
         "10.0.0.1",
         key=tmp_path / "id",
         known_hosts=known,
+        ssh_args=args,
         profile="tiny-qwable",
         device_class="simulated-container",
     )
@@ -116,6 +118,7 @@ def test_a_good_inventory(device: Device) -> None:
     assert [(check.name, check.status) for check in checks] == [
         ("inventory", "pass"),
         ("SSH key", "pass"),
+        ("ways", "pass"),
         ("host keys", "pass"),
         ("profiles", "pass"),
     ]
@@ -135,8 +138,11 @@ def test_a_key_that_others_may_read(device: Device) -> None:
         ({"key": None}, "SSH key", "warn"),
         ({"host": "10.0.0.2"}, "host keys", "fail"),
         ({"port": 2222, "host": "10.0.0.2"}, "host keys", "fail"),
-        ({"known_hosts": Path("/no/such/known_hosts")}, "host keys", "fail"),
-        ({"ssh_args": "-o 'unclosed"}, "host keys", "fail"),
+        ({"known_hosts": Path("/no/such/known_hosts"), "ssh_args": ""}, "host keys", "fail"),
+        ({"ssh_args": ""}, "Ansible's host keys", "warn"),
+        ({"ssh_args": "-o 'unclosed"}, "ways", "fail"),
+        ({"ssh_args": "-o KnownHostsCommand=/bin/true"}, "ways", "fail"),
+        ({"not_followed": "ansible_connection: local"}, "ways", "fail"),
         ({"profile": None}, "profiles", "fail"),
         ({"device_class": None}, "profiles", "fail"),
     ],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import pytest
 from ansible.inventory.manager import InventoryManager
@@ -13,9 +14,7 @@ from thorctl import fleet
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import matching
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ANSIBLES_DEFAULT = "-C -o ControlMaster=auto -o ControlPersist=60s"
 INVENTORY = """
 all:
   vars: {thor_profile: tiny-qwable}
@@ -53,7 +52,6 @@ def test_a_device_and_all_its_variables(inventory: Path) -> None:
     assert device == fleet.Device(
         name="thor-01",
         host="10.0.0.1",
-        port=22,
         user="thor",
         key=ssh / "id_ed25519",
         known_hosts=ssh / "known_hosts",
@@ -62,6 +60,7 @@ def test_a_device_and_all_its_variables(inventory: Path) -> None:
         device_class="simulated-container",
         profile="tiny-qwable",
         groups=("lab", "seeds", "thor"),
+        ssh_args_before=ANSIBLES_DEFAULT,
     )
 
 
@@ -228,3 +227,51 @@ def test_which_inventory(tmp_path: Path) -> None:
     assert fleet.find_inventory(example, project, simulation) == example
     with pytest.raises(ThorError, match="no inventory"):
         fleet.find_inventory(tmp_path / "absent", project, simulation)
+
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CONFIG = CHECKOUT / "playbooks" / "ansible.cfg"
+# What our own remedies, editors, merges, package managers, synchronisers and backups leave in a folder.
+BY_PRODUCTS = """known_hosts known_hosts.old known_hosts~ known_hosts.bak hosts.yml.old hosts.yml~
+hosts.yml.~1~ hosts.yml.orig hosts.yml.rej hosts.yml.bak hosts.yml.bak.1 hosts.yml.bak-20261130 hosts.yml.1
+hosts.yml.backup hosts.yml.save hosts.yml.save.1 .hosts.yml.swp hosts.yml.swo #hosts.yml# .#hosts.yml
+hosts.yml.rpmsave hosts.yml.rpmnew
+hosts.yml.dpkg-old hosts.yml.dpkg-dist hosts.yml.ucf-old hosts.yml.2026-11-30 hosts.yml.20261130 hosts.yml.tmp
+hosts.yml.4711.2026-11-30@12:00:01~ hosts.yml.mine hosts.yml.r12 hosts_BACKUP_123.yml hosts_REMOTE_123.yml
+hosts.sync-conflict-20261130-1.yml hosts.tar.gz id_ed25519 id_ed25519.pub ca.pem edge.key ssh_config .DS_Store
+vault-password .vault_pass README.md notes.txt .git/config __pycache__/x.pyc .vscode/settings.json"""
+
+
+def test_what_lies_beside_an_inventory_is_none(inventory: Path) -> None:
+    names = [device.name for device in fleet.load(inventory, config=CONFIG)]
+    for name in [*BY_PRODUCTS.split(), "hosts (conflicted copy).yml"]:
+        (inventory / name).parent.mkdir(exist_ok=True)
+        (inventory / name).write_text("garbage : [ {{ %s\n")
+    assert [device.name for device in fleet.load(inventory, config=CONFIG)] == names
+
+
+def test_a_file_that_ansible_takes_for_an_inventory_is_named(inventory: Path) -> None:
+    (inventory / "LICENSE").write_text("[[[ all rights\n")
+    with pytest.raises(ThorError) as caught:
+        fleet.load(inventory, config=CONFIG)
+    assert caught.value.code == "inventory_invalid"
+    assert f"takes {inventory}/LICENSE for an inventory" in caught.value.message
+    assert "ignore_patterns" in caught.value.remedy
+
+
+def test_the_example_is_nobodys_fleet(
+    inventory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [device.name for device in fleet.load(inventory, config=CONFIG)]
+    example = inventory / "example"
+    shutil.copytree(CHECKOUT / "playbooks" / "inventory" / "example", example)
+    assert [device.name for device in fleet.load(inventory, config=CONFIG)] == names
+    assert [device.name for device in fleet.load(example, config=CONFIG)] == [
+        "thor-berlin-01",
+        "thor-oslo-01",
+    ]
+    (tmp_path / "ansible.cfg").write_text("")
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(tmp_path / "ansible.cfg"))
+    with pytest.raises(ThorError, match="holds the example") as caught:
+        fleet.load(inventory, config=CONFIG)
+    assert (caught.value.code, "^example$" in caught.value.remedy) == ("inventory_invalid", True)

@@ -252,12 +252,18 @@ def test_a_device_behind_a_jump_host(sshd: Sshd, device: Device, tmp_path: Path)
         known.write_text(sshd.known_hosts.read_text() + jump.known_hosts.read_text())
         with (tmp_path / "authorized_keys").open("a") as keys:
             keys.write(sshd.key.with_name("id.pub").read_text())
-        args = f"-o ProxyJump={jump.user}@127.0.0.1:{jump.port}"
+        config = tmp_path / "config"
+        args = f"-F {config} -o ProxyJump={jump.user}@127.0.0.1:{jump.port}"
         behind = dataclasses.replace(device, known_hosts=known, ssh_args=args)
+        config.write_text("")  # the jump host's host key is recorded nowhere where ssh would look
+        assert error_of(run_verb([behind], "status")[0]).code == "host_key_unknown"
+        config.write_text(f"UserKnownHostsFile {known}\n")  # the device's key is not the jump host's
+        problem = error_of(run_verb([behind], "status")[0])
+        assert problem.code in {"auth_failed", "key_unreadable"}
+        assert "the jump host" in problem.message
+        config.write_text(f"UserKnownHostsFile {known}\nIdentityFile {sshd.key}\n")
         assert run_verb([behind], "status")[0].ok
         assert "Accepted publickey" in jump.log.read_text()
-        strange = dataclasses.replace(device, ssh_args=args)
-        assert error_of(run_verb([strange], "status")[0]).code == "host_key_unknown"
 
 
 def test_one_bad_device_does_not_hide_the_others(sshd: Sshd, device: Device) -> None:

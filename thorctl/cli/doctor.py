@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+READY = "This machine is ready, and every device answers."
+NOT_ASKED = "Nothing is wrong here. No device was asked: thorctl doctor --devices."
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -59,7 +61,7 @@ def command(context: Context, *, devices: bool) -> Result:
         if context.json
         else (),  # the table has said it
         exit_code=Exit.ERROR if _count(checks, "fail") else Exit.SUCCESS,
-        view=fit(_view(checks)),
+        view=fit(_view(checks, asked=devices)),
     )
 
 
@@ -81,7 +83,7 @@ def _count(checks: Sequence[Check], status: str) -> int:
     return sum(check.status == status for check in checks)
 
 
-def _view(checks: Sequence[Check]) -> RenderableType:
+def _view(checks: Sequence[Check], *, asked: bool) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
@@ -96,5 +98,5 @@ def _view(checks: Sequence[Check]) -> RenderableType:
             table.add_row("", "", Text(f"→ {check.remedy}", style="bold"))
     counts = ", ".join(f"{_count(checks, status)} {status}" for status in _STYLES)
     failed = _count(checks, "fail")
-    verdict = "Something must be mended." if failed else "This machine is ready."
+    verdict = "Something must be mended." if failed else READY if asked else NOT_ASKED
     return Group(table, Text(), Text(f"{counts}. {verdict}", style="bold red" if failed else "bold green"))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import stat
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
-from thorctl.ssh_options import parse_ssh_options
-from thorctl.ssh_trust import USER_KNOWN_HOSTS, Trust
+from thorctl.remote.endpoint import resolve
+from thorctl.ssh_trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from thorctl.fleet import Device
+    from thorctl.remote.endpoint import Endpoint
 
 AREA = "inventory"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO  # ssh refuses a key that anybody else may touch
@@ -25,7 +27,7 @@ def checks(source: Path, devices: Sequence[Device]) -> list[Check]:
     keys = {device.key: None for device in devices}
     found = [Check(AREA, "inventory", "pass", f"{len(devices)} in {source}")]
     found += [_key(key) for key in keys]
-    found.append(_gathered("host keys", [_host_key(device) for device in devices], "recorded"))
+    found += _ways(devices)
     found.append(_gathered("profiles", [_profile(device) for device in devices], "each device has one"))
     return found
 
@@ -52,22 +54,59 @@ def _key(key: Path | None) -> Check:
     return Check(AREA, "SSH key", "pass", f"readable, mode {mode:04o}: {key}")
 
 
-def _host_key(device: Device) -> tuple[str, str, str] | None:
-    """(device, what is wrong, what to do), or None."""
-    try:
-        options = parse_ssh_options(device.ssh_args)
-    except ValueError as error:
-        return device.name, f"ansible_ssh_common_args: {error}", "Correct it in the inventory."
-    files = (device.known_hosts,) if device.known_hosts else tuple(map(Path, options.known_hosts))
-    host = options.host_key_alias or device.host
-    try:
-        trust = Trust.read(device.name, host, device.port, files or USER_KNOWN_HOSTS)
-    except ThorError as error:
-        return device.name, error.message, error.remedy
-    if trust.has_entry:
+def _ways(devices: Sequence[Device]) -> list[Check]:
+    """Whether each device's way can be gone, and whose host keys on it are recorded."""
+    ways: list[tuple[str, str, str] | None] = []
+    keys: list[tuple[str, str, str] | None] = []
+    unlike: list[tuple[str, str, str] | None] = []
+    for device in devices:
+        try:
+            endpoint = resolve(device)
+        except ThorError as error:
+            ways.append((device.name, error.message, error.remedy))
+            continue
+        unlike.append(_unlike(device))
+        try:
+            keys.append(_host_keys(device, endpoint))
+        except ThorError as error:
+            keys.append((device.name, error.message, error.remedy))
+    found = [_gathered("ways", ways, "ssh and thorctl go the same"), _gathered("host keys", keys, "recorded")]
+    if any(unlike):
+        found.append(replace(_gathered("Ansible's host keys", unlike, ""), status="warn"))
+    return found
+
+
+def _host_keys(device: Device, endpoint: Endpoint | None) -> tuple[str, str, str] | None:
+    """(device, what is wrong, what to do) of the first machine on the way without a recorded key, or None."""
+    while endpoint:
+        trust = Trust.of(device.name, endpoint)
+        if not trust.has_entry:
+            unknown = trust.error("")
+            return device.name, unknown.message, unknown.remedy
+        endpoint = endpoint.via
+    return None
+
+
+def _unlike(device: Device) -> tuple[str, str, str] | None:
+    """A known_hosts file that only thorctl is told of."""
+    if (
+        device.known_hosts is None
+        or "userknownhostsfile" in f"{device.ssh_args_before} {device.ssh_args}".lower()
+    ):
         return None
-    unknown = trust.error("")
-    return device.name, unknown.message, unknown.remedy
+    ansible = resolve(replace(device, known_hosts=None))
+    if Trust.of(device.name, ansible).has_entry:
+        return None
+    return (
+        device.name,
+        f"{device.known_hosts} is thorctl's alone: Ansible's ssh looks in {_files(ansible)}",
+        "Tell ssh too: ansible_ssh_common_args: -o UserKnownHostsFile={{ thor_known_hosts_file }}.",
+    )
+
+
+def _files(endpoint: Endpoint) -> str:
+    """The known_hosts files as words."""
+    return ", ".join(map(str, endpoint.known_hosts)) or "no file"
 
 
 def _profile(device: Device) -> tuple[str, str, str] | None:

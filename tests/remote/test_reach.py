@@ -1,0 +1,38 @@
+"""thorctl gets to a device where ssh and Ansible do, or refuses by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.remote.rows import ROWS, SHORT
+from tests.remote.world import OK, REFUSALS, Row, World, by_ansible, by_ssh, by_thorctl, world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("reach")) as both:
+        yield both
+
+
+def agree(machines: World, rows: list[Row]) -> None:
+    inventory = machines.inventory(rows)
+    ours, ansible = by_thorctl(machines, inventory), by_ansible(machines, inventory)
+    plain = by_ssh(machines, [row for row in rows if row.plain])
+    found = {row.name: (ours[row.name], ansible[row.name], plain.get(row.name, row.gets_in)) for row in rows}
+    assert found == {row.name: (row.says, row.gets_in, row.gets_in) for row in rows}
+    for row in rows:
+        assert (row.says == OK) == row.gets_in or row.says in REFUSALS, row
+
+
+def test_ssh_ansible_and_thorctl_agree(machines: World) -> None:
+    agree(machines, [row for row in ROWS if row.name in SHORT])
+
+
+@pytest.mark.long
+def test_ssh_ansible_and_thorctl_agree_on_every_configuration(machines: World) -> None:
+    agree(machines, ROWS)

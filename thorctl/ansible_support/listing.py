@@ -1,0 +1,133 @@
+"""``ansible-inventory --list`` with what Ansible would use for each host, templates and vaults resolved.
+
+Run as ``python -m thorctl.ansible_support.listing -i INVENTORY --list``: one process for a fleet. A host's
+entry in ``_meta.hostvars`` holds
+
+``variables``
+    those of ``VARIABLES`` that it has;
+``connection``, ``become_method``
+    the names of the plugins;
+``ssh``, ``sudo``
+    the options of these plugins from variables (old names too), environment and ansible.cfg;
+``origins``
+    where ``timeout`` of ``ssh`` comes from;
+``faults``
+    variable -> why it has no value, such as a vault without its password.
+
+The answer goes to stdout alone, never through Ansible's display, which writes a log: it holds passwords.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ansible import constants
+from ansible.cli import CLI
+from ansible.cli.inventory import InventoryCLI
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import become_loader, connection_loader
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ansible.inventory.host import Host
+
+VARIABLES = (
+    "thor_known_hosts_file",
+    "thor_site",
+    "thor_device_class",
+    "thor_profile",
+    "thor_edge_names",
+    "thor_preflight_skip",
+    "inventory_file",
+)
+# Of the ssh plugin: what reaches ssh, and what would if thorctl followed it.
+SSH = (
+    *("host", "port", "remote_user", "private_key_file", "private_key", "password", "timeout"),
+    *("ssh_executable", "ssh_args", "ssh_common_args", "ssh_extra_args"),
+)
+PLUGINS = (("connection", "ssh"), ("become", "sudo"))
+
+
+class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
+    """The listing, with another view of a host."""
+
+    def run(self) -> None:
+        """Print the listing as JSON."""
+        CLI.run(self)
+        self.loader, self.inventory, self.vm = self._play_prereqs()
+        HostVars(inventory=self.inventory, variable_manager=self.vm, loader=self.loader)  # registers itself
+        for loader, name in ((connection_loader, "ssh"), (become_loader, "sudo")):
+            loader.get(name, class_only=True)  # its options are known from here on
+        self._passwords = {
+            "ssh": _from_file(constants.CONNECTION_PASSWORD_FILE),
+            "sudo": _from_file(constants.BECOME_PASSWORD_FILE),
+        }
+        json.dump(self.json_inventory(self._get_group("all")), sys.stdout)
+
+    def _get_host_variables(self, host: Host) -> dict[str, Any]:
+        raw = self.vm.get_vars(host=host, include_hostvars=True, stage="all")
+        templar, faults = Templar(loader=self.loader, variables=raw), {}
+        names = {name for kind, plugin in PLUGINS for name in constants.config.get_plugin_vars(kind, plugin)}
+        filled = {}
+        for name in sorted(
+            names.union(VARIABLES, ("ansible_connection", "ansible_become_method")) & raw.keys()
+        ):
+            try:
+                filled[name] = _plain(templar.template(raw[name]))
+            except AnsibleError as error:
+                faults[name] = str(error)
+        ssh: dict[str, Any] = {}
+        sudo: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        try:
+            ssh, origins = _options("connection", "ssh", filled)
+            sudo, _ = _options("become", "sudo", filled)
+        except AnsibleError as error:  # a port that is no number
+            faults["a connection variable"] = str(error)
+        ssh["password"] = ssh.get("password") or self._passwords["ssh"]
+        sudo["become_pass"] = sudo.get("become_pass") or self._passwords["sudo"]
+        return {
+            "variables": {name: filled[name] for name in VARIABLES if name in filled},
+            "connection": filled.get("ansible_connection") or constants.DEFAULT_TRANSPORT,
+            "become_method": filled.get("ansible_become_method") or constants.DEFAULT_BECOME_METHOD,
+            "ssh": {key: ssh.get(key) for key in SSH},
+            "sudo": sudo,
+            "origins": {"timeout": origins.get("timeout", "")},
+            "faults": faults,
+        }
+
+
+def _options(kind: str, plugin: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A plugin's options as it would get them, and their origins."""
+    found, origins = constants.config.get_plugin_options_and_origins(kind, plugin, variables=dict(variables))
+    return {key: _plain(value) for key, value in found.items()}, {
+        key: str(origin) for key, origin in origins.items()
+    }
+
+
+def _from_file(path: str | None) -> str | None:
+    return _plain(CLI.get_password_from_file(path)) if path else None
+
+
+def _plain(value: Any) -> Any:
+    """``value`` without Ansible's tags: a vaulted text would be written as its cipher."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, str):
+        return "".join(tuple(value))
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return str(value)
+
+
+if __name__ == "__main__":
+    Listing.cli_executor(["ansible-inventory", *sys.argv[1:]])

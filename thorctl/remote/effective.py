@@ -1,0 +1,269 @@
+"""The options that OpenSSH itself would use for a host: the answer of ``ssh -G``.
+
+A process per device and call would cost more than the connection. Answers are kept in the user's cache
+directory, filed by the ssh program, by every configuration file that ssh reads (path, inode, modification
+time, size, owner and mode) and by the arguments. An answer that may depend on more, such as ``Match exec``,
+is kept for a minute. Where no option depends on the host, one question serves the fleet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import pwd
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Answer = dict[str, list[str]]
+
+SECONDS = 30.0  # for one answer; Match exec may run a slow program
+VOLATILE_SECONDS = 60.0  # an answer that depends on more than files and arguments serves one call so long
+CONFIGURATIONS_KEPT = 8  # whose answers are kept
+INCLUDE_DEPTH = 16  # ssh's own limit
+# Where builds of OpenSSH look for the system's configuration.
+SYSTEM_FILES = ("/etc/ssh/ssh_config", "/usr/local/etc/ssh/ssh_config", "/opt/homebrew/etc/ssh/ssh_config")
+# Answers that depend on more than files and arguments: programs, networks, names, environment, sessions.
+_VOLATILE = re.compile(
+    r"^\s*(match\b.*\b(exec|localnetwork|sessiontype|command)\b|canonicalizehostname\b(?!\s*=?\s*\"?no)|"
+    r"include\b.*[%$]|.*\$\{)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BY_HOST = re.compile(r"^\s*(host(?!\s*=?\s*\*\s*$)|match|hostname)\b|%", re.IGNORECASE | re.MULTILINE)
+# Stand in for the host and the port where one answer serves all.
+ANY_HOST, ANY_PORT = "any-host.thorctl.invalid", "64987"
+
+
+class SshRefusedError(Exception):
+    """ssh does not take the arguments or the configuration; the text is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The files that ssh reads.
+
+    Attributes:
+        files: all of them, absent ones included, and the folders that Include looks into.
+        identity: of all files as they are.
+        volatile: whether an answer may change while they do not.
+        by_host: whether an answer may differ from host to host.
+    """
+
+    files: tuple[str, ...]
+    identity: str
+    volatile: bool
+    by_host: bool
+
+
+def home() -> Path:
+    """The user's home as ssh finds it: in the user database, not in $HOME."""
+    return Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def tilde(text: str) -> str:
+    """``~`` and ``~user`` as ssh fills them in."""
+    if text == "~" or text.startswith("~/"):
+        return f"{home()}{text[1:]}"
+    return os.path.expanduser(text)  # noqa: PTH111 - a text that may be no path, such as `none`
+
+
+_configurations: dict[str | None, Configuration] = {}
+
+
+def configuration(named: str | None) -> Configuration:
+    """The configuration that ``-F named`` stands for; None: the user's and the system's."""
+    known = _configurations.get(named)
+    if known is None or known.identity != _together(known.files):
+        known = _configurations[named] = _read(named)
+    return known
+
+
+def _read(named: str | None) -> Configuration:
+    files: list[str] = []
+    texts: list[str] = []
+    if named is None:
+        todo = [(str(home() / ".ssh" / "config"), str(home() / ".ssh"), 0)]
+        todo += [(path, "/etc/ssh", 0) for path in SYSTEM_FILES]
+    else:
+        todo = [] if named == "none" else [(tilde(named), str(home() / ".ssh"), 0)]
+    while todo:
+        path, folder, depth = todo.pop()
+        files.append(str(Path(path).absolute()))
+        with contextlib.suppress(OSError):
+            text = Path(path).read_text(errors="replace")
+            texts.append(text)
+            for pattern in _included(text, folder) if depth < INCLUDE_DEPTH else []:
+                files.append(str(Path(pattern).parent))  # a new file there may match
+                todo += [(one, folder, depth + 1) for one in sorted(glob.glob(pattern))]  # noqa: PTH207
+    whole = "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
+    return Configuration(
+        tuple(files), _together(files), bool(_VOLATILE.search(whole)), bool(_BY_HOST.search(whole))
+    )
+
+
+def _together(files: Iterable[str]) -> str:
+    return _digest(f"{file} {_identity(file)}" for file in files)
+
+
+def _identity(path: str) -> str:
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        return f"absent {error.errno}"
+    return (
+        f"{found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_size} {found.st_uid} {found.st_mode:o}"
+    )
+
+
+def _included(text: str, folder: str) -> list[str]:
+    """The patterns of the Include lines, as absolute paths."""
+    found: list[str] = []
+    for line in re.findall(r"^\s*include[\s=]+(.*)$", text, re.IGNORECASE | re.MULTILINE):
+        with contextlib.suppress(ValueError):
+            found += [os.path.join(folder, tilde(pattern)) for pattern in shlex.split(line)]  # noqa: PTH118
+    return found
+
+
+_answers: dict[tuple[str, ...], Future[Answer]] = {}
+_lock = threading.Lock()
+
+
+def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -> Answer:
+    """What ``program -G arguments host`` answers: option in small letters -> its values. Thread-safe.
+
+    Args:
+        program: name or path of ssh.
+        arguments: of ssh, without the host.
+        host: as ssh would get it.
+        config: the value of ``-F`` in ``arguments``; None without.
+
+    Raises:
+        SshRefusedError: ssh does not take them.
+    """
+    files = configuration(config)
+    words = tuple(arguments)
+    instead: dict[str, str] = {}
+    volatile = files.volatile or any("canonicalizehostname" in word.lower() or "${" in word for word in words)
+    if not volatile and not files.by_host and not any("%" in word for word in words):
+        words, instead = _for_all(words, host)
+    target = ANY_HOST if instead else host
+    age = str(time.monotonic() // VOLATILE_SECONDS) if volatile else ""
+    key = (program, files.identity, age, *words, target)
+    with _lock:
+        known = _answers.get(key)
+        if known is None:
+            mine = _answers[key] = Future()
+    if known is None:
+        try:
+            mine.set_result(_answer(program, words, key, volatile=volatile))
+        except BaseException as error:
+            with _lock:
+                del _answers[key]  # whoever waits for it fails too; the next one asks again
+            mine.set_exception(error)
+            raise
+        known = mine
+    answer = known.result()
+    return {name: [instead.get(value, value) for value in values] for name, values in answer.items()}
+
+
+def _for_all(words: tuple[str, ...], host: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The words with placeholders for host and port, and what each stands for."""
+    port = next((word for word in words if re.fullmatch(r"Port=\d+", word)), None)
+    if any(ANY_HOST in word or ANY_PORT in word for word in words):
+        return words, {}
+    instead = {ANY_HOST: host.lower()}
+    if port is None:
+        return words, instead
+    at = words.index(port)
+    return (*words[:at], f"Port={ANY_PORT}", *words[at + 1 :]), instead | {
+        ANY_PORT: port.removeprefix("Port=")
+    }
+
+
+def _answer(program: str, words: Sequence[str], key: Sequence[str], *, volatile: bool) -> Answer:
+    file = None if volatile else _file(program, key)
+    if file is not None:
+        with contextlib.suppress(OSError, ValueError):
+            kept: Answer = json.loads(file.read_text())
+            if isinstance(kept, dict):
+                return kept
+    answer = _ask(program, words, key[-1])
+    if file is not None:
+        _keep(file, answer)
+    return answer
+
+
+def _ask(program: str, words: Sequence[str], host: str) -> Answer:
+    command = [program, "-G", "-T", *words, "--", host]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise SshRefusedError(f"`{program} -G` did not end within {SECONDS:g} s") from None
+    except OSError as error:
+        raise SshRefusedError(f"{program}: {error.strerror}") from None
+    answer: Answer = {}
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition(" ")
+        answer.setdefault(name.lower(), []).append(value)
+    if done.returncode or not {"hostname", "port", "user"} <= answer.keys():
+        said = "; ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
+        raise SshRefusedError(said or f"`{program} -G` gives no configuration: is it OpenSSH?")
+    return answer
+
+
+def _file(program: str, key: Sequence[str]) -> Path | None:
+    """Where the answer is kept; None without a usable cache directory."""
+    path = shutil.which(program)
+    if path is None:
+        return None
+    place = _digest((_identity(path), path, key[1], str(os.getuid())))
+    try:
+        return platformdirs.user_cache_path("thorctl") / "ssh" / place / f"{_digest(key)}.json"
+    except (OSError, RuntimeError):
+        return None
+
+
+def _digest(words: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def _keep(file: Path, answer: Mapping[str, list[str]]) -> None:
+    """Write the answer; a cache that cannot be written is no failure."""
+    with contextlib.suppress(OSError):
+        if not file.parent.exists():
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _tidy(file.parent.parent)
+        descriptor, draft = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(descriptor, "w") as out:
+            json.dump(answer, out)
+        Path(draft).replace(file)
+
+
+def _tidy(folder: Path) -> None:
+    by_age = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
+    for old in by_age[CONFIGURATIONS_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
