@@ -377,3 +377,13 @@ def test_a_lock_of_an_earlier_version_reads_and_keeps_its_text(project: Path) ->
     assert lock.checkpoint.model is None
     assert "model" not in lock.model_dump(mode="json")["checkpoint"]
     assert "model" not in json.loads(lock.text())["checkpoint"]
+
+
+@pytest.mark.parametrize("via", [(), ("--via", "hub.thorctl.test=http://127.0.0.1:9")])
+def test_profile_of_the_simulation_without_one_names_it(project: Path, via: tuple[str, ...]) -> None:
+    result = thorctl(project, "lock", "tiny-qwable", *via)
+    (error,) = result.errors
+    assert error.code == "simulation_missing"
+    assert "registry.thorctl.test:5000" in error.message
+    assert ("hub.thorctl.test" in error.message) == (not via)
+    assert "thorctl sim up" in error.remedy

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 from rich.filesize import decimal
@@ -19,10 +20,12 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
 from thorctl.lock_changes import Movement, movements, short
 from thorctl.result import Problem, Result
-from thorctl.sim import state
+from thorctl.sim import layout, state
 from thorctl.sources import via as mapping
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thorctl.lock import Lock
     from thorctl.profile import Profile
 
@@ -89,12 +92,14 @@ def command(
         warnings.append(what)
         ctx.messages.print(Text.assemble(("warning ", "bold yellow"), what), soft_wrap=True)
 
+    known = addresses(pairs)
+    require_simulation(profile, known)
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Resolving {name}"))
         found = locking.resolve(
             profile,
             chosen,
-            addresses(pairs),
+            known,
             lambda what: status.update(f"Resolving {escape(what)}"),
             warn,
         )
@@ -133,6 +138,22 @@ def addresses(pairs: tuple[str, ...]) -> dict[str, str]:
     """Name -> URL: the running simulation's, overruled by ``--via``."""
     simulation = state.current()
     return {**(simulation.via if simulation else {}), **mapping.parse(pairs)}
+
+
+def require_simulation(profile: Profile, known: Mapping[str, str]) -> None:
+    """Refuse a profile whose registry or hub is a simulation's, where none is running.
+
+    Raises:
+        ThorError: ``simulation_missing``.
+    """
+    names = (profile.image.reference.partition("/")[0], urlsplit(profile.checkpoint.endpoint).netloc)
+    absent = [name for name in names if name in {layout.REGISTRY, layout.HUB} and name not in known]
+    if absent:
+        raise ThorError(
+            "simulation_missing",
+            f"{profile.name} comes from {' and '.join(absent)}, of simulated devices, and none are running.",
+            "Start them: `make demo`, or `thorctl sim up`; or name an address: --via NAME=URL.",
+        )
 
 
 def existing(ctx: Context, name: str) -> tuple[Lock | None, ThorError | None]:
