@@ -64,6 +64,7 @@ KEYS = {
     "serial",
     "uptime_seconds",
     "clock_synchronized",
+    "clock_settable",
 }
 
 
@@ -153,6 +154,7 @@ def test_facts_of_a_thor(thor: Path) -> None:
     assert found["gpu"] == {
         "name": "NVIDIA Thor", "driver": "580.00", "compute_capability": "11.0", "utilization_percent": 0,
         "cuda": "13.0",
+        "mig": False,
     }  # fmt: skip
     assert [one["pid"] for one in found["gpu_processes"]] == [1234, 2201]
     assert found["clocks"] == {
@@ -280,6 +282,23 @@ def test_a_docker_that_does_not_answer_is_installed_all_the_same(
     (tmp_path / "usr/bin/dockerd").touch()
     found = facts.collect(make_context(tmp_path))["docker"]
     assert (found["installed"], found["package"], found["version"]) == (True, package, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "settable"),
+    [
+        ({"proc/self/status": "Name:\tx\nCapBnd:\t000001ffffffffff\n"}, True),
+        ({"proc/self/status": "Name:\tx\nCapBnd:\t00000000a80425fb\n"}, False),  # Docker's own set
+        ({"proc/self/status": "CapBnd:\t000001ffffffffff\n", "run/systemd/container": "docker"}, False),
+        ({"proc/self/status": "Name:\tx\n"}, None),
+        ({}, None),
+    ],
+)
+def test_who_may_set_the_clock(tmp_path: Path, files: dict[str, str], settable: bool | None) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert device.clock_settable(make_context(tmp_path)) is settable
 
 
 def test_the_clock_is_judged_as_timedatectl_does() -> None:

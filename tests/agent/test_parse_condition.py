@@ -45,6 +45,26 @@ def test_gpu() -> None:
     )
 
 
+def test_a_partitioned_gpu_may_answer_with_several_lines() -> None:
+    lines = "NVIDIA Thor, 595.78, 11.0, [N/A]\nNVIDIA Thor, 595.78, 11.0, 3\n"
+    assert nvidia_smi.parse_gpu(lines) == nvidia_smi.Gpu("NVIDIA Thor", "595.78", "11.0", None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "on"),
+    [("Disabled", False), (" Enabled", True), ("Enabled*", True), ("     N/A", False), ("Other   ", None)],
+)
+def test_mig_stands_in_the_table(mode: str, on: bool | None) -> None:
+    table = text("nvidia-smi.r38.2.1")
+    assert table.count("Disabled") == 1
+    assert nvidia_smi.parse_mig(table.replace("Disabled", mode)) is on
+
+
+def test_mig_is_unknown_without_a_table() -> None:
+    assert nvidia_smi.parse_mig(None) is None
+    assert nvidia_smi.parse_mig("NVIDIA-SMI has failed because it couldn't communicate\n") is None
+
+
 @pytest.mark.parametrize("unread", [None, "", "No devices were found\n", "A, 1, 1.0, 0\nB, 1, 1.0, 0\n"])
 def test_not_one_gpu_is_none(unread: str | None) -> None:
     assert nvidia_smi.parse_gpu(unread) is None

@@ -31,6 +31,13 @@ def test_a_patch_release_is_told_apart() -> None:
     assert found.revision_full == "38.2.1"
 
 
+@pytest.mark.parametrize(("patch", "jetpack"), [(0, "7.2"), (1, "7.2.1"), (2, "7.2")])
+def test_maintenance_releases_of_39_2_are_known(patch: int, jetpack: str) -> None:
+    found = l4t.parse_nv_tegra_release(f"# R39 (release), REVISION: 2.{patch}, GCID: 1, BOARD: generic\n")
+    assert found is not None
+    assert l4t.jetpack_of(found.revision_full) == jetpack
+
+
 @pytest.mark.parametrize(
     "unread",
     [

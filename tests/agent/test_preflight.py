@@ -33,7 +33,7 @@ THOR: dict[str, Any] = {
     "l4t": {"release": "38.4", "revision_full": "38.4.0", "raw": "# R38 …"},
     "l4t_core_package": "38.4.0-20251230160601",
     "container_toolkit": "1.18.1-1",
-    "gpu": {"name": "NVIDIA Thor", "driver": "580.00"},
+    "gpu": {"name": "NVIDIA Thor", "driver": "580.00", "mig": False},
     "gpu_processes": [],
     "memory": {"total_bytes": 122 * GIB, "available_bytes": 110 * GIB, "free_bytes": 105 * GIB},
     "swap": [{"path": "/swapfile", "size_bytes": 32 * GIB, "used_bytes": 0, "kind": "file"}],
@@ -54,6 +54,7 @@ THOR: dict[str, Any] = {
     "over_current_events": {"hwmon2/oc1": 0},
     "temperature_celsius": {"tj": 38.9, "cpu": 37.0},
     "clock_synchronized": True,
+    "clock_settable": True,
 }  # fmt: skip
 ON_GPU = {"container": {"runtime": "nvidia"}, "module": "T5000", "free_page_cache": True}
 SITUATION = Situation(
@@ -103,6 +104,7 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("l4t", "l4t", {"revision_full": "39.0.0"}),
     ("l4t", "l4t", None),
     ("gpu", "gpu", None),
+    ("mig", "gpu.mig", True),
     ("memory", "memory.total_bytes", 2**29),
     ("memory", "memory", None),
     ("memory_available", "memory.available_bytes", 91 * GIB),  # 0.75 of 122 are 91.5
@@ -127,6 +129,8 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("power_mode", "power_mode", None),
 ]
 WARNINGS: list[tuple[str, str, Any]] = [
+    ("mig", "gpu.mig", None),
+    ("mig", "gpu", None),
     ("gpu_processes", "gpu_processes", [OTHER]),
     ("gpu_processes", "gpu_processes", None),
     ("swap", "swap", []),
@@ -201,6 +205,18 @@ def test_checks_that_look_elsewhere_than_at_facts() -> None:
     )
 
 
+def test_clock_of_a_container_is_judged_but_not_to_be_synchronised_there() -> None:
+    for synchronized in (True, False, None):
+        given = situation("clock_synchronized", synchronized)
+        given = replace(given, facts={**given.facts, "clock_settable": False})
+        assert (item("clock", given).status, item("clock", given).remedy) == ("pass", "")
+    unset = item("clock", replace(given, now=0.0))
+    assert unset.status == "fail"
+    assert "timedatectl" not in unset.remedy
+    unknown = situation("clock_synchronized", False)
+    assert item("clock", replace(unknown, facts={**unknown.facts, "clock_settable": None})).status == "warn"
+
+
 def test_what_others_hold_on_the_gpu_is_told_by_name_and_the_engine_is_no_other() -> None:
     engine = {"pid": 1234, "name": "VLLM::EngineCore", "used_bytes": 90 * GIB}
     both = situation("gpu_processes", [engine, OTHER], engine_pids=frozenset({1234}))
@@ -256,7 +272,7 @@ def test_a_simulated_device_is_not_asked_what_only_a_gpu_needs() -> None:
     )  # fmt: skip
     asked = {one.name: one for one in judge(simulated)}
     assert {name for name, one in asked.items() if one.wanted == "not asked"} == {
-        "module", "gpu", "gpu_processes", "swap", "container_runtime", "container_toolkit", "over_current",
+        "module", "gpu", "mig", "gpu_processes", "swap", "container_runtime", "container_toolkit", "over_current",
     }  # fmt: skip
     assert {one.status for one in asked.values()} == {"pass"}
 

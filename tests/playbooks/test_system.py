@@ -255,12 +255,17 @@ class TestClock:
     def device(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """No container, a clock in time that nobody synchronises."""
         monkeypatch.setattr(system, "Path", lambda _: type("P", (), {"exists": staticmethod(lambda: False)}))
+        monkeypatch.setattr(system, "may_set_clock", lambda: True)
         monkeypatch.setattr(system, "synchronized", lambda: False)
         monkeypatch.setattr(system.time, "time", lambda: NOW)
 
     def test_in_time_is_nothing_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(system, "synchronized", lambda: True)
         assert clock_of() == ([], [])
+
+    def test_clock_that_the_device_may_not_set_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(system, "may_set_clock", lambda: False)
+        assert clock_of(set_clock=True) == ([], ["the clock is the host's"])
 
     def test_off_is_switched_on_and_waited_for(self, answers: Callable[..., list[tuple[str, ...]]]) -> None:
         ran = answers({"timedatectl show": "CanNTP=yes\nNTP=no\n", "timedatectl set-ntp": ""})

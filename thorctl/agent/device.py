@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import select
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ GLANCE_SECONDS = 4.0  # for who only wants to show something
 _TEGRASTATS_INTERVAL_MILLISECONDS = "100"
 # As systemd-timedated: the kernel counts the error up, and past 16 s nobody disciplines the clock.
 _MAXERROR_MICROSECONDS = 16_000_000
+_BOUNDING_SET = re.compile(r"^CapBnd:\s*([0-9a-f]+)$", re.MULTILINE)
+_CAP_SYS_TIME = 25
 _OVER_CURRENT_COUNTERS = "hwmon*/oc*_event_cnt"
 _GPU_CLOCKS = "/sys/class/devfreq/gpu-gpc-0"
 _PACKAGES = ("nvidia-l4t-core", "nvidia-jetpack", "nvidia-container-toolkit", "unattended-upgrades",
@@ -69,9 +72,9 @@ def gpu_processes(ctx: Context) -> list[nvidia_smi.GpuProcess] | None:
     return nvidia_smi.parse_processes(output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))
 
 
-def cuda(ctx: Context) -> str | None:
-    """Return the newest CUDA that the driver runs; only nvidia-smi's own table names it."""
-    return nvidia_smi.parse_cuda(output(ctx, "nvidia-smi"))
+def gpu_table(ctx: Context) -> str | None:
+    """Return nvidia-smi's own table, which alone names the newest CUDA that the driver runs."""
+    return output(ctx, "nvidia-smi")
 
 
 def over_current_events(ctx: Context) -> dict[str, int] | None:
@@ -146,6 +149,14 @@ def clock_synchronized() -> bool | None:
     except (OSError, AttributeError):
         return None
     return timex[3] < _MAXERROR_MICROSECONDS
+
+
+def clock_settable(ctx: Context) -> bool | None:
+    """Return whether this device can set its clock: a container, or a machine without CAP_SYS_TIME, cannot."""
+    if ctx.paths.at("/run/systemd/container").exists():
+        return False
+    bounding = _BOUNDING_SET.search(text(ctx, "/proc/self/status") or "")
+    return None if bounding is None else bool(int(bounding[1], 16) >> _CAP_SYS_TIME & 1)
 
 
 def output(ctx: Context, *argv: str, seconds: float = TOOL_SECONDS) -> str | None:

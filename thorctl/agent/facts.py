@@ -11,7 +11,17 @@ from thorctl.agent import device, device_host, machine
 from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
 from thorctl.agent.outcome import Outcome
-from thorctl.agent.parsers import boot_control, devicetree, driver, l4t, meminfo, module, mountinfo, system
+from thorctl.agent.parsers import (
+    boot_control,
+    devicetree,
+    driver,
+    l4t,
+    meminfo,
+    module,
+    mountinfo,
+    nvidia_smi,
+    system,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +49,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         "sensors": partial(device.sensors, ctx),
         "gpu": partial(device.gpu, ctx),
         "gpu_processes": partial(device.gpu_processes, ctx),
-        "cuda": partial(device.cuda, ctx),
+        "gpu_table": partial(device.gpu_table, ctx),
         "power_mode": partial(device.power_mode, ctx),
         "clocks": partial(device.clocks, ctx),
         "docker": partial(device.docker_info, ctx),
@@ -59,7 +69,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         "l4t_core_package": (packages or {}).get("nvidia-l4t-core"),
         "jetpack_package": (packages or {}).get("nvidia-jetpack"),
         "container_toolkit": (packages or {}).get("nvidia-container-toolkit"),
-        "gpu": _gpu(ctx, found["gpu"], found["cuda"]),
+        "gpu": _gpu(ctx, found["gpu"], found["gpu_table"]),
         "gpu_processes": _each(found["gpu_processes"]),
         "power_mode": asdict(found["power_mode"]) if found["power_mode"] else None,
         "clocks": _clocks(found["clocks"]),
@@ -81,6 +91,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         "watchdog": found["watchdog"] or {"device": None, "runtime_seconds": None},
         "uptime_seconds": system.parse_uptime(device.text(ctx, "/proc/uptime")),
         "clock_synchronized": device.clock_synchronized(),
+        "clock_settable": device.clock_settable(ctx),
     }
 
 
@@ -155,11 +166,16 @@ def _device_name(ctx: Context) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _gpu(ctx: Context, found: Gpu | None, cuda: str | None) -> dict[str, Any] | None:
+def _gpu(ctx: Context, found: Gpu | None, table: str | None) -> dict[str, Any] | None:
     if found is None:
         return None
     loaded = driver.parse_driver_version(device.text(ctx, "/proc/driver/nvidia/version"))
-    return {**asdict(found), "driver": found.driver or loaded, "cuda": cuda}
+    return {
+        **asdict(found),
+        "driver": found.driver or loaded,
+        "cuda": nvidia_smi.parse_cuda(table),
+        "mig": nvidia_smi.parse_mig(table),
+    }
 
 
 def _clocks(found: Clocks | None) -> dict[str, Any] | None:

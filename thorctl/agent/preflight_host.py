@@ -38,12 +38,20 @@ def _clock(situation: Situation) -> Item:
     remedy = (
         "Start time synchronisation (`timedatectl set-ntp true`) and wait for `timedatectl` to confirm it."
     )
+    settable = situation.facts.get("clock_settable")
+    if settable is False:
+        remedy = (
+            "Set and synchronise the clock of the machine that runs this device; the device cannot set it."
+        )
     if situation.now < _EARLIEST_POSSIBLE:
         return Item(
             "clock", FAIL, found, wanted, "The clock is not set: certificates will be refused.", remedy
         )
     if synchronized:
         return Item("clock", PASS, found, wanted, "The clock is synchronised.")
+    if settable is False:
+        message = "The clock is that of the machine that runs this device, which cannot set it."
+        return Item("clock", PASS, found, "a plausible clock", message)
     message = "Nothing keeps the clock right." if synchronized is False else "Who keeps the clock is unknown."
     return Item("clock", WARN, found, wanted, message, remedy)
 

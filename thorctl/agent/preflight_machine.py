@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent.parsers.l4t import version_tuple
-from thorctl.agent.preflight_item import FAIL, PASS, UNKNOWN, Item, not_asked
+from thorctl.agent.preflight_item import FAIL, PASS, UNKNOWN, WARN, Item, not_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,10 +83,30 @@ def _gpu(situation: Situation) -> Item:
     return Item("gpu", FAIL, found, wanted, "nvidia-smi does not answer, or not for one GPU.", remedy)
 
 
+def _mig(situation: Situation) -> Item:
+    name, wanted, on = "mig", "off", situation.part("gpu").get("mig")
+    if not situation.on_gpu:
+        return not_asked(name, UNKNOWN, "The device class's engines run on the processor.")
+    if on is False:
+        return Item(name, PASS, "off", wanted, "The GPU is not partitioned.")
+    if on is None:
+        remedy = "Run `nvidia-smi` on the device: its table has a column MIG M."
+        return Item(name, WARN, UNKNOWN, wanted, "Whether the GPU is partitioned (MIG) is unknown.", remedy)
+    message = (
+        "The GPU is partitioned (MIG): NVIDIA's container runtime gives a container of a Thor no partition."
+    )
+    remedy = (
+        "Stop what uses the GPU, then on it `sudo nvidia-smi mig -dci`, `sudo nvidia-smi mig -dgi` and "
+        "`sudo nvidia-smi -mig 0`."
+    )
+    return Item(name, FAIL, "on", wanted, message, remedy)
+
+
 CHECKS: dict[str, Callable[[Situation], Item]] = {
     "architecture": _architecture,
     "soc": _soc,
     "module": _module,
     "l4t": _l4t,
     "gpu": _gpu,
+    "mig": _mig,
 }

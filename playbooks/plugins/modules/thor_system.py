@@ -8,6 +8,7 @@ import ctypes
 import grp
 import os
 import pwd
+import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ LOOK_EVERY_SECONDS = 1.0
 LOCK_SECONDS = 600.0
 LOCK_PAUSE_SECONDS = 5.0
 LOCKED = "locked by another process"  # dpkg's words, of whichever of its locks
+CAP_SYS_TIME = 25
 NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 FIRST_LOGIN_UID = 1000
 COMMENT = "thorctl"  # of accounts made here
@@ -349,7 +351,7 @@ def start(name: str) -> None:
 
 def clock(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
     """A clock that nothing keeps right: synchronisation switched on, then waited for."""
-    if Path("/run/systemd/container").exists():
+    if Path("/run/systemd/container").exists() or not may_set_clock():
         notes.append("the clock is the host's")
         return
     if synchronized():
@@ -371,6 +373,12 @@ def clock(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
         notes.append("no service for time synchronisation is installed: apt-get install systemd-timesyncd")
     if wrong or off:
         yield Change("clock", "not synchronised", "synchronised", lambda: wait(wanted, notes))
+
+
+def may_set_clock() -> bool:
+    """Whether this machine's processes may have CAP_SYS_TIME at all."""
+    bounding = re.search(r"^CapBnd:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return bounding is None or bool(int(bounding[1], 16) >> CAP_SYS_TIME & 1)
 
 
 def wait(wanted: dict[str, Any], notes: list[str]) -> None:

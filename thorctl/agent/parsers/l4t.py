@@ -15,6 +15,8 @@ _JETPACK = {
     "38.4.0": "7.1",
     "39.0.0": "7.2",
     "39.2.0": "7.2",
+    "39.2.1": "7.2.1",
+    "39.2.2": "7.2",  # no public source names its maintenance release of 7.2
 }
 
 

@@ -9,6 +9,8 @@ from thorctl.agent.parsers.numbers import integer
 
 QUERY = "name,driver_version,compute_cap,utilization.gpu"
 PROCESSES_QUERY = "pid,process_name,used_memory"
+# The third line of a GPU in nvidia-smi's table; an asterisk marks a mode that a reset has yet to change.
+_MIG = re.compile(r"^\|\s+\|\s+\|\s*(Enabled|Disabled|N/A)\*?\s*\|\s*$", re.MULTILINE)
 _CUDA = re.compile(r"\bCUDA Version: (\d+\.\d+)\b")
 _MIB = 1024 * 1024
 _ABSENT = {"", "[n/a]", "n/a", "not supported", "[not supported]", "[unknown error]"}
@@ -25,12 +27,16 @@ class Gpu:
 
 
 def parse_gpu(csv: str | None) -> Gpu | None:
-    """Parse one line of `--query-gpu=QUERY --format=csv,noheader,nounits`; None unless one GPU answers."""
-    lines = [line for line in (csv or "").splitlines() if line.strip()]
-    fields = lines[0].split(",") if len(lines) == 1 else []
-    if len(fields) != len(QUERY.split(",")):
+    """Parse `--query-gpu=QUERY --format=csv,noheader,nounits`; None unless one kind of GPU answers.
+
+    A partitioned GPU (MIG) may answer with several lines: the first is the whole one.
+    """
+    rows = [
+        [_present(field) for field in line.split(",")] for line in (csv or "").splitlines() if line.strip()
+    ]
+    if not rows or any(len(row) != len(QUERY.split(",")) or row[0] != rows[0][0] for row in rows):
         return None
-    name, driver, capability, utilization = (_present(field) for field in fields)
+    name, driver, capability, utilization = rows[0]
     return Gpu(name, driver, capability, integer(utilization))
 
 
@@ -38,6 +44,12 @@ def parse_cuda(banner: str | None) -> str | None:
     """Return the newest CUDA that the driver runs, such as '13.0', from what nvidia-smi alone prints."""
     found = _CUDA.search(banner or "")
     return found.group(1) if found else None
+
+
+def parse_mig(banner: str | None) -> bool | None:
+    """Return whether a GPU is partitioned (MIG), from nvidia-smi's table; None if it does not say."""
+    modes = _MIG.findall(banner or "")
+    return "Enabled" in modes if modes else None
 
 
 @dataclass(frozen=True)
