@@ -65,6 +65,7 @@ KEYS = {
     "uptime_seconds",
     "clock_synchronized",
     "clock_settable",
+    "network",
 }
 
 
@@ -203,11 +204,12 @@ def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) ->
     found = facts.collect(ctx)
     assert set(found) == KEYS
     known = {"architecture", "hostname", "kernel", "cpus", "disk", "docker", "clock_synchronized"}
-    said_in_parts = {"unattended_upgrades", "watchdog"}
+    said_in_parts = {"unattended_upgrades", "watchdog", "network"}
     for key in KEYS - known - said_in_parts:
         assert found[key] is None, key
     assert found["unattended_upgrades"] == {"installed": None, "enabled": None}
     assert found["watchdog"] == {"device": False, "runtime_seconds": None}
+    assert found["network"] == {"management": None, "connections": []}
     assert found["docker"]["installed"] is False
     light = facts.light(ctx)
     assert light.pop("disk_free_bytes") > 0

@@ -53,6 +53,7 @@ THOR: dict[str, Any] = {
     "power_mode": {"name": "120W", "id": 1},
     "over_current_events": {"hwmon2/oc1": 0},
     "temperature_celsius": {"tj": 38.9, "cpu": 37.0},
+    "network": {"management": ["end0"], "connections": []},
     "clock_synchronized": True,
     "clock_settable": True,
 }  # fmt: skip
@@ -93,6 +94,8 @@ def test_a_thor_passes_every_check() -> None:
 
 
 OTHER = {"pid": 2201, "name": "python3", "used_bytes": 37 * GIB}
+KEYRING = {"name": "Home", "uuid": "u", "type": "802-11-wireless", "devices": ["wlan0"], "management": True,
+           "needs_login": ["802-11-wireless-security.psk-flags=1"]}  # fmt: skip
 FAILURES: list[tuple[str, str, Any]] = [
     ("architecture", "architecture", "riscv64"),
     ("architecture", "architecture", None),
@@ -126,6 +129,10 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("container_toolkit", "container_toolkit", "1.17.6-1"),
     ("container_toolkit", "container_toolkit", "1.17.7-1"),  # CVE-2025-23266
     ("cgroup", "cgroup", None),
+    ("network", "network.connections", [KEYRING]),
+    ("network", "network.connections", [{**KEYRING, "management": None}]),
+    ("network", "network.connections", None),
+    ("network", "network", None),
     ("power_mode", "power_mode", None),
 ]
 WARNINGS: list[tuple[str, str, Any]] = [
@@ -149,6 +156,7 @@ WARNINGS: list[tuple[str, str, Any]] = [
     ("iptables_raw", "iptables_raw", None),
     ("clock", "clock_synchronized", False),
     ("clock", "clock_synchronized", None),
+    ("network", "network.connections", [{**KEYRING, "management": False}]),
     ("unattended_upgrades", "unattended_upgrades.enabled", True),
     ("unattended_upgrades", "unattended_upgrades.enabled", None),
     ("unattended_upgrades", "unattended_upgrades", None),
@@ -166,6 +174,8 @@ PASSES: list[tuple[str, str, Any]] = [
     ("storage", "disks", [{"name": "nvme0n1", "kind": "ata", "size_bytes": 1}]),
     ("container_toolkit", "container_toolkit", "1.17.8-1"),
     ("iptables_raw", "docker.version", "27.5.1"),
+    ("network", "network.connections", [{**KEYRING, "needs_login": []}]),
+    ("network", "network.management", None),
     ("packages_held", "container_toolkit", None),
     ("temperature", "temperature_celsius", {"tj": 79.9}),
 ]
@@ -272,7 +282,8 @@ def test_a_simulated_device_is_not_asked_what_only_a_gpu_needs() -> None:
     )  # fmt: skip
     asked = {one.name: one for one in judge(simulated)}
     assert {name for name, one in asked.items() if one.wanted == "not asked"} == {
-        "module", "gpu", "mig", "gpu_processes", "swap", "container_runtime", "container_toolkit", "over_current",
+        "module", "gpu", "mig", "gpu_processes", "swap", "container_runtime", "container_toolkit",
+        "over_current",
     }  # fmt: skip
     assert {one.status for one in asked.values()} == {"pass"}
 

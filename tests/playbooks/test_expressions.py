@@ -68,6 +68,35 @@ class TestCheck:
         done = self.check(tmp_path)
         assert done.exit_code == 0, done.text
 
+    def test_a_desktop_that_keeps_the_device_reachable_stays(self, tmp_path: Path) -> None:
+        facts = {"default_target": "graphical.target", "network": {"connections": [HOME, OTHER]}}
+        done = self.check(tmp_path, thor_host_ipv6=True, thor_host_headless=True, thor_host_facts=facts)
+        assert done.exit_code != 0
+        assert "login_needed: here is reached over Home, whose" in " ".join(done.text.split())
+
+
+HOME = {"name": "Home", "management": None, "needs_login": ["802-11-wireless-security.psk-flags=1"]}
+OTHER = {"name": "Other", "management": False, "needs_login": ["connection.autoconnect=no"]}
+LOST: list[tuple[dict[str, Any], list[str]]] = [
+    ({"thor_host_facts": {"network": {"connections": [HOME, OTHER]}}}, ["Home"]),
+    ({"thor_host_facts": {"network": {"connections": [OTHER, {**HOME, "needs_login": []}]}}}, []),
+    ({"thor_host_facts": {"network": {"connections": None}}}, []),
+    ({"thor_host_facts": {"network": None}}, []),
+    ({"thor_host_facts": {}}, []),
+]
+LOST += [({**LOST[0][0], "thor_preflight_skip": skip}, []) for skip in ("network", ["disk", "network"])]
+
+
+def test_which_connections_a_restart_would_lose(tmp_path: Path) -> None:
+    lost = yaml.safe_load((ROLES / "thor_host" / "vars" / "main.yml").read_text())["__thor_host_lost"]
+    expression = lost.strip().removeprefix("{{").removesuffix("}}")
+    told = [
+        {"ansible.builtin.assert": {"that": f"({expression}) == {names}"}, "vars": given}
+        for given, names in LOST
+    ]
+    done = run(tmp_path, *told)
+    assert done.exit_code == 0, done.text
+
 
 def test_a_foreign_repository_that_is_gone_is_told_not_refused(tmp_path: Path) -> None:
     (block,) = yaml.safe_load((ROLES / "thor_runtime" / "tasks" / "lists.yml").read_text())

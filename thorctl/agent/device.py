@@ -152,7 +152,7 @@ def clock_synchronized() -> bool | None:
 
 
 def clock_settable(ctx: Context) -> bool | None:
-    """Return whether this device can set its clock: a container, or a machine without CAP_SYS_TIME, cannot."""
+    """Return whether this device can set its clock: not a container, nor a machine without CAP_SYS_TIME."""
     if ctx.paths.at("/run/systemd/container").exists():
         return False
     bounding = _BOUNDING_SET.search(text(ctx, "/proc/self/status") or "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent import device, device_host, machine
 from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
+from thorctl.agent.host import network
 from thorctl.agent.outcome import Outcome
 from thorctl.agent.parsers import (
     boot_control,
@@ -58,6 +59,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         "upgrades": partial(device_host.upgrades_by_itself, ctx),
         "default_target": partial(device_host.default_target, ctx),
         "watchdog": partial(device_host.watchdog, ctx),
+        "network": partial(network.collect, ctx),
     }
     found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
     temperatures, rails = found["sensors"] or (None, None)
@@ -89,6 +91,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         "unattended_upgrades": _upgrades(packages, found["upgrades"]),
         "default_target": found["default_target"],
         "watchdog": found["watchdog"] or {"device": None, "runtime_seconds": None},
+        "network": found["network"] or {"management": None, "connections": None},
         "uptime_seconds": system.parse_uptime(device.text(ctx, "/proc/uptime")),
         "clock_synchronized": device.clock_synchronized(),
         "clock_settable": device.clock_settable(ctx),

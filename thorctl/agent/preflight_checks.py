@@ -10,6 +10,7 @@ from thorctl.agent import (
     preflight_host,
     preflight_machine,
     preflight_memory,
+    preflight_network,
     preflight_power,
 )
 
@@ -26,6 +27,7 @@ CHECKS: dict[str, Callable[[Situation], Item]] = {
     **preflight_disk.CHECKS,
     **preflight_docker.CHECKS,
     **preflight_host.CHECKS,
+    **preflight_network.CHECKS,
     **preflight_power.CHECKS,
 }
 
