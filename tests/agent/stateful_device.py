@@ -235,6 +235,15 @@ class Images(DockerApi):
     def tag_image(self, *_: str) -> bool:
         return True
 
+    def responds(self) -> bool:
+        return True
+
+    def run_container(self, *_: object) -> None:
+        return None
+
+    def remove_container(self, name: str) -> bool:  # noqa: ARG002 - the API's signature
+        return False
+
     def container(self, name: str) -> None:  # noqa: ARG002 - the API's signature
         return None
 

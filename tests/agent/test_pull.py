@@ -38,6 +38,9 @@ class Engine(DockerApi):
         yield from self.messages
         self.pulled = True
 
+    def wait(self) -> None:
+        self.calls.append("wait")
+
     def tag_image(self, reference: str, repository: str, tag: str) -> bool:
         self.calls.append(f"tag {repository}:{tag}")
         return self.image(reference) is not None

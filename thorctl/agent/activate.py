@@ -9,6 +9,7 @@ from thorctl.agent import (
     ballast,
     checkpoint,
     deadline,
+    docker_wait,
     hold,
     image,
     journal_file,
@@ -51,6 +52,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if args.deadline <= 0:
         raise AgentError("bad_call", f"--deadline {args.deadline}: must be positive.", "Give it in seconds.")
     release = release_store.load(ctx.paths, args.id)
+    ctx = docker_wait.patient(ctx)
     _check_staged(ctx, release)
     call = _Call(ctx, release, args.deadline, args.over_hold)
     image.pin(ctx, release)
@@ -121,7 +123,9 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
     journal = journal_file.load(ctx.paths)
     if journal.target == release.id:
         try:
-            journal = switch.roll_back(ctx, journal, f"activation failed: {failed}")
+            journal = switch.roll_back(
+                ctx, journal, f"activation failed: {failed}", repair=not isinstance(failed, Interrupted)
+            )
         except (AgentError, OSError) as stuck:
             message = f"{failed} The way back failed too, and is tried again: {stuck}"
             return AgentError("internal", message, "Or at once: `thor-agent recover`.", changed=True)

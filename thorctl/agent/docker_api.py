@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import os
+import re
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from thorctl.agent.clock import Clock
+
 ANSWER_SECONDS = 30.0
+WAIT_SECONDS = 180.0  # for a Docker that restarts or is upgraded
+ENDING_SECONDS = 30.0  # for a container that Docker is just removing
+POLL_SECONDS = 1.0
+# Two parties remove one container, or it is inspected meanwhile: a moment later Docker answers.
+_ENDING = re.compile(
+    r"removal of container .* in progress|marked for removal|is being removed", re.IGNORECASE
+)
+# A daemon that begins or ends, and lost its containerd.
+_BETWEEN = re.compile(r"containerd|shutting down|connection error|transport is closing|grpc", re.IGNORECASE)
 PULL_SILENCE_SECONDS = 600.0  # extracting one 10 GB layer prints nothing for minutes on some storage drivers
 
 
@@ -31,10 +45,39 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class DockerApi:
-    """A client without state. Every method raises ``AgentError("docker_unavailable")`` if nothing answers."""
+    """A client. Every method raises ``AgentError("docker_unavailable")`` if nothing answers, or
+    ``docker_busy`` if a container that is being removed does not go.
+
+    ``patient`` gives one that waits for a Docker that restarts; this one does not wait.
+    """
 
     def __init__(self, socket_path: str) -> None:
         self.socket_path = socket_path
+        self._wait_seconds = 0.0
+        self._monotonic: Callable[[], float] = time.monotonic
+        self._sleep: Callable[[float], None] = time.sleep
+        self._told: Callable[[float, str], None] = lambda *_: None
+
+    def patient(self, clock: Clock, told: Callable[[float, str], None]) -> DockerApi:
+        """Return a client that waits up to ``WAIT_SECONDS`` for an answer.
+
+        ``told`` is called with the seconds so far, and why.
+        """
+        other = copy.copy(self)
+        other._wait_seconds, other._monotonic, other._sleep = WAIT_SECONDS, clock.monotonic, clock.sleep
+        other._told = told
+        return other
+
+    def responds(self) -> bool:
+        """Whether Docker answers now; waits for nothing but that answer."""
+        try:
+            return self._once("GET", "/_ping", None)[0] == http.client.OK
+        except AgentError:
+            return False
+
+    def wait(self) -> None:
+        """Return once Docker answers."""
+        self._call("GET", "/_ping", None)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any | None:
         """GET a JSON document; None on 404."""
@@ -71,6 +114,18 @@ class DockerApi:
         status, _ = self._call("POST", path, {"repo": repository, "tag": tag})
         return status == http.client.CREATED
 
+    def run_container(self, name: str, config: Mapping[str, Any]) -> str | None:
+        """Create a container, if none has the name, and start it; None if it runs, else Docker's refusal."""
+        status, body = self._call("POST", "/containers/create", {"name": name}, config)
+        if status not in (http.client.CREATED, http.client.CONFLICT):
+            return _message(body)
+        status, body = self._call("POST", f"/containers/{quote(name)}/start", None)
+        return None if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) else _message(body)
+
+    def remove_container(self, name: str) -> bool:
+        """Remove a container, running or not; False if there is none."""
+        return self.delete(f"/containers/{quote(name)}", {"force": "true"})
+
     def container(self, name: str) -> dict[str, Any] | None:
         """``docker inspect`` of a container; None if absent."""
         found: dict[str, Any] | None = self.get(f"/containers/{quote(name)}/json")
@@ -92,7 +147,7 @@ class DockerApi:
         query = {"fromImage": repository, "tag": digest}
         connection = _UnixConnection(self.socket_path, PULL_SILENCE_SECONDS)
         try:
-            response = self._send(connection, "POST", "/images/create", query, headers)
+            response = self._send(connection, "POST", "/images/create", query, headers=headers)
             if response.status != http.client.OK:
                 yield {"error": _message(response.read()), "status_code": response.status}
                 return
@@ -100,14 +155,39 @@ class DockerApi:
                 if line.strip():
                     yield json.loads(line)
         except (OSError, http.client.HTTPException, ValueError) as broken:
-            yield {"error": f"the connection to Docker broke: {broken}"}
+            yield {"error": f"the connection to Docker broke: {broken}", "broken": True}
         finally:
             connection.close()
 
-    def _call(self, method: str, path: str, query: Mapping[str, str] | None) -> tuple[int, bytes]:
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        """Ask until Docker answers; every call of this class may be said twice."""
+        began = self._monotonic()
+        while True:
+            wait_seconds = self._wait_seconds
+            try:
+                status, content = self._once(method, path, query, body)
+                if status == http.client.CONFLICT and _ENDING.search(_message(content)):
+                    failed, wait_seconds = self._busy(_message(content)), ENDING_SECONDS
+                elif status >= http.client.INTERNAL_SERVER_ERROR and _BETWEEN.search(_message(content)):
+                    failed = self._unavailable(f"{path}: HTTP {status}: {_message(content)}")
+                else:
+                    return status, content
+            except AgentError as gone:
+                failed = gone
+            waited = self._monotonic() - began
+            if waited >= wait_seconds:
+                raise failed
+            self._told(waited, failed.message)
+            self._sleep(POLL_SECONDS)
+
+    def _once(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, bytes]:
         connection = _UnixConnection(self.socket_path, ANSWER_SECONDS)
         try:
-            response = self._send(connection, method, path, query, {})
+            response = self._send(connection, method, path, query, headers={}, body=body)
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as broken:
             raise self._unavailable(str(broken)) from broken
@@ -120,12 +200,16 @@ class DockerApi:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
+        *,
         headers: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
     ) -> http.client.HTTPResponse:
+        text = None if body is None else json.dumps(body)
+        headers = dict(headers) if body is None else {**headers, "Content-Type": "application/json"}
         target = path + (f"?{urlencode(query)}" if query else "")
         try:
             # Without a version in the path the engine answers in its own newest one.
-            connection.request(method, target, headers=dict(headers))
+            connection.request(method, target, body=text, headers=dict(headers))
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as broken:
             raise self._unavailable(str(broken)) from broken
@@ -134,6 +218,13 @@ class DockerApi:
         if status >= http.client.BAD_REQUEST:
             raise self._unavailable(f"{path}: HTTP {status}: {_message(body)}")
         return json.loads(body) if body.strip() else None
+
+    def _busy(self, why: str) -> AgentError:
+        return AgentError(
+            "docker_busy",
+            f"Docker is still removing a container: {why}",
+            "Wait a moment and repeat the command. If it stays so, restart Docker.",
+        )
 
     def _unavailable(self, why: str) -> AgentError:
         return AgentError(

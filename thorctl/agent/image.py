@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import pull_mark, registry_login
+from thorctl.agent import image_keeper, pull_mark, registry_login
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.pull_progress import PullProgress
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # What Docker says when the registry has no such digest; anything else may pass and is worth another try.
 _ABSENT = re.compile(r"(manifest|name) unknown|manifest (for )?\S+ not found|: not found$", re.IGNORECASE)
+PULLS = 3  # of one stage, where Docker ends in the middle of it
 _LAST_WORDS = ("Digest: ", "Status: ")  # a pull without them was cut off: its stream simply ends
 # Docker's words → code, what is wrong, remedy, whether another try may succeed without a change.
 _CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
@@ -156,6 +157,7 @@ def ensure(ctx: Context, release: Release) -> int:
 def forget(ctx: Context, reference: str) -> bool:
     """Delete an image that a release brought here; False if it is not there or a container uses it."""
     repository, _, digest = reference.partition("@")
+    image_keeper.release(ctx, digest)
     tagged = f"{repository}:thor-{digest.removeprefix('sha256:')[:12]}"
     if ctx.docker.image(tagged) is None:
         return ctx.docker.delete_image(reference)
@@ -166,13 +168,30 @@ def forget(ctx: Context, reference: str) -> bool:
 
 
 def _keep(ctx: Context, release: Release) -> None:
-    """Give it a tag: `docker image prune` deletes an image without one unless a container runs it."""
+    """Give it a tag, without which `docker image prune` deletes it, and a container that protects it."""
     repository, _, tag = release.image_tag.rpartition(":")
     if not ctx.docker.tag_image(release.image, repository, tag):
         ctx.log.warning("%s could not be tagged: `docker image prune` would delete it", release.image)
+    image_keeper.keep(ctx, release)
 
 
 def _pull(ctx: Context, release: Release) -> int:
+    """Pull, again if Docker was restarted meanwhile; returns the bytes downloaded.
+
+    Layers that are on the disk are not fetched twice.
+    """
+    for left in reversed(range(PULLS)):
+        try:
+            return _pull_once(ctx, release)
+        except AgentError as failed:
+            if not (left and failed.details.get("docker_ended")):
+                raise
+            ctx.log.warning("%s It is pulled again once Docker answers.", failed.message)
+            ctx.docker.wait()
+    raise AssertionError("unreachable")
+
+
+def _pull_once(ctx: Context, release: Release) -> int:
     image = release.document["lock"]["image"]
     progress = PullProgress(image["compressed_bytes"])
     ctx.log.info("pulling %s", release.image)
@@ -192,7 +211,7 @@ def _pull(ctx: Context, release: Release) -> int:
         )
     if not present(ctx, release):
         if not ended:
-            raise _failure(release, {"error": "Docker ended in the middle of the pull"})
+            raise _failure(release, {"error": "Docker ended in the middle of the pull", "broken": True})
         raise AgentError(
             "image_digest_mismatch",
             f"Docker pulled {release.image} but does not list it under that digest.",
@@ -203,7 +222,7 @@ def _pull(ctx: Context, release: Release) -> int:
 
 def _failure(release: Release, message: dict[str, Any]) -> AgentError:
     why = str(message["error"])
-    details = {"image": release.image, "docker": why}
+    details = {"image": release.image, "docker": why, "docker_ended": bool(message.get("broken"))}
     if _NO_SPACE.search(why):
         remedy = "Free space (`thor-agent gc`), then stage again."
         return AgentError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent import engine_unit
 from thorctl.agent.api_key import api_key
+from thorctl.agent.docker_api import WAIT_SECONDS
 from thorctl.agent.engine import cache, endpoint, failure
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.outcome import AgentError
@@ -32,10 +33,12 @@ def wait(ctx: Context, release: Release) -> float:
     began = ctx.clock.monotonic()
     mark = cache.ready_mark(ctx, release)
     limit = release.ready_seconds(first_start=not mark.exists())
+    docker = _Docker(ctx)
     while True:
         unit = engine_unit.state(ctx)
         waited = ctx.clock.monotonic() - began
-        if _dead(unit, waited):
+        away = unit.active != "active" and docker.is_away(unit)
+        if not away and _dead(unit, waited - docker.seconds, docker.forgiven):
             raise _error(
                 ctx, release, "engine_died", f"The engine of {release.id} died", unit=unit, waited=waited
             )
@@ -44,7 +47,7 @@ def wait(ctx: Context, release: Release) -> float:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
             return round(waited, 1)
-        if waited >= limit:
+        if waited - docker.seconds >= limit:
             message = f"The engine of {release.id} was not ready after {limit:.0f} s"
             raise _error(ctx, release, "engine_not_ready", message, unit=unit, waited=waited)
         ctx.progress.update(
@@ -53,12 +56,36 @@ def wait(ctx: Context, release: Release) -> float:
         ctx.clock.sleep(POLL_SECONDS)
 
 
-def _dead(unit: UnitState, waited: float) -> bool:
+class _Docker:
+    """Notices that Docker ends or restarts while an engine is waited for: that is not the engine's death.
+
+    ``forgiven``: restarts of the engine that count for nothing. ``seconds``: until when Docker was away.
+    """
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx, self._began = ctx, ctx.clock.monotonic()
+        self._since: float | None = None
+        self.forgiven, self.seconds = RESTARTS_FORGIVEN, 0.0
+
+    def is_away(self, unit: UnitState) -> bool:
+        """Whether an engine that does not run is to be waited for, because Docker does not answer (yet)."""
+        if self._ctx.docker.responds():
+            self._since = None
+            return False
+        now = self._ctx.clock.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since >= WAIT_SECONDS:
+            return False
+        self.forgiven, self.seconds = unit.restarts + RESTARTS_FORGIVEN, now - self._began
+        return True
+
+
+def _dead(unit: UnitState, waited: float, forgiven: int) -> bool:
     if unit.queued:
         return False
     # Inactive with nothing queued: the start itself was refused, say for want of a unit it requires.
     never_began = unit.active == "inactive" and waited > GRACE_SECONDS
-    return unit.active == "failed" or unit.restarts > RESTARTS_FORGIVEN or never_began
+    return unit.active == "failed" or unit.restarts > forgiven or never_began
 
 
 def serves(ctx: Context, release: Release) -> bool:

@@ -29,7 +29,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         _check_committed(ctx, journal, args.id)
     elif args.id not in (None, journal.target):
         raise _not_running(journal, args.id)
-    journal = switch.roll_back(ctx, journal, args.reason or "asked")
+    journal = switch.roll_back(ctx, journal, args.reason or "asked", repair=True)
     try:
         seconds = switch.wait_for_current(ctx, journal)
     except AgentError as not_ready:

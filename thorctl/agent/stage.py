@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl.agent import checkpoint, image, needs, refusing_disk, release_store
+from thorctl.agent import checkpoint, docker_wait, image, needs, refusing_disk, release_store
 from thorctl.agent.boot import this_boot
 from thorctl.agent.engine import image_user
 from thorctl.agent.outcome import AgentError, Outcome
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Image and checkpoint side by side, then files; each is skipped where it is already right."""
     release = release_store.read_argument(args.release)
+    ctx = docker_wait.patient(ctx)
     try:
         return _stage(ctx, release)
     except AgentError as failed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl.agent import ballast, deadline, engine_unit, journal_file, ready, release_store
+from thorctl.agent import ballast, deadline, engine_unit, journal_file, ready, release_store, way_back
 from thorctl.agent.engine import cache, door
 from thorctl.agent.journal import (
     ACTIVATING,
@@ -67,11 +67,14 @@ def run_nothing(ctx: Context) -> None:
     door.follow(ctx, None)
 
 
-def roll_back(ctx: Context, journal: Journal, reason: str) -> Journal:
+def roll_back(ctx: Context, journal: Journal, reason: str, *, repair: bool = False) -> Journal:
     """Return to the release before, from ``activating``, ``trial``, ``committed`` or a half-done rollback.
 
-    Needs no network and does not wait until the engine is ready. Returns the final journal.
+    Needs no network and does not wait until the engine is ready. Returns the final journal. ``repair``: where
+    somebody deleted its image, try to pull it first; what runs goes on meanwhile.
     """
+    if repair:
+        way_back.repair(ctx, journal)
     _guard(ctx, journal, deadline.GUARD_SECONDS)
     try:
         if journal.state != ROLLING_BACK:

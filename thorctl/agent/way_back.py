@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl.agent import checkpoint, engine_unit, image, release_store
+from thorctl.agent import checkpoint, engine_unit, image, image_keeper, release_store
+from thorctl.agent.journal import COMMITTED
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.staging.verified import UNVERIFIED
 
@@ -20,20 +21,26 @@ def check(ctx: Context, journal: Journal) -> None:
     """
     if journal.current is None or engine_unit.state(ctx).active != "active":
         return
-    lacking = _lacking(ctx, journal.current, journal.current_sha256)
-    if lacking:
+    gone = lacking(ctx, journal.current, journal.current_sha256)
+    if gone:
         document = ctx.paths.release_dir(journal.current) / "release.json"
         raise AgentError(
             "no_way_back",
-            f"{journal.current} runs, but is not whole on this device any more: {', '.join(lacking)}. There "
+            f"{journal.current} runs, but is not whole on this device any more: {', '.join(gone)}. There "
             "would be no way back to it.",
             f"`thor-agent stage --release {document}` fetches what is missing, and only that. Or stop it"
             " (`systemctl stop thor-engine`): then it can be left.",
-            details={"release": journal.current, "lacking": lacking},
+            details={"release": journal.current, "lacking": gone},
         )
+    image_keeper.keep(ctx, release_store.read_document(ctx.paths, journal.current, journal.current_sha256))
 
 
-def _lacking(ctx: Context, release_id: str, sha256: str | None) -> list[str]:
+def lacking(ctx: Context, release_id: str, sha256: str | None) -> list[str]:
+    """What of a release is not on this device, so that it could not be started: [] is nothing.
+
+    Raises:
+        AgentError: Docker does not say.
+    """
     try:
         release = release_store.read_document(ctx.paths, release_id, sha256)
     except AgentError as broken:
@@ -42,3 +49,22 @@ def _lacking(ctx: Context, release_id: str, sha256: str | None) -> list[str]:
     # A file that nobody has hashed is no hindrance: this release runs from it.
     bad = [one for one in checkpoint.unverified(ctx, release) if one.code != UNVERIFIED]
     return gone + [f"{one.file.path} ({one.code})" for one in bad[:3]]
+
+
+def repair(ctx: Context, journal: Journal) -> None:
+    """Pull the image that a rollback needs, if it is gone; the rollback does not depend on it."""
+    back, sha256 = (
+        (journal.current, journal.current_sha256)
+        if journal.state != COMMITTED
+        else (journal.previous, journal.previous_sha256)
+    )
+    if back is None:
+        return
+    try:
+        release = release_store.read_document(ctx.paths, back, sha256)
+        if not ctx.docker.responds() or image.present(ctx, release):
+            return
+        ctx.log.warning("%s is gone: it is pulled before the engine is switched", release.image)
+        image.ensure(ctx, release)
+    except (AgentError, OSError) as failed:
+        ctx.log.warning("%s could not be repaired, and the rollback goes on: %s", back, failed)

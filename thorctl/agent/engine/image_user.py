@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from thorctl.agent.engine import account, prepare
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from thorctl.agent.release_document import Release
 
 SECONDS = 600.0  # the first import of vLLM from a disk that has just been written to
+TRIES = 3  # where Docker is restarted meanwhile
+_DOCKER_ENDED = re.compile(r"Cannot connect to the Docker daemon|error waiting for container|unexpected EOF")
 _LAST = 300  # characters of the program's own message that are shown
 
 
@@ -38,6 +41,11 @@ def prove(ctx: Context, release: Release) -> None:
         argv += ["--runtime", container["runtime"]]
     argv += ["--entrypoint", "/bin/sh", release.image, "-c", 'umask 0; exec "$0" --version', program]
     done = ctx.runner.run(argv, timeout=SECONDS)
+    for _ in range(TRIES):
+        if done.ok or not _DOCKER_ENDED.search(done.stderr):
+            break
+        ctx.docker.wait()
+        done = ctx.runner.run(argv, timeout=SECONDS)
     if done.ok:
         ctx.log.info("%s as %s: %s", program, user, done.stdout.strip())
         return

@@ -10,7 +10,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from thorctl.agent import image, release_store
+from thorctl.agent import docker_wait, image, release_store
 from thorctl.agent.engine import account, cache, network
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_SOCKET
@@ -37,6 +37,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
             "bad_call", f"{release.id} has layout {release.layout}.", "Its unit needs no preparation."
         )
     owner, members = account.of_engine(release), account.api_group()
+    ctx = docker_wait.patient(ctx)
     image.pin(ctx, release)
     directory = ctx.paths.at(ENGINE_SOCKET).parent
     make_directory(directory, owner.uid, members)
