@@ -16,6 +16,7 @@ from tests.faults.container_device import DeviceAtHand
 from tests.faults.container_ground import SECOND_TAG, push_second, put
 from tests.simulated import running
 from thorctl import releases
+from thorctl.journal_command import in_order, log_command
 from thorctl.sim.up import ContainerOptions
 
 if TYPE_CHECKING:
@@ -36,6 +37,23 @@ DOCKERS = [
     ("28.5", "classic", "overlay2"),
     ("28.5", "containerd", "overlayfs"),
 ]
+IN_A_WHILE = "systemd-run --timer-property=AccuracySec=1s --on-active"
+UNTIL_READY = 'timeout 120 sh -c \'until thor-agent status | grep -q "\\"ready\\": true"; do sleep 1; done\''
+_DROP_IN = "/etc/systemd/system/thor-engine.service.d"
+# Change, its end, and a word of the drift.
+CHANGES = (
+    (
+        f"mkdir {_DROP_IN} && printf '[Service]\\nRestart=no\\n' > {_DROP_IN}/override.conf",
+        f"rm -r {_DROP_IN}",
+        f"changed by {_DROP_IN}/override.conf",
+    ),
+    ("systemctl disable thor-recover", "systemctl enable thor-recover", "disabled"),
+    (
+        "systemctl set-property --runtime thor-engine CPUWeight=50",
+        "systemctl revert thor-engine",
+        "changed by /run/systemd/system.control/",
+    ),
+)
 _NEW = {"checkpoint": "light-new", "image_tag": SECOND_TAG}
 RELEASES: dict[str, dict[str, str]] = {"old": {}, "new": _NEW, "third": {**_NEW, "ENGINE_THIRD": "1"}}
 
@@ -71,6 +89,10 @@ class Case:
         """Whether Docker has the image of a release by its digest."""
         return self.device.tries(f"docker image inspect {self.image(name)}")[0] == 0
 
+    def drift(self) -> dict[str, Any]:
+        """What the device tells of drift: name → what was found."""
+        return {item["what"]: item["found"] for item in self.world.status()["drift"]}
+
     def image(self, name: str) -> str:
         """The image of a release by its digest."""
         locked = self.releases[name].lock.image
@@ -95,6 +117,50 @@ def case(
         yield Case(World(sim, DEVICE, tmp_path), DeviceAtHand(sim, DEVICE), built)
 
 
+def check_docker_is_waited_for(case: Case) -> None:
+    """A Docker that an upgrade stops under staging, and one restarted under an activation."""
+    case.device.sh("systemctl stop docker.socket docker.service")
+    case.device.sh(f"{IN_A_WHILE}=15 systemctl start docker.service")
+    case.stage("new")
+    case.device.sh(f"{IN_A_WHILE}=4 systemctl restart docker.service")
+    case.agent("activate", case.releases["new"].id)
+    case.device.sh(f"sleep 5; {UNTIL_READY}")
+    assert case.stands() == ("trial", "new")
+
+
+def check_way_back_outlives_prunes(case: Case) -> None:
+    """On trial with ``new``: whoever prunes, ``old`` stays; what a stronger hand deletes is brought back."""
+    case.device.sh("docker system prune --all --force")
+    assert case.has_image("old")
+    assert case.world.status()["rollback"] == {"release": case.releases["old"].id, "lacking": []}
+    case.agent("rollback")
+    assert case.stands() == ("committed", "old")
+    case.device.sh("docker container prune --force; docker image prune --all --force")
+    assert case.has_image("old")
+    assert case.has_image("new")
+    case.agent("activate", case.releases["new"].id)
+    case.device.sh("docker rm --force $(docker ps --quiet --filter name=thor-keep-)")
+    case.device.sh("docker system prune --all --force")
+    assert case.world.status()["rollback"]["lacking"] == [f"image {case.image('old')}"]
+    case.agent("rollback")
+    assert case.stands() == ("committed", "old")
+
+
+def check_drift_of_what_is_used(case: Case) -> None:
+    """A drop-in, a mask and a disabled unit, each told and gone again; the log's last lines since a time."""
+    assert case.drift() == {}
+    for change, undo, told in CHANGES:
+        case.device.sh(f"{change} && systemctl daemon-reload")
+        assert told in str(case.drift()), (change, case.drift())
+        case.device.sh(f"{undo} && systemctl daemon-reload")
+        assert case.drift() == {}
+    case.device.sh("seq 100 | systemd-cat --identifier=thor-test; journalctl --sync")
+    words = log_command("engine", lines=3, follow=False, since="-1h", as_json=False)
+    words = tuple("--identifier=thor-test" if word.startswith("--unit") else word for word in words)
+    said = case.device.read(f"{shlex.join(words)} --output=cat").split()
+    assert in_order(said) == ["98", "99", "100"]
+
+
 def test_a_device_is_provisioned_goes_back_and_cleans_up(case: Case) -> None:
     provisioned = case.world.playbook("site", profile="old")
     assert provisioned.exit_code == 0, provisioned.text
@@ -103,10 +169,9 @@ def test_a_device_is_provisioned_goes_back_and_cleans_up(case: Case) -> None:
     assert again.total("changed") == 0, again.text
 
     case.stage("new")
-    case.agent("activate", case.releases["new"].id)
-    assert case.stands() == ("trial", "new")
-    case.agent("rollback")
-    assert case.stands() == ("committed", "old")
+    check_docker_is_waited_for(case)
+    check_way_back_outlives_prunes(case)
+    check_drift_of_what_is_used(case)
 
     # Staged once more, all of it is there; after a pull that a power cut ended, the image is brought anew.
     assert case.stage("new")["image"]["downloaded_bytes"] == 0

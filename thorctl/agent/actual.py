@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import checkpoint, desired, drift, image
 from thorctl.agent.drift import RELEASE, Item
-from thorctl.agent.engine import network
+from thorctl.agent.engine import cache, network
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.paths import ENGINE_CONTAINER
 from thorctl.agent.release_document import SOCKET_LAYOUT
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
     from thorctl.agent.journal import Journal
     from thorctl.agent.release_document import Release
+
+COMPILE_CACHE = "compile cache"
 
 
 def compared(
@@ -58,6 +60,7 @@ def _parts(ctx: Context, release: Release) -> list[Item]:
     with suppress(AgentError):  # Docker does not answer
         found[desired.IMAGE_ON_DISK] = release.image if image.present(ctx, release) else None
     _container(ctx, release, wanted, found)
+    _cache(ctx, release, wanted, found)
     return drift.release_items(wanted, found)
 
 
@@ -96,6 +99,24 @@ def _container(ctx: Context, release: Release, wanted: dict[str, Any], found: di
                 found[desired.ENGINE_NETWORK] = container["HostConfig"]["NetworkMode"]
             same = digest == release.document["lock"]["image"]["digest"]
             found[desired.CONTAINER_IMAGE] = release.image if same else container["Config"]["Image"]
+
+
+def _cache(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Where the release was ready once, its cache is filled; without it the next start takes long."""
+    if release.layout == SOCKET_LAYOUT and cache.ready_mark(ctx, release).exists():
+        wanted[COMPILE_CACHE] = "there"
+        found[COMPILE_CACHE] = "there" if cache.directory(ctx, release).is_dir() else None
+
+
+def way_back_items(rollback: dict[str, Any] | None) -> list[Item]:
+    """Whether the device could go back, as ``status`` tells it."""
+    if rollback is None:
+        return []
+    whole, gone = f"{rollback['release']}, whole", rollback["lacking"]
+    if gone is None:
+        return [Item("rollback release", RELEASE, whole)]
+    found = f"without {', '.join(gone)}" if gone else whole
+    return [Item("rollback release", RELEASE, whole, found, same=not gone)]
 
 
 def _hash_of(path: Path) -> str | None:

@@ -12,6 +12,7 @@ from thorctl.agent import (
     commit,
     desired,
     device_host,
+    docker_settings,
     drift,
     engine_unit,
     facts,
@@ -21,6 +22,8 @@ from thorctl.agent import (
     lease,
     machine,
     release_store,
+    units,
+    way_back,
 )
 from thorctl.agent.api_key import api_key
 from thorctl.agent.drift import Item
@@ -71,6 +74,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
             "last_end": partial(engine_unit.last_end, ctx),
             "models": partial(_models, ctx, release),
             "compared": partial(actual.compared, ctx, journal, release, broken),
+            "rollback": partial(_rollback, ctx, journal),
+            "units": partial(units.compared, ctx, engine=bool(journal and journal.running)),
+            "docker": partial(docker_settings.compared, ctx, release),
             "packages": partial(device_host.package_holds, ctx) if wish and wish.packages else lambda: None,
         },
         seconds=LONGEST_SECONDS,
@@ -79,10 +85,14 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     light = found["facts"] or dict.fromkeys(_NO_FACTS)
     # A part that did not come back in time is unknown, not well.
     compared = found["compared"] or [Item("release", drift.RELEASE, journal.running if journal else None)]
-    compared = [*compared, *drift.host_items(wish, light["power_mode"], found["packages"])]
+    compared += actual.way_back_items(found["rollback"])
+    compared += drift.host_items(wish, light["power_mode"], found["packages"])
+    for part in ("units", "docker"):
+        compared += [Item(part, drift.HOST, None)] if found[part] is None else found[part]
     data = {
         **_device(ctx),
         **_journal(journal),
+        "rollback": found["rollback"],
         "release_layout": release.layout if release else None,
         "engine": _engine(ctx, found, release),
         **light,
@@ -111,6 +121,23 @@ def _release(ctx: Context, journal: Journal | None) -> tuple[Release | None, str
     except AgentError as broken:
         ctx.log.warning("%s", broken)
         return None, broken.code
+
+
+def _rollback(ctx: Context, journal: Journal | None) -> dict[str, Any] | None:
+    """The release that a rollback returns to, and what of it is not on the device; None: there is none."""
+    if journal is None:
+        return None
+    back = (
+        (journal.current, journal.current_sha256)
+        if journal.target
+        else (journal.previous, journal.previous_sha256)
+    )
+    if back[0] is None:
+        return None
+    try:
+        return {"release": back[0], "lacking": way_back.lacking(ctx, back[0], back[1])}
+    except (AgentError, OSError):
+        return {"release": back[0], "lacking": None}
 
 
 def _device_json(ctx: Context) -> Any:
