@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.rollout.model_agent import VERBS, error
 from tests.rollout.model_device import HOLDER, ModelDevice, ViolationError
@@ -64,6 +64,9 @@ class World:
 
     def wall(self) -> float:
         return self.time
+
+    def mark(self) -> dict[str, Any]:
+        return {}
 
     def begin(self, hands: ModelHands, begun: Begun) -> None:
         device, step = self.devices[begun.step.device], begun.step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from thorctl.rollout.at_work import at_work, folder_of, only_one
 from thorctl.rollout.engine import Engine
 from thorctl.rollout.fold import fold
 from thorctl.rollout.record import SteadyClock, StoreRecord
-from thorctl.rollout.state import State, begin
+from thorctl.rollout.state import State, begin, text
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
@@ -143,3 +143,27 @@ def test_a_clock_that_is_set_shortens_no_soak(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(time, "time", lambda: wall + 86_400)
     assert clock.now() - began < 3600
     assert clock.wall() == wall + 86_400
+
+
+def marked(at: float, mark: dict[str, Any]) -> rollouts.Line:
+    return rollouts.Line("20261130-1", text(at), "ann", "r", "started", data=mark)
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, 10 * 365 * 86_400.0, -1e9])
+def test_clock_set_between_two_runs_of_a_rollout_changes_no_age(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """The process was killed, the clock was set, the rollout is resumed: a soak is as old as it is."""
+    clock = SteadyClock()
+    line, wall = marked(clock.now(), clock.mark()), time.time()
+    monkeypatch.setattr(time, "time", lambda: wall + seconds)
+    later = marked(clock.now() + 60, {})  # of whoever ordered something meanwhile
+    assert abs(SteadyClock([line, later]).now() - clock.now()) < 1
+
+
+def test_clock_set_back_over_a_reboot_lets_no_time_pass_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SteadyClock()
+    lines = [marked(clock.now(), {"boot": "another", "since_boot": 5.0}), marked(clock.now() + 60, {})]
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert clock.now() + 59 < SteadyClock(lines).now() < clock.now() + 70
+    assert SteadyClock([marked(1e9, {})]).now() < 1e6  # a run of an earlier version left no mark

@@ -51,9 +51,9 @@ def work(
         run=run,
     )
     with ended_gently(), hands, shown(context, rollout, hands.progress) as tell:
-        engine = Engine(
-            rollout, StoreRecord(db, rollout.id), hands, SteadyClock(), who=me(), run=run, tell=tell
-        )
+        record = StoreRecord(db, rollout.id)
+        clock = SteadyClock(record.after(0))
+        engine = Engine(rollout, record, hands, clock, who=me(), run=run, tell=tell)
         try:
             state = engine.run(wait_for_people=wait_for_people)
         except KeyboardInterrupt:

@@ -74,6 +74,9 @@ class Clock(Protocol):
     def wall(self) -> float:
         """Now, as this machine's clock says it: what maintenance windows are read off."""
 
+    def mark(self) -> dict[str, Any]:
+        """What another process needs to go on with ``now`` from a line that holds it."""
+
 
 class Engine:
     """One process at work on one rollout. That it is the only one is for the caller to see to."""
@@ -97,7 +100,7 @@ class Engine:
         """Take the rollout over, from its beginning or from wherever another process left it."""
         self.state = fold(self.state, self._record.after(self.state.last))  # what was told before
         kind = "resumed" if self.state.run else "started"
-        self._note([self._line(kind, f"{kind} by {self._who}")])
+        self._note([self._line(kind, f"{kind} by {self._who}", data=self._clock.mark())])
 
     def turn(self) -> Todo:
         """One round: decide, record, begin, wait. What it returns says whether another one makes sense."""
