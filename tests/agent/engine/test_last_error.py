@@ -13,7 +13,9 @@ PYDANTIC = "pydantic_core._pydantic_core.ValidationError: 1 validation error for
 TENSORS = "safetensors._safetensors_rust.SafetensorError: Error while deserializing header: "
 # Capture → what the failure line begins with, a word of the remedy besides where to read on.
 REAL: dict[str, tuple[str, str]] = {
+    "architecture": (f"{PYDANTIC} Value error, Model architectures ['NoSuch", ""),
     "bad-option": ("vllm: error: unrecognized arguments: --no-such-option 3", "option"),
+    "config-json": ("OSError: It looks like the config file at", "Stage the release again"),
     "context-too-long": (
         f"{PYDANTIC} Value error, User-specified max_model_len (9999999)",
         "Lower",
@@ -27,6 +29,7 @@ REAL: dict[str, tuple[str, str]] = {
     "no-tokenizer": ("IndexError: list index out of range (strategies.py, line 155)", ""),
     "no-weights": ("RuntimeError: Cannot find any model weights with", "Stage the release again"),
     "plugin-syntax": ("SyntaxError: invalid syntax (bad_plugin.py, line 1); then KeyError", "option"),
+    "quantization-config": (f"{PYDANTIC} Value error, Unknown quantization method: nvfp5.", "quantization"),
     "reasoning-parser": ("KeyError: \"Reasoning parser 'nosuch' not found", "option"),
     "template-missing": ("vllm.exceptions.VLLMValidationError: The supplied chat template string", ""),
     "template-syntax": ("jinja2.exceptions.TemplateSyntaxError: unexpected '}'", ""),
@@ -91,6 +94,14 @@ def test_killed_engine_is_not_told_by_its_last_line(end: dict[str, str], log: li
     told = failure.of(log, end)
     assert told.why.startswith("its process was killed (SIGKILL)")
     assert "memory" in told.remedy
+
+
+def test_real_engine_that_ran_out_of_memory_is_told_as_killed() -> None:
+    log = (CAPTURES / "oom.log").read_text().splitlines()  # 700 MiB for all of it: not a word of its own
+    assert last_error.find(log) is None
+    assert failure.of(log, {"result": "exit-code", "code": "exited", "status": "137"}).why.startswith(
+        "its pro"
+    )
 
 
 def test_killed_after_an_error_of_its_own_is_told_by_the_error() -> None:
