@@ -41,6 +41,8 @@ def age(time: str | None, now: datetime) -> str:
     except ValueError:
         return time
     seconds = (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+    if seconds < -_AGES[-1][0]:
+        return moment(time)  # in the future: a clock was set back
     for size, unit in _AGES:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"

@@ -10,7 +10,9 @@ import pytest
 from thorctl.cli.main import run
 from thorctl.doctor import certificates
 from thorctl.edge import authority
+from thorctl.edge.issue import require_usable
 from thorctl.edge.pki import Pki
+from thorctl.errors import ThorError
 from thorctl.fleet import Device
 
 if TYPE_CHECKING:
@@ -53,6 +55,22 @@ def test_the_first_end_is_told(pki: Pki) -> None:
     issue(pki, DEVICES[0], days=397)
     issue(pki, DEVICES[1], days=100)
     assert the(certificates.checks(pki, DEVICES, NOW)) == ("pass", "2, the first ends on 2027-03-05")
+
+
+def test_certificate_made_under_a_clock_ahead_fails(pki: Pki) -> None:
+    issue(pki, DEVICES[0], days=397, issued=NOW + dt.timedelta(days=365))
+    assert the(certificates.checks(pki, DEVICES, NOW)) == ("fail", "thor-01: begins in the future")
+    pair = pki.device("thor-01")
+    assert pair is not None
+    with pytest.raises(ThorError) as caught:
+        require_usable(pair.certificate, pair.private_key, NOW)
+    assert caught.value.code == "edge_certificate_not_yet_valid"
+
+
+def test_nothing_is_signed_under_a_clock_behind_the_authority(pki: Pki) -> None:
+    with pytest.raises(ThorError) as caught:
+        issue(pki, DEVICES[0], days=397, issued=dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
+    assert caught.value.code == "edge_ca_not_yet_valid"
 
 
 def test_one_that_ends_soon_warns_and_one_that_has_ended_fails(pki: Pki) -> None:

@@ -40,6 +40,14 @@ def test_ids_count_through_the_day(db: sqlite3.Connection) -> None:
     assert rollouts.later(db, "20261126-1") == []
 
 
+@pytest.mark.parametrize(
+    "at", ["1970-01-01T00:00:09+00:00", "2026-11-25T11:00:00+00:00", "2036-11-25T12:00:00+00:00"]
+)
+def test_newest_rollout_is_the_last_one_though_the_clock_was_set(db: sqlite3.Connection, at: str) -> None:
+    first, second, third = new(db), new(db, at), new(db)
+    assert [one.id for one in rollouts.newest(db, 3)] == [third.id, second.id, first.id]
+
+
 def test_what_is_put_is_what_is_got(db: sqlite3.Connection) -> None:
     made = new(db)
     assert rollouts.get(db, made.id) == made

@@ -74,8 +74,8 @@ def new_certificate(
     """A server certificate for ``sans`` (names and addresses), signed by the authority; never outlives it.
 
     Raises:
-        ThorError: ``edge_ca_unreadable`` (wrong passphrase), ``edge_ca_expired``, ``edge_san_invalid``,
-            ``edge_san_not_permitted``.
+        ThorError: ``edge_ca_unreadable`` (wrong passphrase), ``edge_ca_expired``, ``edge_ca_not_yet_valid``,
+            ``edge_san_invalid``, ``edge_san_not_permitted``.
     """
     root = read(authority.certificate)
     signer = _private_key(authority.private_key, passphrase)
@@ -84,6 +84,12 @@ def new_certificate(
             "edge_ca_expired",
             f"The authority's certificate ended on {root.not_valid_after_utc:%Y-%m-%d}.",
             "Make a new one (`thorctl edge ca init --pki NEWDIR`) and give its ca.crt to the clients first.",
+        )
+    if root.not_valid_before_utc > now:
+        raise ThorError(
+            "edge_ca_not_yet_valid",
+            f"The authority's certificate begins on {root.not_valid_before_utc:%Y-%m-%d}, in the future.",
+            "Check this machine's clock (`timedatectl`): what is signed now would end too early.",
         )
     for san in sans:
         _require_permitted(root, san)

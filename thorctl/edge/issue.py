@@ -56,6 +56,7 @@ def judge(
     reasons = (
         (not owned, "key and certificate differ"),
         (not _signed_by(ca_certificate, certificate), "not signed by this authority"),
+        (certificate.not_valid_before_utc > now, "begins in the future"),
         (expires <= now, "expired"),
         (bool(missing), f"not valid for {', '.join(missing)}"),
         (expires - now < dt.timedelta(days=renew_before_days), SOON),
@@ -68,7 +69,7 @@ def require_usable(certificate: str, private_key: str, now: dt.datetime) -> None
 
     Raises:
         ThorError: ``edge_certificate_missing``, ``edge_certificate_expired``, ``edge_certificate_mismatch``,
-            or as ``authority.read`` and ``authority.belongs``.
+            ``edge_certificate_not_yet_valid``, or as ``authority.read`` and ``authority.belongs``.
     """
     renew = "Issue one with `thorctl edge cert`, or set thor_edge_certificate and thor_edge_private_key."
     if not certificate.strip() or not private_key.strip():
@@ -79,6 +80,13 @@ def require_usable(certificate: str, private_key: str, now: dt.datetime) -> None
             "edge_certificate_expired",
             f"The certificate ended on {leaf.not_valid_after_utc:%Y-%m-%d}.",
             renew,
+        )
+    if leaf.not_valid_before_utc > now:
+        raise ThorError(
+            "edge_certificate_not_yet_valid",
+            f"The certificate begins on {leaf.not_valid_before_utc:%Y-%m-%d}, which is in the future.",
+            "Check this machine's clock (`timedatectl`). If it is right, the certificate was made under a"
+            " wrong one: `thorctl edge cert` makes another.",
         )
     if not authority.belongs(leaf, private_key):
         raise ThorError(

@@ -96,8 +96,8 @@ def get(db: sqlite3.Connection, rollout: str) -> Rollout | None:
 
 
 def newest(db: sqlite3.Connection, limit: int = 1) -> list[Rollout]:
-    """The last rollouts, the newest first."""
-    rows = db.execute("SELECT * FROM rollouts ORDER BY began_at DESC, rowid DESC LIMIT ?", (limit,))
+    """The last rollouts, the newest first: by their row, as a clock may have been set back in between."""
+    rows = db.execute("SELECT * FROM rollouts ORDER BY rowid DESC LIMIT ?", (limit,))
     return [_rollout(row) for row in rows]
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.agent.cutting_hub import CuttingHub
-from thorctl.agent.staging.fetch import Download, FetchError, Order
+from thorctl.agent.staging.fetch import Download, FetchError, Order, _retry_after
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
@@ -221,6 +222,24 @@ def test_limit_is_waited_for(hub: CuttingHub, tmp_path: Path) -> None:
     began = time.monotonic()
     whole(hub, tmp_path, connections=1)
     assert time.monotonic() - began >= 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "date", "seconds"),
+    [
+        ("7", "Mon, 30 Nov 2026 10:00:00 GMT", 7.0),
+        ("Mon, 30 Nov 2026 10:00:30 GMT", "Mon, 30 Nov 2026 10:00:00 GMT", 30.0),  # whatever year it is here
+        ("Mon, 30 Nov 2026 09:00:00 GMT", "Mon, 30 Nov 2026 10:00:00 GMT", 0.0),
+        ("Mon, 30 Nov 2026 10:00:30 GMT", None, None),
+        ("soon", "Mon, 30 Nov 2026 10:00:00 GMT", None),
+        (None, None, None),
+    ],
+)
+def test_time_to_wait_is_read_off_the_hub_s_own_clock(
+    asked: str | None, date: str | None, seconds: float | None
+) -> None:
+    answer: Any = SimpleNamespace(getheader={"Retry-After": asked, "Date": date}.get)
+    assert _retry_after(answer) == seconds
 
 
 def test_range_that_is_not_satisfiable_tells_the_size(hub: CuttingHub, tmp_path: Path) -> None:

@@ -603,8 +603,12 @@ def _retry_after(answer: http.client.HTTPResponse) -> float | None:
     if said.isdigit():
         return float(said)
     with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+        return max(0.0, _moment(said) - _moment(answer.getheader("Date") or ""))  # of one clock, not ours
     return None
+
+
+def _moment(date: str) -> float:
+    return email.utils.parsedate_to_datetime(date).timestamp()
 
 
 def _origin(url: str) -> tuple[str, str, int]:
