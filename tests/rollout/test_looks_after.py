@@ -145,3 +145,17 @@ def test_an_engine_that_died_at_the_first_look_of_its_soak_is_not_taken_for_one_
     assert (second.phase, second.restarts) == (Phase.SOAKING, 0)
     third = ended(second, "look", ok(back), RULES)
     assert (third.phase, "restarted 1 times in the soak" in third.why) == (Phase.RETURNING, True)
+
+
+def test_a_way_back_that_is_not_whole_is_told_once_and_changes_no_verdict() -> None:
+    engine = {"unit": "active", "ready": True, "restarts": 0}
+    gone = {"release": OLD, "lacking": ["image r/e@sha256:1"]}
+    first = replace(DEVICE, phase=Phase.SOAKING, soak_from=NOW, why="smoke passed")
+    for told in (gone, gone):
+        first = ended(first, "look", ok(status("trial", NEW, engine=engine, rollback=told)), RULES)
+    assert first.phase is Phase.SOAKING
+    assert first.why.count(f"could not go back to {OLD}, which lacks image r/e@sha256:1") == 1
+    for unknown in (None, {"release": OLD, "lacking": None}, {"release": OLD, "lacking": []}, 7):
+        quiet = replace(DEVICE, phase=Phase.SOAKING, soak_from=NOW, why="smoke passed")
+        after = ended(quiet, "look", ok(status("trial", NEW, engine=engine, rollback=unknown)), RULES)
+        assert (after.phase, after.why) == (Phase.SOAKING, "smoke passed")

@@ -29,11 +29,25 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
         if strikes < STRIKES:
             return replace(device, strikes=strikes, due=end.at + LOOK_SECONDS)
         return unwell(device, f"in the soak: {verdict.reason}")
-    well = replace(device, strikes=0)
+    no_way_back = lacking(end)
+    why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
+    well = replace(device, strikes=0, why=why)
     finish = begun + rules.soak_seconds
     if end.at >= finish:
         return replace(well, phase=Phase.PASSED, tries=0, due=0.0)
     return replace(well, due=min(finish, end.at + SOAK_LOOK_SECONDS))
+
+
+def lacking(end: Ended) -> str | None:
+    """What of the release that a rollback returns to is not on the device, in words; None: nothing known."""
+    rollback = end.data.get("rollback")
+    gone = rollback.get("lacking") if isinstance(rollback, dict) else None
+    if not isinstance(gone, list) or not gone:
+        return None
+    return (
+        f"it could not go back to {rollback['release']}, which lacks {', '.join(map(str, gone))}: a rollback"
+        " pulls an image first, stage.yml with that release's profile brings all of it"
+    )
 
 
 def _restarts(end: Ended) -> int | None:
