@@ -41,11 +41,12 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
 def lacking(end: Ended) -> str | None:
     """What of the release that a rollback returns to is not on the device, in words; None: nothing known."""
     rollback = end.data.get("rollback")
-    gone = rollback.get("lacking") if isinstance(rollback, dict) else None
+    known = rollback if isinstance(rollback, dict) else {}
+    gone = known.get("lacking")
     if not isinstance(gone, list) or not gone:
         return None
     return (
-        f"it could not go back to {rollback['release']}, which lacks {', '.join(map(str, gone))}: a rollback"
+        f"it could not go back to {known.get('release')}, which lacks {', '.join(map(str, gone))}: a rollback"
         " pulls an image first, stage.yml with that release's profile brings all of it"
     )
 
