@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thorctl import ansible_environment
 from thorctl.errors import ThorError
 from thorctl.fleet_pattern import matching
 
@@ -158,7 +158,7 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
     """What this environment's own Ansible says; see ``ansible_support.listing``."""
     # By default Ansible shrugs at a file it cannot parse; here that would hide devices.
     environment = {
-        **os.environ,
+        **ansible_environment.clean(),
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
         "ANSIBLE_NOCOLOR": "true",
@@ -177,8 +177,16 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
         check=False,
     )
     if run.returncode:
-        raise _unreadable(inventory, run.stderr)
-    listing: dict[str, Any] = json.loads(run.stdout)
+        raise ansible_environment.explain(inventory, run.stderr) or _unreadable(inventory, run.stderr)
+    try:
+        listing: dict[str, Any] = json.loads(run.stdout)
+    except ValueError as error:
+        raise ThorError(
+            "inventory_invalid",
+            f"{inventory}: what Ansible prints is no JSON: {' '.join(run.stdout[:200].split())}",
+            f"`ansible-inventory -i {inventory} --list` shows the same: an inventory script or a plugin that "
+            "prints has to be silenced.",
+        ) from error
     return listing
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -13,8 +14,10 @@ import click
 from rich.text import Text
 
 from thorctl import __version__
+from thorctl.cli import process
 from thorctl.cli.context import Context, find_project, given_project
 from thorctl.cli.group import CommandGroup
+from thorctl.cli.output import stop_writing
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Problem, Result
 from thorctl.store import place
@@ -96,8 +99,9 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
     See what a fleet is doing:     thorctl status
     Preview what would run:        thorctl render tiny-qwable --out /tmp/preview
     """
+    here = process.require_places()
     ctx.obj = Context(
-        project=given_project(project) if project else find_project(Path.cwd()),
+        project=given_project(project) if project else find_project(here),
         json=as_json,
         quiet=quiet,
         messages=Console(stderr=True, quiet=quiet),
@@ -147,9 +151,14 @@ def wants_json(arguments: list[str]) -> bool:
     return "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
 
 
+def command_of(arguments: list[str]) -> str:
+    """The verb of a command line."""
+    return next((word for word in arguments if word in VERBS), "thorctl")
+
+
 def run(arguments: list[str]) -> Result | None:
     """Runs one command line. None when click has printed all there is to say (help, version)."""
-    command = next((word for word in arguments if word in VERBS), "thorctl")
+    command = command_of(arguments)
     # --json is accepted anywhere on the line: people put it last.
     words = [word for word in arguments if word != "--json"] if wants_json(arguments) else arguments
     words = ["--json", *words] if wants_json(arguments) else words
@@ -172,15 +181,26 @@ def run(arguments: list[str]) -> Result | None:
 
 def main() -> None:
     """``thorctl``."""
+    process.prepare()
     arguments = sys.argv[1:]
     if not arguments:
         arguments = ["--help"]
-    result = run(arguments)
-    if result is None:
-        sys.exit(Exit.SUCCESS)
     try:
-        show(result, wants_json(arguments))
+        result = run(arguments)
+    except Exception as error:
+        if os.environ.get(process.TRACEBACK):
+            raise
+        result = Result.failure(command_of(arguments), process.unforeseen(error))
+    exit_code = int(result.exit_code) if result else int(Exit.SUCCESS)
+    try:
+        if result:
+            show(result, wants_json(arguments))
+        sys.stdout.flush()
     except BrokenPipeError:
-        # `thorctl status | head`: the reader has gone; the verdict is still the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(result.exit_code)
+        stop_writing()  # `thorctl status | head`: the reader has gone; the verdict is still the exit code
+    except OSError as error:  # the disk below stdout is full
+        stop_writing()
+        with contextlib.suppress(OSError):
+            click.echo(f"error output_failed  The output cannot be written: {error.strerror}.", err=True)
+        exit_code = exit_code or int(Exit.ERROR)
+    sys.exit(exit_code)

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from thorctl.errors import ThorError
 from thorctl.sim.engine import connect
 from thorctl.sources.environment import PROXIES, without_password
 from thorctl.sources.environment import faults as environment_faults
+from thorctl.store import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +98,27 @@ def environment_variables(environment: Mapping[str, str]) -> list[Check]:
     return [Check(AREA, name, "fail", error.message, error.remedy) for name, error in wrong.items()]
 
 
+def places() -> Check:
+    """The folders that are written to: for temporary files, and for the store of rollouts and baselines."""
+    name, folder = "store", place.store_file().parent
+    try:
+        _try_to_write(next(one for one in (folder, *folder.parents) if one.exists()))
+        name = "temporary files"
+        folder = Path(tempfile.gettempdir())
+        _try_to_write(folder)
+    except OSError as error:
+        variable = place.VARIABLE if name == "store" else "TMPDIR"
+        found = f"{name}: {folder if name == 'store' else error.filename or ''}: {error.strerror or error}"
+        return Check(AREA, "folders", "fail", found, f"Name a folder that you can write to: {variable}=DIR.")
+    return Check(AREA, "folders", "pass", f"{place.store_file().parent}, {folder}")
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make a folder and take it away again."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".thorctl-"):
+        pass
+
+
 def checks() -> list[Check]:
     """All of them."""
     return [
@@ -104,5 +127,6 @@ def checks() -> list[Check]:
         ansible(),
         collections(),
         docker(),
+        places(),
         *environment_variables(os.environ),
     ]

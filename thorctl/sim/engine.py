@@ -60,11 +60,11 @@ def find(environment: Mapping[str, str] | None = None) -> str:
 def _answers(address: str) -> bool:
     try:
         client = docker.DockerClient(base_url=address, timeout=PING_TIMEOUT_SECONDS)
-    except DockerException:
+    except (DockerException, OSError, ValueError, ImportError):  # an address of no known form
         return False
     try:
         return bool(client.ping())
-    except (DockerException, OSError):
+    except (DockerException, OSError, ValueError):
         return False
     finally:
         client.close()

@@ -1,0 +1,103 @@
+"""How Ansible is started from here whatever this process was started with, and what its refusals mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from typing import TYPE_CHECKING
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Ansible refuses to start without a UTF-8 locale, and with one that is not installed; this one always is.
+LOCALE = "C.UTF-8"
+# They change what Ansible prints or how its Python runs, not what an inventory or a playbook means.
+_DROPPED = frozenset(
+    {
+        *("ANSIBLE_DEBUG", "ANSIBLE_VERBOSITY", "ANSIBLE_FORCE_COLOR", "ANSIBLE_DISPLAY_TRACEBACK"),
+        "ANSIBLE_LOG_PATH",
+        *("PYTHONWARNINGS", "PYTHONVERBOSE", "PYTHONINSPECT", "PYTHONIOENCODING", "PYTHONOPTIMIZE"),
+        *("PYTHONUTF8", "PYTHONDEVMODE", "PYTHONSTARTUP", "PYTHONPROFILEIMPORTTIME", "PYTHONDEBUG"),
+    }
+)
+_VAULT_MARK = b"$ANSIBLE_VAULT;"
+_NO_PASSWORD = re.compile(r"no vault secrets found|Decryption failed")
+_PASSWORD_FILE = re.compile(
+    r"\[ERROR\]: ([^\n]*vault password[^\n]*|[^\n]*password file[^\n]*)", re.IGNORECASE
+)
+_NO_FOLDER = re.compile(r"Unable to create local directories [^\n]*")
+_SETTING = re.compile(r"Config '[^'\n]+' from '(?:env: )?([^'\n]+)' has an invalid value[.:]*([^\n]*)")
+
+
+def clean(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that Ansible gets: all of them, but for those that keep it from starting or answering."""
+    found = {name: value for name, value in environment.items() if name not in _DROPPED}
+    found["LC_ALL"] = LOCALE
+    home = found.get("ANSIBLE_HOME") or found.get("HOME")
+    if home and not os.access(home, os.W_OK):
+        # Ansible makes its folder for temporary files before it reads anything.
+        found.setdefault("ANSIBLE_LOCAL_TEMP", f"{tempfile.gettempdir()}/ansible-{os.geteuid()}")
+    return found
+
+
+def explain(inventory: Path, stderr: str) -> ThorError | None:
+    """What Ansible's refusal means where it is not the inventory's text that is wrong; None: that it is.
+
+    The codes are ``vault_password_missing``, ``vault_password_wrong``, ``vault_password_unreadable``,
+    ``ansible_folder`` and ``ansible_setting``.
+    """
+    if found := _NO_FOLDER.search(stderr):
+        return ThorError(
+            "ansible_folder",
+            f"Ansible does not start: {found[0].rstrip('.')}.",
+            "Correct ANSIBLE_LOCAL_TEMP or ANSIBLE_HOME where it is set; else make HOME writable for you.",
+        )
+    if found := _SETTING.search(stderr):
+        return ThorError(
+            "ansible_setting",
+            f"Ansible does not start: {found[1]} has a value that it does not take: {found[2].strip()}.",
+            f"Correct {found[1]}.",
+        )
+    if found := _PASSWORD_FILE.search(stderr):
+        return ThorError(
+            "vault_password_unreadable",
+            f"The vault's password cannot be read: {found[1].rstrip('.')}.",
+            "Correct ANSIBLE_VAULT_PASSWORD_FILE, or vault_password_file in [defaults] of ansible.cfg.",
+        )
+    if not _NO_PASSWORD.search(stderr):
+        return None
+    files = vaulted(inventory)
+    what = ", ".join(map(str, files[:3])) or f"A file of {inventory}"
+    verb = "are" if len(files) > 1 else "is"
+    if "no vault secrets found" in stderr:
+        return ThorError(
+            "vault_password_missing",
+            f"{what} {verb} encrypted with ansible-vault, and no password is given.",
+            "Name the file that holds the password: ANSIBLE_VAULT_PASSWORD_FILE=FILE in the environment, or "
+            "vault_password_file in [defaults] of ansible.cfg; docs/secrets.md shows both.",
+        )
+    return ThorError(
+        "vault_password_wrong",
+        f"{what} {verb} encrypted with ansible-vault, not all with the password that is given.",
+        "Give the password that was used: ANSIBLE_VAULT_PASSWORD_FILE names its file.",
+    )
+
+
+def vaulted(inventory: Path) -> list[Path]:
+    """Files of variables beside an inventory that are encrypted as a whole."""
+    folder = inventory if inventory.is_dir() else inventory.parent
+    return sorted(
+        file
+        for name in ("group_vars", "host_vars")
+        for file in (folder / name).rglob("*")
+        if file.is_file() and os.access(file, os.R_OK) and _begins(file)
+    )
+
+
+def _begins(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(_VAULT_MARK)) == _VAULT_MARK

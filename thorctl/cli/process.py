@@ -1,0 +1,95 @@
+"""What the parent of this process left of it: streams, home, working directory; and unforeseen failures."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+TRACEBACK = "THORCTL_TRACEBACK"  # set: an unforeseen failure ends in Python's traceback
+
+
+def prepare() -> None:
+    """Make the standard streams usable, and keep Python's own warnings from the screen.
+
+    A closed stream becomes the null device: else the next file that is opened would get its number, and
+    what is printed would land in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
+        elif number and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of a locale that lacks a character
+    warnings.simplefilter("ignore")
+    if os.environ.get("HOME") == "":
+        del os.environ["HOME"]  # the account's entry says it
+    for name in ("COLUMNS", "LINES"):
+        if os.environ.get(name, "1").strip("0") == "":
+            del os.environ[name]  # nothing fits into 0 columns, and nothing would be printed
+
+
+def require_places() -> Path:
+    """The working directory, once it and a home are known.
+
+    Raises:
+        ThorError: ``working_directory_gone``, ``home_unknown``.
+    """
+    try:
+        Path.home()
+    except RuntimeError as error:
+        raise ThorError(
+            "home_unknown",
+            f"HOME is not set, and the user {os.getuid()} has no entry among the accounts.",
+            "Set HOME to a folder of your own.",
+            exit_code=2,
+        ) from error
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ThorError(
+            "working_directory_gone",
+            f"The working directory cannot be read: {error.strerror}.",
+            "Change to a folder that exists: cd DIR.",
+            exit_code=2,
+        ) from error
+
+
+def unforeseen(error: Exception) -> ThorError:
+    """The error for an exception that no verb has words for."""
+    from thorctl.sources import environment  # noqa: PLC0415 - httpx costs 0.1 s
+
+    for fault in environment.faults().values():  # most likely the cause
+        return fault
+    if isinstance(error, OSError):
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ThorError(
+            "file_unusable",
+            f"{' → '.join(names) or 'A file'}: {error.strerror or error}.",
+            "Check its owner, its mode and its disk. HOME, TMPDIR, XDG_STATE_HOME and THORCTL_STATE_DIR name "
+            "the folders that are written to.",
+        )
+    return ThorError(
+        "internal",
+        f"A fault of thorctl: {type(error).__name__}: {error} ({_place(error.__traceback__)}).",
+        f"Report it with what {TRACEBACK}=1 prints before the same command.",
+    )
+
+
+def _place(trace: TracebackType | None) -> str:
+    """File and line where it was raised."""
+    frames = traceback.extract_tb(trace)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
