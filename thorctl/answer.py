@@ -104,8 +104,13 @@ def _fault(parsed: object, verb: str, exit_code: int | None) -> str | None:
 
 def _agent_problem(device: str, verb: str, error: dict[str, Any]) -> Problem:
     message = str(error.get("message") or f"{verb} failed.")
-    remedy = str(error.get("remedy") or f"See `thorctl logs {device} --agent`.")
+    remedy = for_device(str(error.get("remedy") or "See `thorctl logs DEVICE --agent`."), device)
     return Problem(error["code"], message, remedy, device)
+
+
+def for_device(remedy: str, device: str) -> str:
+    """An agent's remedy with the name that the device, which does not know it, has in the inventory."""
+    return re.sub(r"\bDEVICE\b", lambda _: device, remedy)
 
 
 def _garbage(device: str, fault: str) -> Problem:

@@ -118,7 +118,7 @@ def test_a_misbehaving_engine_fails(tmp_path: Path, engine: Engine, mode: str, c
     assert (outcome.error.code, outcome.exit_code) == ("smoke_failed", 1)
     assert outcome.error.details["check"] == check
     assert check in outcome.error.message
-    assert "thor-agent rollback" in outcome.error.remedy
+    assert "thorctl rollback DEVICE" in outcome.error.remedy
     assert outcome.data["passed"] is False
     record = json.loads(ctx.paths.smoke_json.read_text())
     assert record["passed"] is False

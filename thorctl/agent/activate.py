@@ -67,7 +67,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             "bad_state",
             f"The device is on trial with {journal.target} until {journal.deadline}.",
-            "Commit it or roll it back first: `thor-agent commit`, `thor-agent rollback`.",
+            "Let its rollout commit it, or roll it back first: `thorctl rollback DEVICE`.",
         )
     hold.check(ctx, args.over_hold)
     _check_port(ctx, release)
@@ -128,7 +128,9 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
             )
         except (AgentError, OSError) as stuck:
             message = f"{failed} The way back failed too, and is tried again: {stuck}"
-            return AgentError("internal", message, "Or at once: `thor-agent recover`.", changed=True)
+            return AgentError(
+                "internal", message, "Or at once: `sudo thor-agent recover` on the device.", changed=True
+            )
     deadline.dismiss(ctx, ACTIVATING, journal.activation)
     back, waited = f"The device is back on {journal.current or 'no release'}.", None
     if not isinstance(failed, Interrupted):

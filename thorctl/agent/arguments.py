@@ -114,7 +114,5 @@ def _lease_and_hold(verbs: argparse._SubParsersAction[_Parser]) -> None:
     lease.add_argument("--ttl", type=int, default=LEASE_SECONDS, metavar="SECONDS")
     lease.add_argument("--force", action="store_true", help="also over another holder's lease")
     hold = verbs.add_parser("hold", help="the device's own veto against activation")
-    hold.add_argument(
-        "action", metavar="set|clear|show", help='or at once a reason: thor-agent hold "on patrol"'
-    )
+    hold.add_argument("action", metavar="set|clear|show", help='or at once a reason: hold "on patrol"')
     hold.add_argument("reason", nargs="?", default="")

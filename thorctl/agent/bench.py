@@ -211,9 +211,9 @@ def _digest(ctx: Context) -> str | None:
 def _failed(client: EngineClient, release: Release, why: str, data: dict[str, Any]) -> AgentError:
     healthy = client.healthy()
     remedy = (
-        "Say it again; if it fails again, `thor-agent smoke` shows what the engine answers."
+        "Say it again; if it fails again, `thorctl smoke DEVICE` shows what the engine answers."
         if healthy
-        else "The engine no longer answers: read `journalctl -u thor-engine`, then `thor-agent status`."
+        else "The engine no longer answers: read `thorctl logs DEVICE`, then `thorctl status DEVICE`."
     )
     return AgentError(
         "bench_failed",

@@ -123,7 +123,7 @@ def checked(sizes: Sizes, serve: dict[str, Any]) -> Sizes:
     )
     for holds, fault in rules:
         if not holds:
-            raise AgentError("bad_call", f"{fault}.", "See `thor-agent bench --help`.")
+            raise AgentError("bad_call", f"{fault}.", "See `thorctl bench --help`.")
     running = serve.get("max-num-seqs")
     at_once = min(sizes.at_once, running) if isinstance(running, int) else sizes.at_once
     return Sizes(sizes.tokens, sizes.requests, sizes.rounds, at_once)

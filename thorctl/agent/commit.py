@@ -52,7 +52,7 @@ def _check_smoke(ctx: Context, now: Journal) -> None:
         raise AgentError(
             "smoke_missing",
             f"No smoke passed for {now.target} since its activation at {now.activated_at}.",
-            "Run `thor-agent smoke`, or commit with `--without-smoke` if you know why.",
+            "Run `thorctl smoke DEVICE`, or commit with `--without-smoke` if you know why.",
             details={"last_smoke": smoke},
         )
 
@@ -73,6 +73,6 @@ def _no_trial(now: Journal, wanted: str | None) -> AgentError:
     return AgentError(
         "bad_state",
         f"{what}; this device is {where}.{ended}",
-        "Activate the release first: `thor-agent activate ID`.",
+        "Activate the release first: `ansible-playbook activate.yml --limit DEVICE`.",
         details={"state": now.state, "release": now.running, "left": now.left, "reason": now.reason},
     )

@@ -82,7 +82,7 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
         stopped = AgentError(
             "internal",
             f"`{verb.name}` was stopped by {signal}.",
-            "Say it again to go on; `thor-agent status` says where the device stands.",
+            "Say it again to go on; `thorctl status DEVICE` says where the device stands.",
         )
         return Outcome.of_error(stopped)
     except Exception as unforeseen:
@@ -93,7 +93,7 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
         bug = AgentError(
             "internal",
             f"{type(unforeseen).__name__}: {unforeseen}",
-            "The traceback is on stderr. `thor-agent status` says where the device stands.",
+            "The traceback is on stderr. `thorctl status DEVICE` says where the device stands.",
         )
         return Outcome.of_error(bug)
 

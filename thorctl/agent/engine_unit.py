@@ -142,6 +142,6 @@ def _systemctl(ctx: Context, *words: str, timeout: float = CALL_SECONDS) -> str:
         raise AgentError(
             "internal",
             f"`systemctl {' '.join(words)}` failed (exit {done.rc}): {done.stderr.strip()}",
-            "Look at `systemctl status` and `journalctl -b` on the device; then `thor-agent recover`.",
+            "On the device, look at `systemctl status` and `journalctl -b`; then `sudo thor-agent recover`.",
         )
     return done.stdout

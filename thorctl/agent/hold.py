@@ -46,7 +46,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def _reason(args: argparse.Namespace) -> str:
-    example = 'For example: `thor-agent hold set "on patrol"`; `clear` ends it, `show` shows it.'
+    example = (
+        'For example: `thorctl hold set DEVICE --reason "on patrol"`; `release` ends it, `show` shows it.'
+    )
     if args.action in ACTIONS:
         if not args.reason:
             raise AgentError("bad_call", "A hold needs a reason.", example)

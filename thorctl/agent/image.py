@@ -95,7 +95,7 @@ def pin(ctx: Context, release: Release) -> None:
         raise AgentError(
             "not_staged",
             f"The image {release.image} is not on this device.",
-            "Stage the release again: `thorctl stage`.",
+            "Stage the release again: `ansible-playbook stage.yml --limit DEVICE`.",
         )
     wanted, tagged = ctx.docker.image(release.image), ctx.docker.image(release.image_tag)
     if wanted and (tagged is None or tagged.get("Id") != wanted.get("Id")):
@@ -224,7 +224,7 @@ def _failure(release: Release, message: dict[str, Any]) -> AgentError:
     why = str(message["error"])
     details = {"image": release.image, "docker": why, "docker_ended": bool(message.get("broken"))}
     if _NO_SPACE.search(why):
-        remedy = "Free space (`thor-agent gc`), then stage again."
+        remedy = "Free space (`sudo thor-agent gc` on the device), then stage again."
         return AgentError(
             "disk_too_small", f"The disk filled up during the pull: {why}", remedy, details=details
         )

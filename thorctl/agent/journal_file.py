@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REMEDY = (
     "Writes are atomic, so this is a fault of the disk or a foreign hand: look at `dmesg` and `smartctl`,"
-    " then tell the device what is committed: `thor-agent recover --committed ID` (or `none`)."
+    " then tell the device what is committed, on it: `sudo thor-agent recover --committed ID` (or `none`)."
 )
 
 

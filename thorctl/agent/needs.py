@@ -80,6 +80,6 @@ def check_space(ctx: Context, needs: Needs) -> None:
         raise AgentError(
             "disk_too_small",
             f"The release does not fit ({'; '.join(lines)}).",
-            "Free space on the device: `thor-agent gc`, `docker image prune`, or a larger disk.",
+            "Free space on the device: `sudo thor-agent gc`, `docker image prune`, or a larger disk.",
             details={"short": [vars(one) for one in short], "required": vars(needs.required)},
         )

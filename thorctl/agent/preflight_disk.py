@@ -52,7 +52,9 @@ def _disk(situation: Situation) -> Item:
         f"{short.filesystem}: {gibibytes(short.required_bytes)} needed, {gibibytes(short.free_bytes)} free"
         for short in missing
     )
-    remedy = "Free space with `thor-agent gc` and `docker image prune`, or give the device a larger disk."
+    remedy = (
+        "Free space on the device (`sudo thor-agent gc`, `docker image prune`), or give it a larger disk."
+    )
     return Item("disk", FAIL, found, wanted, f"The disk is too small ({lacks}).", remedy)
 
 

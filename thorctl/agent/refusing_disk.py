@@ -9,9 +9,9 @@ from thorctl.agent.outcome import AgentError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY_REMEDY = (
     "A kernel does this to a disk that fails: look for its errors in `dmesg`, check the disk (`fsck`) or "
-    "replace it, and reboot; then `thor-agent status`."
+    "replace it, and reboot; then `thorctl status DEVICE`."
 )
-FULL_REMEDY = "Free space (`thor-agent gc`, `docker image prune`), then say it again."
+FULL_REMEDY = "Free space on the device (`sudo thor-agent gc`, `docker image prune`), then say it again."
 
 
 def as_error(failed: BaseException) -> AgentError | None:

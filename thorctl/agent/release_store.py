@@ -94,11 +94,11 @@ def read_document(paths: Paths, release_id: str, sha256: str | None = None) -> R
             ``release_conflict`` if it is another document than ``sha256``.
     """
     if not ID.fullmatch(release_id):
-        remedy = "`thor-agent status` names releases."
+        remedy = "`thorctl status DEVICE` names releases."
         raise AgentError("bad_call", f"{release_id!r} is not a release id.", remedy)
     text = _read(paths.release_dir(release_id) / "release.json")
     if text is None:
-        remedy = "Stage it: `thor-agent stage --release FILE` (`thorctl stage`)."
+        remedy = "Stage it: `ansible-playbook stage.yml --limit DEVICE`, or a rollout."
         raise AgentError("not_staged", f"{release_id} is not on this device.", remedy)
     release = parse(text)
     if release.id != release_id:
@@ -135,8 +135,8 @@ def _same(release_id: str, here: str | None, wanted: str | None) -> None:
         raise AgentError(
             "release_conflict",
             f"{release_id} stands for another document on this device: SHA-256 {here}, not {wanted}.",
-            "Find out who staged it (`events.jsonl`). `thor-agent gc --keep 0` deletes it if no state needs"
-            " it; a profile of another name gives another id.",
+            "Find out who staged it (`events.jsonl`). `sudo thor-agent gc --keep 0` deletes it if no state "
+            "needs it; a profile of another name gives another id.",
             details={"release": release_id, "sha256": here, "wanted_sha256": wanted},
         )
 

@@ -77,5 +77,5 @@ def _not_running(journal: Journal, wanted: str | None) -> AgentError:
     return AgentError(
         "bad_state",
         f"{wanted} does not run here; the device is {journal.state} with {journal.running or 'no release'}.",
-        "Name the release to leave, or none: `thor-agent rollback`.",
+        "Name the release to leave, or none.",
     )

@@ -24,7 +24,8 @@ def running_release(ctx: Context, wanted: str | None) -> Release:
     if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
         message = f"No release runs steadily here: the device is in state {journal.state}."
         remedy = (
-            "Activate one first: `thor-agent activate ID`; `thor-agent recover` ends an interrupted change."
+            "Activate one first: `ansible-playbook activate.yml --limit DEVICE`. On the device, "
+            "`sudo thor-agent recover` ends an interrupted change."
         )
         raise AgentError("bad_state", message, remedy)
     if wanted not in (None, journal.running):

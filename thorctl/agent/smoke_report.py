@@ -90,8 +90,8 @@ class Report:
         return AgentError(
             "smoke_failed",
             f"The smoke of {self.release} failed: {failed.check}{where}: {failed.detail.rstrip('.')}.{text}",
-            "Return to the last committed release with `thor-agent rollback`. Every prompt and its text is in"
-            " data.generations, the engine's log in `journalctl -u thor-engine`.",
+            "Return to the last committed release with `thorctl rollback DEVICE`. Every prompt and its text "
+            "is in data.generations, the engine's log in `thorctl logs DEVICE`.",
             details={
                 "check": failed.check,
                 "detail": failed.detail,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.answer import Answer
+from thorctl.answer import Answer, for_device
 from thorctl.result import Problem
 
 if TYPE_CHECKING:
@@ -68,7 +68,12 @@ def _failure(end: TaskEnd, found: dict[str, Any] | None) -> Answer:
     message = str(said or end.result.get("msg") or "The playbook failed without saying how.")
     silent = code in _SILENT
     code = {"timeout": "agent_timeout"}.get(code, "device_unreachable" if silent else code)
-    problem = Problem(code, message, str(remedy or f"See thorctl history show ID {end.device}."), end.device)
+    problem = Problem(
+        code,
+        message,
+        for_device(str(remedy or "See `thorctl history show ID DEVICE`."), end.device),
+        end.device,
+    )
     return Answer(end.device, object=found, error=problem, reached=not silent)
 
 

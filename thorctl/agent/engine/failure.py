@@ -51,7 +51,9 @@ _REMEDIES: dict[str, str] = {
         r"no kernel image is available|driver version is insufficient|unsupported display driver"
         r"|CUDA driver initialization|CUDA_ERROR|nvidia-container-cli|unknown or invalid runtime name"
     ),
-    "Stage the release again: `thorctl stage`.": r"No such image|Unable to find image",
+    "Stage the release again: `ansible-playbook stage.yml --limit DEVICE`.": (
+        r"No such image|Unable to find image"
+    ),
 }
 
 

@@ -140,7 +140,7 @@ _MEANING = {
     "download_interrupted": ("The download was interrupted", _STAGE_AGAIN, True),
     "disk_too_small": (
         "The disk filled up during the download",
-        "Free space (`thor-agent gc`), then stage again; what came is kept.",
+        "Free space (`sudo thor-agent gc` on the device), then stage again; what came is kept.",
         False,
     ),
     "disk_read_only": (
