@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tests.agent.stateful_device import Device
 
 DECADES = 30 * 365 * 86400.0
-JUMPS = pytest.mark.parametrize("seconds", [DECADES, -DECADES])
+YEARS = 10 * 365 * 86400.0
+JUMPS = pytest.mark.parametrize("seconds", [DECADES, -DECADES, YEARS, -3600.0])
 
 
 @JUMPS
@@ -50,6 +51,8 @@ def test_a_trial_lasts_as_long_as_its_timer(device: Device, seconds: float) -> N
     device.clock.jump(seconds)
     assert device.done("recover")["did"] == "nothing"
     assert device.journal().state == TRIAL
+    shown = as_seconds(device.done("status")["deadline"]) - device.clock.now()
+    assert 800 < shown <= 901  # by the clock as it is now
     device.fire_timers()
     assert (device.journal().state, device.journal().current) == (COMMITTED, old.id)
 

@@ -94,7 +94,8 @@ def _switch(call: _Call, before: Journal) -> Outcome:
         seconds = ready.wait(ctx, release)
         deadline.arm(ctx, TRIAL, journal.activation, release.id, call.trial_seconds)
         began = ctx.clock.now()
-        journal = begin_trial(journal, as_text(began), as_text(began + call.trial_seconds))
+        ends = ctx.clock.since_boot() + call.trial_seconds
+        journal = begin_trial(journal, as_text(began), as_text(began + call.trial_seconds), ends)
         journal_file.save(ctx, journal)
     except (Exception, Interrupted) as failed:
         raise _undo(ctx, release, failed) from failed

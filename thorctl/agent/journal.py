@@ -45,6 +45,7 @@ class Journal:
         previous_sha256: that of the previous one.
         target_sha256: that of the target.
         activated_by: who activated the target, or the current release; None: an earlier agent did not say.
+        deadline_since_boot: the deadline by the clock since boot, seconds; None: by an earlier agent.
     """
 
     state: str = EMPTY
@@ -62,6 +63,7 @@ class Journal:
     previous_sha256: str | None = None
     target_sha256: str | None = None
     activated_by: str | None = None
+    deadline_since_boot: float | None = None
 
     @property
     def running(self) -> str | None:
@@ -117,6 +119,7 @@ def begin_activation(
         target_sha256=sha256,
         since=now,
         deadline=None,
+        deadline_since_boot=None,
         activated_at=None,
         activated_by=by,
         activation=journal.activation + 1,
@@ -126,10 +129,19 @@ def begin_activation(
     )
 
 
-def begin_trial(journal: Journal, now: str, deadline: str) -> Journal:
+def begin_trial(
+    journal: Journal, now: str, deadline: str, deadline_since_boot: float | None = None
+) -> Journal:
     """``activating`` → ``trial``."""
     _only(journal, "begin the trial", ACTIVATING)
-    return replace(journal, state=TRIAL, since=now, activated_at=now, deadline=deadline)
+    return replace(
+        journal,
+        state=TRIAL,
+        since=now,
+        activated_at=now,
+        deadline=deadline,
+        deadline_since_boot=deadline_since_boot,
+    )
 
 
 def commit(journal: Journal, now: str) -> Journal:
@@ -146,6 +158,7 @@ def commit(journal: Journal, now: str) -> Journal:
         target_sha256=None,
         since=now,
         deadline=None,
+        deadline_since_boot=None,
     )
 
 
@@ -160,6 +173,7 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
         state=ROLLING_BACK,
         since=now,
         deadline=None,
+        deadline_since_boot=None,
         activated_at=None,
         activated_by=None,
         reason=reason,
@@ -204,9 +218,11 @@ def from_document(document: Any) -> Journal:
 
 
 def _fault(journal: Journal) -> str | None:
-    texts = {key: value for key, value in asdict(journal).items() if key != "activation"}
+    numbers, ends = ("activation", "deadline_since_boot"), journal.deadline_since_boot
+    texts = {key: value for key, value in asdict(journal).items() if key not in numbers}
     rules = (
         (all(value is None or isinstance(value, str) for value in texts.values()), "a value is not text"),
+        (ends is None or type(ends) in (int, float), "deadline_since_boot is not a number"),
         (isinstance(journal.activation, int) and journal.activation >= 0, "activation is not a count"),
         (journal.state in STATES, f"unknown state {journal.state!r}"),
         (journal.state != EMPTY or not journal.needed, "empty, yet it names a release"),

@@ -26,6 +26,7 @@ from thorctl.agent import (
     way_back,
 )
 from thorctl.agent.api_key import api_key
+from thorctl.agent.clock import as_text
 from thorctl.agent.drift import Item
 from thorctl.agent.engine import cache, endpoint
 from thorctl.agent.engine_client import EngineClient
@@ -92,6 +93,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     data = {
         **_device(ctx),
         **_journal(journal),
+        "deadline": _deadline(ctx, journal),
         "rollback": found["rollback"],
         "release_layout": release.layout if release else None,
         "engine": _engine(ctx, found, release),
@@ -170,6 +172,19 @@ def _journal(journal: Journal | None) -> dict[str, Any]:
         "previous_sha256": journal.current_sha256 if journal.target else journal.previous_sha256,
         "target_sha256": journal.target_sha256,
     }
+
+
+def _deadline(ctx: Context, journal: Journal | None) -> str | None:
+    """When the trial ends, by the wall clock as it is now: its timer counts by another one."""
+    if journal is None or journal.deadline is None or journal.deadline_since_boot is None:
+        return journal.deadline if journal else None
+    try:
+        if journal.boot != (ctx.paths.run_dir / "boot").read_text().strip():
+            return journal.deadline
+        left = journal.deadline_since_boot - ctx.clock.since_boot()
+        return as_text(round(ctx.clock.now() + left))
+    except (OSError, OverflowError, ValueError):
+        return journal.deadline
 
 
 def _cold(ctx: Context, release: Release) -> float | None:
