@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.agent.device_double import ANSWERS, PROMPTS, Programs, make_context, make_release, serving
+from tests.agent.stateful_device import Images
 from tests.doubles.engine import Engine
 from tests.doubles.engine_modes import MODES
 from thorctl.agent import smoke
@@ -40,7 +42,8 @@ def device(root: Path, engine: Engine, unit: str = "active", parser: str | None 
     systemd = Programs(
         {"systemctl": f"ActiveState={unit}\nSubState=any\nNRestarts=0\nJob=0\n", "journalctl": "log"}
     )
-    return serving(make_context(root, systemd), make_release(profile={"serve": options}))
+    ctx = replace(make_context(root, systemd), docker=Images("/nowhere"))
+    return serving(ctx, make_release(profile={"serve": options}))
 
 
 def run(ctx: Context, wanted: str | None = None) -> Outcome:
