@@ -62,7 +62,11 @@ async def open_engine(
         status = await _status(connection, device.name)
         engine, release = status.get("engine") or {}, status.get("release")
         if not engine.get("ready") or not release:
-            raise _not_ready(device.name, f"its engine is {engine.get('unit') or 'not running'}, not ready")
+            raise _not_ready(
+                device.name,
+                f"its engine is {engine.get('unit') or 'not running'}, not ready",
+                stopped=engine.get("unit") == "inactive" and bool(release),
+            )
         with tempfile.TemporaryDirectory(prefix="thorctl-") as folder:  # mode 0700
             path = f"{folder}/engine"
             socket, model = engine.get("socket"), engine.get("model")
@@ -158,10 +162,18 @@ async def _probe(connection: asyncssh.SSHClientConnection, device: str, port: in
         raise _not_ready(device, f"nothing listens on its port {port}") from None
 
 
-def _not_ready(device: str, why: str) -> ThorError:
+def _not_ready(device: str, why: str, *, stopped: bool = False) -> ThorError:
     return ThorError(
         "engine_not_ready",
         f"{device} cannot answer: {why}.",
-        f"See why: thorctl logs {device} --engine; thorctl status {device}.",
+        how_to_start(device)
+        if stopped
+        else f"See why: thorctl logs {device} --engine; thorctl status {device}.",
         device=device,
     )
+
+
+def how_to_start(device: str) -> str:
+    """What to type for an engine that somebody stopped: its unit is inactive, not failed."""
+    start = f"cd playbooks && ansible {device} --become -a 'systemctl start thor-engine'"
+    return f"Start it: {start}. If it does not start: thorctl logs {device} --engine."

@@ -93,8 +93,29 @@ class Prompt(schema.Model):
         return value
 
 
+class Sampling(schema.Model):
+    """Parameters with which prompts with thinking are asked. Each null is left to vLLM."""
+
+    temperature: float = Field(ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    min_p: float | None = Field(default=None, ge=0, le=1, description="Left out beside speculative decoding.")
+    repetition_penalty: float | None = Field(default=None, gt=0, le=2)
+
+
+# What a smoke asks of the engine's interface, beside its prompts (thorctl.agent.checks.features).
+Feature = Literal[
+    "logprobs",
+    "structured_output",
+    "tool_call",
+    "long_prompt",
+    "long_prompt_answer",
+    "cancelled_stream",
+]
+
+
 class Smoke(schema.Model):
-    """Generations whose text is judged before a release may be committed."""
+    """Generations whose text is judged before a release may be committed, and features that are asked for."""
 
     max_tokens: int = Field(gt=0, le=32768, description="Per generation; reaching it fails the generation.")
     sequential: int = Field(
@@ -104,6 +125,17 @@ class Smoke(schema.Model):
     )
     concurrent: int = Field(ge=2, le=64, description="Generations at the same time.")
     prompts: tuple[Prompt, ...] = Field(min_length=1)
+    sampling: Sampling | None = Field(
+        default=None,
+        description="Of prompts with thinking. null: the checkpoint's generation_config.json says it, and "
+        "where that names no temperature they are decoded greedily, as those without thinking are.",
+    )
+    not_asked: dict[Feature, Annotated[str, StringConstraints(min_length=1, max_length=300)]] = Field(
+        default_factory=dict,
+        description="Features that this model cannot be judged on, each with the reason; the report repeats "
+        "it. All others are asked for: logprobs, structured_output, tool_call (where there is a "
+        "tool-call-parser), long_prompt and long_prompt_answer, cancelled_stream.",
+    )
 
     @field_validator("prompts")
     @classmethod

@@ -29,20 +29,59 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "passed": data.get("passed") if answer.ok or data else None,
         "generations": data.get("generations") or [],
         "checks": data.get("checks"),
+        "results": data.get("results"),
+        "asked_again": data.get("asked_again"),
+        "sampling": data.get("sampling"),
         "tokens_per_second": data.get("tokens_per_second"),
         "seconds": data.get("seconds"),
         "error": asdict(answer.error) if answer.error else None,
     }
 
 
-def view(answers: Sequence[Answer]) -> RenderableType:
-    """Every prompt of every device with its text, tokens, seconds and verdict."""
+def view(answers: Sequence[Answer], *, verbose: bool = False) -> RenderableType:
+    """One line a device, and below it what failed; ``verbose``: every prompt and every check."""
     parts: list[RenderableType] = []
     for answer in answers:
-        parts += [_head(answer), Text()]
-        for number, generation in enumerate(answer.data.get("generations") or [], 1):
-            parts += [*_generation(number, generation), Text()]
+        parts.append(_head(answer))
+        generations = answer.data.get("generations") or []
+        if verbose:
+            for number, generation in enumerate(generations, 1):
+                parts += [Text(), *_generation(number, generation)]
+            parts += [Text(), *map(_result, _results(answer)), Text()]
+        else:
+            failed = [one for one in enumerate(generations, 1) if one[1].get("failed_checks")]
+            for number, generation in failed:
+                parts += _generation(number, generation)
+            told = {check.get("check") for _, one in failed for check in one["failed_checks"]}
+            parts += [_result(one) for one in _results(answer) if _failed_alone(one, told)]
+        if again := answer.data.get("asked_again"):
+            parts.append(_asked_again(again))
     return Group(*parts, _verdict(answers))
+
+
+def _results(answer: Answer) -> list[Mapping[str, Any]]:
+    """Every check by its name; none from an agent of an earlier version."""
+    results = answer.data.get("results")
+    return [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
+
+
+def _failed_alone(result: Mapping[str, Any], told: set[str | None]) -> bool:
+    """Whether a check failed that no generation's lines tell."""
+    return result.get("result") == "failed" and result.get("name") not in told
+
+
+def _result(result: Mapping[str, Any]) -> Text:
+    word = str(result.get("result")).replace("_", " ")
+    style = {"passed": "green", "failed": "bold red"}.get(word, "dim")
+    line = Text.assemble("    ", (one_line(word), style), f"  {one_line(result.get('name'))}")
+    return line.append(f": {one_line(result.get('reason'))}")
+
+
+def _asked_again(first: Mapping[str, Any]) -> Text:
+    failed = "; ".join(
+        f"{check.get('check')}: {check.get('detail')}" for check in first.get("failed_checks") or []
+    )
+    return Text(f"    asked again  {one_line(first.get('prompt_name'))}: {one_line(failed)}", style="dim")
 
 
 def _head(answer: Answer) -> Text:
@@ -58,6 +97,11 @@ def _head(answer: Answer) -> Text:
         line.append(f"  {data['tokens_per_second']:.1f} tokens/s")
     if isinstance(data.get("seconds"), int | float):
         line.append(f"  {data['seconds']:.1f} s in all")
+    if results := _results(answer):
+        left_out = sum(one.get("result") == "not_asked" for one in results)
+        asked = len(results) - left_out
+        line.append(f"  {asked} check{'s'[: asked != 1]}")
+        line.append(f", {left_out} not asked" if left_out else "")
     return line
 
 

@@ -77,7 +77,14 @@ def make_release(**changes: Any) -> Release:
     profile = {
         "serve": {"served-model-name": ["tiny"], "port": 8000, "reasoning-parser": "qwen3"},
         "ready": {"first_start_seconds": 60, "start_seconds": 30},
-        "smoke": {"max_tokens": 64, "sequential": 8, "concurrent": 2, "prompts": PROMPTS},
+        "smoke": {
+            "max_tokens": 64,
+            "sequential": 8,
+            "concurrent": 2,
+            "prompts": PROMPTS,
+            "sampling": None,
+            "not_asked": {},
+        },
     }
     lock = {
         "image": {

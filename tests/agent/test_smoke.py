@@ -71,16 +71,17 @@ def test_a_right_engine_passes(tmp_path: Path, engine: Engine) -> None:
     )
 
 
-def test_what_is_asked_is_greedy_and_says_whether_to_think(tmp_path: Path, engine: Engine) -> None:
+def test_what_is_asked_says_whether_to_think_and_has_a_seed(tmp_path: Path, engine: Engine) -> None:
     run(device(tmp_path, engine))
-    assert len(engine.requests) == 10
-    for body in engine.requests:
+    asked = engine.requests[:10]
+    for body in asked:
         assert body["temperature"] == 0
         assert body["max_tokens"] == 64
         assert body["model"] == "tiny"
         assert body["stream"] is True
         assert body["stream_options"] == {"include_usage": True}
-    thinking = {body["messages"][0]["content"]: body["chat_template_kwargs"] for body in engine.requests}
+    assert len({body["seed"] for body in asked}) == 10
+    thinking = {body["messages"][0]["content"]: body["chat_template_kwargs"] for body in asked}
     assert thinking["What is 2 + 2?"] == {"enable_thinking": False}
     assert thinking["What is the capital of France?"] == {"enable_thinking": True}
 
@@ -193,13 +194,14 @@ def test_an_engine_that_is_never_ready(tmp_path: Path, engine: Engine) -> None:
     assert not (tmp_path / "var/lib/thor/smoke.json").exists()
 
 
-@pytest.mark.parametrize(("state", "code"), [("failed", "engine_died"), ("inactive", "engine_died")])
+@pytest.mark.parametrize(("state", "code"), [("failed", "engine_died"), ("inactive", "engine_not_ready")])
 def test_a_dead_engine_is_not_waited_for(tmp_path: Path, engine: Engine, state: str, code: str) -> None:
     engine.mode = "not_ready"
     ctx = device(tmp_path, engine, state)
     outcome = run(ctx)
     assert outcome.error is not None
     assert outcome.error.code == code
+    assert ("systemctl start thor-engine" in outcome.error.remedy) is (state == "inactive")
     assert ctx.clock.monotonic() - Clock().monotonic() < 30
 
 

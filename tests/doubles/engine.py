@@ -12,6 +12,7 @@ from http.server import ThreadingHTTPServer
 from socketserver import ThreadingUnixStreamServer
 from typing import TYPE_CHECKING, Any
 
+from tests.doubles import engine_features as features
 from tests.doubles.engine_server import handler
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Engine:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.running = 0
+        self.ended = False
         self.generated = 0
         self.lock = threading.Lock()
         self.stopped = threading.Event()
@@ -96,7 +98,13 @@ class Engine:
     def pieces(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the chunks of a stream, usage last."""
         if body.get("ignore_eos"):
-            yield from self._exactly(int(body["max_completion_tokens"]) - (self.mode == "short"))
+            if "max_completion_tokens" in body:
+                yield from self._exactly(int(body["max_completion_tokens"]) - (self.mode == "short"))
+            else:
+                yield from self._slowly(int(body["max_tokens"]))
+            return
+        if (asked := features.pieces(body, self.mode)) is not None:
+            yield from asked
             return
         prompt = body["messages"][-1]["content"]
         wanted = (
@@ -104,7 +112,9 @@ class Engine:
         )
         thinking = "Let me think about it briefly. " if wanted or self.mode == "unclosed_thinking" else ""
         deltas = [{"reasoning": piece} for piece in _cut(thinking)]
-        deltas += [{"content": piece} for piece in _cut(self.answer(prompt))]
+        missed = features.missed(self.mode, len(self.requests), int(body.get("seed") or 0))
+        said = features.WRONG if missed else self.answer(prompt)
+        deltas += [{"content": piece} for piece in _cut(said)]
         for delta in [{"role": "assistant", "content": ""}, *deltas]:
             yield {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
         finish = self.mode if self.mode in ("length", "abort") else "stop"
@@ -125,11 +135,20 @@ class Engine:
             self.generated += tokens
         yield {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": tokens}}
 
+    def _slowly(self, tokens: int) -> Iterator[dict[str, Any]]:
+        """Yield one chunk a token, each counted when it is made: for a client that hangs up meanwhile."""
+        for _ in range(tokens):
+            with self.lock:
+                self.generated += 1
+            yield {"choices": [{"index": 0, "delta": {"content": "one "}, "finish_reason": None}]}
+            self.stopped.wait(0.0 if self.mode == "keeps_cancelled" else 0.005)
+        yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
+
     def metrics(self) -> str:
         """Return what /metrics answers."""
         if self.mode == "shared":
             self.generated += 7
-        running = int(self.mode == "at_work")
+        running = self.running + int(self.mode == "at_work")
         made = f"vllm:generation_tokens_total{{}} {self.generated}.0"
         return f"vllm:num_requests_running{{}} {running}.0\n{made}\n"
 

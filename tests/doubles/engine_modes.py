@@ -31,6 +31,21 @@ MODES = {
     "stray_marker": "</think> left in the answer",
     "slow": "right, with pauses",
 }
+# Only what a smoke asks beside its prompts notices these.
+FEATURE_MODES = {
+    "misses_once": "one prompt gets a wrong answer, but not when it is asked again with another seed",
+    "misses_two": "two prompts get a wrong answer, but not when they are asked again with another seed",
+    "logprobs_nan": "log-probabilities that are no numbers",
+    "logprobs_missing": "no log-probabilities, though they were asked for",
+    "logprobs_end_it": "a request for log-probabilities is refused with HTTP 500 and ends the engine",
+    "schema_ignored": "an answer in words where a JSON schema was given",
+    "no_calls": "an answer in words where a tool was to be called",
+    "half_call": "a tool call whose arguments are cut off",
+    "long_refused": "a long prompt is refused",
+    "long_cut": "a long prompt is cut short before it is taken in",
+    "long_forgotten": "a long prompt is taken in, and what stands in its middle is not found",
+    "keeps_cancelled": "a request whose client has hung up is generated to its end",
+}
 # Only a benchmark notices these.
 BENCH_MODES = {
     "short": "one token fewer than was asked for, and no word about it",
@@ -57,14 +72,15 @@ def known(mode: str) -> str:
     Raises:
         ValueError: there is none, or its number is missing.
     """
+    plain = MODES | FEATURE_MODES | BENCH_MODES | PROGRAM_MODES
     name, colon, number = mode.partition(":")
     if colon:
         if name in TIMED_MODES and number.isdigit():
             return mode
-    elif mode in MODES | BENCH_MODES | PROGRAM_MODES:
+    elif mode in plain:
         return mode
     raise ValueError(
-        f"no mode {mode!r}; there are {', '.join(sorted(MODES | BENCH_MODES | PROGRAM_MODES))}, "
+        f"no mode {mode!r}; there are {', '.join(sorted(plain))}, "
         f"and with a number {', '.join(sorted(TIMED_MODES))}"
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
+from tests.doubles.engine_features import CONTEXT, LONG_CHARACTERS
 from tests.doubles.engine_modes import known
 
 if TYPE_CHECKING:
@@ -18,15 +20,22 @@ def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionResetError):  # a client that hung up in the middle
+                super().handle()
+
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
         def do_GET(self) -> None:
             if self.path == "/health":
-                self._json(503 if engine.mode == "not_ready" else 200, None)
+                self._json(503 if engine.mode == "not_ready" or engine.ended else 200, None)
             elif self.path == "/v1/models":
                 name = "another-model" if engine.mode == "wrong_model" else engine.model
-                self._json(200, {"object": "list", "data": [{"id": name, "object": "model"}]})
+                self._json(
+                    200,
+                    {"object": "list", "data": [{"id": name, "object": "model", "max_model_len": CONTEXT}]},
+                )
             elif self.path == "/version":
                 self._json(200, {"version": "0.0.0"})
             elif self.path == "/metrics":
@@ -59,6 +68,13 @@ def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
                     {"error": {"message": "EngineCore encountered an issue", "type": "InternalServerError"}},
                 )
                 return
+            if engine.mode == "logprobs_end_it" and body.get("logprobs"):
+                engine.ended = True
+                self._json(500, {"error": {"message": "InvalidCxxCompiler", "type": "InternalServerError"}})
+                return
+            if engine.mode == "long_refused" and len(str(body["messages"])) > LONG_CHARACTERS:
+                self._json(400, {"error": {"message": "the prompt is too long", "type": "BadRequestError"}})
+                return
             if engine.mode == "fails_after" and len(engine.requests) > 3:
                 self._cut_off()
                 return
@@ -78,6 +94,8 @@ def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
 
         def _stream(self, body: dict[str, Any]) -> None:
             for number, piece in enumerate(engine.pieces(body)):
+                if self.close_connection and engine.mode != "keeps_cancelled":
+                    return
                 if number == 2 and engine.mode == "dies_mid_stream":
                     self._cut_off()
                     return

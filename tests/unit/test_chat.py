@@ -180,6 +180,11 @@ def test_an_engine_that_is_not_ready(
     assert code_of(chat("Hi")) == "engine_not_ready"
 
 
+def test_an_engine_that_was_stopped_names_its_cure(chat: Callable[..., Result], sshd: Sshd) -> None:
+    sshd.behave(serves(free_port(), STATUS | {"engine": {"unit": "inactive", "ready": False}}))
+    assert "systemctl start thor-engine" in chat("Hi").errors[0].remedy
+
+
 def test_a_release_that_cannot_be_read(chat: Callable[..., Result], sshd: Sshd) -> None:
     sshd.behave(answers("status", STATUS))  # and for `cat` the same, which is no release
     result = chat("Hi")

@@ -52,20 +52,20 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 
 @pytest.fixture
-def smoke(sshd: Sshd, tmp_path: Path) -> Callable[[], Result]:
+def smoke(sshd: Sshd, tmp_path: Path) -> Callable[..., Result]:
     inventory = sshd.inventory(tmp_path / "hosts.yml", "thor-01")
 
-    def call() -> Result:
-        result = run(["-i", str(inventory), "smoke"])
+    def call(*words: str) -> Result:
+        result = run(["-i", str(inventory), "smoke", *words])
         assert result is not None
         return result
 
     return call
 
 
-def test_every_prompt_is_shown_with_its_text(smoke: Callable[[], Result], sshd: Sshd) -> None:
+def test_every_prompt_is_shown_with_its_text(smoke: Callable[..., Result], sshd: Sshd) -> None:
     sshd.behave(answers("smoke", report(GOOD, passed=True)))
-    result = smoke()
+    result = smoke("--verbose")
     assert result.exit_code == Exit.SUCCESS
     for words in (
         "thor-01",
@@ -82,7 +82,37 @@ def test_every_prompt_is_shown_with_its_text(smoke: Callable[[], Result], sshd: 
     assert "--holder" in sshd.asked.read_text()
 
 
-def test_a_failed_smoke_shows_which_text_failed(smoke: Callable[[], Result], sshd: Sshd) -> None:
+RESULTS = [
+    {"name": "logprobs", "result": "passed", "reason": "8 tokens"},
+    {"name": "tool_call", "result": "failed", "reason": "no call came: 'I will'\x1b[2J"},
+    {"name": "long_prompt_answer", "result": "not_asked", "reason": "the profile says: too small"},
+]
+
+
+def test_a_device_is_one_line_unless_something_failed(smoke: Callable[..., Result], sshd: Sshd) -> None:
+    sshd.behave(answers("smoke", report(GOOD, passed=True) | {"results": RESULTS[::2]}))
+    lines = str(smoke().view).strip().splitlines()
+    assert len(lines) == 2
+    assert "1 check, 1 not asked" in lines[0]
+    assert GOOD["answer"] not in str(smoke().view)
+
+
+def test_a_feature_that_failed_is_shown_with_its_reason(smoke: Callable[..., Result], sshd: Sshd) -> None:
+    sshd.behave(answers("smoke", report(GOOD, passed=False) | {"results": RESULTS}, {"code": "smoke_failed"}))
+    result = smoke()
+    assert "failed  tool_call: no call came: 'I will'" in str(result.view)
+    assert "\x1b" not in str(result.view)
+    assert "logprobs" not in str(result.view)
+    assert result.data["devices"][0]["results"] == RESULTS
+    assert "not asked  long_prompt_answer: the profile says: too small" in str(smoke("-v").view)
+
+
+def test_a_first_attempt_is_shown(smoke: Callable[..., Result], sshd: Sshd) -> None:
+    sshd.behave(answers("smoke", report(GOOD, passed=True) | {"asked_again": BAD}))
+    assert "asked again  colour: repetition" in str(smoke().view)
+
+
+def test_a_failed_smoke_shows_which_text_failed(smoke: Callable[..., Result], sshd: Sshd) -> None:
     sshd.behave(answers("smoke", report(GOOD, BAD, passed=False), {"code": "smoke_failed"}))
     result = smoke()
     assert (result.exit_code, result.errors[0].code) == (Exit.ERROR, "smoke_failed")
@@ -92,7 +122,7 @@ def test_a_failed_smoke_shows_which_text_failed(smoke: Callable[[], Result], ssh
     assert result.data["devices"][0]["passed"] is False
 
 
-def test_leased_by_someone_else(smoke: Callable[[], Result], sshd: Sshd) -> None:
+def test_leased_by_someone_else(smoke: Callable[..., Result], sshd: Sshd) -> None:
     sshd.behave(answers("smoke", {}, {"code": "leased"}, 3))
     result = smoke()
     assert (result.exit_code, result.errors[0].code) == (Exit.LEASED, "leased")
@@ -108,3 +138,17 @@ def test_one_device_that_cannot_be_asked(sshd: Sshd, tmp_path: Path) -> None:
     assert result.exit_code == Exit.PARTIAL
     assert [device["passed"] for device in result.data["devices"]] == [True, None]
     assert "1 of 2 devices passed" in str(result.view)
+
+
+def test_an_engine_that_was_stopped_names_its_cure(smoke: Callable[..., Result], sshd: Sshd) -> None:
+    unit = {"active": "inactive", "sub": "dead", "restarts": 0, "queued": False}
+    sshd.behave(answers("smoke", {}, {"code": "engine_not_ready", "details": {"unit": unit}}))
+    (error,) = smoke().errors
+    assert "ansible thor-01 --become -a 'systemctl start thor-engine'" in error.remedy
+
+
+def test_a_failed_smoke_names_what_to_type_here(smoke: Callable[..., Result], sshd: Sshd) -> None:
+    sshd.behave(answers("smoke", report(BAD, passed=False), {"code": "smoke_failed"}))
+    (error,) = smoke().errors
+    assert "thorctl smoke thor-01 --verbose" in error.remedy
+    assert "thorctl rollback thor-01" in error.remedy

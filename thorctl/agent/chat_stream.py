@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,12 +14,22 @@ ABORTED = "abort"  # vLLM's finish reason when it stops during a generation, aft
 
 
 @dataclass
+class ToolCall:
+    """One tool call, its pieces joined; ``arguments`` is text as the engine sent it."""
+
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass
 class Reply:
     """A streamed answer as far as it came.
 
     Attributes:
         reasoning, content: the deltas joined.
-        tokens: usage.completion_tokens of the last chunk that had usage.
+        tokens, prompt_tokens: usage.completion_tokens and prompt_tokens of the last chunk that had usage.
+        logprobs: the entries of logprobs.content, one a token, where they were asked for.
+        calls: tool calls by their index.
         finish_reason: of the first choice.
         ended: [DONE] came.
         error: the error object's message, or why the stream broke.
@@ -29,6 +39,9 @@ class Reply:
     reasoning: str = ""
     content: str = ""
     tokens: int | None = None
+    prompt_tokens: int | None = None
+    logprobs: list[Any] = field(default_factory=list)
+    calls: dict[int, ToolCall] = field(default_factory=dict)
     finish_reason: str | None = None
     ended: bool = False
     error: str | None = None
@@ -57,11 +70,20 @@ class Reply:
         usage = chunk.get("usage")
         if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
             self.tokens = usage["completion_tokens"]
+            self.prompt_tokens = usage.get("prompt_tokens")
         for choice in chunk.get("choices") or []:
             delta = choice.get("delta") or {}
             # 0.19 to 0.32 stream `reasoning`; older and other engines `reasoning_content`.
             self.reasoning += delta.get("reasoning") or delta.get("reasoning_content") or ""
             self.content += delta.get("content") or ""
+            self.logprobs += (choice.get("logprobs") or {}).get("content") or []
+            for call in delta.get("tool_calls") or []:
+                made, said = (
+                    self.calls.setdefault(call.get("index", 0), ToolCall()),
+                    call.get("function") or {},
+                )
+                made.name += said.get("name") or ""
+                made.arguments += said.get("arguments") or ""
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
             if self.finish_reason == ABORTED:
                 self.error = "the engine stopped before the answer was complete (abort)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -59,6 +60,15 @@ class EngineClient:
         except (*_FAULTS, KeyError, TypeError):
             return None
 
+    def context_tokens(self) -> int | None:
+        """Return the longest context the engine serves, prompt and answer; None if it does not say."""
+        try:
+            status, body = self._get("/v1/models")
+            tokens = json.loads(body)["data"][0]["max_model_len"]
+            return tokens if status == 200 and type(tokens) is int else None
+        except (*_FAULTS, KeyError, TypeError, IndexError):
+            return None
+
     def text(self, path: str) -> str | None:
         """Return what GET ``path`` answers (/version, /metrics); None unless it is HTTP 200."""
         try:
@@ -95,6 +105,26 @@ class EngineClient:
         reply.seconds = time.monotonic() - started
         return reply
 
+    def cancel(self, body: dict[str, Any], *, pieces: int, silence_seconds: float) -> str | None:
+        """POST one streamed chat completion and hang up after ``pieces`` events; return why that failed."""
+        connection = _Connection(self.dial, silence_seconds)
+        try:
+            connection.request(
+                "POST", "/v1/chat/completions", json.dumps({**body, "stream": True}), self._headers()
+            )
+            response = connection.getresponse()
+            if response.status != 200:
+                return f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
+            lines = _lines(response, time.monotonic() + silence_seconds, silence_seconds)
+            seen = list(itertools.islice(sse.events(lines), pieces))
+            return None if len(seen) == pieces else f"the stream ended after {len(seen)} events"
+        except TimeoutError:
+            return f"silent for {silence_seconds:g} s"
+        except _FAULTS as fault:
+            return f"the connection broke: {fault or type(fault).__name__}"
+        finally:
+            connection.close()
+
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = _Connection(self.dial, _PROBE_SECONDS)
         try:
@@ -112,7 +142,7 @@ class EngineClient:
 def _lines(response: http.client.HTTPResponse, deadline: float, total_seconds: float) -> Iterator[bytes]:
     while line := response.readline(_LINE_BYTES):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not finished after {total_seconds:g} s")
+            raise TimeoutError(f"not finished after {total_seconds:.3g} s")
         yield line
 
 

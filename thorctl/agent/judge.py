@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 _MARKERS = ("<think>", "</think>")
+_MISSES = frozenset({"known_answer", "finished", "thinking_closed", "not_empty"})
 # Unicode categories without a glyph: control, surrogate, private use. Not "unassigned": what is assigned
 # depends on the age of the device's Python.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Co"})
@@ -69,6 +70,17 @@ def judge_together(generations: Sequence[Generation]) -> list[FailedCheck]:
             FailedCheck("different_answers", f"{len(prompts)} prompts got one answer: {answers.pop()[:80]!r}")
         ]
     return []
+
+
+def may_be_asked_again(generation: Generation) -> bool:
+    """Return whether its failed checks are such as a sound engine shows now and then.
+
+    A wrong or missing answer, or one that ran into the token limit. What broken kernels, weights or templates
+    show (repetition, unprintable text, an error, a cut stream, a stray marker) never is.
+    """
+    names = {entry.check for entry in judge(generation)}
+    stray = any(marker in generation.answer + generation.reasoning for marker in _MARKERS)
+    return bool(names) and names <= _MISSES and generation.finish_reason in ("stop", "length") and not stray
 
 
 def count_checks(failed: Iterable[Sequence[FailedCheck]]) -> dict[str, dict[str, int]]:
@@ -128,22 +140,28 @@ def _not_empty(generation: Generation) -> str | None:
     return None if generation.answer.strip() else "the answer is empty"
 
 
-def _printable(generation: Generation) -> str | None:
-    for name, text in (("answer", generation.answer), ("thinking", generation.reasoning)):
-        for position, character in enumerate(text):
-            if character in "\n\r\t":
-                continue
-            if character == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(character) in _UNPRINTABLE:
-                return f"U+{ord(character):04X} at position {position} of the {name}"
+def printable_fault(text: str, name: str = "answer") -> str | None:
+    """Return the first character that no text has, and where it stands."""
+    for position, character in enumerate(text):
+        if character in "\n\r\t":
+            continue
+        if character == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(character) in _UNPRINTABLE:
+            return f"U+{ord(character):04X} at position {position} of the {name}"
     return None
+
+
+def repetition_fault(text: str, name: str = "answer") -> str | None:
+    """Return what the text repeats, where it is stuck."""
+    repeated = find_repetition(text)
+    return None if repeated is None else f"the {name} repeats {repeated}"
+
+
+def _printable(generation: Generation) -> str | None:
+    return printable_fault(generation.answer) or printable_fault(generation.reasoning, "thinking")
 
 
 def _not_repeated(generation: Generation) -> str | None:
-    for name, text in (("answer", generation.answer), ("thinking", generation.reasoning)):
-        repeated = find_repetition(text)
-        if repeated is not None:
-            return f"the {name} repeats {repeated}"
-    return None
+    return repetition_fault(generation.answer) or repetition_fault(generation.reasoning, "thinking")
 
 
 def _known_answer(generation: Generation) -> str | None:

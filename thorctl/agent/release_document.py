@@ -96,6 +96,12 @@ class Release:
         names = self.document["profile"]["serve"]["served-model-name"]
         return str(names if isinstance(names, str) else names[0])
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The engine's effective options; of ``TCP_LAYOUT`` the profile's own."""
+        options: dict[str, Any] = self.document.get("options") or self.document["profile"]["serve"]
+        return options
+
     def ready_seconds(self, *, first_start: bool) -> float:
         """How long the engine may take until it is ready."""
         ready = self.document["profile"]["ready"]

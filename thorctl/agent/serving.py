@@ -46,9 +46,21 @@ def wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> No
             ready.wait(ctx, release)
         except AgentError as error:
             error.changed = False  # looking changes nothing, whatever the engine did
+            if error.details.get("unit", {}).get("active") == "inactive":
+                raise _stopped(release, error) from error
             raise
     elif release.model not in served:
         # Waiting would not help: what answers here is another engine, or has another configuration.
         message = f"The engine serves {', '.join(served) or 'nothing'}, not {release.model}."
         remedy = "Look at `docker ps` and `ss -ltnp`: another engine may hold the port."
         raise AgentError("engine_not_ready", message, remedy)
+
+
+def _stopped(release: Release, error: AgentError) -> AgentError:
+    """A unit that is inactive did not fail: somebody stopped it, or something keeps it from starting."""
+    return AgentError(
+        "engine_not_ready",
+        f"The engine of {release.id} is stopped: its unit thor-engine is inactive.",
+        "Start it: `systemctl start thor-engine`; if it does not start, that says why.",
+        details=error.details,
+    )

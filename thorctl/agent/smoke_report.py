@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from thorctl.agent.checks import features
 from thorctl.agent.judge import FailedCheck, Generation, count_checks, judge, judge_together
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from thorctl.agent.checks.features import Result
+    from thorctl.agent.checks.sampling import Sampling
 
 _TEXT_CHARACTERS = 200
 
@@ -23,6 +27,9 @@ class Report:
         sequential, concurrent: the generations made one after another, and those made at once.
         wanted: how many there should have been in all.
         seconds: how long the smoke took.
+        sampling: that of prompts with thinking.
+        missed: the one generation that was asked again; its second attempt stands in its place.
+        features: what was asked of the interface.
     """
 
     release: str
@@ -30,6 +37,9 @@ class Report:
     concurrent: Sequence[Generation]
     wanted: int
     seconds: float
+    sampling: Sampling
+    missed: Generation | None = None
+    features: Sequence[Result] = ()
 
     @property
     def generations(self) -> list[Generation]:
@@ -38,7 +48,7 @@ class Report:
 
     @property
     def failures(self) -> list[tuple[Generation | None, FailedCheck]]:
-        """Every failed check with its generation; None: a check over all of them."""
+        """Every failed check with its generation; None: a check over all of them, or of a feature."""
         single = [(generation, failed) for generation in self.generations for failed in judge(generation)]
         together = [(None, failed) for failed in judge_together(self.generations)]
         made = len(self.generations)
@@ -46,7 +56,28 @@ class Report:
             together.append(
                 (None, FailedCheck("all_made", f"only {made} of {self.wanted} generations were made"))
             )
+        together += [(None, FailedCheck(one.name, one.reason)) for one in features.failed(self.features)]
         return [*single, *together]
+
+    @property
+    def results(self) -> list[Result]:
+        """Every check by its name: those of the generations, then the features."""
+        counts = count_checks([judge(generation) for generation in self.generations])
+        found = [
+            features.counted(name, count["passed"], count["failed"], self._first(name))
+            for name, count in counts.items()
+        ]
+        others = {failed.check: failed.detail for generation, failed in self.failures if generation is None}
+        found += [
+            features.Result(name, features.FAILED, others[name])
+            if name in others
+            else features.Result(name, features.PASSED, f"{len(self.generations)} generations")
+            for name in ("different_answers", "all_made")
+        ]
+        return [*found, *self.features]
+
+    def _first(self, check: str) -> str | None:
+        return next((failed.detail for _, failed in self.failures if failed.check == check), None)
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -64,7 +95,10 @@ class Report:
             "release": self.release,
             "passed": not self.failures,
             "generations": [_generation(generation) for generation in self.generations],
+            "asked_again": _generation(self.missed) if self.missed else None,
+            "sampling": self.sampling.document(),
             "checks": count_checks([judge(generation) for generation in self.generations]),
+            "results": [asdict(one) for one in self.results],
             "tokens_per_second": self.tokens_per_second,
             "seconds": round(self.seconds, 3),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+from dataclasses import replace
 
 import click
 
@@ -11,6 +12,7 @@ from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
+from thorctl.engine_tunnel import how_to_start
 from thorctl.result import Result
 from thorctl.smoke_report import as_json, view
 from thorctl.transport import run_verb
@@ -21,9 +23,9 @@ SMOKE_TIMEOUT = 1800.0  # seconds; ten generations, and a first start that is st
 @click.command(
     epilog="""\b
 Examples:
-  thorctl smoke                  every device of the inventory
-  thorctl smoke thor-01          one device, each prompt with its text
-  thorctl smoke lab --json | jq '.data.devices[] | {name, passed, tokens_per_second}'
+  thorctl smoke                  every device of the inventory, one line each
+  thorctl smoke thor-01 -v       one device, each prompt with its text, each check with its reason
+  thorctl smoke lab --json | jq '.data.devices[] | {name, passed, results}'
 """
 )
 @click.argument("devices", nargs=-1)
@@ -35,9 +37,15 @@ Examples:
     show_default=True,
     help="Seconds a device may take.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show every prompt with its text, and every check.")
 @pass_context
-def command(context: Context, devices: tuple[str, ...], parallel: int, timeout: float) -> Result:
+def command(
+    context: Context, devices: tuple[str, ...], parallel: int, timeout: float, *, verbose: bool
+) -> Result:
     """Ask the running models the known questions and judge the answers.
+
+    Prompts with thinking are sampled as the model's maker recommends; a single miss is asked once more. Then
+    log-probabilities, a JSON schema, a tool call, a long prompt and a cancelled stream are asked for.
 
     The device asks its own engine, so nothing but text crosses the network. Exit code 0 when every device
     passed, 3 when some did, 1 when none did, 4 when all are leased by someone else.
@@ -50,14 +58,36 @@ def command(context: Context, devices: tuple[str, ...], parallel: int, timeout: 
             left.discard(answer.device)
             shown.update(f"Smoke test on {', '.join(sorted(left))} …")
 
-        answers = run_verb(fleet, "smoke", holder=me(), limit=parallel, timeout=timeout, on_answer=note)
+        answers = [
+            _with_remedy(answer)
+            for answer in run_verb(
+                fleet, "smoke", holder=me(), limit=parallel, timeout=timeout, on_answer=note
+            )
+        ]
     return Result(
         "smoke",
         data={"devices": [as_json(answer) for answer in answers]},
         errors=tuple(answer.error for answer in answers if answer.error),
         exit_code=exit_code_for_answers(answers),
-        view=fit(view(answers)),
+        view=fit(view(answers, verbose=verbose)),
     )
+
+
+def _with_remedy(answer: Answer) -> Answer:
+    """With what to type here, where the agent names what to type on the device."""
+    if answer.error is None:
+        return answer
+    device, remedy = answer.device, answer.error.remedy
+    details = (((answer.object or {}).get("error") or {}).get("details")) or {}
+    unit = details.get("unit")
+    if isinstance(unit, dict) and unit.get("active") == "inactive":
+        remedy = how_to_start(device)
+    elif answer.error.code == "smoke_failed":
+        remedy = (
+            f"Read every text: thorctl smoke {device} --verbose. Return to the release before:"
+            f" thorctl rollback {device}."
+        )
+    return replace(answer, error=replace(answer.error, remedy=remedy))
 
 
 def me() -> str:
