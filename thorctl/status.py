@@ -178,6 +178,8 @@ def attention(row: Row) -> tuple[str, ...]:
         found.append(f"answers as {row.identity.name}: swapped, or its address is reused")
     if report.state == "empty":
         found.append("no release yet")
+    elif report.state == "trial" and (review := review_words(report.review_seconds_left)):
+        found.append(f"{review}; accept it with thorctl commit {row.name} --accept-failed-smoke REASON")
     elif report.state == "trial":
         whose = f", begun by {parse(report.activated_by).words}" if report.activated_by else ""
         found.append((f"on trial until {clock(report.deadline)}" if report.deadline else "on trial") + whose)
@@ -202,7 +204,18 @@ def _smoke(report: Report) -> list[str]:
         return []
     if smoke is None or (report.release and smoke.release != report.release):
         return ["this release has no smoke test yet"]
-    return [] if smoke.passed else ["last smoke test failed"]
+    if smoke.passed or smoke.accepted:
+        return []
+    checks = f" ({', '.join(smoke.failed_checks)})" if smoke.failed_checks else ""
+    return [f"last smoke test failed{checks}"]
+
+
+def review_words(seconds_left: int | None) -> str | None:
+    """That a trial is kept for review, and for how long; None if it is not."""
+    if seconds_left is None:
+        return None
+    hours, minutes = divmod(-(-seconds_left // 60), 60)
+    return f"kept for review, {f'{hours} h ' if hours else ''}{minutes} min left"
 
 
 def remarks(row: Row) -> tuple[str, ...]:
@@ -210,6 +223,11 @@ def remarks(row: Row) -> tuple[str, ...]:
     report, found = row.report, []
     if row.layout_note:
         found.append(row.layout_note)
+    smoke = report.last_smoke
+    if smoke and smoke.accepted and report.state == "committed" and smoke.release == report.release:
+        found.append(
+            f"its smoke failed and was accepted by {smoke.accepted.get('by')}: {smoke.accepted.get('reason')}"
+        )
     if restarts := report.engine.restarts:
         end = report.engine.last_end or {}
         last = f", last after {end.get('code')} {end.get('status')}" if end else ""

@@ -40,6 +40,8 @@ class SmokeReport(_Reported):
     passed: bool | None = None
     at: str | None = None
     tokens_per_second: float | None = None
+    failed_checks: list[str] | None = None
+    accepted: dict[str, str] | None = None
 
 
 class Report(_Reported):
@@ -56,6 +58,7 @@ class Report(_Reported):
     target: str | None = None
     target_sha256: str | None = None
     deadline: str | None = None
+    review_seconds_left: int | None = None
     since: str | None = None
     activated_by: str | None = None
     engine: EngineReport = EngineReport()

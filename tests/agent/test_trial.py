@@ -19,7 +19,7 @@ def test_the_way_of_a_release(device: Device) -> None:
     assert data["deadline"] is not None
     assert list(device.systemd.timers) == ["thor-trial-2"]
     device.smoke_passed(new)
-    assert device.done("commit") == {"release": new.id, "state": COMMITTED}
+    assert device.done("commit") == {"release": new.id, "state": COMMITTED, "accepted": None}
     assert device.systemd.timers == {}
     assert device.journal().previous == old.id
 

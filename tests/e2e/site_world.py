@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from thorctl.sim import layout, up
 from thorctl.sim.device_container import ENGINE_VOLUMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.playbooks.playbook_run import PlaybookRun
     from tests.simulated import Simulated
@@ -78,6 +79,14 @@ def envelope(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(done.stdout)
     assert answer["exit_code"] == done.returncode
     return answer
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    """Return once it holds; fail after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        time.sleep(1)
 
 
 @contextmanager

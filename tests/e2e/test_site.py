@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.site_world import BROKEN, DEVICE, ssh_cut_during
+from tests.e2e.site_world import BROKEN, DEVICE, envelope, ssh_cut_during, wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.site_world import World
@@ -128,3 +128,39 @@ def test_a_model_that_babbles_is_left_for_the_release_before(world: World, commi
     assert (status["state"], status["release"]) == ("committed", committed)
     assert status["engine"]["ready"] is True
     assert (status["last_smoke"]["release"], status["last_smoke"]["passed"]) == (committed, True)
+
+
+def _without_any_release(world: World) -> None:
+    """The device serves nothing and knows of no release; their bytes stay."""
+    forget = "sudo systemctl stop thor-engine; sudo rm -f /var/lib/thor/state.json /var/lib/thor/smoke.json"
+    world.sim.run(DEVICE, forget)
+    assert world.agent("recover")["ok"]
+    assert world.status()["state"] == "empty"
+
+
+def _first_that_babbles(world: World, seconds: int) -> str:
+    """The first release of the device fails its smoke and is kept for review; what the play said."""
+    activated = world.playbook("activate", profile=BROKEN)
+    assert activated.exit_code == 0, activated.text
+    smoked = world.playbook("smoke", "-e", f"thor_smoke_keep_failed_trial={seconds}", profile=BROKEN)
+    assert smoked.exit_code != 0
+    assert world.status()["state"] == "trial", smoked.text
+    return smoked.text
+
+
+def test_a_first_release_that_fails_its_smoke_is_kept_for_review(world: World, committed: str) -> None:
+    """It runs out once, and is accepted the other time; afterwards the device has its good release again."""
+    _without_any_release(world)
+    assert f"{DEVICE} keeps {BROKEN}-" in _first_that_babbles(world, 20)
+    wait_until(lambda: world.status()["state"] == "empty", seconds=120)
+    assert world.agent("status")["data"]["engine"]["unit"] == "inactive"
+    _first_that_babbles(world, 3600)
+    assert "kept for review, " in world.thorctl("status", DEVICE).stdout
+    words = ("commit", DEVICE, "--accept-failed-smoke", "it babbles, as it is made to", "--json")
+    assert envelope(world.thorctl(*words))["errors"][0]["code"] == "consent_missing"
+    (device,) = envelope(world.thorctl(*words, "--yes"))["data"]["devices"]
+    assert (device["state"], device["accepted"]["reason"]) == ("committed", "it babbles, as it is made to")
+    assert world.status()["last_smoke"]["accepted"] == device["accepted"]
+    assert "it babbles, as it is made to" in world.thorctl("logs", DEVICE, "--events").stdout
+    for verb in (f"activate {committed}", "smoke", "commit"):
+        assert world.agent(verb)["ok"]

@@ -171,6 +171,27 @@ def test_where_the_device_stands_after_a_failed_smoke() -> None:
     assert "could not be brought back" in standing("t", status, {"agent": {"ok": None, "data": {}}}, none)
 
 
+def test_a_first_release_that_is_kept_for_review_names_both_ways_on() -> None:
+    status = {"state": "trial", "release": "new-1"}
+    kept = {"agent": {"ok": True, "data": {"release": "new-1", "deadline": "2026-12-01T10:00:00Z"}}}
+    text = standing("t", status, {"skipped": True}, {"skipped": True}, kept)
+    assert text.startswith("t keeps new-1 for review until 2026-12-01T10:00:00Z.")
+    assert "thorctl commit t --accept-failed-smoke REASON" in text
+    assert "thorctl rollback t" in text
+    back = {"agent": {"ok": True, "data": {"state": "empty", "release": None}}}
+    refused = standing("t", status, back, {"skipped": True}, {"agent": {"ok": False}, "msg": "bad_state"})
+    assert refused == "It was not kept: bad_state. t went back: it is empty and serves nothing"
+
+
+def test_a_check_that_no_generation_tells_has_its_line() -> None:
+    results = [
+        {"name": "logprobs", "result": "failed", "reason": "token 0 has [nan]"},
+        {"name": "tool_call", "result": "not_asked", "reason": "no parser"},
+    ]
+    text = failed("smoke", "smoke_failed", 1, data={"generations": [], "results": results})
+    assert text.splitlines()[1:] == ["  logprobs: token 0 has [nan]"]
+
+
 def test_progress_leaves_out_what_is_not_known() -> None:
     whole = {
         "verb": "stage",

@@ -11,7 +11,7 @@ import pytest
 
 from tests.rollout.fleets import Fleet
 from tests.unit.test_rollout_cli import half_way, kept
-from thorctl.cli import consent, hold, lease, main, rollback
+from thorctl.cli import commit, consent, hold, lease, main, rollback
 from thorctl.cli.consent import Consent
 from thorctl.cli.main import run
 from thorctl.result import Exit
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ASKS = {
+    "commit": ["commit", "thor-01"],
     "hold release": ["hold", "release", "thor-01"],
     "hold set": ["hold", "set", "thor-01", "--reason", "r"],
     "lease give": ["lease", "give", "thor-01", "--force"],
@@ -73,7 +74,7 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             done.append(verb)
         return []
 
-    for module in (hold, lease, rollback):
+    for module in (commit, hold, lease, rollback):
         monkeypatch.setattr(module, "run_verb", run_verb)
     return done
 

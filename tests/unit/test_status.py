@@ -228,3 +228,22 @@ def test_restarts_and_a_cold_start_are_told() -> None:
     told = said(engine=engine)
     assert "engine starting (cold start, up to 60 min)" in attention(told)
     assert remarks(told) == ("engine restarted 3 times, last after exited 137",)
+
+
+FAILED_SMOKE = {**STATUS["last_smoke"], "passed": False, "failed_checks": ["known_answer", "tool_call"]}
+
+
+def test_a_trial_kept_for_review_says_so_and_how_it_ends() -> None:
+    kept = said(state="trial", review_seconds_left=7141, last_smoke=FAILED_SMOKE)
+    first, *others = attention(kept)
+    assert first.startswith("kept for review, 2 h 0 min left; accept it with thorctl commit thor-01 --accept")
+    assert "last smoke test failed (known_answer, tool_call)" in others
+    assert kept.as_json()["review_seconds_left"] == 7141
+
+
+def test_a_failed_smoke_that_was_accepted_is_a_remark() -> None:
+    accepted = {**FAILED_SMOKE, "accepted": {"reason": "a wrong prompt", "by": "ann@desk", "at": "x"}}
+    assert attention(said(last_smoke=accepted)) == ()
+    assert remarks(said(last_smoke=accepted)) == (
+        "its smoke failed and was accepted by ann@desk: a wrong prompt",
+    )

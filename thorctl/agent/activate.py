@@ -57,7 +57,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     call = _Call(ctx, release, args.deadline, args.over_hold)
     image.pin(ctx, release)
     journal = journal_file.load(ctx.paths)
-    if journal.state == TRIAL and not deadline.armed(ctx, TRIAL, journal.activation):
+    if journal.state == TRIAL and not deadline.armed(ctx, journal.timer, journal.activation):
         # Its time is up, or a restart took its timer: a trial that nothing would end is over.
         journal = switch.roll_back(ctx, journal, "deadline")
     if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:

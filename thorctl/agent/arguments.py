@@ -13,6 +13,7 @@ DEADLINE_SECONDS = (
     3600  # long enough for a smoke and a person's second look, short enough for one night shift
 )
 KEEP_RELEASES = 1
+REVIEW_SECONDS = 86400  # until somebody has seen it
 BENCH_SECONDS = 1800.0  # one measurement of a Thor takes one to two minutes; a CPU is slower
 
 
@@ -59,9 +60,19 @@ def parser() -> argparse.ArgumentParser:
     smoke = verbs.add_parser("smoke", help="generate text with the running release and judge it")
     smoke.add_argument("id", metavar="ID", nargs="?")
     _bench(verbs)
+    review = verbs.add_parser(
+        "review", help="keep a first release that failed its smoke on trial for longer; once"
+    )
+    review.add_argument("id", metavar="ID", nargs="?")
+    review.add_argument("--seconds", type=int, default=REVIEW_SECONDS, metavar="N", help="from now (86400)")
     commit = verbs.add_parser("commit", help="keep the release on trial")
     commit.add_argument("id", metavar="ID", nargs="?")
     commit.add_argument("--without-smoke", action="store_true", help="though no smoke has passed")
+    commit.add_argument(
+        "--accept-failed-smoke",
+        metavar="REASON",
+        help="though its smoke failed; only where no release was committed before",
+    )
     rollback = verbs.add_parser(
         "rollback", help="leave the release on trial, or the committed one; no network"
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import deadline, journal, journal_file, release_store
 from thorctl.agent.files import read_json
-from thorctl.agent.journal import ACTIVATING, COMMITTED, TRIAL
+from thorctl.agent.journal import ACTIVATING, COMMITTED, REVIEW, TRIAL
 from thorctl.agent.outcome import AgentError, Outcome
 
 if TYPE_CHECKING:
@@ -16,33 +16,79 @@ if TYPE_CHECKING:
     from thorctl.agent.journal import Journal
 
 _SHOWN = ("release", "passed", "at", "tokens_per_second")
+_SHOWN_IF_THERE = ("failed_checks", "accepted")
+_REASON_CHARACTERS = 300
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Write ``committed``, then take the timer back (one left over finds no trial and does nothing)."""
     now = journal_file.load(ctx.paths)
     if now.state == COMMITTED and (args.id == now.current or (args.id is None and now.left is None)):
-        return Outcome({"release": now.current, "state": now.state})
-    if now.state != TRIAL or args.id not in (None, now.target):
-        raise _no_trial(now, args.id)
-    if not args.without_smoke:
+        return Outcome({"release": now.current, "state": now.state, "accepted": _accepted(ctx, now)})
+    check_on_trial(now, args.id)
+    if args.accept_failed_smoke is not None:
+        _accept(ctx, now, args.accept_failed_smoke)
+    elif not args.without_smoke:
         _check_smoke(ctx, now)
     if now.target_sha256:
         release_store.read_document(ctx.paths, str(now.target), now.target_sha256)
     done = journal.commit(now, ctx.clock.now_text())
     journal_file.save(ctx, done)
-    for state in (ACTIVATING, TRIAL):
+    for state in (ACTIVATING, TRIAL, REVIEW):
         deadline.disarm(ctx, state, done.activation)
-    return Outcome({"release": done.current, "state": done.state}, changed=True)
+    data = {"release": done.current, "state": done.state, "accepted": _accepted(ctx, done)}
+    return Outcome(data, changed=True)
+
+
+def check_on_trial(now: Journal, wanted: str | None) -> None:
+    """Refuse unless a release is on trial, and it is ``wanted``, where given."""
+    if now.state != TRIAL or wanted not in (None, now.target):
+        raise _no_trial(now, wanted)
 
 
 def last_smoke(ctx: Context) -> dict[str, Any] | None:
-    """The last smoke: release, passed, at, tokens_per_second; None if none or unreadable."""
+    """The last smoke: release, passed, at, tokens_per_second, failed_checks, accepted; None if unknown."""
     try:
         smoke = read_json(ctx.paths.smoke_json)
-        return None if smoke is None else {key: smoke[key] for key in _SHOWN}
+        if smoke is None:
+            return None
+        return {**{key: smoke[key] for key in _SHOWN}, **{key: smoke.get(key) for key in _SHOWN_IF_THERE}}
     except (ValueError, KeyError, TypeError, OSError):
         return None
+
+
+def smoke_failed(ctx: Context, now: Journal) -> bool:
+    """Whether the last smoke is one of the release on trial, since its activation, and did not pass."""
+    smoke = last_smoke(ctx)
+    ours = smoke is not None and smoke["release"] == now.target and _activation_of(ctx) == now.activation
+    return ours and smoke is not None and smoke["passed"] is False
+
+
+def _accept(ctx: Context, now: Journal, reason: str) -> None:
+    """Note in the smoke's record why its failure is accepted; the journal says then that it is committed."""
+    if not reason.strip() or len(reason) > _REASON_CHARACTERS or not reason.isprintable():
+        raise AgentError(
+            "bad_call",
+            f"The reason must be one line of 1 to {_REASON_CHARACTERS} printable characters.",
+            'Say why: --accept-failed-smoke "answers are right, the prompt asks for too much".',
+        )
+    if now.current is not None:
+        raise AgentError(
+            "bad_state",
+            f"{now.target} failed its smoke, and {now.current} was committed before it.",
+            "Return to that one: `thor-agent rollback`. Only a device's first release can be accepted so.",
+        )
+    if not smoke_failed(ctx, now):
+        _check_smoke(ctx, now)
+        return
+    accepted = {"reason": reason, "by": ctx.holder.name, "at": ctx.clock.now_text()}
+    ctx.files.write_json(ctx.paths.smoke_json, {**read_json(ctx.paths.smoke_json), "accepted": accepted})
+
+
+def _accepted(ctx: Context, now: Journal) -> dict[str, Any] | None:
+    """As the last smoke of the committed release says: reason, by, at; None if it did not have to be."""
+    smoke = last_smoke(ctx)
+    return smoke["accepted"] if smoke is not None and smoke["release"] == now.current else None
 
 
 def _check_smoke(ctx: Context, now: Journal) -> None:

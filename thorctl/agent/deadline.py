@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.holder import DEVICE
-from thorctl.agent.journal import ROLLING_BACK, TRIAL
+from thorctl.agent.journal import REVIEW, ROLLING_BACK, TRIAL
 from thorctl.agent.outcome import EXIT_BUSY, AgentError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def arm(
         AgentError: ``internal``, if systemd refused: without its timer no trial begins.
     """
     disarm(ctx, state, activation)
-    reason = "deadline" if state == TRIAL else "interrupted"
+    reason = "deadline" if state in (TRIAL, REVIEW) else "interrupted"
     root = [] if ctx.paths.root == ctx.paths.root.parent else ["--root", os.fspath(ctx.paths.root)]
     argv = [
         *("systemd-run", "--collect", "--unit", unit_name(state, activation)),
@@ -103,9 +103,13 @@ def armed(ctx: Context, state: str, activation: int) -> bool:
 
 
 def still_meant(journal: Journal, only_in: str) -> bool:
-    """True if the timer's activation is in the timer's state still, or died on its way back from there."""
+    """True if the timer's activation is in the timer's state still, or died on its way back from there.
+
+    The timer of a trial means nothing once the trial is kept for review, and that of a review only then.
+    """
     state, _, activation = only_in.partition(":")
-    return activation == str(journal.activation) and journal.state in (state, ROLLING_BACK)
+    now = journal.timer if journal.state == TRIAL else journal.state
+    return activation == str(journal.activation) and now in (state, ROLLING_BACK)
 
 
 def unit_name(state: str, activation: int) -> str:

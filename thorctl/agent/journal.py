@@ -18,6 +18,7 @@ EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK = (
     "rolling-back",
 )
 STATES = (EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK)
+REVIEW = "review"  # no state of the journal: what the timer of a trial under review is set for
 SCHEMA = 1
 
 
@@ -46,6 +47,7 @@ class Journal:
         target_sha256: that of the target.
         activated_by: who activated the target, or the current release; None: an earlier agent did not say.
         deadline_since_boot: the deadline by the clock since boot, seconds; None: by an earlier agent.
+        review: when a trial whose smoke failed was kept for review, RFC 3339; None: it was not.
     """
 
     state: str = EMPTY
@@ -64,6 +66,12 @@ class Journal:
     target_sha256: str | None = None
     activated_by: str | None = None
     deadline_since_boot: float | None = None
+    review: str | None = None
+
+    @property
+    def timer(self) -> str:
+        """The state that the timer of a trial was set for: ``REVIEW`` once it is kept for review."""
+        return REVIEW if self.review else TRIAL
 
     @property
     def running(self) -> str | None:
@@ -144,6 +152,14 @@ def begin_trial(
     )
 
 
+def begin_review(journal: Journal, now: str, deadline: str, deadline_since_boot: float) -> Journal:
+    """``trial`` → the same trial with another end; once, and only where nothing was committed before."""
+    _only(journal, "keep for review", TRIAL)
+    if journal.current is not None or journal.review is not None:
+        raise IllegalTransition("keep for review twice, or with a release to go back to")
+    return replace(journal, review=now, deadline=deadline, deadline_since_boot=deadline_since_boot)
+
+
 def commit(journal: Journal, now: str) -> Journal:
     """``trial`` → ``committed``: the target becomes current, current becomes previous."""
     _only(journal, "commit", TRIAL)
@@ -159,6 +175,7 @@ def commit(journal: Journal, now: str) -> Journal:
         since=now,
         deadline=None,
         deadline_since_boot=None,
+        review=None,
     )
 
 
@@ -174,6 +191,7 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
         since=now,
         deadline=None,
         deadline_since_boot=None,
+        review=None,
         activated_at=None,
         activated_by=None,
         reason=reason,
@@ -230,6 +248,10 @@ def _fault(journal: Journal) -> str | None:
         ((journal.target is None) == (journal.state in (EMPTY, COMMITTED)), "target does not fit the state"),
         (journal.target is None or journal.target != journal.current, "target is current"),
         ((journal.deadline is not None) == (journal.state == TRIAL), "deadline does not fit the state"),
+        (
+            journal.review is None or None not in (journal.deadline, ends),
+            "a review without an end",
+        ),
     )
     return next((fault for holds, fault in rules if not holds), None)
 

@@ -29,7 +29,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         mended = _mend(ctx, journal)
         return Outcome(_data("mended_unit" if mended else "nothing", journal), changed=mended or swept)
     restarted = booted or journal.boot != boot
-    if journal.state == TRIAL and not restarted and deadline.armed(ctx, TRIAL, journal.activation):
+    if journal.state == TRIAL and not restarted and deadline.armed(ctx, journal.timer, journal.activation):
         _follow(ctx, journal)
         return Outcome(_data("nothing", journal), changed=swept)
     did = "finished_rollback" if journal.state == ROLLING_BACK else "rolled_back"

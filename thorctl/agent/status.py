@@ -22,6 +22,7 @@ from thorctl.agent import (
     lease,
     machine,
     release_store,
+    review,
     units,
     way_back,
 )
@@ -95,6 +96,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         **_journal(journal),
         "deadline": _deadline(ctx, journal),
         "rollback": found["rollback"],
+        "review_seconds_left": review.seconds_left(ctx, journal) if journal else None,
         "release_layout": release.layout if release else None,
         "engine": _engine(ctx, found, release),
         **light,

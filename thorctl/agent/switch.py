@@ -14,6 +14,7 @@ from thorctl.agent.engine import cache, door
 from thorctl.agent.journal import (
     ACTIVATING,
     COMMITTED,
+    REVIEW,
     ROLLING_BACK,
     TRIAL,
     begin_rollback,
@@ -95,7 +96,7 @@ def roll_back(ctx: Context, journal: Journal, reason: str, *, repair: bool = Fal
             deadline.disarm(ctx, ROLLING_BACK, journal.activation)
         raise
     # Last: a timer that outlives its trial finds another state and does nothing.
-    for state in (ACTIVATING, TRIAL, ROLLING_BACK):
+    for state in (ACTIVATING, TRIAL, REVIEW, ROLLING_BACK):
         deadline.disarm(ctx, state, done.activation)
     return done
 

@@ -52,6 +52,7 @@ _ALL = (
     Verb("activate", (STATE_LOCK,)),
     Verb("smoke", (STATE_LOCK,)),
     Verb("bench", (STATE_LOCK,)),  # changes nothing, but nothing may change under it
+    Verb("review", (STATE_LOCK,)),
     Verb("commit", (STATE_LOCK,)),
     Verb("rollback", (STATE_LOCK,)),
     Verb("recover", (STATE_LOCK,), leased=False, yields=True),

@@ -19,6 +19,7 @@ VERBS = (
     "activate",
     "smoke",
     "bench",
+    "review",
     "commit",
     "rollback",
     "recover",
@@ -31,7 +32,9 @@ READ_ONLY = frozenset({"facts", "preflight", "plan", "status"})
 # These outlive a broken SSH link and show their progress.
 LONG = frozenset({"stage", "activate", "smoke", "bench", "rollback"})
 TAKES_DOCUMENT = frozenset({"preflight", "plan", "stage"})
-TAKES_ID = frozenset({"activate", "smoke", "bench", "commit", "rollback"})  # rollback: the release to leave
+TAKES_ID = frozenset(
+    {"activate", "smoke", "bench", "review", "commit", "rollback"}
+)  # rollback: the release to leave
 
 
 @dataclass(frozen=True)

@@ -52,15 +52,23 @@ def preflight_lines(data: dict[str, Any]) -> list[str]:
 
 
 def smoke_lines(data: dict[str, Any]) -> list[str]:
-    """One line per generation that failed: its checks, why the first did, and the text that was judged."""
+    """One line per generation that failed: its checks, why the first did, and the text that was judged.
+
+    Below them one per other check that failed.
+    """
     lines = []
+    told = set()
     for generation in data.get("generations") or []:
         failed = generation.get("failed_checks") or []
         if failed:
+            told |= {one["check"] for one in failed}
             checks = ", ".join(one["check"] for one in failed)
             text = shorten((generation["answer"] or generation.get("thinking") or "").strip())
             lines.append(f"  {generation['prompt_name']}: {checks}: {failed[0]['detail']} — it said {text!r}")
-    return lines
+    others = [
+        one for one in data.get("results") or [] if one["result"] == "failed" and one["name"] not in told
+    ]
+    return lines + [f"  {one['name']}: {one['reason']}" for one in others]
 
 
 def generation_line(generation: dict[str, Any]) -> str:
@@ -79,7 +87,13 @@ def shorten(text: str) -> str:
     return text if len(text) <= TEXT_CHARACTERS else text[:TEXT_CHARACTERS] + "…"
 
 
-def standing(device: str, status: dict[str, Any], rollback: dict[str, Any], after: dict[str, Any]) -> str:
+def standing(
+    device: str,
+    status: dict[str, Any],
+    rollback: dict[str, Any],
+    after: dict[str, Any],
+    review: dict[str, Any] | None = None,
+) -> str:
     """Where a device stands after a smoke that failed.
 
     Args:
@@ -87,14 +101,24 @@ def standing(device: str, status: dict[str, Any], rollback: dict[str, Any], afte
         status: data of the agent's ``status`` from before the rollback.
         rollback: the rollback task's result; skipped where the device was not on trial.
         after: result of the smoke of what it went back to; skipped where that is nothing.
+        review: result of keeping it for review; skipped where that was not asked for or could not be.
     """
+    kept = (review or {}).get("agent") or {}
+    if kept.get("ok") is True:
+        data = kept["data"]
+        return (
+            f"{device} keeps {data['release']} for review until {data['deadline']}. Ask it yourself: thorctl"
+            f" chat {device}. Then keep it: thorctl commit {device} --accept-failed-smoke REASON; or end it:"
+            f" thorctl rollback {device}."
+        )
     if rollback.get("skipped"):
         return f"{device} is {status.get('state')} and serves {status.get('release') or 'nothing'}"
     agent = rollback.get("agent") or {}
     if agent.get("ok") is not True:
         return f"{device} could not be brought back: {rollback.get('msg')}"
     data = agent["data"]
-    back = f"{device} went back: it is {data['state']} and serves {data['release'] or 'nothing'}"
+    refused = "" if review is None or review.get("skipped") else f"It was not kept: {review.get('msg')}. "
+    back = f"{refused}{device} went back: it is {data['state']} and serves {data['release'] or 'nothing'}"
     if after.get("skipped"):
         return back
     if (after.get("agent") or {}).get("ok") is True:

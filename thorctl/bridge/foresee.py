@@ -25,6 +25,8 @@ def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:
             change = False
         case "rollback", _:
             change = data["state"] in UNFINISHED or data.get("previous") is not None
+        case "review", _:
+            change = data.get("review_seconds_left") is None
         case "recover", _:
             change = data["state"] in UNFINISHED
         case _:

@@ -37,6 +37,7 @@ VERBS = {
     "checkpoint publish": _H,
     "checkpoint quantize": _H,
     "checkpoint repair": _H,
+    "commit": _A,
     "doctor": _R,
     "edge ca init": _H,
     "edge cert": _H,

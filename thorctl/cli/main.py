@@ -31,6 +31,7 @@ VERBS = {
     "bench": "Measure how fast the running releases generate, by the model card's method.",
     "chat": "Talk to a device's model; thinking and answer are shown apart.",
     "checkpoint": "Audit a checkpoint against its model card; repair its scales; quantize one from BF16.",
+    "commit": "Keep the release that a device has on trial.",
     "doctor": "Check this machine: tools, keys, inventory, engine. Changes nothing.",
     "edge": "TLS and keys in front of the engines: authority, certificates, API keys.",
     "history": "Show every rollout, and everything that was done for it on each device.",

@@ -31,13 +31,13 @@ options:
     type: str
     required: true
     choices:
-      [facts, preflight, plan, stage, activate, smoke, bench, commit, rollback, recover, status, gc, lease,
-       hold]
+      [facts, preflight, plan, stage, activate, smoke, bench, review, commit, rollback, recover, status,
+       gc, lease, hold]
   release:
     description:
       - The release document, as P(thor_release#lookup) makes it.
-      - Required by preflight, plan and stage, which get all of it on stdin. Activate, smoke, bench and commit
-        get its id, rollback the id of the release to leave.
+      - Required by preflight, plan and stage, which get all of it on stdin. Activate, smoke, bench, review
+        and commit get its id, rollback the id of the release to leave.
     type: dict
   arguments:
     description: Further words for the command line, as C([--deadline, "600"]).

@@ -1,0 +1,160 @@
+"""``thorctl commit``: keep the release on trial; also one whose smoke failed, if it is a device's first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from thorctl.answer import Answer, exit_code_for_answers
+from thorctl.cli import consent
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import chosen_devices
+from thorctl.cli.output import fit
+from thorctl.cli.smoke import me
+from thorctl.fleet_pattern import shortened
+from thorctl.result import Problem, Result
+from thorctl.rollout.speech import STATUS_SECONDS
+from thorctl.status import review_words, row
+from thorctl.transport import run_verb
+from thorctl.ui.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.fleet import Device
+
+ACCEPT = "--accept-failed-smoke"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  thorctl commit thor-07                   its smoke passed; asks first
+  thorctl commit thor-07 --dry-run         what would be committed
+  thorctl commit thor-07 --accept-failed-smoke "the answers are right, the prompt is not" --yes
+"""
+)
+@click.argument("devices", nargs=-1, required=True)
+@click.option(
+    "--release", metavar="RELEASE", help="The one to commit. [default: what the device is seen with]"
+)
+@click.option(
+    ACCEPT,
+    "reason",
+    metavar="REASON",
+    help="Commit a device's first release although its smoke failed. The reason stays on record.",
+)
+@click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="Devices at once.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be committed.")
+@consent.yes_option
+@pass_context
+def command(
+    context: Context,
+    /,
+    devices: tuple[str, ...],
+    *,
+    release: str | None,
+    reason: str | None,
+    parallel: int,
+    dry_run: bool,
+    yes: bool,
+) -> Result:
+    """Keep the release that a device has on trial. Refused unless its smoke passed.
+
+    A release that is a device's first has nothing to go back to: it can be kept although its smoke failed,
+    before its trial or its review ends. Reason, name and time are recorded in the device's events and status.
+    Exit code 4: others hold all leases.
+    """
+    fleet = chosen_devices(context, devices)
+    answers = run_verb(fleet, "status", timeout=STATUS_SECONDS)
+    looked = [_on_trial(*one, release) for one in zip(fleet, answers, strict=False)]
+    lines = [one_line(_line(answer, reason)) for answer in looked]
+    if dry_run:
+        return _result(looked, lines)
+    if not yes:
+        context.messages.print("\n".join(lines), highlight=False, markup=False)
+    consent.agreed(context, f"Commit on {shortened([one.name for one in fleet])}?", yes=yes)
+    answers = _commit(fleet, looked, reason, parallel)
+    return _result(answers, [one_line(_done(answer)) for answer in answers])
+
+
+def _on_trial(device: Device, answer: Answer, wanted: str | None) -> Answer:
+    """The answer; an error where no release, or another one, is on trial, or its shape is wrong."""
+    if fault := row(device, answer, None).error:
+        return replace(answer, error=fault)
+    data = answer.data
+    release = data.get("release")
+    if data.get("state") == "trial" and wanted in (None, release):
+        return answer
+    if data.get("state") == "committed" and wanted in (None, release):
+        message, remedy = f"{release} is committed already.", "Nothing has to be done."
+    else:
+        message = (
+            f"{wanted or 'No release'} is not on trial: it is {data.get('state')}, {release or 'no release'}."
+        )
+        remedy = f"See what it does: thorctl status {device.name}."
+    return replace(answer, error=Problem("bad_state", message, remedy, device.name))
+
+
+def _commit(
+    fleet: Sequence[Device], looked: Sequence[Answer], reason: str | None, parallel: int
+) -> list[Answer]:
+    """Each device commits what it was just seen with."""
+    done = {one.device: one for one in looked if one.error}
+    seen = {one.device: str(one.data["release"]) for one in looked if one.ok}
+    for release in dict.fromkeys(seen.values()):
+        mine = [device for device in fleet if seen.get(device.name) == release]
+        words = [release, *([ACCEPT, reason] if reason is not None else [])]
+        for answer in run_verb(mine, "commit", words, holder=me(), limit=parallel):
+            done[answer.device] = _with_cure(answer)
+    return [done[device.name] for device in fleet]
+
+
+def _with_cure(answer: Answer) -> Answer:
+    """With what to type here, where the agent names what to type on the device."""
+    if answer.error is None or answer.error.code != "smoke_missing":
+        return answer
+    device = answer.device
+    remedy = (
+        f"Ask it: thorctl smoke {device}. A device's first release can be kept although that failed: "
+        f'thorctl commit {device} {ACCEPT} "REASON"; or end its trial: thorctl rollback {device}.'
+    )
+    return replace(answer, error=replace(answer.error, remedy=remedy))
+
+
+def _line(answer: Answer, reason: str | None) -> str:
+    if answer.error:
+        return f"{answer.device}: {answer.error.message}"
+    smoke = answer.data.get("last_smoke") or {}
+    failed = ", ".join(smoke.get("failed_checks") or [])
+    said = "passed" if smoke.get("passed") is True else f"failed ({failed})" if failed else "not passed"
+    review = review_words(answer.data.get("review_seconds_left"))
+    words = [f"{answer.device}: {answer.data.get('release')}, smoke {said}", *([review] if review else [])]
+    if reason is not None:
+        words.append(f"accepted because: {reason}")
+    return "; ".join(words)
+
+
+def _done(answer: Answer) -> str:
+    if answer.error:
+        return f"{answer.device}: {answer.error.code}: {answer.error.message}"
+    accepted = answer.data.get("accepted")
+    why = f", although its smoke failed: {accepted.get('reason')}" if isinstance(accepted, dict) else ""
+    return f"{answer.device}: {answer.data.get('release')} is committed{why}"
+
+
+def _result(answers: Sequence[Answer], lines: Sequence[str]) -> Result:
+    keys = ("state", "release", "accepted")
+    found = [
+        {"name": one.device, "ok": one.ok, **{key: one.data.get(key) for key in keys}} for one in answers
+    ]
+    return Result(
+        "commit",
+        data={"devices": found},
+        errors=tuple(one.error for one in answers if one.error),
+        exit_code=exit_code_for_answers(answers),
+        view=fit(Text("\n".join(lines))),
+    )
