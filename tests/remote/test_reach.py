@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.remote.rows import ROWS, SHORT
-from tests.remote.world import OK, REFUSALS, Row, World, by_ansible, by_ssh, by_thorctl, world
+from tests.remote.world import OK, REFUSALS, Row, World, by_ansible, by_ssh, by_thorctl, load, world
+from thorctl.doctor.inventory import checks as inventory_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+SEEN_BEFORE = {
+    "ssh_options_invalid",
+    "ssh_option_not_followed",
+    "connection_not_followed",
+    "host_key_unknown",
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +29,19 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def agree(machines: World, rows: list[Row]) -> None:
     inventory = machines.inventory(rows)
-    ours, ansible = by_thorctl(machines, inventory), by_ansible(machines, inventory)
+    devices = load(machines, inventory)
+    ours, ansible = by_thorctl(devices), by_ansible(machines, inventory)
     plain = by_ssh(machines, [row for row in rows if row.plain])
     found = {row.name: (ours[row.name], ansible[row.name], plain.get(row.name, row.gets_in)) for row in rows}
     assert found == {row.name: (row.says, row.gets_in, row.gets_in) for row in rows}
     for row in rows:
         assert (row.says == OK) == row.gets_in or row.says in REFUSALS, row
+    # What can be known without asking a device, doctor knows.
+    for row, device in zip(rows, devices, strict=True):
+        checks = inventory_checks(inventory, [device])
+        failed = {check.name for check in checks if check.status == "fail"} & {"ways", "host keys"}
+        if row.says == OK or row.says in SEEN_BEFORE:
+            assert bool(failed) == (row.says != OK), (row, checks)
 
 
 def test_ssh_ansible_and_thorctl_agree(machines: World) -> None:

@@ -112,7 +112,12 @@ class World:
         return path
 
 
-def by_thorctl(world: World, inventory: Path) -> dict[str, str]:
+def load(world: World, inventory: Path) -> list[fleet.Device]:
+    """The devices, as Ansible is told of them with the world's ansible.cfg."""
+    return fleet.load(inventory, config=world.folder / "ansible.cfg")
+
+
+def by_thorctl(devices: list[fleet.Device]) -> dict[str, str]:
     """Host -> ``ok`` or the error's code, on thorctl's own way."""
 
     async def one(device: fleet.Device) -> str:
@@ -125,11 +130,10 @@ def by_thorctl(world: World, inventory: Path) -> dict[str, str]:
         except ThorError as error:
             return error.code if error.remedy and error.device else f"{error.code} without a remedy"
 
-    async def every(devices: list[fleet.Device]) -> list[str]:
+    async def every() -> list[str]:
         return await asyncio.gather(*(one(device) for device in devices))
 
-    devices = fleet.load(inventory, config=world.folder / "ansible.cfg")
-    return dict(zip((one.name for one in devices), asyncio.run(every(devices)), strict=True))
+    return dict(zip((one.name for one in devices), asyncio.run(every()), strict=True))
 
 
 def by_ansible(world: World, inventory: Path) -> dict[str, bool]:

@@ -1,0 +1,115 @@
+"""What ``ssh -G`` answers is asked once, kept, and asked again when anything it depends on has changed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thorctl.remote import effective
+from thorctl.remote.effective import SshRefusedError, ask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ssh that writes down each question, and a cache of its own. Nothing is known yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\nexec ssh "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "asked").write_text("")
+    return program
+
+
+def asked(ssh: Path, *, new_process: bool = False) -> int:
+    """How often ssh was asked; ``new_process``: what was only remembered is gone."""
+    if new_process:
+        effective._answers.clear()
+        effective._configurations.clear()
+    return len((ssh.parent / "asked").read_text().splitlines())
+
+
+def question(ssh: Path, config: Path, host: str, port: int = 22) -> tuple[str, str, str]:
+    words = ["-F", str(config), "-o", f"Port={port}"]
+    answer = ask(str(ssh), words, host, str(config))
+    return answer["hostname"][0], answer["port"][0], answer["serveraliveinterval"][0]
+
+
+def test_one_question_serves_a_fleet_without_options_for_hosts(ssh: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host *\n  ServerAliveInterval 1m\n")
+    found = [question(ssh, config, f"Thor-{at}", 2000 + at) for at in range(20)]
+    assert found == [(f"thor-{at}", str(2000 + at), "60") for at in range(20)]
+    assert asked(ssh, new_process=True) == 1
+    assert question(ssh, config, "thor-99", 7) == ("thor-99", "7", "60")
+    assert asked(ssh) == 1  # kept on disk
+
+
+def test_options_for_hosts_are_asked_for_host_by_host_and_kept(ssh: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host a\n  HostName 192.0.2.1\n  ServerAliveInterval 5\n")
+    for _ in range(2):
+        assert question(ssh, config, "a") == ("192.0.2.1", "22", "5")
+        assert question(ssh, config, "b") == ("b", "22", "0")
+        assert asked(ssh, new_process=True) == 2
+
+
+def test_a_change_in_any_file_is_seen(ssh: Path, tmp_path: Path) -> None:
+    config, folder = tmp_path / "config", tmp_path / "more"
+    folder.mkdir()
+    config.write_text(f"Include {folder}/*.conf\n")
+    assert question(ssh, config, "a")[2] == "0"
+    (folder / "one.conf").write_text("ServerAliveInterval 7\n")
+    assert question(ssh, config, "a")[2] == "7"
+    (folder / "one.conf").write_text("ServerAliveInterval 8\n")
+    os.utime(folder / "one.conf", ns=(1, 1))
+    assert question(ssh, config, "a")[2] == "8"
+    (folder / "one.conf").unlink()
+    assert question(ssh, config, "a")[2] == "0"
+
+
+@pytest.mark.parametrize(
+    "text", ["Match exec true\n  ServerAliveInterval 5\n", "CanonicalizeHostname yes\nCanonicalDomains x\n"]
+)
+def test_an_answer_that_depends_on_more_is_not_kept(ssh: Path, tmp_path: Path, text: str) -> None:
+    config = tmp_path / "config"
+    config.write_text(text)
+    for times in (1, 2):
+        question(ssh, config, "192.0.2.1")
+        question(ssh, config, "192.0.2.1")
+        assert asked(ssh, new_process=True) == times
+
+
+def test_a_refusal_is_ssh_s_own_and_not_kept(ssh: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Nonsense 1\n")
+    for _ in range(2):
+        with pytest.raises(SshRefusedError, match="nonsense"):
+            question(ssh, config, "a")
+    assert asked(ssh) == 2
+
+
+@pytest.mark.parametrize("broken", ["", "[]", '{"hostname"'])
+def test_a_kept_answer_that_is_none_is_asked_for_again(ssh: Path, tmp_path: Path, broken: str) -> None:
+    config = tmp_path / "config"
+    config.write_text("")
+    expected = question(ssh, config, "a")
+    (kept,) = (tmp_path / "cache" / "thorctl" / "ssh").rglob("*.json")
+    assert kept.stat().st_mode & 0o077 == 0
+    kept.write_text(broken)
+    asked(ssh, new_process=True)
+    assert question(ssh, config, "a") == expected
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(
+    ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    config = tmp_path / "config"
+    config.write_text("")
+    assert question(ssh, config, "a")[0] == "a"
