@@ -102,6 +102,8 @@ async def look_async(
     on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Answer]:
     """As ``look``, inside a running event loop."""
+    if not questions:
+        return []
     gate, ours = asyncio.Semaphore(limit), Zipapp.packed()
 
     async def one(question: Question) -> Answer:

@@ -109,7 +109,7 @@ CASES = [
     Case("activation failed", {"phase": Phase.READY}, "activate", error("engine_died"), Phase.LEFT),
     Case("on hold in the last moment", {"phase": Phase.READY}, "activate", error("held"), Phase.ABSENT),
     Case("staged bytes are gone", {"phase": Phase.READY}, "activate", error("not_staged"), Phase.STAGING),
-    Case("gone again", {"phase": Phase.READY, "tries": 1}, "activate", error("not_staged"), Phase.LEFT),
+    Case("gone again", {"phase": Phase.READY, "restaged": True}, "activate", error("not_staged"), Phase.LEFT),
     Case(
         "committed", {"phase": Phase.PASSED}, "commit", ok({"state": "committed", "release": NEW}), Phase.DONE
     ),
@@ -250,3 +250,11 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
 def test_after_an_answer(case: Case) -> None:
     case.check()
+
+
+def test_a_rollback_that_another_s_lease_refuses_says_what_to_type() -> None:
+    lease = {"holder": "ann@desk", "purpose": "by hand", "reason": "antenna", "expires_at": "12:30"}
+    refusal = error("leased", lease=lease)
+    device = {"phase": Phase.RETURNING, "fault": "slow", "refused_since": 0.0}
+    words = "refused: leased by ann@desk until 12:30: antenna. ann@desk gives it back with `thorctl lease"
+    Case("by hand", device, "rollback", refusal, Phase.LOST, words).check()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import deadline, journal_file, release_store, switch
 from thorctl.agent.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
+from thorctl.agent.lease import device_name
 from thorctl.agent.outcome import AgentError, Outcome
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
             return Outcome(_data(ctx, journal, left=journal.left))
         _check_committed(ctx, journal, args.id)
     elif args.id not in (None, journal.target):
-        raise _not_running(journal, args.id)
+        raise _not_running(journal, args.id, device_name(ctx))
     journal = switch.roll_back(ctx, journal, args.reason or "asked", repair=True)
     try:
         seconds = switch.wait_for_current(ctx, journal)
@@ -61,21 +62,22 @@ def _also_possible(ctx: Context, journal: Journal) -> list[dict[str, str]]:
 
 def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None:
     if wanted not in (None, journal.current):
-        raise _not_running(journal, wanted)
+        raise _not_running(journal, wanted, device_name(ctx))
     if journal.state != COMMITTED or journal.previous is None:
         possible = _also_possible(ctx, journal)
-        commands = ", ".join(f"`{one['command']}`" for one in possible)
+        name = device_name(ctx)
+        commands = ", ".join(f"`thorctl rollout start {one['release']} {name}`" for one in possible)
         raise AgentError(
             "nothing_to_roll_back",
             f"Nothing was committed before {journal.current or 'now'} on this device.",
-            f"Activate the release you want: {commands or 'none is staged here, so stage one first'}.",
+            f"Roll out the one that you want: {commands or f'`thorctl rollout start RELEASE {name}`'}.",
             details={"also_possible": possible},
         )
 
 
-def _not_running(journal: Journal, wanted: str | None) -> AgentError:
+def _not_running(journal: Journal, wanted: str | None, device: str) -> AgentError:
     return AgentError(
         "bad_state",
         f"{wanted} does not run here; the device is {journal.state} with {journal.running or 'no release'}.",
-        "Name the release to leave, or none.",
+        f"Name the release to leave, or none: `thorctl rollback {device}`.",
     )

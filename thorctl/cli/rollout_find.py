@@ -136,7 +136,8 @@ def check_unfinished(db: sqlite3.Connection, names: set[str]) -> None:
         if not names & names_of(other):
             continue
         state = state_of(db, other)
-        held = [f"{one.name} ({one.phase})" for one in state.held if one.name in names]
+        verbs = {name: f"{line.verb} under way" for name, line in state.open.items()}
+        held = [f"{one.name} ({verbs.get(one.name, one.phase)})" for one in state.held if one.name in names]
         if held and not state.ended:
             raise ThorError(
                 "rollout_unfinished",

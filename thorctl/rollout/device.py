@@ -57,6 +57,7 @@ class Device:
         since: when the journal said that state began: it moves with every change on the device.
         had_release, baseline: whether a release served before, and its tokens per second in a smoke test.
         staged: whether all bytes were seen to be there.
+        restaged: whether they were staged again since an activation did not find them all.
         began_at: when our activation began; None = none that may have had an effect.
         trial_from: when it was seen to be on trial.
         trial_seconds: the deadline that was given to the device.
@@ -84,6 +85,7 @@ class Device:
     baseline: float | None = None
     speed: float | None = None
     staged: bool = False
+    restaged: bool = False
     began_at: float | None = None
     trial_from: float | None = None
     trial_seconds: int = 0

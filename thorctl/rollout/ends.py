@@ -14,6 +14,7 @@ from thorctl.rollout.settle import (
     failed_untouched,
     held,
     reason_of,
+    refusal_words,
     refused,
     settled_as,
     stuck,
@@ -84,8 +85,8 @@ def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
         return held(untouched, reason_of(end.details.get("hold")), end, rules)
     if end.code in {"busy", "leased"}:
         return refused(replace(untouched, phase=Phase.LEASED), end, rules)
-    if end.code == "not_staged" and device.tries < 1:
-        return replace(untouched, phase=Phase.STAGING, staged=False, tries=device.tries + 1, why=end.words)
+    if end.code == "not_staged" and not device.restaged:
+        return replace(untouched, phase=Phase.STAGING, staged=False, restaged=True, why=end.words)
     return replace(device, phase=Phase.LEFT, fault=f"activation: {end.words}", silent_since=None, due=end.at)
 
 
@@ -186,7 +187,7 @@ def rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:
         since = end.at if device.refused_since is None else device.refused_since
         if end.at - since < rules.activate_seconds:
             return replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
-        why = f"{device.fault or 'it was to return'}; refused: {end.message}"
+        why = f"{device.fault or 'it was to return'}; refused: {refusal_words(device.name, end)}"
         return replace(device, phase=Phase.LOST, why=why, due=end.at + ABSENT_LOOK_SECONDS)
     # Whatever it said: the device is looked at.
     return replace(device, phase=Phase.LEFT, silent_since=None, due=end.at)

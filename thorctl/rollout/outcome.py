@@ -79,6 +79,7 @@ def resumed(device: Device, at: float) -> Device:
         refused_since=None,
         held_since=None,
         absences=0,
+        restaged=False,
         tries=0,
         strikes=0,
     )

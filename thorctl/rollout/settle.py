@@ -19,7 +19,7 @@ def refused(device: Device, end: Ended, rules: Rules) -> Device:
     """Others use the device. Work is waited for, so is another rollout's lease; one taken by hand never."""
     since = end.at if device.refused_since is None else device.refused_since
     lease = end.details.get("lease")
-    why = leased_words(device.name, lease) if isinstance(lease, dict) else end.message
+    why = refusal_words(device.name, end)
     by_hand = end.code == "leased" and not (isinstance(lease, dict) and _is_rollouts(lease))
     if not by_hand and end.at - since < rules.wait.lease_seconds:
         phase = Phase.STAGED if device.phase is Phase.LEASED else device.phase
@@ -114,6 +114,12 @@ def hold_of(status: Mapping[str, Any]) -> str | None:
     """The reason of the device's hold, as its status tells it; None = it does not hold."""
     hold = status.get("hold")
     return reason_of(hold) if hold else None
+
+
+def refusal_words(device: str, end: Ended) -> str:
+    """Why a device refused a step: who holds it, or what it is busy with."""
+    lease = end.details.get("lease")
+    return leased_words(device, lease) if isinstance(lease, dict) else end.message
 
 
 def leased_words(device: str, lease: Mapping[str, Any]) -> str:
