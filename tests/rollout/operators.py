@@ -328,9 +328,9 @@ def _wire(world: World) -> None:
     for module in (hold, lease, rollback, prepare):
         patch.setattr(module, "run_verb", world.ask)
     patch.setattr(rollout_run, "DeviceHands", lambda _, holder, *__, **___: Hands(world, holder))
-    clock = SimpleNamespace(now=lambda: world.time, wall=lambda: world.time)
+    clock = SimpleNamespace(now=lambda: world.time, wall=lambda: world.time, mark=dict)
     for module in (rollout_run, rollout_find, rollout_show):
-        patch.setattr(module, "SteadyClock", lambda: clock)
+        patch.setattr(module, "SteadyClock", lambda *_: clock)
     patch.setattr(getpass, "getuser", lambda: world.who.user)
     patch.setattr(socket, "gethostname", lambda: world.who.host)
     known = [fleets.Device(name, name, device_class="jetson-t5000") for name in NAMES]

@@ -178,7 +178,8 @@ def _doubted(device: Device, end: Ended, rules: Rules, what: str) -> Device:
     if tries > TRIES:
         said = "an answer that says nothing" if end.ok else end.words
         return unwell(device, f"{what} gave no result in {TRIES} attempts: {said}")
-    return replace(device, phase=Phase.DOUBT, tries=tries, due=end.at)
+    due = end.at + LOOK_SECONDS if end.code in {"busy", "leased"} else end.at
+    return replace(device, phase=Phase.DOUBT, tries=tries, due=due)
 
 
 def rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:

@@ -34,7 +34,7 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
     well = replace(device, strikes=0, why=why)
     finish = begun + rules.soak_seconds
     if end.at >= finish:
-        return replace(well, phase=Phase.PASSED, tries=0, due=0.0)
+        return replace(well, phase=Phase.PASSED, due=0.0)
     return replace(well, due=min(finish, end.at + SOAK_LOOK_SECONDS))
 
 
