@@ -182,7 +182,7 @@ def test_a_lease_is_for_one_purpose(device: Device, mine: str, others: str) -> N
         outcome = device.say("--holder", others, *words)
         assert outcome.error is not None, words
         assert outcome.error.code == "leased"
-        assert "thorctl lease give thor-01 --force" in outcome.error.remedy
+        assert "thorctl lease give DEVICE --force" in outcome.error.remedy
         assert ("thorctl rollout abort 20261125-1" in outcome.error.remedy) == (mine == ROLLOUT)
     device.done("--holder", mine, "activate", release.id)
     assert device.done("status")["activated_by"] == mine

@@ -56,7 +56,7 @@ def test_rollback_twice_goes_back_once(device: Device) -> None:
     refused = device.say("rollback", oldest.id)
     assert code(refused) == ("nothing_to_roll_back", 2)
     assert refused.error is not None
-    assert f"`thor-agent activate {new.id}`" in refused.error.remedy
+    assert f"`thorctl rollout start {new.id} DEVICE`" in refused.error.remedy
     assert {one["release"] for one in refused.error.details["also_possible"]} == {old.id, new.id}
 
 

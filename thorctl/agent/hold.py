@@ -9,7 +9,6 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.files import read_json
-from thorctl.agent.lease import device_name
 from thorctl.agent.outcome import AgentError, Outcome
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def check(ctx: Context, over: str | None = None) -> None:
     raise AgentError(
         "held",
         f"The device holds since {hold['since']}: {hold['reason']}.",
-        f"Wait for its end, or end it: `thorctl hold release {device_name(ctx)}`. Or pass over it by name:"
+        "Wait for its end, or end it: `thorctl hold release DEVICE`. Or pass over it by name:"
         f" `--over-hold {shlex.quote(hold['reason'])}`.",
         details={"hold": hold},
     )

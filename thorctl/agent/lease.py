@@ -93,14 +93,6 @@ def check(ctx: Context) -> None:
     raise AgentError(
         "leased",
         f"{owner.words} holds this device until {lease['expires_at']}: {reason}.",
-        owner.way_out(device_name(ctx)),
+        owner.way_out("DEVICE"),
         details={"lease": lease},
     )
-
-
-def device_name(ctx: Context) -> str:
-    """What operators call this device."""
-    try:
-        return str(read_json(ctx.paths.device_json)["name"])
-    except (ValueError, KeyError, TypeError, OSError):
-        return "DEVICE"

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import deadline, journal_file, release_store, switch
 from thorctl.agent.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
-from thorctl.agent.lease import device_name
 from thorctl.agent.outcome import AgentError, Outcome
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
             return Outcome(_data(ctx, journal, left=journal.left))
         _check_committed(ctx, journal, args.id)
     elif args.id not in (None, journal.target):
-        raise _not_running(journal, args.id, device_name(ctx))
+        raise _not_running(journal, args.id)
     journal = switch.roll_back(ctx, journal, args.reason or "asked", repair=True)
     try:
         seconds = switch.wait_for_current(ctx, journal)
@@ -62,22 +61,21 @@ def _also_possible(ctx: Context, journal: Journal) -> list[dict[str, str]]:
 
 def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None:
     if wanted not in (None, journal.current):
-        raise _not_running(journal, wanted, device_name(ctx))
+        raise _not_running(journal, wanted)
     if journal.state != COMMITTED or journal.previous is None:
         possible = _also_possible(ctx, journal)
-        name = device_name(ctx)
-        commands = ", ".join(f"`thorctl rollout start {one['release']} {name}`" for one in possible)
+        commands = ", ".join(f"`thorctl rollout start {one['release']} DEVICE`" for one in possible)
         raise AgentError(
             "nothing_to_roll_back",
             f"Nothing was committed before {journal.current or 'now'} on this device.",
-            f"Roll out the one that you want: {commands or f'`thorctl rollout start RELEASE {name}`'}.",
+            f"Roll out the one that you want: {commands or '`thorctl rollout start RELEASE DEVICE`'}.",
             details={"also_possible": possible},
         )
 
 
-def _not_running(journal: Journal, wanted: str | None, device: str) -> AgentError:
+def _not_running(journal: Journal, wanted: str | None) -> AgentError:
     return AgentError(
         "bad_state",
         f"{wanted} does not run here; the device is {journal.state} with {journal.running or 'no release'}.",
-        f"Name the release to leave, or none: `thorctl rollback {device}`.",
+        "Name the release to leave, or none: `thorctl rollback DEVICE`.",
     )
