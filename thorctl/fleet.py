@@ -61,6 +61,8 @@ class Device:
         ssh_args_before, ssh_args: ssh's arguments before and after the others: Ansible's ssh_args;
             ssh_common_args and ssh_extra_args.
         not_followed: what Ansible would use and thorctl does not; the device is then refused.
+        unread: why its variables cannot be read, such as a vaulted file of its own; it is then refused.
+        sealed: secrets of the playbooks that cannot be decrypted here.
         edge_names: further names that clients use, for its certificate.
         preflight_skip: checks whose failure is only a warning.
     """
@@ -84,6 +86,8 @@ class Device:
     password: str | None = field(default=None, repr=False)
     become: Become = Become()
     not_followed: str = ""
+    unread: ThorError | None = None
+    sealed: tuple[str, ...] = ()
 
 
 def find_inventory(chosen: Path | None, project: Path, simulation: Path | None = None) -> Path:
@@ -124,7 +128,8 @@ def load(inventory: Path, limit: str | None = None, config: Path | None = None) 
         config: the ``ansible.cfg`` to read, so that the inventory means what it means to the playbooks.
 
     Raises:
-        ThorError: ``inventory_invalid``, ``inventory_empty``, ``device_unknown``, ``pattern_invalid``.
+        ThorError: ``inventory_invalid``, ``inventory_empty``, ``device_unknown``, ``pattern_invalid``; as
+            ``ansible_environment.explain`` where the variables of no device can be read.
     """
     listing = read(inventory, config)
     groups = members(listing)
@@ -136,8 +141,24 @@ def load(inventory: Path, limit: str | None = None, config: Path | None = None) 
         )
     names = matching(limit, groups, GROUP) if limit else groups[GROUP]
     hostvars: Mapping[str, Mapping[str, Any]] = listing["_meta"]["hostvars"]
-    _refuse_example(inventory, {name: hostvars[name] for name in groups[GROUP]})
-    return [device(name, hostvars[name], groups) for name in names]
+    unread = {
+        name: ansible_environment.explain(inventory, why) or _unreadable(inventory, why)
+        for name in groups[GROUP]
+        if (why := hostvars[name].get("unread"))
+    }
+    _refuse_example(inventory, {name: hostvars[name] for name in groups[GROUP] if name not in unread})
+    if names and all(name in unread for name in names):
+        raise unread[names[0]]
+    return [
+        Device(name, name, groups=_groups_of(name, groups), unread=unread[name])
+        if name in unread
+        else device(name, hostvars[name], groups)
+        for name in names
+    ]
+
+
+def _groups_of(name: str, groups: Mapping[str, list[str]]) -> tuple[str, ...]:
+    return tuple(sorted(group for group, hosts in groups.items() if name in hosts and group != "all"))
 
 
 def _refuse_example(inventory: Path, hostvars: Mapping[str, Mapping[str, Any]]) -> None:
@@ -255,7 +276,7 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
         site=thor("thor_site"),
         device_class=thor("thor_device_class"),
         profile=thor("thor_profile"),
-        groups=tuple(sorted(group for group, hosts in groups.items() if name in hosts and group != "all")),
+        groups=_groups_of(name, groups),
         edge_names=values.words("thor_edge_names"),
         preflight_skip=values.words("thor_preflight_skip"),
         ssh_args_before=ssh("ssh_args") or "",
@@ -271,6 +292,7 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
             fault="; ".join(f"{one}: {why}" for one, why in raw["faults"].items() if one in BECOME_PASSWORDS),
         ),
         not_followed=_not_followed(raw),
+        sealed=tuple(raw["sealed"]),
     )
 
 

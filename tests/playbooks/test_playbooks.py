@@ -9,6 +9,7 @@ import pytest
 
 from tests.playbooks.playbook_run import PLAYBOOKS, playbook, read_recap
 from thorctl import fleet
+from thorctl.edge.vaulted import encrypted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +63,31 @@ def test_the_recap_is_read() -> None:
     text = "x : ok=9\nPLAY RECAP ***\nthor-01   : ok=4    changed=1    unreachable=0    failed=0\n"
     assert read_recap(text) == {"thor-01": {"ok": 4, "changed": 1, "unreachable": 0, "failed": 0}}
     assert read_recap("no recap") == {}
+
+
+@pytest.mark.parametrize("book", ["site", "edge"])
+def test_secrets_without_the_vaults_password_end_it_first(book: str, tmp_path: Path) -> None:
+    """Before a device is asked for anything, and with the ways to give the password."""
+    vaulted = encrypted("key", _password(tmp_path)).replace("\n", "\n          ")
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(f"thor:\n  hosts:\n    thor-01:\n      thor_edge_keys:\n        alice: {vaulted}\n")
+    done = playbook("-i", str(inventory), f"{book}.yml")
+    assert done.exit_code != 0
+    assert "vault_password_missing" in done.text
+    assert "--vault-password-file FILE" in " ".join(done.text.split())
+    assert (done.total("unreachable"), done.total("ok"), done.total("failed")) == (0, 0, 1)
+
+
+def test_secrets_with_the_vaults_password_are_read(tmp_path: Path) -> None:
+    password = _password(tmp_path)
+    vaulted = encrypted("key", password).replace("\n", "\n          ")
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(f"thor:\n  hosts:\n    thor-01:\n      thor_edge_keys:\n        alice: {vaulted}\n")
+    done = playbook("-i", str(inventory), "edge.yml", "--vault-password-file", str(password))
+    assert "vault_password_missing" not in done.text
+    assert done.total("ok") == 1  # the next one needs a profile
+
+
+def _password(folder: Path) -> Path:
+    (folder / "password").write_text("pw\n")
+    return folder / "password"

@@ -14,7 +14,10 @@ import pytest
 from thorctl import fleet
 from thorctl.ansible_environment import clean, explain
 from thorctl.cli import process
+from thorctl.doctor.inventory import checks
 from thorctl.errors import ThorError
+from thorctl.remote.endpoint import resolve
+from thorctl.rollout import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,6 +189,29 @@ def test_a_vaulted_file_is_read_with_its_password_or_the_way_to_give_it_is_told(
         assert code == "vault_password_unreadable" or str(secrets) in caught.value.message
     monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(tmp_path / "right"))
     assert [one.name for one in fleet.load(inventory)] == ["thor-01"]
+
+
+def test_a_vaulted_file_of_one_device_fails_that_device_alone(tmp_path: Path) -> None:
+    inventory, secrets = tmp_path / "hosts.yml", tmp_path / "host_vars" / "thor-02" / "secrets.yml"
+    sealed = "".join(f"          {line}\n" for line in VAULTED.splitlines())
+    inventory.write_text(f"{HOSTS}    thor-02:\n    thor-03:\n      thor_hub_token: !vault |\n{sealed}")
+    secrets.parent.mkdir(parents=True)
+    secrets.write_text(VAULTED)
+    devices = first, second, third = fleet.load(inventory)
+    assert (first.profile, first.unread, first.sealed) == ("tiny-qwable", None, ())
+    assert third.sealed == ("thor_hub_token",)
+    with pytest.raises(ThorError) as caught:
+        resolve(second)
+    assert (caught.value.code, caught.value.device) == ("vault_password_missing", "thor-02")
+    assert str(secrets) in caught.value.message
+    with pytest.raises(ThorError) as caught:
+        prepare.releases(tmp_path, "tiny-qwable", tmp_path, devices)
+    assert caught.value.code == "vault_password_missing"
+    found = {check.name: check for check in checks(inventory, devices)}
+    assert (found["secrets"].status, "thor-03" in found["secrets"].found) == ("warn", True)
+    assert found["ways"].status == "fail"
+    (alone,) = fleet.load(inventory, "thor-01")
+    assert alone == first
 
 
 def test_ansible_gets_what_it_starts_with(tmp_path: Path) -> None:

@@ -12,7 +12,12 @@ entry in ``_meta.hostvars`` holds
 ``origins``
     where ``timeout`` of ``ssh`` comes from;
 ``faults``
-    variable -> why it has no value, such as a vault without its password.
+    variable -> why it has no value, such as a vault without its password;
+``sealed``
+    those of ``SECRETS`` that have no value.
+
+Of a host whose variables cannot be read at all, as for a vaulted file of its own, it holds ``unread`` alone:
+the reason.
 
 The answer goes to stdout alone, never through Ansible's display, which writes a log: it holds passwords.
 """
@@ -50,6 +55,8 @@ SSH = (
     *("host", "port", "remote_user", "private_key_file", "private_key", "password", "timeout"),
     *("ssh_executable", "ssh_args", "ssh_common_args", "ssh_extra_args"),
 )
+# Read by playbooks only, which then need the vault's password.
+SECRETS = ("thor_hub_token", "thor_registry_logins", "thor_edge_keys", "thor_edge_engine_key")
 PLUGINS = (("connection", "ssh"), ("become", "sudo"))
 
 
@@ -70,7 +77,10 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
         json.dump(self.json_inventory(self._get_group("all")), sys.stdout)
 
     def _get_host_variables(self, host: Host) -> dict[str, Any]:
-        raw = self.vm.get_vars(host=host, include_hostvars=True, stage="all")
+        try:
+            raw = self.vm.get_vars(host=host, include_hostvars=True, stage="all")
+        except AnsibleError as error:
+            return {"unread": str(error)}
         templar, faults = Templar(loader=self.loader, variables=raw), {}
         names = {name for kind, plugin in PLUGINS for name in constants.config.get_plugin_vars(kind, plugin)}
         filled = {}
@@ -81,6 +91,12 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
                 filled[name] = _plain(templar.template(raw[name]))
             except AnsibleError as error:
                 faults[name] = str(error)
+        sealed = []
+        for name in sorted(raw.keys() & {*SECRETS}):
+            try:
+                _plain(templar.template(raw[name]))
+            except AnsibleError:
+                sealed.append(name)
         ssh: dict[str, Any] = {}
         sudo: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -99,6 +115,7 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
             "sudo": sudo,
             "origins": {"timeout": origins.get("timeout", "")},
             "faults": faults,
+            "sealed": sealed,
         }
 
 

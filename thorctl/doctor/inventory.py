@@ -28,7 +28,11 @@ def checks(source: Path, devices: Sequence[Device]) -> list[Check]:
     found = [Check(AREA, "inventory", "pass", f"{len(devices)} in {source}")]
     found += [_key(key) for key in keys]
     found += _ways(devices)
-    found.append(_gathered("profiles", [_profile(device) for device in devices], "each device has one"))
+    readable = [device for device in devices if not device.unread]
+    found.append(_gathered("profiles", [_profile(device) for device in readable], "each device has one"))
+    sealed = [_sealed(device) for device in readable]
+    if any(sealed):
+        found.append(replace(_gathered("secrets", sealed, ""), status="warn"))
     return found
 
 
@@ -107,6 +111,13 @@ def _unlike(device: Device) -> tuple[str, str, str] | None:
 def _files(endpoint: Endpoint) -> str:
     """The known_hosts files as words."""
     return ", ".join(map(str, endpoint.known_hosts)) or "no file"
+
+
+def _sealed(device: Device) -> tuple[str, str, str] | None:
+    if not device.sealed:
+        return None
+    said = f"{', '.join(device.sealed)} cannot be decrypted: playbooks need the vault's password"
+    return device.name, said, "Name its file: ANSIBLE_VAULT_PASSWORD_FILE=FILE (docs/secrets.md)."
 
 
 def _profile(device: Device) -> tuple[str, str, str] | None:

@@ -110,8 +110,11 @@ def resolve(device: Device) -> Endpoint:
     """The device's endpoint. Asks ssh, which may take a while: not for an event loop.
 
     Raises:
-        ThorError: ``ssh_options_invalid``, ``ssh_option_not_followed``, ``connection_not_followed``.
+        ThorError: ``ssh_options_invalid``, ``ssh_option_not_followed``, ``connection_not_followed``; what
+            keeps the device's variables from being read.
     """
+    if device.unread:
+        raise ThorError(device.unread.code, device.unread.message, device.unread.remedy, device=device.name)
     if device.not_followed:
         raise ThorError(
             "connection_not_followed",

@@ -52,6 +52,9 @@ def releases(deploy: Path, wanted: str, path: Path, devices: Sequence[Device]) -
     Raises:
         ThorError: ``device_class_missing``, ``release_unfit``, or whatever is wrong with the release.
     """
+    unread = next((device.unread for device in devices if device.unread), None)
+    if unread:
+        raise unread
     nameless = [device.name for device in devices if device.device_class is None]
     if nameless:
         raise ThorError(
