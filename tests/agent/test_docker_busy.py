@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.device_double import FastClock, make_context, make_release
+from tests.agent.device_double import FastClock, Programs, make_context, make_release
 from tests.agent.test_pull import PULL, Engine
 from thorctl.agent import docker_wait, engine_unit, image, image_keeper, ready
 from thorctl.agent.docker_api import ENDING_SECONDS, WAIT_SECONDS, DockerApi
@@ -128,7 +129,7 @@ def test_stopped_docker_is_waited_for_with_progress_and_not_for_ever(tmp_path: P
     ctx = replace(make_context(tmp_path), docker=DockerApi(str(path)), clock=Waiting(40, start))
     assert docker_wait.patient(ctx).docker.image("r/e@sha256:1") == {"Id": "x"}
     told = json.loads(ctx.paths.progress_json.read_text())
-    assert told["message"].startswith("waiting for Docker, 3")
+    assert told["message"].startswith("waiting for Docker, ")
     begun[0].__exit__(None, None, None)
 
     clock = FastClock()
@@ -230,3 +231,26 @@ def test_image_that_cannot_be_kept_is_told_and_leaves_nothing(
         image_keeper.keep(ctx, make_release())
     assert asked[-1].startswith("DELETE ")
     assert "docker system prune -a" in caplog.text
+
+
+@pytest.mark.parametrize("state", ["masked", "not-found"])
+def test_docker_that_nobody_will_start_is_not_waited_for(tmp_path: Path, state: str) -> None:
+    clock = FastClock()
+    ctx = make_context(tmp_path, Programs({"systemctl": f"LoadState={state}\n"}))
+    with pytest.raises(AgentError) as caught:
+        docker_wait.patient(replace(ctx, clock=clock)).docker.image("r/e@sha256:1")
+    assert (caught.value.code, clock.slept) == ("docker_unavailable", 0.0)
+
+
+def test_docker_that_hangs_is_given_up_after_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thorctl.agent.docker_api.ANSWER_SECONDS", 0.2)
+    path, clock = tmp_path / "d.sock", FastClock()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()  # takes the call
+        ctx = replace(make_context(tmp_path), docker=DockerApi(str(path)), clock=clock)
+        with pytest.raises(AgentError) as caught:
+            docker_wait.patient(ctx).docker.image("r/e@sha256:1")
+    assert (caught.value.code, clock.slept) == ("docker_unavailable", 0.0)

@@ -24,7 +24,7 @@ def _back_to_old(state: str, fault: str, answer: str, *record: str) -> Row:
 
 
 DOCKER = (
-    _back_to_old("pulling", "dockerd is killed", "image_pull_failed", "stage:image_pull_failed"),
+    _back_to_old("pulling", "dockerd is killed", "done", "stage:done"),  # pulled again
     _back_to_old("staging", "dockerd is killed", "done", "stage:done"),  # a download needs no Docker
     Row("activating", "dockerd is killed", "done", "trial", "new", ("activate:done",)),
     Row("trial", "dockerd is killed, no verb at work", "done", "trial", "new", ()),

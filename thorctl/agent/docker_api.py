@@ -56,12 +56,13 @@ class DockerApi:
         self._wait_seconds = 0.0
         self._monotonic: Callable[[], float] = time.monotonic
         self._sleep: Callable[[float], None] = time.sleep
-        self._told: Callable[[float, str], None] = lambda *_: None
+        self._told: Callable[[float, str], bool] = lambda *_: True
 
-    def patient(self, clock: Clock, told: Callable[[float, str], None]) -> DockerApi:
+    def patient(self, clock: Clock, told: Callable[[float, str], bool]) -> DockerApi:
         """Return a client that waits up to ``WAIT_SECONDS`` for an answer.
 
-        ``told`` is called with the seconds so far, and why.
+        ``told`` is called with the seconds so far, and why; it returns whether waiting makes sense. A Docker
+        that takes a call and does not answer it hangs, and is not waited for any longer.
         """
         other = copy.copy(self)
         other._wait_seconds, other._monotonic, other._sleep = WAIT_SECONDS, clock.monotonic, clock.sleep
@@ -177,9 +178,12 @@ class DockerApi:
             except AgentError as gone:
                 failed = gone
             waited = self._monotonic() - began
-            if waited >= wait_seconds:
+            if (
+                waited >= wait_seconds
+                or failed.details.get("hangs")
+                or not self._told(waited, failed.message)
+            ):
                 raise failed
-            self._told(waited, failed.message)
             self._sleep(POLL_SECONDS)
 
     def _once(
@@ -190,7 +194,7 @@ class DockerApi:
             response = self._send(connection, method, path, query, headers={}, body=body)
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as broken:
-            raise self._unavailable(str(broken)) from broken
+            raise self._unavailable(str(broken), hangs=isinstance(broken, TimeoutError)) from broken
         finally:
             connection.close()
 
@@ -212,7 +216,7 @@ class DockerApi:
             connection.request(method, target, body=text, headers=dict(headers))
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as broken:
-            raise self._unavailable(str(broken)) from broken
+            raise self._unavailable(str(broken), hangs=isinstance(broken, TimeoutError)) from broken
 
     def _checked(self, status: int, body: bytes, path: str) -> Any:
         if status >= http.client.BAD_REQUEST:
@@ -226,11 +230,12 @@ class DockerApi:
             "Wait a moment and repeat the command. If it stays so, restart Docker.",
         )
 
-    def _unavailable(self, why: str) -> AgentError:
+    def _unavailable(self, why: str, *, hangs: bool = False) -> AgentError:
         return AgentError(
             "docker_unavailable",
             f"Docker does not answer on {self.socket_path}: {why}",
             "Look at `systemctl status docker` and `journalctl -u docker` on the device.",
+            details={"hangs": True} if hangs else {},
         )
 
 
