@@ -186,6 +186,28 @@ def test_behind_a_tunnel_another_link_carries(tmp_path: Path, kind: str, more: s
     assert set(found["management"]) == {"wg0", *more}
 
 
+VPN_TOO = f"{ACTIVE}{uuid('vpn')}:vpn:wlan0:vpn\n"  # nmcli names the device below a VPN
+
+
+@pytest.mark.parametrize(("kind", "carries"), [("65534", [True]), ("1", [])])
+def test_a_vpn_counts_where_the_login_comes_through_a_tunnel(
+    tmp_path: Path, kind: str, carries: list[bool]
+) -> None:
+    place = tmp_path / "sys/class/net/tun0"
+    place.mkdir(parents=True)
+    (place / "type").write_text(f"{kind}\n")
+    answers = {**NMCLI, **ROUTES, "--active": VPN_TOO, "route get 10.8.0.1": '[{"dev": "tun0"}]'}
+    found = collect(tmp_path, answers, address="10.8.0.1")["connections"]
+    assert [one["management"] for one in found if one["type"] == "vpn"] == carries
+
+
+def test_a_vpn_that_comes_up_with_another_connection_is_told(tmp_path: Path) -> None:
+    shown = SHOWN.replace("connection.secondaries:\n", f"connection.secondaries:{uuid('vpn')}\n", 1)
+    answers = {**NMCLI, **ROUTES, "--active": VPN_TOO, "connection show": shown}
+    (vpn,) = [one for one in collect(tmp_path, answers)["connections"] if one["type"] == "vpn"]
+    assert (vpn["management"], vpn["needs_login"]) == (False, ["vpn.data password-flags=1"])
+
+
 def test_the_ports_of_a_bridge_carry_it(tmp_path: Path) -> None:
     (tmp_path / "sys/class/net/br0/lower_bond0").mkdir(parents=True)
     (tmp_path / "sys/class/net/bond0/lower_wlan0").mkdir(parents=True)

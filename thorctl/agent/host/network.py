@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _ENGLISH = {"LC_ALL": "C"}
 _NOT_RUNNING = 8  # nmcli(1)
 # ARPHRD_NONE (WireGuard, tun) and ARPHRD_LOOPBACK: another device carries what goes through them.
-_NOT_A_LINK = {65534, 772}
+_TUNNEL, _LOOPBACK = 65534, 772
+_NOT_A_LINK = {_TUNNEL, _LOOPBACK}
 
 
 def collect(ctx: Context) -> dict[str, Any]:
@@ -27,14 +28,16 @@ def collect(ctx: Context) -> dict[str, Any]:
     ``management``: the devices by which the caller's login, else the default route, goes; None if unknown.
     ``connections``: NetworkManager's active ones, [] where it manages nothing; None if they cannot be read.
     """
-    management = _management(ctx)
+    management, tunnelled = _management(ctx)
     return {
         "management": None if management is None else sorted(management),
-        "connections": _connections(ctx, management),
+        "connections": _connections(ctx, management, tunnelled=tunnelled),
     }
 
 
-def _connections(ctx: Context, management: set[str] | None) -> list[dict[str, Any]] | None:
+def _connections(
+    ctx: Context, management: set[str] | None, *, tunnelled: bool
+) -> list[dict[str, Any]] | None:
     listed = _nmcli(ctx, "-f", nmcli.ACTIVE_FIELDS, "connection", "show", "--active")
     if listed.rc in (RC_NOT_FOUND, _NOT_RUNNING):
         return []
@@ -57,26 +60,38 @@ def _connections(ctx: Context, management: set[str] | None) -> list[dict[str, An
             "uuid": one.uuid,
             "type": one.type,
             "devices": list(one.devices),
-            "management": None if management is None else not management.isdisjoint(one.devices),
+            "management": _carries(one, management, tunnelled=tunnelled),
             "needs_login": nmcli.needs_login(profiles[one.uuid], started_by_another=one.uuid in secondaries),
         }
         for one in active
+        if one.type != nmcli.VPN
+        or tunnelled
+        or one.uuid in secondaries  # else somebody has started it for a while
     ]
+
+
+def _carries(connection: nmcli.Active, management: set[str] | None, *, tunnelled: bool) -> bool | None:
+    if management is None:
+        return None
+    # A VPN names the device of the connection below it, not its own tunnel.
+    return tunnelled if connection.type == nmcli.VPN else not management.isdisjoint(connection.devices)
 
 
 def _nmcli(ctx: Context, *words: str) -> Completed:
     return ctx.runner.run(["nmcli", "-t", *words], timeout=device.TOOL_SECONDS, env=_ENGLISH)
 
 
-def _management(ctx: Context) -> set[str] | None:
+def _management(ctx: Context) -> tuple[set[str] | None, bool]:
+    """The network devices that carry the caller's login, and whether it comes through a tunnel."""
     address = login.remote_address(ctx.paths)
     found = _routed(ctx, "route", "get", address.partition("%")[0]) if address else None
-    if found is None or any(_number(ctx, f"{one}/type") in _NOT_A_LINK for one in found):
+    kinds = {_number(ctx, f"{one}/type") for one in found or ()}
+    if found is None or kinds & _NOT_A_LINK:
         default = _default(ctx)
         if default is None:
-            return None
+            return None, _TUNNEL in kinds
         found = {*(found or ()), *default}
-    return {part for one in found for part in _with_lower(ctx, one)}
+    return {part for one in found for part in _with_lower(ctx, one)}, _TUNNEL in kinds
 
 
 def _default(ctx: Context) -> set[str] | None:
