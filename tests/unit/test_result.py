@@ -30,6 +30,7 @@ def test_exit_codes_are_pinned() -> None:
         "USAGE": 2,
         "PARTIAL": 3,
         "LEASED": 4,
+        "DECLINED": 5,
     }
 
 
