@@ -38,7 +38,9 @@ def shown(**changed: dict[str, str]) -> str:
 
 
 def compared(tmp_path: Path, *, engine: bool = True, **changed: dict[str, str]) -> dict[str, Item]:
-    answers: dict[str, str | int] = {"systemctl": shown(**{"thor_engine": {}, "thor_recover": {}, **changed})}
+    answers: dict[str, str | int] = {
+        "systemctl": shown(**{"thor_engine": {}, "thor_recover": {}, "docker": {}, **changed})
+    }
     ctx = make_context(tmp_path, Programs(answers))
     ctx.paths.device_json.parent.mkdir(parents=True, exist_ok=True)
     ctx.paths.device_json.write_text("{}")
@@ -77,9 +79,20 @@ def test_unit_that_systemd_uses_otherwise_has_drifted(
 def test_units_as_installed_have_not_drifted(tmp_path: Path) -> None:
     vendor = {"DropInPaths": "/usr/lib/systemd/system/service.d/10-timeout-abort.conf"}
     found = compared(tmp_path, thor_engine=vendor, thor_bridge={"UnitFileState": "static"})
-    assert set(found) == {"unit thor-bridge.service", "unit thor-engine.service", "unit thor-recover.service"}
+    units = ("docker", "thor-bridge", "thor-engine", "thor-recover")
+    assert set(found) == {f"unit {name}.service" for name in units}
     assert {item.same for item in found.values()} == {True}
     assert "unit thor-engine.service" not in compared(tmp_path, engine=False)
+
+
+def test_docker_that_is_masked_has_drifted_and_its_drop_ins_are_the_operator_s(tmp_path: Path) -> None:
+    proxy = {
+        "DropInPaths": "/etc/systemd/system/docker.service.d/http-proxy.conf",
+        "UnitFileState": "disabled",
+    }
+    assert compared(tmp_path, docker=proxy)["unit docker.service"].same is True
+    masked = compared(tmp_path, docker={"LoadState": "masked"})["unit docker.service"]
+    assert (masked.found, masked.same) == ("masked", False)
 
 
 def test_unit_that_is_gone_is_missing_and_silence_is_unknown(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
 RECOVER_UNIT = "thor-recover.service"
+DOCKER_UNIT = "docker.service"  # the engine's unit starts it, enabled or not; its drop-ins are the operator's
 _OURS = ("thor-*.service", "thor-*.socket", "thor-*.timer")
 _PROPERTIES = ("Id", "LoadState", "UnitFileState", "FragmentPath", "DropInPaths", "NeedDaemonReload")
 _OFF = ("disabled", "masked", "masked-runtime", "enabled-runtime", "linked", "linked-runtime", "bad")
@@ -24,7 +25,7 @@ CALL_SECONDS = 4.0
 def compared(ctx: Context, *, engine: bool) -> list[Item]:
     """Every unit of ours against the file that stands for it; ``engine``: the engine's should be there."""
     names = {path.name for pattern in _OURS for path in ctx.paths.engine_unit.parent.glob(pattern)}
-    names |= {RECOVER_UNIT} if ctx.paths.device_json.exists() else set()
+    names |= {RECOVER_UNIT, DOCKER_UNIT} if ctx.paths.device_json.exists() else set()
     names = names | {ENGINE_UNIT} if engine else names - {ENGINE_UNIT}
     if not names:
         return []
@@ -50,6 +51,8 @@ def _item(ctx: Context, name: str, unit: Mapping[str, str] | None) -> Item:
     if unit["LoadState"] == "not-found":
         return Item(f"unit {name}", HOST, wanted, None, same=False)
     faults = [] if unit["LoadState"] == "loaded" else [unit["LoadState"]]
+    if name == DOCKER_UNIT:
+        return Item(f"unit {name}", HOST, "loaded", ", ".join(faults) or "loaded", same=not faults)
     state = unit.get("UnitFileState", "")
     if state in _OFF and state not in faults and (starts or state.startswith("masked")):
         faults.append(state)

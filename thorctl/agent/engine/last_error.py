@@ -30,6 +30,7 @@ _RELAYED = re.compile(
     r"see (?:the )?(?:root cause|stack ?trace|error)\b.*\babove|see stack ?trace for root cause"
     r"|see stack ?trace \(above\)|engine ?core proc\b.*\bdied|EngineDeadError|EngineGenerateError"
     r"|^KeyboardInterrupt|^SystemExit|CancelledError|Event loop stopped before Future completed"
+    r"|Did not receive response from front-end"
     r"|^RuntimeError: cancelled|cancel_scope|BrokenPipeError",
     re.IGNORECASE,
 )
