@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.agent.cutting_hub import CuttingHub
-from thorctl.agent.staging.fetch import Download, FetchError, Order, _retry_after
+from thorctl.agent.staging.fetch import Download, FetchError, Order, _number, _retry_after
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
@@ -489,3 +489,31 @@ def test_redirect_from_https_to_http_is_refused(hub: CuttingHub, tmp_path: Path)
     hub.odd = lambda request, _: hub.plain(request, 302, b"", {"Location": "http://127.0.0.1:9/x"}) is None
     failure = refused(url, tmp_path, ca=(tmp_path / "ca.pem").read_text())
     assert (failure.code, failure.fatal) == ("hub_answer_invalid", True)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:9", "http://h:port", "http://me:s3cret@[::1", "https://h:1", "http://"]
+)
+def test_proxy_that_is_none_is_told(tmp_path: Path, proxy: str) -> None:
+    failure = refused("http://hub.example", tmp_path, proxies={"http": proxy})
+    assert (failure.code, failure.fatal) == ("hub_proxy_failed", True)
+    assert "s3cret" not in failure.reason
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "https://h:99999/x", "ftp://h/x", "http://", ""])
+def test_redirect_to_no_address_is_told(hub: CuttingHub, tmp_path: Path, location: str) -> None:
+    def redirect(request: BaseHTTPRequestHandler, _: bytes) -> None:
+        request.send_response(302)
+        request.send_header("Location", location)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    hub.odd = once(redirect, times=99)
+    assert refused(hub, tmp_path).code == "hub_answer_invalid"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("12", 12), ("", None), (None, None), ("²", None), ("-1", None), ("9" * 5000, None)]
+)
+def test_number_of_a_header(text: str | None, number: int | None) -> None:
+    assert _number(text) == number

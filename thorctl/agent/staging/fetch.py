@@ -35,10 +35,11 @@ REDIRECTS = 6  # the hub sends one or two
 LONGEST_PAUSE_SECONDS = 30.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 BEAT_SECONDS = 0.5
+DIGITS = 19  # of a number in a header
 CLOSE_SECONDS = 3.0  # for open connections to record what they wrote
 _NOT_YET_VALID, _EXPIRED = 9, 10  # OpenSSL: X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _UNREACHABLE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -257,7 +258,10 @@ class Hub:
         port = parts.port or (443 if secure else 80)
         proxy = self._proxy(parts)
         patience = min(30.0, self.order.stall_seconds)
-        at = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else None
+        at = _address(proxy if "//" in proxy else f"http://{proxy}") if proxy else None
+        if proxy and (at is None or at.scheme != "http"):
+            shown = proxy.rpartition("@")[2]
+            raise FetchError("hub_proxy_failed", f"{shown} is not http://HOST:PORT", fatal=True)
         where = (at.hostname or "", at.port or 3128) if at else (host, port)
         connection: http.client.HTTPConnection
         if secure:
@@ -285,13 +289,14 @@ class Hub:
         return proxy
 
     def _redirected(self, url: str, answer: http.client.HTTPResponse) -> str:
-        target = urllib.parse.urljoin(url, answer.getheader("Location") or "")
-        parts = urllib.parse.urlsplit(target)
-        plain = parts.scheme == "http" and url.startswith("https:")
+        try:
+            target = urllib.parse.urljoin(url, answer.getheader("Location") or "")
+        except ValueError:  # half a bracket
+            target = ""
+        parts = _address(target)
         if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or plain
+            parts is None
+            or (parts.scheme == "http" and url.startswith("https:"))
             or not answer.getheader("Location")
         ):
             raise FetchError("hub_answer_invalid", f"{_host(url)} redirects to no https address", fatal=True)
@@ -309,8 +314,8 @@ class Hub:
         if _SHA256.fullmatch(sha256) and sha256 != file.sha256:
             raise FetchError("file_wrong_hash", f"{file.path}: the hub has SHA-256 {sha256}", fatal=True)
         size = answer.getheader("X-Linked-Size")
-        if size and size.isdigit() and int(size) != file.size:
-            raise _wrong_size(file, int(size))
+        if (linked := _number(size)) not in (None, file.size):
+            raise _wrong_size(file, linked)
 
     def _refusal(  # noqa: PLR0911 - a table of statuses
         self, file: Kept, url: str, answer: http.client.HTTPResponse, *, resolved: bool
@@ -326,7 +331,7 @@ class Hub:
         if status == 407:
             return FetchError("hub_proxy_failed", said, fatal=True)
         if status == 416:
-            total = re.fullmatch(r"bytes \*/(\d+)", answer.getheader("Content-Range") or "")
+            total = re.fullmatch(r"bytes \*/(\d{1,18})", answer.getheader("Content-Range") or "")
             if total and int(total[1]) != file.size:
                 return _wrong_size(file, int(total[1]))
             return FetchError("hub_answer_invalid", said)
@@ -458,8 +463,8 @@ class Download:
             if encoded not in ("identity", "gzip"):
                 raise FetchError("hub_answer_invalid", f"{file.path}: Content-Encoding {encoded}")
             length = answer.getheader("Content-Length")
-            if encoded == "identity" and length and length.isdigit() and int(length) != file.size:
-                raise _wrong_size(file, int(length))
+            if encoded == "identity" and (served := _number(length)) not in (None, file.size):
+                raise _wrong_size(file, served)
             pieces = _pieces(answer)
             self._store(file, span, _unzipped(pieces) if encoded == "gzip" else pieces, whole=True)
 
@@ -556,7 +561,7 @@ def _subtract(span: tuple[int, int], ranges: list[tuple[int, int]]) -> list[tupl
     return found
 
 
-def _wrong_size(file: Kept, served: int) -> FetchError:
+def _wrong_size(file: Kept, served: int | None) -> FetchError:
     return FetchError(
         "file_wrong_size", f"{file.path}: the hub serves {served} bytes, not {file.size}", fatal=True
     )
@@ -600,8 +605,8 @@ def _failure_of(  # noqa: PLR0911 - a table of exceptions
 
 def _retry_after(answer: http.client.HTTPResponse) -> float | None:
     said = (answer.getheader("Retry-After") or "").strip()
-    if said.isdigit():
-        return float(said)
+    if (seconds := _number(said)) is not None:
+        return float(seconds)
     with contextlib.suppress(ValueError, TypeError):
         return max(0.0, _moment(said) - _moment(answer.getheader("Date") or ""))  # of one clock, not ours
     return None
@@ -609,6 +614,21 @@ def _retry_after(answer: http.client.HTTPResponse) -> float | None:
 
 def _moment(date: str) -> float:
     return email.utils.parsedate_to_datetime(date).timestamp()
+
+
+def _number(text: str | None) -> int | None:
+    """A header's whole number; None for anything else, such as "²" or 5,000 digits."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < DIGITS else None
+
+
+def _address(url: str) -> urllib.parse.SplitResult | None:
+    """The parts of an address of http or https with a host; None for anything else."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        found = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # such as a port above 65535
+        return None
+    return parts if found else None
 
 
 def _origin(url: str) -> tuple[str, str, int]:
