@@ -42,12 +42,14 @@ class Become:
     Attributes:
         program, flags: of sudo.
         password: None: sudo must not ask for one.
+        not_followed: what Ansible would use and thorctl does not; only root is then reached.
         fault: why there is no password although the inventory has one.
     """
 
     program: str = "sudo"
     flags: tuple[str, ...] = ()
     password: str | None = field(default=None, repr=False)
+    not_followed: str = ""
     fault: str = ""
 
 
@@ -289,6 +291,7 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
                 flag for flag in shlex.split(values.text("sudo", "become_flags") or "") if flag not in _OURS
             ),
             password=values.text("sudo", "become_pass"),
+            not_followed=_become_not_followed(raw["become_method"], raw["sudo"]),
             fault="; ".join(f"{one}: {why}" for one, why in raw["faults"].items() if one in BECOME_PASSWORDS),
         ),
         not_followed=_not_followed(raw),
@@ -297,15 +300,21 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
 
 
 def _not_followed(raw: Mapping[str, Any]) -> str:
-    """What of Ansible's way thorctl does not go; empty: it goes it."""
-    connection, method, ssh, sudo = raw["connection"], raw["become_method"], raw["ssh"], raw["sudo"]
-    flags = shlex.split(sudo.get("become_flags") or "")
+    """What of Ansible's way to a device thorctl does not go; empty: it goes it."""
+    if raw["connection"] not in CONNECTIONS:
+        return f"ansible_connection: {raw['connection']}"
+    return "ansible_private_key, a key as text," if raw["ssh"].get("private_key") else ""
+
+
+def _become_not_followed(method: str, sudo: Mapping[str, Any]) -> str:
+    """The same of Ansible's way to become root."""
     found = {
-        f"ansible_connection: {connection}": connection not in CONNECTIONS,
         f"ansible_become_method: {method}": method not in BECOME_METHODS,
         f"ansible_become_user: {sudo.get('become_user')}": sudo.get("become_user") not in {"root", "", None},
-        f"ansible_become_flags: {sudo.get('become_flags')}": not {*flags} <= _OURS | _KNOWN_FLAGS,
-        "ansible_private_key, a key as text": bool(ssh.get("private_key")),
+        f"ansible_become_flags: {sudo.get('become_flags')}": not {
+            *shlex.split(sudo.get("become_flags") or "")
+        }
+        <= _OURS | _KNOWN_FLAGS,
     }
     return next((words for words, is_so in found.items() if is_so), "")
 

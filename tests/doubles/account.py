@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
@@ -100,10 +100,22 @@ async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    await process.redirect(stdin=local.stdin, stdout=local.stdout, stderr=local.stderr)
+    assert local.stdin
+    assert local.stdout
+    assert local.stderr
+    typed = asyncio.ensure_future(_copy(process.stdin, local.stdin, last=True))
+    await asyncio.gather(_copy(local.stdout, process.stdout), _copy(local.stderr, process.stderr))
     code = await local.wait()
-    await process.stdout.drain()
+    typed.cancel()
     process.exit(code)
+
+
+async def _copy(source: Any, target: Any, *, last: bool = False) -> None:
+    while piece := await source.read(65536):
+        target.write(piece)
+        await target.drain()
+    if last:
+        target.close()
 
 
 @contextlib.contextmanager

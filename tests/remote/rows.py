@@ -293,13 +293,6 @@ ROWS = [
     Row("no-publickey", "auth_failed", variables=_args("-o PubkeyAuthentication=no")),
     # What is not followed.
     Row("local", "connection_not_followed", ssh=True, variables={"ansible_connection": "local"}, plain=False),
-    Row(
-        "become-su",
-        "connection_not_followed",
-        ssh=True,
-        variables={"ansible_become_method": "su"},
-        plain=False,
-    ),
     Row("remote-command", "ssh_option_not_followed", ssh=False, variables=_args("-o RemoteCommand=true")),
     Row(
         "cipher",

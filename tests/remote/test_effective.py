@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,25 @@ def test_one_question_serves_a_fleet_without_options_for_hosts(ssh: Path, tmp_pa
     assert asked(ssh, new_process=True) == 1
     assert question(ssh, config, "thor-99", 7) == ("thor-99", "7", "60")
     assert asked(ssh) == 1  # kept on disk
+
+
+@pytest.mark.parametrize(
+    "host", ["2001:0DB8::0001", "127.1", "me@Thor", "ssh://me@thor:33", "thor-1.lab", "10.0.0.1"]
+)
+def test_a_host_is_what_ssh_makes_of_it(ssh: Path, tmp_path: Path, host: str) -> None:
+    config = tmp_path / "config"
+    config.write_text("")
+    answer = ask(str(ssh), ["-F", str(config)], host, str(config))
+    done = subprocess.run(
+        ["ssh", "-G", "-T", "-F", str(config), "--", host],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    for option in ("hostname", "port", "user"):
+        assert answer[option] == [lines[option]]
 
 
 def test_options_for_hosts_are_asked_for_host_by_host_and_kept(ssh: Path, tmp_path: Path) -> None:

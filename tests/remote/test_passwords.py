@@ -102,6 +102,21 @@ def test_a_sudo_that_asks_is_answered_as_ansible_answers_it(machine: Account, tm
     }
 
 
+def test_another_way_to_become_root_is_refused_unless_the_login_is_root(
+    machine: Account, tmp_path: Path
+) -> None:
+    other = {"ansible_become_method": "su"}
+    inventory = write(
+        machine,
+        tmp_path,
+        su=other,
+        root=other | {"ansible_user": "root"},
+        flags={"ansible_become_flags": "-u x"},
+    )
+    codes = {"su": "connection_not_followed", "root": "auth_failed", "flags": "connection_not_followed"}
+    assert by_thorctl(load(Place(tmp_path), inventory)) == codes
+
+
 def test_a_wrong_password_is_tried_once(machine: Account, tmp_path: Path) -> None:
     machine.sudo_asks(SECRET)
     inventory = write(machine, tmp_path, wrong={"ansible_become_password": "wrong"})

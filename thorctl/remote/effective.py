@@ -46,6 +46,8 @@ _VOLATILE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _BY_HOST = re.compile(r"^\s*(host(?!\s*=?\s*\*\s*$)|match|hostname)\b|%", re.IGNORECASE | re.MULTILINE)
+# Names and dotted quads: not user@host, URIs, 127.1 or IPv6 addresses, which ssh rewrites.
+_PLAIN = re.compile(r"(?:[\w-]+\.)*[A-Za-z_][\w-]*|(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})")
 # Stand in for the host and the port where one answer serves all.
 ANY_HOST, ANY_PORT = "any-host.thorctl.invalid", "64987"
 
@@ -160,7 +162,8 @@ def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -
     words = tuple(arguments)
     instead: dict[str, str] = {}
     volatile = files.volatile or any("canonicalizehostname" in word.lower() or "${" in word for word in words)
-    if not volatile and not files.by_host and not any("%" in word for word in words):
+    by_host = files.by_host or any("%" in word for word in words) or not _PLAIN.fullmatch(host)
+    if not volatile and not by_host:
         words, instead = _for_all(words, host)
     target = ANY_HOST if instead else host
     age = str(time.monotonic() // VOLATILE_SECONDS) if volatile else ""

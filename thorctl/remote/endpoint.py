@@ -115,14 +115,7 @@ def resolve(device: Device) -> Endpoint:
     """
     if device.unread:
         raise ThorError(device.unread.code, device.unread.message, device.unread.remedy, device=device.name)
-    if device.not_followed:
-        raise ThorError(
-            "connection_not_followed",
-            f"{device.not_followed} is not followed: thorctl reaches devices by OpenSSH's rules, and is root "
-            "there by sudo.",
-            "Change it in the inventory, or for thorctl alone in an inventory of its own: -i.",
-            device=device.name,
-        )
+    _refuse_connection(device, device.not_followed)
     try:
         before, after = _words(device.ssh_args_before), _words(device.ssh_args)
     except ValueError as error:
@@ -138,7 +131,10 @@ def resolve(device: Device) -> Endpoint:
     # Ours, for who gives no arguments: the last word before the configuration files.
     words += ["-o", f'UserKnownHostsFile="{device.known_hosts}"'] if device.known_hosts else []
     endpoint = _endpoint(device, words, device.host, MOST_JUMPS)
-    if device.become.fault and endpoint.user != "root":
+    if endpoint.user == "root":
+        return endpoint
+    _refuse_connection(device, device.become.not_followed)
+    if device.become.fault:
         raise ThorError(
             "inventory_invalid",
             f"sudo's password cannot be read: {device.become.fault}",
@@ -147,6 +143,17 @@ def resolve(device: Device) -> Endpoint:
             device=device.name,
         )
     return endpoint
+
+
+def _refuse_connection(device: Device, not_followed: str) -> None:
+    if not_followed:
+        raise ThorError(
+            "connection_not_followed",
+            f"{not_followed} is not followed: thorctl reaches devices by OpenSSH's rules, and is root there "
+            "by sudo.",
+            "Change it in the inventory, or for thorctl alone in an inventory of its own: -i.",
+            device=device.name,
+        )
 
 
 def _words(text: str) -> list[str]:
