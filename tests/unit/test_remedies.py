@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a command ends with, in text: its quotation mark, or the sentence's.
 COMMAND = r"(?P<tick>`?)(?:cd playbooks && )?\b{name}(?P<words>(?: [^\s`;]+)+)"
 # Verbs of the agent for which an operator has a verb of thorctl; the others are named as run on the device.
-OPERATORS = frozenset({"status", "smoke", "hold", "lease", "bench", "preflight", "chat", "logs"})
+OPERATORS = frozenset({"status", "smoke", "commit", "hold", "lease", "bench", "preflight", "chat", "logs"})
 ANSIBLE_OPTIONS = frozenset(
     {
         "--limit",

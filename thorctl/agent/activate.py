@@ -67,7 +67,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             "bad_state",
             f"The device is on trial with {journal.target} until {journal.deadline}.",
-            "Let its rollout commit it, or roll it back first: `thorctl rollback DEVICE`.",
+            "Commit it or roll it back first: `thorctl commit DEVICE`, `thorctl rollback DEVICE`.",
         )
     hold.check(ctx, args.over_hold)
     _check_port(ctx, release)

@@ -76,7 +76,7 @@ def _accept(ctx: Context, now: Journal, reason: str) -> None:
         raise AgentError(
             "bad_state",
             f"{now.target} failed its smoke, and {now.current} was committed before it.",
-            "Return to that one: `thor-agent rollback`. Only a device's first release can be accepted so.",
+            "Return to it: `thorctl rollback DEVICE`. Only a device's first release can be accepted so.",
         )
     if not smoke_failed(ctx, now):
         _check_smoke(ctx, now)

@@ -62,13 +62,13 @@ def _check(ctx: Context, journal: Journal) -> None:
         raise AgentError(
             "bad_state",
             f"{journal.target} is not the first release here: {journal.current} was committed before it.",
-            "Return to that one: `thor-agent rollback`.",
+            "Return to that one: `thorctl rollback DEVICE`.",
         )
     if not commit.smoke_failed(ctx, journal):
         raise AgentError(
             "bad_state",
             f"No smoke of {journal.target} failed since its activation, so there is nothing to review.",
-            "Run `thor-agent smoke`; if it passes, `thor-agent commit`.",
+            "Run `thorctl smoke DEVICE`; if it passes, `thorctl commit DEVICE`.",
         )
     if not deadline.armed(ctx, TRIAL, journal.activation):
         raise AgentError(
