@@ -73,3 +73,22 @@ def test_what_somebody_else_did_meanwhile_is_not_done_again() -> None:
     assert fleet.run() == "finished"
     assert [one.activations for one in fleet.devices] == [0, 1]
     assert fleet.state.devices["thor-01"].why == "it serves this release already"
+
+
+def test_a_canary_that_somebody_took_back_meanwhile_is_not_well() -> None:
+    fleet = Fleet.of(*["well"] * 3, errors={"stop_at_devices": 1})
+    fleet.turn_until("on trial", 2)
+    fleet.kill()
+    fleet[1].go_back()  # by hand, from the release that was committed
+    assert fleet.run() == "stopped"
+    assert fleet.serving() == [OLD] * 3
+    assert "took it back" in fleet.state.devices["thor-01"].why
+
+
+def test_an_updated_device_that_is_away_when_it_is_resumed_stays_updated() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.turn_until("on trial", 2)
+    fleet.kill()
+    fleet[1].linked = False
+    assert fleet.run() == "finished"
+    assert fleet.serving() == [NEW] * 3

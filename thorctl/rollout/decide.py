@@ -69,6 +69,8 @@ def decide(state: State, now: float, wall: float | None = None) -> Todo:
 
 def _event(state: State, now: float) -> Event | None:
     """What is to be recorded before anything else is begun; None: nothing."""
+    if any(one.unconfirmed for one in state.devices.values()):
+        return None
     if state.stopped is None:
         verdict = judge_fleet(state.brief.policy, state.count())
         if verdict:

@@ -110,6 +110,11 @@ class Device:
         return self.phase in SETTLED
 
     @property
+    def unconfirmed(self) -> bool:
+        """Updated in a run before this one, and not looked at since: somebody may have taken it back."""
+        return self.phase is Phase.DONE and self.looked_at == 0.0
+
+    @property
     def counts_as_failed(self) -> bool:
         """Also while it is still on its way back."""
         return self.phase in {Phase.FAILED, Phase.LOST} or (

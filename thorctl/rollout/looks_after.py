@@ -57,6 +57,15 @@ def _restarts(end: Ended) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
+def confirmed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """Updated before this run: what somebody took back since is not well."""
+    state, release = end.data.get("state"), end.data.get("release")
+    if state not in {"committed", "empty"} or release == device.target:
+        return device
+    fault = f"somebody took it back after it was updated; it serves {release or 'nothing'}"
+    return replace(device, phase=Phase.FAILED, fault=fault, why=fault, changed=False)
+
+
 def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
     """The device's own word on what became of a step."""
     state, ours = end.data.get("state"), end.data.get("release") == device.target

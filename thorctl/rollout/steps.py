@@ -98,7 +98,7 @@ def _verb(state: State, one: Device, wall: float) -> str | None:
         return "give"
     if one.phase is Phase.RECALLED:
         return "rollback" if one.leased else "take"
-    verb = _VERBS.get(one.phase)
+    verb = "look" if one.unconfirmed else _VERBS.get(one.phase)
     begins = one.phase is Phase.ABSENT or one.phase in UNTOUCHED
     if verb is None or (begins and _resting(state)):
         return None
