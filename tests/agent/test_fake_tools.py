@@ -94,14 +94,18 @@ def test_an_unknown_mode_is_refused(tools: Path) -> None:
     assert mode(tools) == "120W"
 
 
-def test_clocks_are_locked_shown_and_restored(tools: Path) -> None:
+def test_clocks_are_locked_shown_and_restored(tools: Path, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept")
+    assert ask(tools, "jetson_clocks", "--restore", kept)[0] == 1
+    assert ask(tools, "jetson_clocks", "--store", kept)[0] == 0
+    assert ask(tools, "jetson_clocks", "--store", kept)[0] == 1  # it asks whether to overwrite
     before = jetson_clocks.parse_show(ask(tools, "jetson_clocks", "--show")[1])
     assert before is not None
     assert (before.locked, before.gpu_max_hertz, before.power_mode) == (False, 1386000000, "120W")
     ask(tools, "nvpmodel", "-m", "0")
     assert ask(tools, "jetson_clocks") == (0, text("jetson_clocks"))
     assert ask(tools, "jetson_clocks", "--show") == (0, text("jetson_clocks-show.maxn-locked"))
-    ask(tools, "jetson_clocks", "--restore")
+    assert ask(tools, "jetson_clocks", "--restore", kept)[0] == 0
     after = jetson_clocks.parse_show(ask(tools, "jetson_clocks", "--show")[1])
     assert after is not None
     assert after.locked is False

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Everything that site.yml makes, outside of Docker.
 PLACES = (
     "/opt/thor /etc/thor /etc/tmpfiles.d/thor.conf /usr/local/bin/thor-agent /var/lib/thor/* "
-    "/etc/systemd/system/thor-* /etc/systemd/system/*/thor-* /etc/systemd/*.conf.d/50-thor* "
-    "/etc/apt/apt.conf.d/99-thor* /etc/sysusers.d/thor-*"
+    "/etc/systemd/system/thor-* /etc/systemd/system/*/thor-* /etc/systemd/*.conf.d/*thor* "
+    "/etc/apt/apt.conf.d/*thor* /etc/sysusers.d/thor-*"
 )
 MARK = "/home/thor/mark"
 # A login leaves its own traces in /run and the logs; the agent's temporary directory is gone again.

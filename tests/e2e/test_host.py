@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sim
 
 DEVICE = "thor-01"
+# What earlier versions wrote: provisioning moves such a device to the names that sort last.
+EARLIER = (
+    "/etc/systemd/journald.conf.d/50-thor.conf",
+    "/etc/systemd/system.conf.d/50-thor.conf",
+    "/etc/apt/apt.conf.d/99-thor-no-upgrades",
+    "/etc/sysctl.d/50-thor-ipv6.conf",
+)
 THEIRS = '{"max-concurrent-downloads": 2, "insecure-registries": ["theirs.test:5000"]}'
 
 
@@ -29,6 +36,7 @@ def host(sim: Simulated, project: Path) -> Iterator[Host]:
     make_anew(sim, DEVICE)
     host = Host(World(sim, DEVICE, project))
     host.run(f"echo '{THEIRS}' | sudo tee /etc/docker/daemon.json && sudo systemctl restart docker")
+    host.run(f"sudo mkdir -p /etc/systemd/{{journald,system}}.conf.d && sudo touch {' '.join(EARLIER)}")
     yield host
     make_anew(sim, DEVICE)
 
@@ -71,7 +79,10 @@ def test_what_the_device_is_then(converged: Host) -> None:
     assert run("systemctl is-enabled thor-clocks thor-recover docker").split() == ["enabled"] * 3
     assert run("systemctl is-active thor-clocks docker").split() == ["active"] * 2
     assert "gpu-gpc-0 MinFreq=1386000000 MaxFreq=1386000000" in run("sudo jetson_clocks --show")
-    assert "SystemMaxUse=500M" in run("systemd-analyze cat-config systemd/journald.conf")
+    sleep = run(
+        "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager CanSuspend"
+    )
+    assert sleep in ('s "no"', 's "na"')
     name, _, uid, _, _, home, shell = run(f"getent passwd {ACCOUNT}").split(":")
     assert (name, int(uid) < 1000, home, shell) == (ACCOUNT, True, "/nonexistent", "/usr/sbin/nologin")
     assert run(f"sudo passwd --status {ACCOUNT}").split()[1] == "L"
@@ -94,7 +105,38 @@ def test_a_container_has_no_swap_watchdog_or_clock_of_its_own(converged: Host) -
     assert (
         converged.run("sudo ls -A /var/lib/thor | grep swap; ls /etc/systemd/system | grep swap; true") == ""
     )
-    assert converged.run("ls /etc/systemd/system.conf.d 2>/dev/null; true") == ""
+    assert converged.run("ls /etc/systemd/system.conf.d") == "watchdog.conf"  # Jetson Linux's own
+
+
+def drift(host: Host) -> dict[str, str | None]:
+    """The host's settings that are not in effect."""
+    items = json.loads(host.run("sudo thor-agent status"))["data"]["drift"]
+    return {item["what"]: item["found"] for item in items if item["scope"] == "host"}
+
+
+def test_settings_are_in_effect_and_those_of_earlier_names_are_gone(converged: Host) -> None:
+    run = converged.run
+    assert drift(converged) == {}
+    effective = run("systemd-analyze cat-config systemd/journald.conf").splitlines()
+    limits = [line for line in effective if line.startswith("SystemMaxUse=")]
+    assert (limits[0], limits[-1]) == (
+        "SystemMaxUse=64M",
+        "SystemMaxUse=500M",
+    )  # sim.conf's, and the one that wins
+    assert "system.journal" in run("sudo ls /var/log/journal/$(cat /etc/machine-id)")
+    assert run(f"ls {' '.join(EARLIER)} 2>/dev/null; true") == ""
+
+
+def test_a_file_that_has_the_last_word_is_named_by_status_and_by_the_run(converged: Host) -> None:
+    other = "/etc/systemd/journald.conf.d/zzz-site.conf"
+    converged.run(f"printf '[Journal]\\nStorage=volatile\\n' | sudo tee {other}")
+    try:
+        assert drift(converged) == {"journal": f"volatile ({other})"}
+        told = " ".join(converged.converge().text.split())
+    finally:
+        converged.run(f"sudo rm {other}")
+    assert f"not in effect: journal is volatile ({other}), should be persistent." in told
+    assert drift(converged) == {}
 
 
 def test_the_second_run_and_its_rehearsal_change_nothing(converged: Host) -> None:
@@ -150,6 +192,7 @@ def test_in_its_window_it_restarts_into_the_mode_once(converged: Host) -> None:
     # jetson_clocks is forgotten at a restart: its unit has run again, in the new mode.
     assert converged.run("systemctl is-active thor-clocks") == "active"
     assert "gpu-gpc-0 MinFreq=1530000000 MaxFreq=1530000000" in converged.run("sudo jetson_clocks --show")
+    assert int(converged.run("sudo journalctl --list-boots -q --no-pager | wc -l")) >= 2  # kept on the disk
     boot = converged.boot
     again = converged.converge(*opened, mode="90W")
     assert (again.exit_code, again.total("changed")) == (0, 0), again.text
@@ -171,6 +214,26 @@ def test_a_mode_that_needs_none_changes_the_clocks_too(converged: Host) -> None:
 
 
 @pytest.mark.long
+def test_clocks_that_are_bound_to_the_engine_go_down_with_it(converged: Host) -> None:
+    unit = "/etc/systemd/system/thor-engine.service"
+    converged.run(f"printf '[Service]\\nExecStart=/bin/sleep infinity\\n' | sudo tee {unit}")
+    locked = "sudo jetson_clocks --show | grep -c FreqOverride=1; true"
+    try:
+        run = converged.converge("-e", "thor_host_clocks_while=serving")
+        assert run.exit_code == 0, run.text
+        converged.run(
+            "sudo systemctl stop thor-clocks && sudo jetson_clocks --store /tmp/was && sudo rm /tmp/was"
+        )
+        for action, expected in (("start", "1"), ("restart", "1"), ("stop", "0"), ("start", "1")):
+            converged.run(f"sudo systemctl {action} thor-engine")
+            assert converged.run(locked) == expected, action
+    finally:
+        converged.run(f"sudo systemctl stop thor-engine; sudo rm -f {unit}")
+        assert converged.converge().exit_code == 0
+    assert converged.run(locked) == "1"
+
+
+@pytest.mark.long
 def test_what_is_switched_off_is_taken_back(converged: Host) -> None:
     # As words, the way a person says it: Ansible takes them for text, in which "false" is something.
     no = (
@@ -185,7 +248,7 @@ def test_what_is_switched_off_is_taken_back(converged: Host) -> None:
     assert converged.run("apt-mark showhold") == ""
     assert "Periodic::Unattended" not in converged.run("apt-config dump")
     assert (
-        converged.run("sudo find /etc -name 'thor-clocks*' -o -path '*/journald.conf.d/50-thor.conf'") == ""
+        converged.run("sudo find /etc -name 'thor-clocks*' -o -path '*/journald.conf.d/zz-thor.conf'") == ""
     )
     again = converged.converge(*off)
     assert again.total("changed") == 0, again.text

@@ -131,12 +131,14 @@ def test_the_mode_a_device_came_back_in(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.text
 
 
-WATCHDOGS: list[tuple[dict[str, Any], str]] = [
-    ({"watchdog": {"device": True}}, "file"),
-    ({"watchdog": {"device": False}}, "absent"),
-    ({"watchdog": {"device": None}}, "file"),
-    ({"watchdog": None}, "file"),
-    ({}, "file"),
+WATCHDOGS: list[tuple[dict[str, Any], Any, str]] = [
+    ({"watchdog": {"device": True}}, 60, "file"),
+    ({"watchdog": {"device": True}}, 0, "file"),  # off is a setting, too: Jetson Linux's own file says 120 s
+    ({"watchdog": {"device": True}}, None, "absent"),
+    ({"watchdog": {"device": False}}, 60, "absent"),
+    ({"watchdog": {"device": None}}, 60, "file"),
+    ({"watchdog": None}, 60, "file"),
+    ({}, 60, "file"),
 ]
 
 
@@ -146,9 +148,9 @@ def test_where_the_watchdog_is_named(tmp_path: Path) -> None:
     told = [
         {
             "ansible.builtin.assert": {"that": f"(({has}) | ternary('file', 'absent')) == '{state}'"},
-            "vars": {"thor_host_facts": facts, "thor_host_watchdog_seconds": 60},
+            "vars": {"thor_host_facts": facts, "thor_host_watchdog_seconds": seconds},
         }
-        for facts, state in WATCHDOGS
+        for facts, seconds, state in WATCHDOGS
     ]
     done = run(tmp_path, *told)
     assert done.exit_code == 0, done.text

@@ -76,3 +76,59 @@ class TestRole:
         text = (role / "README.md").read_text(encoding="utf-8")
         told = set(re.findall(rf"^\| `({role.name}_\w+)` \|", text, re.MULTILINE))
         assert told == set(read(role / "defaults" / "main.yml"))
+
+
+def apt_tasks() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (file.parts[-3], task)
+        for role in ROLES
+        for file in (role / "tasks").glob("*.yml")
+        for task in tasks_of(read(file))
+        if "ansible.builtin.apt" in task
+    ]
+
+
+def test_apt_waits_for_its_locks_and_changes_no_more_than_it_is_told() -> None:
+    assert {role for role, _ in apt_tasks()} == {"thor_nginx", "thor_runtime"}
+    for role, task in apt_tasks():
+        apt = task["ansible.builtin.apt"]
+        assert apt["lock_timeout"] == 600, (role, task["name"])
+        assert apt.get("state", "present") == "present"
+        assert not {"upgrade", "autoremove", "allow_change_held_packages"} & set(apt)
+        if "name" in apt:
+            assert apt["install_recommends"] is False
+            environment = task["environment"]
+            if isinstance(environment, str):
+                environment = read(PLAYBOOKS / "roles" / role / "vars" / "main.yml")[environment.strip("{} ")]
+            assert environment == {"NEEDRESTART_SUSPEND": "1"}
+
+
+def test_package_lists_that_cannot_be_renewed_end_no_run() -> None:
+    for role in ROLES:
+        for file in (role / "tasks").glob("*.yml"):
+            blocks = [entry for entry in read(file) if "rescue" in entry]
+            rescued = [task for entry in blocks for task in tasks_of(entry["block"])]
+            renewing = [
+                task
+                for task in tasks_of(read(file))
+                if task.get("ansible.builtin.apt", {}).get("update_cache")
+            ]
+            assert [task for task in renewing if task not in rescued] == []
+
+
+def test_packages_are_installed_before_the_release() -> None:
+    """After the commit a run has no reason left to fail on a package source."""
+    (play,) = read(PLAYBOOKS / "site.yml")
+    order = [
+        task["ansible.builtin.import_role"]["name"]
+        for task in tasks_of(play["tasks"])
+        if "ansible.builtin.import_role" in task
+    ]
+    met: list[str] = []
+    for role in order:
+        needed = [
+            one["role"] for one in read(PLAYBOOKS / "roles" / role / "meta" / "main.yml")["dependencies"]
+        ]
+        met += [one for one in (*needed, role) if one not in met]
+    release = met.index("thor_artifacts")
+    assert [role for role, _ in apt_tasks() if met.index(role) > release] == []

@@ -151,6 +151,7 @@ def test_a_device_that_is_as_wanted_needs_nothing(answers: Callable[..., list[tu
     ran = answers({"systemctl get-default": "multi-user.target\n", "dpkg-query --show": LISTING})
     wanted: dict[str, Any] = {
         **dict.fromkeys(("account", "account_before", "engine_account", "watchdog_seconds", "clock_seconds")),
+        "snaps_held": False,
         "active": [],
         "groups": [],
         "packages": ["docker.io"],
@@ -168,14 +169,88 @@ def test_a_device_that_is_as_wanted_needs_nothing(answers: Callable[..., list[tu
     )
 
 
-def test_a_watchdog_that_systemd_does_not_take_is_a_failure(
+WATCHDOG_FILES = """\
+# /etc/systemd/system.conf
+[Manager]
+#RuntimeWatchdogSec=off
+
+# /etc/systemd/system.conf.d/watchdog.conf
+[Manager]
+RuntimeWatchdogSec = 120
+
+# /etc/systemd/system.conf.d/zzz-site.conf
+[Manager]
+RuntimeWatchdogSec=15
+"""
+
+
+def test_a_watchdog_that_systemd_does_not_take_is_a_failure_that_names_the_file(
     answers: Callable[..., list[tuple[str, ...]]],
 ) -> None:
-    answers({"systemctl daemon-reexec": "", "busctl get-property": "t 0\n"})
-    with pytest.raises(system.HostError, match="watchdog_not_taken: systemd has a watchdog of 0 s, not 60 s"):
-        system.set_watchdog(60)
-    answers({"systemctl daemon-reexec": "", "busctl get-property": "t 60000000\n"})
-    system.set_watchdog(60)
+    said = {"systemctl daemon-reexec": "", "systemd-analyze cat-config": WATCHDOG_FILES}
+    answers({**said, "busctl get-property": "t 15000000\n"})
+    with pytest.raises(system.HostError) as caught:
+        system.set_watchdog({"RuntimeWatchdogSec": 60.0})
+    assert "watchdog_not_taken: systemd has RuntimeWatchdogSec 15 s, not 60 s" in str(caught.value)
+    assert "/etc/systemd/system.conf.d/zzz-site.conf says RuntimeWatchdogSec=15" in str(caught.value)
+    answers({**said, "busctl get-property": "t 60000000\n"})
+    system.set_watchdog({"RuntimeWatchdogSec": 60.0})
+
+
+def test_both_watchdogs_are_looked_at(
+    answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = answers({"busctl get-property": "t 0\n"})
+    monkeypatch.setattr(system.Path, "exists", lambda _: True)
+    assert list(system.watchdog(0, 0, [])) == []
+    assert [words[-1] for words in ran] == ["RuntimeWatchdogUSec", "RebootWatchdogUSec"]
+    (change,) = system.watchdog(0, 240, [])
+    assert (change.before, change.after) == (
+        "RuntimeWatchdogSec 0 s; RebootWatchdogSec 0 s",
+        "RuntimeWatchdogSec 0 s; RebootWatchdogSec 240 s",
+    )
+
+
+NO_HOLD = 'error: snap "core" has no "refresh.hold" configuration option\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "before"),
+    [
+        ((1, NO_HOLD), "not held"),
+        ("2026-12-01T10:00:00Z\n", "2026-12-01T10:00:00Z"),
+        ("forever\n", None),
+        ((1, "error: cannot communicate with server: connection refused\n"), None),
+    ],
+)
+def test_snaps_are_held_for_ever(
+    answers: Callable[..., list[tuple[str, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | tuple[int, str],
+    before: str | None,
+) -> None:
+    ran = answers({"snap get": said, "snap set": ""})
+    monkeypatch.setattr(system.Path, "exists", lambda _: True)
+    notes: list[str] = []
+    changes = list(system.snaps(notes))
+    assert [change.before for change in changes] == ([before] if before else [])
+    for change in changes:
+        change.make()
+        assert ran[-1] == ("snap", "set", "system", "refresh.hold=forever")
+    assert bool(notes) == ("communicate" in str(said))
+
+
+def test_a_snapd_that_knows_no_hold_is_a_note(
+    answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers({"snap get": (1, NO_HOLD), "snap set": (1, 'error: cannot parse "forever"')})
+    monkeypatch.setattr(system.Path, "exists", lambda _: True)
+    notes: list[str] = []
+    (change,) = system.snaps(notes)
+    change.make()
+    assert notes == ['snaps are not held: error: cannot parse "forever"']
+    monkeypatch.setattr(system.Path, "exists", lambda _: False)
+    assert list(system.snaps(notes)) == []
 
 
 @pytest.mark.parametrize(

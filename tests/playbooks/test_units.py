@@ -14,6 +14,7 @@ from tests.unit.documents import release_of
 
 ROLES = Path(__file__).resolve().parents[2] / "playbooks" / "roles"
 DOOR = ROLES / "thor_door" / "files"
+CLOCKS = ROLES / "thor_host" / "templates" / "thor-clocks.service.j2"
 EDGE = ROLES / "thor_edge" / "templates" / "thor-edge.service.j2"
 THRESHOLD = "15"  # tenths of systemd-analyze's exposure; 25 is asked for
 
@@ -102,3 +103,18 @@ def test_each_missing_setting_of_a_root_unit_has_its_reason(name: str, tmp_path:
     assert missing
     reasons = set(re.findall(r"`(\w+)`", DECISION.read_text()))
     assert missing <= reasons
+
+
+def clocks(kept: str) -> list[str]:
+    environment = jinja2.Environment(trim_blocks=True, autoescape=False)  # noqa: S701
+    environment.filters["ternary"] = lambda value, yes, no: yes if value else no
+    return lines(environment.from_string(CLOCKS.read_text()).render(thor_host_clocks_while=kept))
+
+
+def test_clocks_are_up_always_or_while_the_engine_runs() -> None:
+    assert "WantedBy=multi-user.target" in clocks("always")
+    assert not [line for line in clocks("always") if "thor-engine" in line or "ExecStop" in line]
+    serving = clocks("serving")
+    assert {"PartOf=thor-engine.service", "WantedBy=thor-engine.service"} <= set(serving)
+    steps = [line.split("=")[0] for line in serving if line.startswith("Exec")]
+    assert steps == ["ExecStartPre", "ExecStartPre", "ExecStop", "ExecStart"]

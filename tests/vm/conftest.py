@@ -55,7 +55,8 @@ class VirtualWorld:
 
     def converge(self) -> PlaybookRun:
         """The host's part of site.yml; NVIDIA's runtime too, though the class does not ask for it."""
-        return self.playbook("site", "--tags", HOST, "-e", '{"thor_runtime_nvidia": true}')
+        settings = '{"thor_runtime_nvidia": true, "thor_host_watchdog_seconds": 100}'
+        return self.playbook("site", "--tags", HOST, "-e", settings)
 
     def run(self, command: str) -> str:
         """A command over SSH that has to succeed; its output."""

@@ -41,7 +41,7 @@ def test_a_power_cut_loses_what_was_not_flushed_and_nothing_else(
 
 def test_a_kernel_that_hangs_is_reset_by_the_watchdog(bare: VirtualWorld, rebooted: Rebooted) -> None:
     before = bare.machine.boot_id()
-    # Without panic= a kernel that has panicked stands still for ever: only the hardware ends that, in 120 s.
+    # Without panic= a kernel that has panicked stands still for ever: only the hardware ends that, in 100 s.
     bare.machine.ssh("sudo sh -c 'sysctl -q kernel.panic=0; echo c > /proc/sysrq-trigger'", timeout=30)
     bare.machine.wait_booted(after=before)
     assert bare.run("systemctl is-active thor-recover") == "active"

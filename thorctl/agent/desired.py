@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.release_document import UNIT_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thorctl.agent.release_document import Release
 
 INSTALLED_UNIT = "installed unit"
@@ -29,10 +31,11 @@ class PackageWish:
 
 @dataclass(frozen=True)
 class HostWish:
-    """What the roles were told; ``power_mode`` None: left alone."""
+    """What the roles were told; ``power_mode`` None, and what ``settings`` lacks: left alone."""
 
     power_mode: str | None
     packages: tuple[PackageWish, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def of_release(release: Release) -> dict[str, Any]:
@@ -54,17 +57,20 @@ def of_host(device: Any) -> HostWish | None:
     if not isinstance(device, dict):
         return None
     mode, packages = device.get("power_mode"), device.get("packages", [])
+    settings = device.get("settings", {})
     which: dict[str, tuple[str, ...]] = {}  # several roles ask, each for packages of its own
     try:
         for one in packages:
             which[one["state"]] = (*which.get(one["state"], ()), *map(str, one["which"]))
     except (TypeError, KeyError):
         return None
-    if not set(which) <= PACKAGE_STATES:
+    if not set(which) <= PACKAGE_STATES or not isinstance(settings, dict):
         return None
     which.pop("alone", None)
     return HostWish(
-        None if mode is None else str(mode), tuple(PackageWish(*one) for one in sorted(which.items()))
+        None if mode is None else str(mode),
+        tuple(PackageWish(*one) for one in sorted(which.items())),
+        settings,
     )
 
 

@@ -120,6 +120,11 @@ def docker_installed(ctx: Context) -> bool:
     return any((ctx.paths.root / program).exists() for program in _DOCKER_PROGRAMS)
 
 
+def unpigz_installed(ctx: Context) -> bool:
+    """Return whether Docker and containerd find the program by which they unpack layers on all cores."""
+    return (ctx.paths.root / "usr/bin/unpigz").exists()
+
+
 @dataclass(frozen=True)
 class Filesystem:
     """``free_bytes`` for an ordinary user; ``device``: its number; ``read_only``: takes no write."""

@@ -38,8 +38,18 @@ def package_holds(ctx: Context) -> dict[str, bool] | None:
 
 def upgrades_by_itself(ctx: Context) -> tuple[bool | None, bool | None]:
     """Return whether apt's configuration asks for unattended upgrades, and whether their timer is on."""
-    told = apt.parse_periodic(device.output(ctx, "apt-config", "dump", "APT::Periodic"))
-    return told, systemd.parse_enabled(_said(ctx, "systemctl", "is-enabled", _UPGRADE_TIMER))
+    return upgrades_asked_for(ctx), upgrade_timer(ctx)
+
+
+def upgrades_asked_for(ctx: Context, seconds: float = device.TOOL_SECONDS) -> bool | None:
+    """Return whether apt's configuration asks for unattended upgrades."""
+    return apt.parse_periodic(device.output(ctx, "apt-config", "dump", "APT::Periodic", seconds=seconds))
+
+
+def upgrade_timer(ctx: Context, seconds: float = device.TOOL_SECONDS) -> bool | None:
+    """Return whether the timer of unattended upgrades is on."""
+    done = ctx.runner.run(["systemctl", "is-enabled", _UPGRADE_TIMER], timeout=seconds)
+    return systemd.parse_enabled(done.stdout)  # whatever its exit status means
 
 
 def swap(ctx: Context) -> list[dict[str, Any]] | None:
@@ -55,11 +65,27 @@ def default_target(ctx: Context) -> str | None:
 
 def watchdog(ctx: Context) -> dict[str, Any]:
     """Return whether there is a hardware watchdog, and its seconds of patience with systemd (0 = off)."""
-    said = device.output(ctx, "busctl", "get-property", *_MANAGER, "RuntimeWatchdogUSec")
     return {
         "device": any(ctx.paths.at("/dev").glob("watchdog*")),
-        "runtime_seconds": systemd.parse_watchdog_seconds(said),
+        "runtime_seconds": watchdog_seconds(ctx)[0],
     }
+
+
+def watchdog_seconds(ctx: Context, seconds: float = device.TOOL_SECONDS) -> tuple[int | None, int | None]:
+    """Return systemd's seconds for the hardware watchdog, at work and at a restart; 0 is off."""
+    names = ("RuntimeWatchdogUSec", "RebootWatchdogUSec")
+    said = device.output(ctx, "busctl", "get-property", *_MANAGER, *names, seconds=seconds)
+    runtime, reboot = (*map(systemd.parse_watchdog_seconds, (said or "").splitlines()), None, None)[:2]
+    return runtime, reboot
+
+
+def snap_refreshes(ctx: Context) -> str | None:
+    """Return whether snapd's refreshes are 'held', until when, or 'not held'; None if it does not answer."""
+    done = ctx.runner.run(["snap", "get", "system", "refresh.hold"], timeout=device.GLANCE_SECONDS)
+    if done.ok:
+        until = done.stdout.strip()
+        return "held" if until == "forever" else f"held until {until}" if until else "not held"
+    return "not held" if "refresh.hold" in done.stderr else None
 
 
 def mounts(ctx: Context) -> list[mountinfo.Mount]:
@@ -123,8 +149,3 @@ def _kernel_config(ctx: Context) -> str | None:
     with suppress(OSError, EOFError, zlib.error):
         return gzip.decompress(packed).decode("utf-8", errors="replace")
     return None
-
-
-def _said(ctx: Context, *argv: str) -> str:
-    """What a program prints, whatever its exit status means."""
-    return ctx.runner.run(list(argv), timeout=device.TOOL_SECONDS).stdout

@@ -237,4 +237,5 @@ def _docker(ctx: Context, info: DockerInfo | None, packages: Mapping[str, str]) 
         "image_store": info.image_store if info else None,
         "default_runtime": info.default_runtime if info else None,
         "runtimes": info.runtimes if info else None,
+        "unpigz": device.unpigz_installed(ctx),
     }

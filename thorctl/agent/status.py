@@ -33,6 +33,7 @@ from thorctl.agent.engine import cache, endpoint
 from thorctl.agent.engine_client import EngineClient
 from thorctl.agent.files import read_json
 from thorctl.agent.gather import gather
+from thorctl.agent.host import settings
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_CONTAINER, ENGINE_SOCKET
 from thorctl.agent.release_document import LAYOUTS, SOCKET_LAYOUT
@@ -80,6 +81,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
             "units": partial(units.compared, ctx, engine=bool(journal and journal.running)),
             "docker": partial(docker_settings.compared, ctx, release),
             "packages": partial(device_host.package_holds, ctx) if wish and wish.packages else lambda: None,
+            "settings": partial(settings.compared, ctx, wish.settings) if wish else list,
         },
         seconds=LONGEST_SECONDS,
         log=ctx.log,
@@ -89,7 +91,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     compared = found["compared"] or [Item("release", drift.RELEASE, journal.running if journal else None)]
     compared += actual.way_back_items(found["rollback"])
     compared += drift.host_items(wish, light["power_mode"], found["packages"])
-    for part in ("units", "docker"):
+    for part in ("units", "docker", "settings"):
         compared += [Item(part, drift.HOST, None)] if found[part] is None else found[part]
     data = {
         **_device(ctx),

@@ -70,6 +70,15 @@ options:
       - What systemd is to have as RuntimeWatchdogSec. It is re-executed to take its files in. Without a
         watchdog device this does nothing.
     type: int
+  reboot_watchdog_seconds:
+    description: What systemd is to have as RebootWatchdogSec. Only with O(watchdog_seconds).
+    type: int
+  snaps_held:
+    description:
+      - Whether snapd is to refresh no snap by itself. V(false) leaves it alone.
+      - A snapd that does not answer, or is older than 2.58 and knows no such hold, is a note.
+    type: bool
+    default: false
   target:
     description: The target to boot into. Taken at the next boot; nothing is stopped now.
     type: str
@@ -118,6 +127,7 @@ LOCK_SECONDS = 600.0
 LOCK_PAUSE_SECONDS = 5.0
 LOCKED = "locked by another process"  # dpkg's words, of whichever of its locks
 CAP_SYS_TIME = 25
+SNAPS_HELD = "forever"  # snapd 2.58 and later
 NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 FIRST_LOGIN_UID = 1000
 COMMENT = "thorctl"  # of accounts made here
@@ -150,6 +160,8 @@ def main() -> None:
             "packages_state": {"type": "str", "choices": ["held", "released", "alone"], "default": "alone"},
             "active": {"type": "list", "elements": "str", "default": []},
             "watchdog_seconds": {"type": "int"},
+            "reboot_watchdog_seconds": {"type": "int"},
+            "snaps_held": {"type": "bool", "default": False},
             "target": {"type": "str"},
             "clock_seconds": {"type": "int"},
             "controller_time": {"type": "float"},
@@ -187,7 +199,9 @@ def differences(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
     if wanted["packages_state"] != "alone":
         yield from packages(wanted["packages"], held=wanted["packages_state"] == "held")
     if wanted["watchdog_seconds"] is not None:
-        yield from watchdog(wanted["watchdog_seconds"], notes)
+        yield from watchdog(wanted["watchdog_seconds"], wanted["reboot_watchdog_seconds"], notes)
+    if wanted["snaps_held"]:
+        yield from snaps(notes)
     if wanted["target"]:
         yield from target(wanted["target"])
     if wanted["active"]:
@@ -283,32 +297,66 @@ def holds_to_change(listing: str, patterns: list[str], *, held: bool) -> list[st
     return wrong
 
 
-def watchdog(seconds: int, notes: list[str]) -> Iterable[Change]:
-    """systemd with another watchdog interval than its files say."""
+def watchdog(seconds: int, at_reboot: int | None, notes: list[str]) -> Iterable[Change]:
+    """systemd with other watchdog intervals than these; None: left alone."""
     if not (Path("/dev/watchdog0").exists() or Path("/dev/watchdog").exists()):
         notes.append("this device has no watchdog")
         return
-    now = watchdog_seconds()
-    if now != seconds:
-        yield Change("RuntimeWatchdogSec", f"{now:g} s", f"{seconds} s", lambda: set_watchdog(seconds))
+    wanted = {"RuntimeWatchdogSec": seconds, "RebootWatchdogSec": at_reboot}
+    before = {name: watchdog_seconds(name) for name, value in wanted.items() if value is not None}
+    after = {name: float(wanted[name]) for name in before}
+    if before != after:
+        words = ["; ".join(f"{name} {value:g} s" for name, value in one.items()) for one in (before, after)]
+        yield Change("watchdog", *words, lambda: set_watchdog(after))
 
 
-def set_watchdog(seconds: int) -> None:
-    """Has systemd read its files again; they must say ``seconds``."""
+def set_watchdog(wanted: dict[str, float]) -> None:
+    """Has systemd read its files again; they must say so."""
     do("systemctl", "daemon-reexec")
-    now = watchdog_seconds()
-    if now != seconds:
-        raise HostError(
-            f"watchdog_not_taken: systemd has a watchdog of {now:g} s, not {seconds} s — another file "
-            "of /etc/systemd/system.conf.d says so, or the device has no such interval (`journalctl -b "
-            "_PID=1`); switch this off with thor_host_watchdog_seconds: 0"
-        )
+    for name, seconds in wanted.items():
+        now = watchdog_seconds(name)
+        if now != seconds:
+            raise HostError(
+                f"watchdog_not_taken: systemd has {name} {now:g} s, not {seconds:g} s — {said_by(name)}; "
+                "`journalctl -b _PID=1` tells whether the device has such an interval; leave it alone "
+                "with thor_host_watchdog_seconds: null"
+            )
 
 
-def watchdog_seconds() -> float:
+def said_by(name: str) -> str:
+    """The file whose setting systemd takes: of those in a .d directory the last one in the alphabet."""
+    place, found = "", ""
+    for line in run("systemd-analyze", "cat-config", "systemd/system.conf").stdout.splitlines():
+        if line.startswith("# /"):
+            place = line[2:]
+        elif line.replace(" ", "").startswith(f"{name}="):
+            found = f"{place} says {line.strip()}"
+    return found or "no file says so"
+
+
+def watchdog_seconds(name: str) -> float:
     """What systemd has now; 0 is off."""
-    answer = ask("busctl", "get-property", *MANAGER, "RuntimeWatchdogUSec")  # t 60000000
+    answer = ask("busctl", "get-property", *MANAGER, name.removesuffix("Sec") + "USec")  # t 60000000
     return int(answer.split()[1]) / 1_000_000
+
+
+def snaps(notes: list[str]) -> Iterable[Change]:
+    """Snaps that are refreshed by themselves."""
+    if not Path("/usr/bin/snap").exists():
+        return
+    done = run("snap", "get", "system", "refresh.hold")
+    now = done.stdout.strip() if done.returncode == 0 else ""
+    if done.returncode != 0 and "refresh.hold" not in done.stderr:
+        notes.append(f"snapd does not answer, and may refresh snaps: {done.stderr.strip()}")
+    elif now != SNAPS_HELD:
+        yield Change("snap refreshes", now or "not held", SNAPS_HELD, lambda: hold_snaps(notes))
+
+
+def hold_snaps(notes: list[str]) -> None:
+    """Has snapd refresh nothing by itself; `snap refresh` still does."""
+    done = run("snap", "set", "system", f"refresh.hold={SNAPS_HELD}")
+    if done.returncode != 0:
+        notes.append(f"snaps are not held: {done.stderr.strip()}")
 
 
 def target(name: str) -> Iterable[Change]:
