@@ -166,14 +166,9 @@ def _not_ready(device: str, why: str, *, stopped: bool = False) -> ThorError:
     return ThorError(
         "engine_not_ready",
         f"{device} cannot answer: {why}.",
-        how_to_start(device)
+        f"Start it: cd playbooks && ansible {device} --become -a 'systemctl start thor-engine'. If it does"
+        f" not start: thorctl logs {device} --engine."
         if stopped
         else f"See why: thorctl logs {device} --engine; thorctl status {device}.",
         device=device,
     )
-
-
-def how_to_start(device: str) -> str:
-    """What to type for an engine that somebody stopped: its unit is inactive, not failed."""
-    start = f"cd playbooks && ansible {device} --become -a 'systemctl start thor-engine'"
-    return f"Start it: {start}. If it does not start: thorctl logs {device} --engine."

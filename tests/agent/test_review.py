@@ -82,7 +82,11 @@ def test_a_review_that_runs_out_ends_as_a_deadline_does(device: Device) -> None:
 def test_an_accepted_release_is_committed_with_the_reason_on_record(device: Device) -> None:
     release = failed_first(device)
     device.done("review", "--seconds", "7200")
-    assert code(device.say("commit", release.id)) == ("smoke_missing", 2)
+    refused = device.say("commit", release.id)
+    assert code(refused) == ("smoke_missing", 2)
+    assert refused.error is not None
+    for words in ("smoke DEVICE", "commit DEVICE --accept-failed-smoke REASON", "rollback DEVICE"):
+        assert f"`thorctl {words}`" in refused.error.remedy
     data = device.done("commit", release.id, "--accept-failed-smoke", WHY)
     assert (data["accepted"]["reason"], data["accepted"]["by"]) == (WHY, "tester@here")
     assert device.journal().state == COMMITTED

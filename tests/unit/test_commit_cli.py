@@ -78,18 +78,6 @@ def test_a_dry_run_says_what_is_known(sshd: Sshd, tmp_path: Path) -> None:
     assert f" commit {RELEASE}" not in asked(sshd)
 
 
-def test_a_smoke_that_did_not_pass_names_the_ways_out(sshd: Sshd, tmp_path: Path) -> None:
-    behave(sshd, KEPT, document("commit", {}, {"code": "smoke_missing"}))
-    result = thorctl(sshd, tmp_path, "--yes")
-    assert result.exit_code == Exit.ERROR
-    for words in (
-        "thorctl smoke thor-01",
-        "thorctl commit thor-01 --accept-failed-smoke",
-        "thorctl rollback thor-01",
-    ):
-        assert words in result.errors[0].remedy
-
-
 @pytest.mark.parametrize(
     "status", [STATUS, {**STATUS, "state": "empty", "release": None}, {**KEPT, "release": "other-1"}]
 )

@@ -138,17 +138,3 @@ def test_one_device_that_cannot_be_asked(sshd: Sshd, tmp_path: Path) -> None:
     assert result.exit_code == Exit.PARTIAL
     assert [device["passed"] for device in result.data["devices"]] == [True, None]
     assert "1 of 2 devices passed" in str(result.view)
-
-
-def test_an_engine_that_was_stopped_names_its_cure(smoke: Callable[..., Result], sshd: Sshd) -> None:
-    unit = {"active": "inactive", "sub": "dead", "restarts": 0, "queued": False}
-    sshd.behave(answers("smoke", {}, {"code": "engine_not_ready", "details": {"unit": unit}}))
-    (error,) = smoke().errors
-    assert "ansible thor-01 --become -a 'systemctl start thor-engine'" in error.remedy
-
-
-def test_a_failed_smoke_names_what_to_type_here(smoke: Callable[..., Result], sshd: Sshd) -> None:
-    sshd.behave(answers("smoke", report(BAD, passed=False), {"code": "smoke_failed"}))
-    (error,) = smoke().errors
-    assert "thorctl smoke thor-01 --verbose" in error.remedy
-    assert "thorctl rollback thor-01" in error.remedy

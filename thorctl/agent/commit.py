@@ -98,7 +98,8 @@ def _check_smoke(ctx: Context, now: Journal) -> None:
         raise AgentError(
             "smoke_missing",
             f"No smoke passed for {now.target} since its activation at {now.activated_at}.",
-            "Run `thorctl smoke DEVICE`, or commit with `--without-smoke` if you know why.",
+            "Run `thorctl smoke DEVICE`. A device's first release can be kept although that failed: "
+            "`thorctl commit DEVICE --accept-failed-smoke REASON`; `thorctl rollback DEVICE` ends its trial.",
             details={"last_smoke": smoke},
         )
 

@@ -61,6 +61,7 @@ def _stopped(release: Release, error: AgentError) -> AgentError:
     return AgentError(
         "engine_not_ready",
         f"The engine of {release.id} is stopped: its unit thor-engine is inactive.",
-        "Start it: `systemctl start thor-engine`; if it does not start, that says why.",
+        "Start it: `cd playbooks && ansible DEVICE --become -a 'systemctl start thor-engine'`. If it does "
+        "not start: `thorctl logs DEVICE --engine`.",
         details=error.details,
     )

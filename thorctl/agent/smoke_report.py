@@ -124,8 +124,8 @@ class Report:
         return AgentError(
             "smoke_failed",
             f"The smoke of {self.release} failed: {failed.check}{where}: {failed.detail.rstrip('.')}.{text}",
-            "Return to the last committed release with `thorctl rollback DEVICE`. Every prompt and its text "
-            "is in data.generations, the engine's log in `thorctl logs DEVICE`.",
+            "Read every text: `thorctl smoke DEVICE --verbose`. Return to the release before: "
+            "`thorctl rollback DEVICE`. The engine's log: `thorctl logs DEVICE --engine`.",
             details={
                 "check": failed.check,
                 "detail": failed.detail,

@@ -109,20 +109,8 @@ def _commit(
         mine = [device for device in fleet if seen.get(device.name) == release]
         words = [release, *([ACCEPT, reason] if reason is not None else [])]
         for answer in run_verb(mine, "commit", words, holder=me(), limit=parallel):
-            done[answer.device] = _with_cure(answer)
+            done[answer.device] = answer
     return [done[device.name] for device in fleet]
-
-
-def _with_cure(answer: Answer) -> Answer:
-    """With what to type here, where the agent names what to type on the device."""
-    if answer.error is None or answer.error.code != "smoke_missing":
-        return answer
-    device = answer.device
-    remedy = (
-        f"Ask it: thorctl smoke {device}. A device's first release can be kept although that failed: "
-        f'thorctl commit {device} {ACCEPT} "REASON"; or end its trial: thorctl rollback {device}.'
-    )
-    return replace(answer, error=replace(answer.error, remedy=remedy))
 
 
 def _line(answer: Answer, reason: str | None) -> str:

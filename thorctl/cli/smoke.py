@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import socket
-from dataclasses import replace
 
 import click
 
@@ -12,7 +11,6 @@ from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
-from thorctl.engine_tunnel import how_to_start
 from thorctl.result import Result
 from thorctl.smoke_report import as_json, view
 from thorctl.transport import run_verb
@@ -58,12 +56,7 @@ def command(
             left.discard(answer.device)
             shown.update(f"Smoke test on {', '.join(sorted(left))} …")
 
-        answers = [
-            _with_remedy(answer)
-            for answer in run_verb(
-                fleet, "smoke", holder=me(), limit=parallel, timeout=timeout, on_answer=note
-            )
-        ]
+        answers = run_verb(fleet, "smoke", holder=me(), limit=parallel, timeout=timeout, on_answer=note)
     return Result(
         "smoke",
         data={"devices": [as_json(answer) for answer in answers]},
@@ -71,23 +64,6 @@ def command(
         exit_code=exit_code_for_answers(answers),
         view=fit(view(answers, verbose=verbose)),
     )
-
-
-def _with_remedy(answer: Answer) -> Answer:
-    """With what to type here, where the agent names what to type on the device."""
-    if answer.error is None:
-        return answer
-    device, remedy = answer.device, answer.error.remedy
-    details = (((answer.object or {}).get("error") or {}).get("details")) or {}
-    unit = details.get("unit")
-    if isinstance(unit, dict) and unit.get("active") == "inactive":
-        remedy = how_to_start(device)
-    elif answer.error.code == "smoke_failed":
-        remedy = (
-            f"Read every text: thorctl smoke {device} --verbose. Return to the release before:"
-            f" thorctl rollback {device}."
-        )
-    return replace(answer, error=replace(answer.error, remedy=remedy))
 
 
 def me() -> str:
