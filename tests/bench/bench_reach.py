@@ -3,7 +3,7 @@
     python tests/bench/bench_reach.py [DEVICES]
 
 One real sshd on as many loopback addresses; it answers from a file, so that the controller is measured. The
-second call finds the answers of ``ssh -G`` kept. "by host": an ssh configuration with options for each host.
+second call finds the answers of ``ssh -G`` kept. ssh's configuration: none, one pattern, a block for each host.
 """
 
 from __future__ import annotations
@@ -54,15 +54,20 @@ def main(devices: int) -> None:
             addresses = [f"127.1.{at // 250}.{at % 250 + 1}" for at in range(devices)]
             known, config = folder / "known", folder / "config"
             known.write_text("".join(f"[{address}]:{port} {key}" for address in addresses))
-            config.write_text("".join(f"Host {one}\n  ServerAliveInterval 20\n" for one in addresses))
-            for what, args in (("no options", ""), ("by host", f"-F {config} ")):
+            blocks = "".join(f"Host {one}\n  ServerAliveInterval 20\n" for one in addresses)
+            for what, text in (
+                ("no options", ""),
+                ("one pattern", "Host 127.1.*\n  ServerAliveInterval 20\n"),
+                ("blocks", blocks),
+            ):
+                config.write_text(text)
                 inventory = folder / "hosts.json"
                 variables = {
                     "ansible_port": port,
                     "ansible_user": sshd.user,
                     "ansible_ssh_private_key_file": str(sshd.key),
                     "thor_known_hosts_file": str(known),
-                    "ansible_ssh_common_args": f"{args}-o UserKnownHostsFile={known}",
+                    "ansible_ssh_common_args": f"-F {config} -o UserKnownHostsFile={known}",
                 }
                 hosts = {f"thor-{at:03}": {"ansible_host": one} for at, one in enumerate(addresses)}
                 inventory.write_text(json.dumps({"thor": {"vars": variables, "hosts": hosts}}))

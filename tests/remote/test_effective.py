@@ -43,7 +43,7 @@ def question(ssh: Path, config: Path, host: str, port: int = 22) -> tuple[str, s
 def test_one_question_serves_a_fleet_without_options_for_hosts(ssh: Path, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host *\n  ServerAliveInterval 1m\n")
-    found = [question(ssh, config, f"Thor-{at}", 2000 + at) for at in range(20)]
+    found = [question(ssh, config, f"thor-{at}", 2000 + at) for at in range(20)]
     assert found == [(f"thor-{at}", str(2000 + at), "60") for at in range(20)]
     assert asked(ssh, new_process=True) == 1
     assert question(ssh, config, "thor-99", 7) == ("thor-99", "7", "60")
@@ -51,7 +51,7 @@ def test_one_question_serves_a_fleet_without_options_for_hosts(ssh: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "host", ["2001:0DB8::0001", "127.1", "me@Thor", "ssh://me@thor:33", "thor-1.lab", "10.0.0.1"]
+    "host", ["2001:0DB8::0001", "127.1", "me@Thor", "Thor-1", "ssh://me@thor:33", "thor-1.lab", "10.0.0.1"]
 )
 def test_a_host_is_what_ssh_makes_of_it(ssh: Path, tmp_path: Path, host: str) -> None:
     config = tmp_path / "config"
@@ -67,6 +67,32 @@ def test_a_host_is_what_ssh_makes_of_it(ssh: Path, tmp_path: Path, host: str) ->
     lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
     for option in ("hostname", "port", "user"):
         assert answer[option] == [lines[option]]
+
+
+def test_one_question_serves_the_hosts_that_match_the_same_lines(ssh: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "Host gate\n  HostName 192.0.2.9\n"
+        "Host thor-0? !thor-05\n  ServerAliveInterval 5\n"
+        "Host *\n  ServerAliveInterval 9\nMatch all\n  Port 33\n"
+    )
+    hosts = [f"thor-{at:02}" for at in range(13)]
+    found = {host: question(ssh, config, host) for host in hosts}
+    for host in hosts:
+        short = host < "thor-10" and host != "thor-05"
+        assert found[host] == (host, "22", "5" if short else "9")
+    assert asked(ssh) == 3  # thor-00 and its like, thor-05, thor-10 and its like
+    assert question(ssh, config, "gate") == ("192.0.2.9", "22", "9")
+    assert question(ssh, config, "192.0.2.9") == ("192.0.2.9", "22", "9")
+    assert asked(ssh) == 5
+
+
+def test_a_jump_host_that_is_a_device_does_not_fail_the_others(ssh: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host *\n  ProxyJump thor-1\n")
+    with pytest.raises(SshRefusedError, match="loop"):
+        question(ssh, config, "thor-1")
+    assert question(ssh, config, "thor-2")[0] == "thor-2"
 
 
 def test_options_for_hosts_are_asked_for_host_by_host_and_kept(ssh: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 A process per device and call would cost more than the connection. Answers are kept in the user's cache
 directory, filed by the ssh program, by every configuration file that ssh reads (path, inode, modification
 time, size, owner and mode) and by the arguments. An answer that may depend on more, such as ``Match exec``,
-is kept for a minute. Where no option depends on the host, one question serves the fleet.
+is kept for a minute. One question serves all hosts that match the same Host lines.
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ _VOLATILE = re.compile(
     r"include\b.*[%$]|.*\$\{)",
     re.IGNORECASE | re.MULTILINE,
 )
-_BY_HOST = re.compile(r"^\s*(host(?!\s*=?\s*\*\s*$)|match|hostname)\b|%", re.IGNORECASE | re.MULTILINE)
-# Names and dotted quads: not user@host, URIs, 127.1 or IPv6 addresses, which ssh rewrites.
-_PLAIN = re.compile(r"(?:[\w-]+\.)*[A-Za-z_][\w-]*|(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})")
-# Stand in for the host and the port where one answer serves all.
+# Answers for which hosts cannot be put together by the Host lines that they match.
+_BY_HOST = re.compile(r"^\s*match\b(?!\s+all\s*$)|%", re.IGNORECASE | re.MULTILINE)
+_HOST = re.compile(r"^\s*host(name)?(?:\s*=\s*|\s+)(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
+_JUMP = re.compile(r"^\s*proxyjump(?:\s*=\s*|\s+)(.*)$", re.MULTILINE)
+# Names in small letters and dotted quads: not user@host, URIs, 127.1 or IPv6 addresses, which ssh rewrites.
+_PLAIN = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*|(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})")
+# Stand in for the host and the port where one answer serves several.
 ANY_HOST, ANY_PORT = "any-host.thorctl.invalid", "64987"
 
 
@@ -64,13 +67,15 @@ class Configuration:
         files: all of them, absent ones included, and the folders that Include looks into.
         identity: of all files as they are.
         volatile: whether an answer may change while they do not.
-        by_host: whether an answer may differ from host to host.
+        patterns: of all Host lines; hosts that match the same ones have the same answer. None: they may not.
+        names: in HostName and ProxyJump lines; in an answer one of these would look like the host itself.
     """
 
     files: tuple[str, ...]
     identity: str
     volatile: bool
-    by_host: bool
+    patterns: tuple[str, ...] | None
+    names: frozenset[str]
 
 
 def home() -> Path:
@@ -114,8 +119,35 @@ def _read(named: str | None) -> Configuration:
                 files.append(str(Path(pattern).parent))  # a new file there may match
                 todo += [(one, folder, depth + 1) for one in sorted(glob.glob(pattern))]  # noqa: PTH207
     whole = "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
+    patterns, names = _host_lines(whole)
     return Configuration(
-        tuple(files), _together(files), bool(_VOLATILE.search(whole)), bool(_BY_HOST.search(whole))
+        tuple(files),
+        _together(files),
+        volatile=bool(_VOLATILE.search(whole)),
+        patterns=None if _BY_HOST.search(whole) else patterns,
+        names=names,
+    )
+
+
+def _host_lines(text: str) -> tuple[tuple[str, ...] | None, frozenset[str]]:
+    patterns: set[str] = set()
+    names: set[str] = set()
+    for is_name, value in _HOST.findall(text):
+        try:
+            words = shlex.split(value.lower())
+        except ValueError:
+            return None, frozenset()
+        (names if is_name else patterns).update(words)
+    for value in _JUMP.findall(text.lower()):
+        names.update(re.split(r"[\s,@:/\[\]\"]+", value))
+    return tuple(sorted({pattern.removeprefix("!") for pattern in patterns})), frozenset(names)
+
+
+def _matched(patterns: Iterable[str], host: str) -> str:
+    """Which patterns a host matches; ``*`` and ``?`` are the only ones with a meaning."""
+    return "".join(
+        "01"[bool(re.fullmatch(re.escape(one).replace(r"\*", ".*").replace(r"\?", "."), host))]
+        for one in patterns
     )
 
 
@@ -162,10 +194,16 @@ def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -
     words = tuple(arguments)
     instead: dict[str, str] = {}
     volatile = files.volatile or any("canonicalizehostname" in word.lower() or "${" in word for word in words)
-    by_host = files.by_host or any("%" in word for word in words) or not _PLAIN.fullmatch(host)
-    if not volatile and not by_host:
+    alone = files.patterns is None or not _PLAIN.fullmatch(host) or host in files.names
+    if (
+        volatile
+        or alone
+        or any(host in word or re.search("%|hostname", word, re.IGNORECASE) for word in words)
+    ):
+        target = f"host {host}"
+    else:
         words, instead = _for_all(words, host)
-    target = ANY_HOST if instead else host
+        target = f"like {_matched(files.patterns or (), host)}"
     age = str(time.monotonic() // VOLATILE_SECONDS) if volatile else ""
     key = (program, files.identity, age, *words, target)
     with _lock:
@@ -174,7 +212,7 @@ def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -
             mine = _answers[key] = Future()
     if known is None:
         try:
-            mine.set_result(_answer(program, words, key, volatile=volatile))
+            mine.set_result(_answer(program, words, host, key, instead, volatile=volatile))
         except BaseException as error:
             with _lock:
                 del _answers[key]  # whoever waits for it fails too; the next one asks again
@@ -186,27 +224,34 @@ def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -
 
 
 def _for_all(words: tuple[str, ...], host: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The words with placeholders for host and port, and what each stands for."""
+    """The words with a placeholder for the port; what each placeholder stands for."""
+    instead = {ANY_HOST: host}
     port = next((word for word in words if re.fullmatch(r"Port=\d+", word)), None)
-    if any(ANY_HOST in word or ANY_PORT in word for word in words):
-        return words, {}
-    instead = {ANY_HOST: host.lower()}
-    if port is None:
+    if port is None or any(ANY_PORT in word for word in words):
         return words, instead
     at = words.index(port)
-    return (*words[:at], f"Port={ANY_PORT}", *words[at + 1 :]), instead | {
-        ANY_PORT: port.removeprefix("Port=")
-    }
+    instead[ANY_PORT] = port.removeprefix("Port=")
+    return (*words[:at], f"Port={ANY_PORT}", *words[at + 1 :]), instead
 
 
-def _answer(program: str, words: Sequence[str], key: Sequence[str], *, volatile: bool) -> Answer:
+def _answer(
+    program: str,
+    words: Sequence[str],
+    host: str,
+    key: Sequence[str],
+    instead: Mapping[str, str],
+    *,
+    volatile: bool,
+) -> Answer:
     file = None if volatile else _file(program, key)
     if file is not None:
         with contextlib.suppress(OSError, ValueError):
             kept: Answer = json.loads(file.read_text())
             if isinstance(kept, dict):
                 return kept
-    answer = _ask(program, words, key[-1])
+    answer = _ask(program, words, host)
+    if ANY_HOST in instead and answer["hostname"] == [host]:
+        answer["hostname"] = [ANY_HOST]
     if file is not None:
         _keep(file, answer)
     return answer
