@@ -3,7 +3,7 @@
     python tests/bench/bench_reach.py [DEVICES]
 
 One real sshd on as many loopback addresses; it answers from a file, so that the controller is measured. The
-second call finds the answers of ``ssh -G`` kept. ssh's configuration: none, one pattern, a block for each host.
+second call finds the answers of ``ssh -G`` kept. ssh's configuration: none, one pattern, a block a host.
 """
 
 from __future__ import annotations

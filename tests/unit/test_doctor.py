@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from tests.doubles.answers import STATUS, answers, says
 from tests.doubles.sshd import Sshd, make_key, running_sshd
 from thorctl.answer import Answer
+from thorctl.cli import doctor
 from thorctl.cli.main import run
 from thorctl.doctor import devices, inventory, machine, project
+from thorctl.doctor.check import Check
 from thorctl.fleet import Device
 from thorctl.result import Exit
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from thorctl.doctor.check import Check
 
 
 def named(checks: list[Check], name: str) -> Check:
@@ -199,6 +201,14 @@ def test_the_verb(sshd: Sshd, tmp_path: Path) -> None:
     assert broken is not None
     assert broken.exit_code == Exit.ERROR
     assert [problem.code for problem in broken.errors] == ["doctor_failed"]
+
+
+def test_this_machine_is_ready_only_where_devices_answered() -> None:
+    mine, device = Check("machine", "Python", "pass", "3.11"), Check("devices", "thor-01", "pass", "answers")
+    for checks, verdict in (([mine], doctor.NOT_ASKED), ([mine, device], doctor.READY)):
+        console = Console(width=200, file=StringIO(), record=True)
+        console.print(doctor._view(checks))
+        assert verdict in console.export_text()
 
 
 def test_without_an_inventory_the_rest_is_still_checked(project: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def command(context: Context, *, devices: bool) -> Result:
         if context.json
         else (),  # the table has said it
         exit_code=Exit.ERROR if _count(checks, "fail") else Exit.SUCCESS,
-        view=fit(_view(checks, asked=devices)),
+        view=fit(_view(checks)),
     )
 
 
@@ -83,7 +83,7 @@ def _count(checks: Sequence[Check], status: str) -> int:
     return sum(check.status == status for check in checks)
 
 
-def _view(checks: Sequence[Check], *, asked: bool) -> RenderableType:
+def _view(checks: Sequence[Check]) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
@@ -98,5 +98,6 @@ def _view(checks: Sequence[Check], *, asked: bool) -> RenderableType:
             table.add_row("", "", Text(f"→ {check.remedy}", style="bold"))
     counts = ", ".join(f"{_count(checks, status)} {status}" for status in _STYLES)
     failed = _count(checks, "fail")
+    asked = any(check.area == device_checks.AREA for check in checks)
     verdict = "Something must be mended." if failed else READY if asked else NOT_ASKED
     return Group(table, Text(), Text(f"{counts}. {verdict}", style="bold red" if failed else "bold green"))
