@@ -36,11 +36,16 @@ _SETTING = re.compile(r"Config '[^'\n]+' from '(?:env: )?([^'\n]+)' has an inval
 def clean(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that Ansible gets: all of them, but for those that keep it from starting or answering."""
     found = {name: value for name, value in environment.items() if name not in _DROPPED}
-    found["LC_ALL"] = LOCALE
-    home = found.get("ANSIBLE_HOME") or found.get("HOME")
-    if home and not os.access(home, os.W_OK):
-        # Ansible makes its folder for temporary files before it reads anything.
-        found.setdefault("ANSIBLE_LOCAL_TEMP", f"{tempfile.gettempdir()}/ansible-{os.geteuid()}")
+    return found | starting(environment)
+
+
+def starting(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables without which Ansible may not start: a locale, a folder for temporary files."""
+    found = {"LC_ALL": LOCALE}
+    home = environment.get("ANSIBLE_HOME") or environment.get("HOME")
+    if home and not os.access(home, os.W_OK) and not environment.get("ANSIBLE_LOCAL_TEMP"):
+        # Ansible makes a folder of its own in it, for its user alone, before it reads anything.
+        found["ANSIBLE_LOCAL_TEMP"] = tempfile.gettempdir()
     return found
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import ansible_runner
 
-from thorctl.ansible_environment import LOCALE
+from thorctl import ansible_environment
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def run(
             # Said outright: ansible-runner turns it off wherever the environment does not name it.
             "ANSIBLE_HOST_KEY_CHECKING": "True",
             "ANSIBLE_NOCOLOR": "1",
-            "LC_ALL": LOCALE,
+            **ansible_environment.starting(),
         },
         suppress_env_files=True,
         ident="run",
