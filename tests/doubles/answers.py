@@ -26,6 +26,7 @@ STATUS: dict[str, Any] = {
     "memory_total_bytes": 131881500672,
     "disk_free_bytes": 751619276800,
     "temperature_celsius": 39.2,
+    "soak": None,
     "last_smoke": {
         "release": RELEASE,
         "passed": True,

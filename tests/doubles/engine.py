@@ -33,6 +33,7 @@ class Engine:
         pace: seconds after each piece of an answer; a slow one takes ten times as long.
         answers: prompt → right answer; other prompts get a sentence about themselves.
         requests: the bodies of the chat requests, in order.
+        others: requests that /metrics counts besides those that are running here.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Engine:
         self.keys: list[str | None] = []
         self.running = 0
         self.ended = False
+        self.others = 0
         self.generated = 0
         self.lock = threading.Lock()
         self.stopped = threading.Event()
@@ -129,10 +131,10 @@ class Engine:
     def _exactly(self, tokens: int) -> Iterator[dict[str, Any]]:
         """Yield one chunk a token, as a benchmark asks for it."""
         for _ in range(tokens):
+            with self.lock:
+                self.generated += 1
             yield {"choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]}
         yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
-        with self.lock:
-            self.generated += tokens
         yield {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": tokens}}
 
     def _slowly(self, tokens: int) -> Iterator[dict[str, Any]]:
@@ -148,9 +150,10 @@ class Engine:
         """Return what /metrics answers."""
         if self.mode == "shared":
             self.generated += 7
-        running = self.running + int(self.mode == "at_work")
+        running = self.running + self.others + int(self.mode == "at_work")
         made = f"vllm:generation_tokens_total{{}} {self.generated}.0"
-        return f"vllm:num_requests_running{{}} {running}.0\n{made}\n"
+        requests = f"vllm:num_requests_running{{}} {running}.0\nvllm:num_requests_waiting{{}} 0.0"
+        return f"{requests}\n{made}\n" if self.mode != "no_stats" else ""
 
 
 def _cut(text: str) -> list[str]:

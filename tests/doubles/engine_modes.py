@@ -51,6 +51,7 @@ BENCH_MODES = {
     "short": "one token fewer than was asked for, and no word about it",
     "shared": "/metrics counts tokens that others asked for",
     "at_work": "/metrics says that a request is running",
+    "no_stats": "/metrics says nothing of the engine, as with disable-log-stats",
 }
 # Only the program shows these (engine_program.py): they end it, or keep it from starting or ending.
 PROGRAM_MODES = {

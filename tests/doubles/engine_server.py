@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        gone = False  # the client
 
         def handle(self) -> None:
             with contextlib.suppress(ConnectionResetError):  # a client that hung up in the middle
@@ -109,6 +110,8 @@ def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
                 self._event(
                     {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": engine.model, **piece}
                 )
+                if self.gone:
+                    return
                 time.sleep(max(0.02, 10 * engine.pace) if engine.mode == "slow" else engine.pace)
                 while engine.mode == "never_ends" and not engine.stopped.wait(0.02):
                     self._event(
@@ -126,7 +129,7 @@ def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             except OSError:
                 # The client gave up, as it should with some modes.
-                self.close_connection = True
+                self.close_connection = self.gone = True
 
         def _cut_off(self) -> None:
             self.close_connection = True

@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     review.add_argument("id", metavar="ID", nargs="?")
     review.add_argument("--seconds", type=int, default=REVIEW_SECONDS, metavar="N", help="from now (86400)")
+    _soak(verbs)
     commit = verbs.add_parser("commit", help="keep the release on trial")
     commit.add_argument("id", metavar="ID", nargs="?")
     commit.add_argument("--without-smoke", action="store_true", help="though no smoke has passed")
@@ -116,6 +117,23 @@ def _bench(verbs: argparse._SubParsersAction[_Parser]) -> None:
     bench.add_argument("--at-once", type=int, metavar="N", help="streams of a batch (16)")
     bench.add_argument("--timeout", type=float, default=BENCH_SECONDS, metavar="SECONDS", help="of each part")
     bench.add_argument("--dry-run", action="store_true", help="only say what would be run")
+
+
+def _soak(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    soak = verbs.add_parser("soak", help="let the release on trial generate on the device, and watch it")
+    soak.add_argument("action", choices=["start", "show"])
+    soak.add_argument("id", metavar="ID", nargs="?")
+    soak.add_argument("--steps", type=int, default=20000, metavar="N", help="decode steps (20000)")
+    soak.add_argument("--concurrency", type=int, default=4, metavar="N", help="streams at once (4)")
+    soak.add_argument(
+        "--minimum-rate", type=float, default=8.0, metavar="N", help="steps a second; slower is a failure (8)"
+    )
+    soak.add_argument(
+        "--pause-seconds", type=int, default=1800, metavar="SECONDS",
+        help="how long holds and requests of others may put it off in all (1800)",
+    )  # fmt: skip
+    work = verbs.add_parser("soak-work", help=argparse.SUPPRESS)
+    work.add_argument("activation", type=int)
 
 
 def _lease_and_hold(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -7,6 +7,7 @@ import re
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 GENERATED = "vllm:generation_tokens_total"
+ITERATIONS = "vllm:iteration_tokens_total_count"  # forward passes: a histogram of the tokens of each
 
 
 def total(text: str | None, name: str) -> int | None:

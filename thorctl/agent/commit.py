@@ -8,6 +8,7 @@ from thorctl.agent import deadline, journal, journal_file, release_store
 from thorctl.agent.files import read_json
 from thorctl.agent.journal import ACTIVATING, COMMITTED, REVIEW, TRIAL
 from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.soak import unit
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     journal_file.save(ctx, done)
     for state in (ACTIVATING, TRIAL, REVIEW):
         deadline.disarm(ctx, state, done.activation)
+    unit.end(ctx, done.activation)
     data = {"release": done.current, "state": done.state, "accepted": _accepted(ctx, done)}
     return Outcome(data, changed=True)
 

@@ -44,6 +44,10 @@ class EngineClient:
     dial: Dial
     api_key: str | None = None
 
+    def connection(self, seconds: float) -> http.client.HTTPConnection:
+        """Return a connection that its first request opens; ``seconds``: the longest wait for a piece."""
+        return _Connection(self.dial, seconds)
+
     def healthy(self) -> bool:
         """Return whether GET /health answers 200; a refused connection is not healthy, not an error."""
         try:
@@ -90,7 +94,7 @@ class EngineClient:
         connection = _Connection(self.dial, silence_seconds)
         try:
             request = {**body, "stream": True, "stream_options": {"include_usage": True}}
-            connection.request("POST", "/v1/chat/completions", json.dumps(request), self._headers())
+            connection.request("POST", "/v1/chat/completions", json.dumps(request), self.headers())
             response = connection.getresponse()
             if response.status != 200:
                 reply.error = f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
@@ -110,7 +114,7 @@ class EngineClient:
         connection = _Connection(self.dial, silence_seconds)
         try:
             connection.request(
-                "POST", "/v1/chat/completions", json.dumps({**body, "stream": True}), self._headers()
+                "POST", "/v1/chat/completions", json.dumps({**body, "stream": True}), self.headers()
             )
             response = connection.getresponse()
             if response.status != 200:
@@ -128,13 +132,14 @@ class EngineClient:
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = _Connection(self.dial, _PROBE_SECONDS)
         try:
-            connection.request("GET", path, headers=self._headers())
+            connection.request("GET", path, headers=self.headers())
             response = connection.getresponse()
             return response.status, response.read(_LINE_BYTES)
         finally:
             connection.close()
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every request."""
         headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         return {**headers, "Authorization": f"Bearer {self.api_key}"} if self.api_key else headers
 

@@ -140,6 +140,11 @@ class Paths:
         return self.run_dir / "progress.json"
 
     @property
+    def soak_json(self) -> Path:
+        """The soak of the trial: what its process has done and seen."""
+        return self.locks / "soak.json"
+
+    @property
     def lease_json(self) -> Path:
         """One operator's right to change this device."""
         return self.run_dir / "lease"

@@ -37,6 +37,7 @@ from thorctl.agent.host import settings
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_CONTAINER, ENGINE_SOCKET
 from thorctl.agent.release_document import LAYOUTS, SOCKET_LAYOUT
+from thorctl.agent.soak import record as soak
 
 if TYPE_CHECKING:
     import argparse
@@ -103,6 +104,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         "engine": _engine(ctx, found, release),
         **light,
         "last_smoke": commit.last_smoke(ctx),
+        "soak": soak.shown(ctx, journal),
         "lease": lease.current(ctx),
         "hold": hold.current(ctx),
         "progress": _progress(ctx),

@@ -24,6 +24,7 @@ from thorctl.agent.outcome import AgentError
 from thorctl.agent.refusing_disk import FULL
 from thorctl.agent.release_document import TCP_LAYOUT
 from thorctl.agent.signals import Interrupted
+from thorctl.agent.soak import unit
 
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
@@ -82,6 +83,7 @@ def roll_back(ctx: Context, journal: Journal, reason: str, *, repair: bool = Fal
             announced = begin_rollback(journal, ctx.clock.now_text(), reason)
             journal_file.save(ctx, announced)
             journal = announced
+        unit.end(ctx, journal.activation)  # its streams would hold up the engine's stop
         if journal.current:
             release = release_store.restore(ctx, journal.current, journal.current_sha256)
             run_release(ctx, release, at_any_price=True)

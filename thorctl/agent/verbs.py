@@ -53,6 +53,8 @@ _ALL = (
     Verb("smoke", (STATE_LOCK,)),
     Verb("bench", (STATE_LOCK,)),  # changes nothing, but nothing may change under it
     Verb("review", (STATE_LOCK,)),
+    Verb("soak", (STATE_LOCK,), module="soak.start"),
+    Verb("soak-work", module="soak.work"),  # by the soak's transient unit, for as long as the trial lasts
     Verb("commit", (STATE_LOCK,)),
     Verb("rollback", (STATE_LOCK,)),
     Verb("recover", (STATE_LOCK,), leased=False, yields=True),

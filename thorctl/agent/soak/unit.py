@@ -1,0 +1,60 @@
+"""The transient unit in which a soak is worked: it outlives the connection, and ends with the trial."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from thorctl.agent.deadline import AGENT
+from thorctl.agent.outcome import AgentError
+
+if TYPE_CHECKING:
+    from thorctl.agent.context import Context
+
+AGAIN_SECONDS = 5
+STOP_SECONDS = 10  # of a process that has only connections to close
+
+
+def begin(ctx: Context, activation: int) -> None:
+    """Start the unit; one that is at work already goes on.
+
+    Raises:
+        AgentError: ``internal``, if systemd refused.
+    """
+    name = unit_name(activation)
+    if at_work(ctx, activation):
+        return
+    ctx.runner.run(["systemctl", "reset-failed", f"{name}.service"])
+    root = [] if ctx.paths.root == ctx.paths.root.parent else ["--root", os.fspath(ctx.paths.root)]
+    argv = [
+        *("systemd-run", "--collect", "--unit", name, "--description", "Soak of the release on trial"),
+        *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
+        *("--property", f"TimeoutStopSec={STOP_SECONDS}", "--property", "Nice=10"),
+        *("--property", "MemoryMax=512M", "--property", "TasksMax=64"),
+        *(os.fspath(ctx.paths.at(AGENT)), *root, "soak-work", str(activation)),
+    ]
+    done = ctx.runner.run(argv)
+    if not done.ok:
+        raise AgentError(
+            "internal",
+            f"systemd did not start the soak (exit {done.rc}): {done.stderr.strip()}",
+            "Look at `systemctl status` and `journalctl -b` on the device.",
+        )
+
+
+def at_work(ctx: Context, activation: int) -> bool:
+    """Whether its unit is active, or is about to be started again."""
+    shown = ctx.runner.run(
+        ["systemctl", "show", "--property", "ActiveState", f"{unit_name(activation)}.service"]
+    )
+    return shown.stdout.strip() in ("ActiveState=active", "ActiveState=activating")
+
+
+def end(ctx: Context, activation: int) -> None:
+    """Stop it; there may be none. One that systemd does not stop ends by itself when it sees the journal."""
+    ctx.runner.run(["systemctl", "stop", f"{unit_name(activation)}.service"])
+
+
+def unit_name(activation: int) -> str:
+    """Name of the transient unit, such as ``thor-soak-7``."""
+    return f"thor-soak-{activation}"
