@@ -69,6 +69,7 @@ class Report(_Reported):
     disk_free_bytes: int | None = None
     temperature_celsius: float | None = None
     last_smoke: SmokeReport | None = None
+    soak: dict[str, Any] | None = None
     lease: dict[str, Any] | None = None
     hold: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None

@@ -44,6 +44,7 @@ waves: [{rest: true}]
 soak_seconds: 600
 errors: {stop_at_devices: 1}
 speed: {tolerance_percent: 97}
+work: null
 """
 
 

@@ -109,6 +109,12 @@ class Fleet:
         if any(line.kind in {"stopped", "aborted"} and line.id < begun for line in lines):
             raise ViolationError(f"{what} of {device.name} after the stop")
         if what == "commit":
+            activated = [
+                line.wave for line in lines if line.verb == "activate" and line.device == device.name
+            ]
+            work = device.work(self.world.time) or {}
+            if activated[-1] == 1 and work.get("state") != "done":
+                raise ViolationError(f"the canary {device.name} is committed, and its soak says {work}")
             return
         calendar = from_document(dict(self.rollout.policy), "test").calendar("a")
         if calendar and not calendar.is_open(datetime.fromtimestamp(self.world.time, UTC)):

@@ -49,6 +49,7 @@ def _look(world: World, device: ModelDevice, step: Step) -> Answer:
             else {"release": device.current, "passed": True, "tokens_per_second": 40.0},
             "lease": lease and {"holder": lease.holder, "reason": lease.reason},
             "hold": device.hold and {"reason": device.hold},
+            "soak": device.work(world.time),
         },
     )
 
@@ -115,6 +116,15 @@ def _smoke(world: World, device: ModelDevice, step: Step) -> Answer:
     )
 
 
+def _soak(world: World, device: ModelDevice, step: Step) -> Answer:
+    if device.state != "trial" or device.target != step.release:
+        return error(device, "bad_state", "no trial")
+    if not device.smoked:
+        raise ViolationError(f"{device.name} is worked before its smoke test")
+    device.worked_from = world.time if device.worked_from is None else device.worked_from
+    return _ok(device, "soak", {"soak": device.work(world.time)})
+
+
 def _commit(world: World, device: ModelDevice, step: Step) -> Answer:
     if device.state != "trial" or device.target != step.release:
         return error(device, "bad_state", "no trial")
@@ -157,6 +167,7 @@ VERBS = {
     "give": _give,
     "activate": _activate,
     "smoke": _smoke,
+    "soak": _soak,
     "commit": _commit,
     "rollback": _rollback,
 }

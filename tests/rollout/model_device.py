@@ -7,7 +7,11 @@ from dataclasses import dataclass
 OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
 HOLDER = "ann@desk"
 SOAK = 60
-NATURES = ("well", "smoke_fails", "slow", "dies_in_soak", "never_ready", "garbage", "bad_disk", "unfit")
+NATURES = (
+    "well", "smoke_fails", "slow", "dies_in_soak", "hangs_in_soak", "never_ready", "garbage", "bad_disk",
+    "unfit",
+)  # fmt: skip
+WORK_SECONDS = 90.0  # longer than the soak's own time
 
 
 class ViolationError(AssertionError):
@@ -38,6 +42,7 @@ class ModelDevice:
     smoked: bool = False
     smoke_at: float = 0.0
     restarts: int = 0
+    worked_from: float | None = None  # since when its engine is worked in its soak
     lease: Lease | None = None
     hold: str | None = None
     linked: bool = True
@@ -53,6 +58,20 @@ class ModelDevice:
     @property
     def running(self) -> str | None:
         return self.target if self.state in {"activating", "trial"} else self.current
+
+    def work(self, now: float) -> dict[str, object] | None:
+        """What its status says of its soak."""
+        if self.worked_from is None or self.state != "trial":
+            return None
+        worked = now - self.worked_from
+        state = "done" if worked >= WORK_SECONDS else "running"
+        state = "failed" if self.nature == "hangs_in_soak" and worked > 30 else state
+        steps = min(int(worked * 20000 / WORK_SECONDS), 20000)
+        return {
+            "release": self.target, "state": state, "alive": state == "running", "steps": steps,
+            "steps_wanted": 20000, "steps_per_second": steps / worked if worked else None,
+            "reason": "its engine hangs" if state == "failed" else None,
+        }  # fmt: skip
 
     def moved(self, state: str) -> None:
         self.state, self.since = state, self.since + 1

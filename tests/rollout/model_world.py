@@ -31,6 +31,7 @@ SECONDS = {
     "take": 1,
     "activate": 30,
     "smoke": 10,
+    "soak": 1,
     "commit": 1,
     "rollback": 15,
     "give": 1,
@@ -146,7 +147,7 @@ class World:
             device.activations += 1
             device.attended = 0.0
             device.target, device.deadline, device.smoked, device.restarts = step.release, None, False, 0
-            device.left = None
+            device.left, device.worked_from = None, None
             device.moved("activating")
         device.working = step.verb
 

@@ -75,18 +75,23 @@ def test_doctor_says_that_a_rollout_brings_layout_2() -> None:
 
 
 def test_plan_gives_an_agent_where_theirs_reads_no_layout() -> None:
-    assert prepare.layouts(answered("status-committed").data) == (1,)
-    assert prepare.layouts({"agent_layouts": [1, 2]}) == (1, 2)
+    assert prepare.layouts(answered("status-committed").data) == ()
+    assert prepare.layouts({"agent_layouts": [1, 2]}) == ()  # it cannot work a soak
+    assert prepare.layouts({"agent_layouts": [1, 2], "soak": None}) == (1, 2)
 
 
 RELEASE = {"schema": 2, "name": PROFILE, "id": NEXT}
 
 
 def test_agent_without_layouts_reads_layout_1_only() -> None:
-    data = answered("status-committed").data
+    data = answered("status-committed").data | {"soak": None}
     assert reads(data, RELEASE | {"schema": 1})
     assert not reads(data, RELEASE)
     assert reads(data | {"agent_layouts": [1, 2]}, RELEASE)
+
+
+def test_agent_that_cannot_work_a_soak_is_replaced_before_staging() -> None:
+    assert not reads(answered("status-committed").data | {"agent_layouts": [1, 2]}, RELEASE)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,11 @@ def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
 
 
 def reads(status: dict[str, Any], release: dict[str, Any]) -> bool:
-    """True if the agent that gave ``status`` reads the release; one that names no layouts reads layout 1."""
-    return release["schema"] in (status.get("agent_layouts") or [1])
+    """True if the agent that gave ``status`` reads the release and can work a soak.
+
+    An agent that names no layouts reads layout 1; one whose status has no ``soak`` cannot.
+    """
+    return "soak" in status and release["schema"] in (status.get("agent_layouts") or [1])
 
 
 def waits_for_rollout(status: dict[str, Any], release: dict[str, Any]) -> bool:

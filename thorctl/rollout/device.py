@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thorctl.rollout.soak import Progress
 
 
 class Phase(StrEnum):
@@ -62,6 +66,7 @@ class Device:
         trial_from: when it was seen to be on trial.
         trial_seconds: the deadline that was given to the device.
         soak_from, restarts: when the soak began, and how often its engine had been restarted by then.
+        soak: how far the device is with the work of its soak; None = it was not begun, or nobody knows.
         changed: whether the new release was committed by this rollout.
         leased: whether the device may be under our lease.
         due: no step before.
@@ -91,6 +96,7 @@ class Device:
     trial_seconds: int = 0
     soak_from: float | None = None
     restarts: int | None = None
+    soak: Progress | None = None
     changed: bool = False
     leased: bool = False
     due: float = 0.0
@@ -131,5 +137,12 @@ class Device:
 def forget_trial(device: Device) -> Device:
     """As before its activation."""
     return replace(
-        device, began_at=None, trial_from=None, soak_from=None, restarts=None, strikes=0, silent_since=None
+        device,
+        began_at=None,
+        trial_from=None,
+        soak_from=None,
+        restarts=None,
+        soak=None,
+        strikes=0,
+        silent_since=None,
     )

@@ -20,6 +20,7 @@ from thorctl.rollout.settle import (
     stuck,
     unwell,
 )
+from thorctl.rollout.soak import progress
 
 if TYPE_CHECKING:
     from thorctl.rollout.rules import Ended, Rules
@@ -149,6 +150,7 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
             phase=Phase.SOAKING,
             soak_from=end.at,
             restarts=None,
+            soak=None,
             strikes=0,
             tries=0,
             refused_since=None,
@@ -159,6 +161,14 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
     if end.code in UNWELL:
         return unwell(device, end.words)
     return _doubted(device, end, rules, "the smoke test")
+
+
+def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``soak start``: the device is at it, or has done it for a controller before this one."""
+    begun = progress(end.data, device.target) if end.ok else None
+    if begun is None:
+        return _doubted(device, end, rules, "the begin of the soak's work")
+    return replace(device, soak=begun, refused_since=None, due=end.at)
 
 
 def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:

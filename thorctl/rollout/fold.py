@@ -121,7 +121,13 @@ def _wave_opened(state: State, line: Line) -> State:
         names = tuple(line.data["devices"])
         policy = state.brief.policy
         waves[number] = PlannedWave(
-            number, "catch-up", names, policy.soak_seconds, policy.success_percent, approval=False
+            number,
+            "catch-up",
+            names,
+            policy.soak_seconds,
+            policy.success_percent,
+            approval=False,
+            worked=policy.work is not None and policy.work.waves == "all",
         )
         in_wave = {**in_wave, **dict.fromkeys(names, number)}
     return replace(state, waves=waves, in_wave=in_wave, wave=number, wave_open=True, asked=None, waiting=None)

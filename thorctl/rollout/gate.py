@@ -106,13 +106,16 @@ def _without_baseline(speed: Speed, now: float, had_release: bool) -> Verdict:
     return Verdict(False, f"{now:.1f} tok/s, but the speed of the release before is not known")
 
 
-def judge_health(status: Mapping[str, Any], release: str, restarts: int | None) -> Verdict:
+def judge_health(
+    status: Mapping[str, Any], release: str, restarts: int | None, *, generates: bool = False
+) -> Verdict:
     """Whether a device on trial is well, from its status.
 
     Args:
         status: data of ``thor-agent status``.
         release: the one that must be on trial.
         restarts: how often its engine had been restarted when the soak began; None = this look begins it.
+        generates: whether it made tokens since the last look: then it may be too busy to answer at once.
     """
     state, found = status.get("state"), status.get("release")
     if state != "trial" or found != release:
@@ -125,7 +128,8 @@ def judge_health(status: Mapping[str, Any], release: str, restarts: int | None) 
         return Verdict(False, "it is not known how often its engine was restarted")
     if restarts is not None and count > restarts:
         return Verdict(False, f"its engine died and was restarted {count - restarts} times in the soak")
-    if engine.get("ready") is not True or engine.get("unit") != "active":
+    ready = engine.get("ready") is True or generates
+    if not ready or engine.get("unit") != "active":
         return Verdict(False, f"its engine is not ready: unit {engine.get('unit') or 'unknown'}")
     return Verdict(True, "on trial, engine ready")
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from thorctl.rollout.device import Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_health
-from thorctl.rollout.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES
+from thorctl.rollout.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES, TRIES
 from thorctl.rollout.settle import absent, again_back, in_use_words, is_ours, settled_as, unwell
+from thorctl.rollout.soak import SHORTEST_LOOK_SECONDS, progress
 
 if TYPE_CHECKING:
     from thorctl.rollout.rules import Ended, Rules
@@ -21,7 +22,12 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
     assert begun is not None  # noqa: S101 - the phase says so
     if end.data.get("state") != "trial" or end.data.get("release") != device.target:
         return replace(device, phase=Phase.DOUBT, due=0.0)
-    verdict = judge_health(end.data, device.target, device.restarts)
+    before = device.soak
+    device = replace(device, soak=progress(end.data, device.target))
+    if rules.work is not None and device.soak is not None and device.soak.state == "failed":
+        return unwell(device, f"in the soak: {device.soak.reason or 'its device gives no reason'}")
+    generates = before is not None and device.soak is not None and device.soak.steps > before.steps
+    verdict = judge_health(end.data, device.target, device.restarts, generates=generates)
     if device.restarts is None:  # also of an engine that is not well: it may be back before the next look
         device = replace(device, restarts=_restarts(end))
     if not verdict.good:
@@ -32,10 +38,26 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
     no_way_back = lacking(end)
     why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
     well = replace(device, strikes=0, why=why)
+    if rules.work is not None and (device.soak is None or device.soak.state != "done"):
+        return _worked(well, end)
     finish = begun + rules.soak_seconds
-    if end.at >= finish:
-        return replace(well, phase=Phase.PASSED, due=0.0)
-    return replace(well, due=min(finish, end.at + SOAK_LOOK_SECONDS))
+    over = end.at >= finish
+    return replace(
+        well,
+        phase=Phase.PASSED if over else Phase.SOAKING,
+        due=0.0 if over else min(finish, end.at + SOAK_LOOK_SECONDS),
+    )
+
+
+def _worked(device: Device, end: Ended) -> Device:
+    """Its soak's work goes on, or has to begin again."""
+    soak = device.soak
+    if soak is not None and soak.alive:
+        left = SOAK_LOOK_SECONDS if soak.left_seconds is None else soak.left_seconds
+        return replace(device, tries=0, due=end.at + min(max(left, SHORTEST_LOOK_SECONDS), SOAK_LOOK_SECONDS))
+    if device.tries >= TRIES:
+        return unwell(device, f"in the soak: its work ended {TRIES} times without a result")
+    return replace(device, soak=None, tries=device.tries + 1, due=end.at)
 
 
 def lacking(end: Ended) -> str | None:

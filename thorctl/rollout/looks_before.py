@@ -99,6 +99,12 @@ def prepared(device: Device, end: Ended, rules: Rules) -> Device:
             f"{rules.layout}; install this thorctl's: cd playbooks && ansible-playbook site.yml --limit "
             f"{device.name}",
         )
+    if rules.work is not None and "soak" not in status:
+        return failed_untouched(
+            device,
+            f"agent_too_old: its agent {status.get('agent_version')} cannot work a soak; install this "
+            f"thorctl's: cd playbooks && ansible-playbook site.yml --limit {device.name}",
+        )
     hold = hold_of(status)
     if hold is not None and hold != rules.over_hold:
         return held(device, hold, end, rules)

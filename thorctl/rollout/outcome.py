@@ -17,6 +17,7 @@ from thorctl.rollout.ends import (
     preflight_ended,
     rollback_ended,
     smoke_ended,
+    soak_ended,
     stage_ended,
     take_ended,
 )
@@ -43,7 +44,7 @@ def interrupted(device: Device, verb: str) -> Device:
     """The device of a step whose end nobody saw."""
     if device.began_at is None:
         return device  # nothing of ours can have changed it
-    if verb in {"activate", "smoke", "commit"} and device.phase not in {Phase.BACK, Phase.MEASURE}:
+    if verb in {"activate", "smoke", "soak", "commit"} and device.phase not in {Phase.BACK, Phase.MEASURE}:
         return replace(device, phase=Phase.DOUBT, due=0.0)
     return device
 
@@ -82,6 +83,7 @@ def resumed(device: Device, at: float) -> Device:
         restaged=False,
         tries=0,
         strikes=0,
+        soak=None,
     )
     if device.phase in ON_TRIAL or device.phase is Phase.LOST:
         return replace(fresh, phase=Phase.DOUBT)
@@ -99,6 +101,7 @@ _ENDS: dict[str, Callable[[Device, Ended, Rules], Device]] = {
     "take": take_ended,
     "activate": activate_ended,
     "smoke": smoke_ended,
+    "soak": soak_ended,
     "commit": commit_ended,
     "rollback": rollback_ended,
     "give": give_ended,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thorctl import __version__
@@ -234,9 +234,7 @@ def _device(
 def _timed(wave: PlannedWave, policy: Policy, devices: Mapping[str, PlannedDevice]) -> PlannedWave:
     changes = together([devices[name].change_seconds for name in wave.devices], policy.parallel)
     seconds = None if changes is None else changes + wave.soak_seconds
-    return PlannedWave(
-        wave.number, wave.name, wave.devices, wave.soak_seconds, wave.success_percent, wave.approval, seconds
-    )
+    return replace(wave, seconds=seconds)
 
 
 def _least(waves: Sequence[PlannedWave], devices: Mapping[str, PlannedDevice], policy: Policy) -> float:

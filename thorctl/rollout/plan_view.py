@@ -62,7 +62,7 @@ class PlanView:
             verb = "gets" if len(names) == 1 else "get"
             yield Text(
                 f"{plural(len(names))} {verb} agent {agent} first, without an engine restart; theirs "
-                f"does not read the release: {shortened(names)}.",
+                f"is too old: {shortened(names)}.",
                 style="dim",
             )
 
@@ -110,10 +110,10 @@ def _wave(wave: PlannedWave) -> str:
     share = "all" if wave.success_percent == 100 else f"{wave.success_percent:g} %"
     known = "" if wave.seconds is None else f", about {duration(wave.seconds)}"
     asks = "; a person must approve it" if wave.approval else ""
-    soak = duration(wave.soak_seconds)
+    soak = f"soak {duration(wave.soak_seconds)}{', worked' if wave.worked else ''}"
     return (
         f"Wave {wave.number}, {wave.name}: {plural(len(wave.devices))}, "
-        f"{share} must be well, soak {soak}{known}{asks}."
+        f"{share} must be well, {soak}{known}{asks}."
     )
 
 

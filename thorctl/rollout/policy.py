@@ -93,6 +93,44 @@ class Speed(schema.Model):
     )
 
 
+class Figures(schema.Model):
+    """How a device is worked in its soak."""
+
+    steps: int = Field(
+        default=20_000,
+        ge=1,
+        le=10_000_000,
+        description="Decode steps: tokens of each stream. Known GPU faults show once in 10,000 to 70,000.",
+    )
+    concurrency: int = Field(default=4, ge=1, le=64, description="Streams at once.")
+    minimum_steps_per_second: float = Field(
+        default=8.0, gt=0, description="A device that makes fewer, while it is worked, fails."
+    )
+
+
+# A few million parameters on a processor that others use, too.
+SIMULATED = Figures(steps=40, concurrency=2, minimum_steps_per_second=0.05)
+
+
+class Work(Figures):
+    """The engine generates while its device soaks, behind everybody else's requests and never on hold."""
+
+    waves: Literal["canary", "all"] = Field(default="canary", description="Whose devices are worked.")
+    pause_seconds: int = Field(
+        default=1800,
+        ge=0,
+        description="Longest time in all that holds and others' requests put the work off; then it fails.",
+    )
+    classes: dict[Word, Figures] = Field(
+        default={"simulated-container": SIMULATED, "simulated-vm": SIMULATED},
+        description="Other figures for devices of these classes.",
+    )
+
+    def of_class(self, name: str | None) -> Figures:
+        """The figures for a device of that class."""
+        return self.classes.get(name or "", self)
+
+
 class Site(schema.Model):
     """When one site may be changed, in its own time."""
 
@@ -173,6 +211,9 @@ class Policy(schema.NamedModel):
     stage_parallel: int = Field(default=20, ge=1, le=500, description="Devices that download at once.")
     soak_seconds: int = Field(
         default=600, ge=0, le=LONGEST_SOAK_SECONDS, description="A device must stay well so long."
+    )
+    work: Work | None = Field(
+        default_factory=Work, description="What a device does in its soak; null: nothing but being well."
     )
     success_percent: Percent = Field(
         default=100, description="Of a wave's devices that tried the release: so many must be well to go on."

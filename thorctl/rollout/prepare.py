@@ -125,7 +125,9 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
 
 
 def layouts(status: Mapping[str, Any]) -> tuple[int, ...]:
-    """Layouts of releases that the installed agent reads; one that does not name them reads layout 1."""
+    """Layouts of releases with which the installed agent can take part: none where it cannot work a soak."""
+    if "soak" not in status:
+        return ()
     found = status.get("agent_layouts")
     return tuple(found) if isinstance(found, list) else (1,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from thorctl.protocol.owner import ROLLOUT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thorctl.rollout.policy import Speed, Wait
+    from thorctl.rollout.policy import Figures, Speed, Wait
 
 HOLD_LOOK_SECONDS = 60.0  # between two looks at a device whose hold is waited for
 LOOK_SECONDS = 15.0  # until a device in doubt, or one in use, is asked again
@@ -45,6 +46,8 @@ class Rules:
         layout: of the release it is to get.
         sha256: of that release's document, whole.
         identity: which machine answered under its name when the plan was made.
+        work: how it is worked in its soak; None = not at all.
+        pause_seconds: how long that may be put off.
     """
 
     holder: str
@@ -59,6 +62,16 @@ class Rules:
     layout: int = 1
     sha256: str = ""
     identity: Identity = UNKNOWN
+    work: Figures | None = None
+    pause_seconds: int = 0
+
+    @property
+    def soak_limit_seconds(self) -> int:
+        """The longest a soak may take: its time, or its steps at the slowest rate and all their pauses."""
+        if self.work is None:
+            return self.soak_seconds
+        worked = math.ceil(self.work.steps / self.work.minimum_steps_per_second)
+        return max(self.soak_seconds, worked + self.pause_seconds)
 
 
 @dataclass(frozen=True, slots=True)

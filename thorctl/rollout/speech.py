@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from thorctl.playbook import TaskEnd
     from thorctl.rollout.engine import Begun
-
+    from thorctl.rollout.steps import Step
 
 STATUS_SECONDS = 30.0
 PREFLIGHT_SECONDS = 300.0  # facts, and a look at every file of the checkpoint that is there
@@ -25,6 +25,8 @@ _SILENT = frozenset({"unreachable", "rebooted"})
 def words_for(begun: Begun, skip: Sequence[str] = ()) -> list[str]:
     """The agent's verb and its arguments for a step; ``skip``: checks of the preflight."""
     step = begun.step
+    if step.verb == "soak":
+        return soak_words(step)
     return {
         "look": ["status"],
         "preflight": preflight_words(skip),
@@ -34,6 +36,16 @@ def words_for(begun: Begun, skip: Sequence[str] = ()) -> list[str]:
         "rollback": ["rollback", step.release, "--reason", step.reason],
         "give": ["lease", "give"],
     }[step.verb]
+
+
+def soak_words(step: Step) -> list[str]:
+    """The work of a soak, by the policy's figures."""
+    assert step.work is not None  # noqa: S101 - the step is of a device that is worked
+    return [
+        *("soak", "start", step.release, "--steps", str(step.work.steps)),
+        *("--concurrency", str(step.work.concurrency)),
+        *("--minimum-rate", str(step.work.minimum_steps_per_second), "--pause-seconds", str(step.seconds)),
+    ]
 
 
 def preflight_words(skip: Sequence[str]) -> list[str]:

@@ -12,13 +12,14 @@ from thorctl.release import content_sha256
 from thorctl.rollout import plan
 from thorctl.rollout.device import PREPARED, UNFINISHED, Device, Phase
 from thorctl.rollout.gate import Count
-from thorctl.rollout.policy import Policy, from_document
+from thorctl.rollout.policy import from_document
 from thorctl.rollout.rules import AUTOMATIC, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from thorctl.rollout.plan import Plan
+    from thorctl.rollout.policy import Figures, Policy
     from thorctl.rollout.waves import PlannedWave
     from thorctl.store.rollouts import Line, Rollout
 
@@ -43,6 +44,7 @@ class Brief:
     hashes: Mapping[str, str] = field(default_factory=dict)  # release -> SHA-256 of its document
     sites: Mapping[str, str | None] = field(default_factory=dict)  # device -> its site
     identities: Mapping[str, Identity] = field(default_factory=dict)  # of devices, as planned
+    work: Mapping[str, Figures] = field(default_factory=dict)  # release -> how its devices are worked
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class State:
             layout=self.brief.layouts.get(self.devices[device].target, 1),
             sha256=self.brief.hashes.get(self.devices[device].target, ""),
             identity=self.brief.identities.get(device, UNKNOWN),
+            work=self.brief.work.get(self.devices[device].target) if wave and wave.worked else None,
+            pause_seconds=policy.work.pause_seconds if policy.work else 0,
         )
 
 
@@ -148,8 +152,12 @@ def begin(rollout: Rollout) -> State:
     hashes = {name: content_sha256(dict(document)) for name, document in rollout.releases.items()}
     sites = {one.name: one.site for one in planned.devices}
     identities = {one.name: one.identity for one in planned.devices}
+    classes = {
+        name: document.get("device_class", {}).get("name") for name, document in rollout.releases.items()
+    }
+    work = {name: policy.work.of_class(of) for name, of in classes.items()} if policy.work else {}
     brief = Brief(
-        rollout.id, str(owner(rollout)), planned, policy, limits, layouts, hashes, sites, identities
+        rollout.id, str(owner(rollout)), planned, policy, limits, layouts, hashes, sites, identities, work
     )
     return State(
         brief,

@@ -1,8 +1,8 @@
 """Which verb is next for which device, whether it may be, and when that may change. Pure.
 
-The order of a device: look, preflight, stage; then in its wave take (the lease), look, activate, smoke, look
-through the soak, commit, give (the lease back). A device that is not well is rolled back, looked at and asked
-instead.
+The order of a device: look, preflight, stage; then in its wave take (the lease), look, activate, smoke, soak
+(where it is worked), look through the soak, commit, give (the lease back). A device that is not well is
+rolled back, looked at and asked instead.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from thorctl.rollout.device import CHANGING, PREPARED, UNTOUCHED, Device, Phase
 from thorctl.rollout.rules import AUTOMATIC
 from thorctl.rollout.state import SLACK_SECONDS, SMOKE_SECONDS, State
+
+if TYPE_CHECKING:
+    from thorctl.rollout.policy import Figures
 
 REASON_CHARACTERS = 200  # of a fault, in the device's own event log
 ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
@@ -44,8 +48,9 @@ class Step:
     """One verb for one device.
 
     Attributes:
-        seconds: of the trial for ``activate``, of the lease for ``take``.
+        seconds: of the trial for ``activate``, of the lease for ``take``, of the pauses for ``soak``.
         over_hold: for ``activate``: the reason of the hold that it passes over.
+        work: for ``soak``: what the engine is to do.
     """
 
     device: str
@@ -55,6 +60,7 @@ class Step:
     seconds: int = 0
     reason: str = ""
     over_hold: str | None = None
+    work: Figures | None = None
 
 
 def unseen_since_closing(state: State, one: Device) -> bool:
@@ -98,7 +104,11 @@ def _verb(state: State, one: Device, wall: float) -> str | None:
         return "give"
     if one.phase is Phase.RECALLED:
         return "rollback" if one.leased else "take"
-    verb = "look" if one.unconfirmed else _VERBS.get(one.phase)
+    verb = _VERBS.get(one.phase)
+    if one.phase is Phase.SOAKING and one.soak is None and state.rules(one.name).work is not None:
+        verb = "soak"
+    if one.unconfirmed:
+        verb = "look"
     begins = one.phase is Phase.ABSENT or one.phase in UNTOUCHED
     if verb is None or (begins and _resting(state)):
         return None
@@ -133,10 +143,10 @@ def _window_open(state: State, one: Device, wall: float) -> bool:
 def _step(state: State, one: Device, verb: str) -> Step:
     wave = state.wave_of(one.name)
     rules = state.rules(one.name)
-    trial = SMOKE_SECONDS + rules.soak_seconds + rules.wait.silence_seconds + SLACK_SECONDS
+    trial = SMOKE_SECONDS + rules.soak_limit_seconds + rules.wait.silence_seconds + SLACK_SECONDS
     # A smoke test of the release it has may come between the lease and the activation.
     lease = SMOKE_SECONDS + rules.activate_seconds + trial + SLACK_SECONDS
-    lengths = {"activate": trial, "take": lease}
+    lengths = {"activate": trial, "take": lease, "soak": rules.pause_seconds}
     reasons = {"take": rules.lease}
     reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"[
         :REASON_CHARACTERS
@@ -156,6 +166,7 @@ def _step(state: State, one: Device, verb: str) -> Step:
         lengths.get(verb, 0),
         reasons.get(verb, ""),
         over_hold,
+        rules.work if verb == "soak" else None,
     )
 
 

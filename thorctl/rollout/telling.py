@@ -18,6 +18,7 @@ _BEGINS = {
     "stage": "staging",
     "activate": "activating, on trial",
     "smoke": "smoke test",
+    "soak": "soaking, its engine is worked",
     "commit": "committing",
     "rollback": "rolling back",
 }

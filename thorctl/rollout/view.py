@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from thorctl.rollout.device import Device
+    from thorctl.rollout.soak import Progress
     from thorctl.rollout.state import State
     from thorctl.store.rollouts import Rollout
 
@@ -178,8 +179,25 @@ class RolloutView:
             return of_one(progress) if progress else ""
         if one.phase is Phase.SOAKING and self.now is not None and one.soak_from is not None:
             soak = self.state.rules(one.name).soak_seconds
-            return f"well for {duration(max(0.0, self.now - one.soak_from))} of {duration(soak)}"
+            well = f"well for {duration(max(0.0, self.now - one.soak_from))} of {duration(soak)}"
+            return "; ".join([well, *worked(one.soak)])
         return folded(one.why)
+
+
+def worked(soak: Progress | None) -> list[str]:
+    """``12300 of 20000 steps, 28.1/s, 5 min left``, as far as it is known; nothing where nobody generates."""
+    if soak is None:
+        return []
+    words = [f"{min(soak.steps, soak.wanted)} of {soak.wanted} steps"]
+    if soak.rate is not None:
+        words.append(f"{soak.rate:.1f}/s")
+    if soak.paused:
+        words.append(f"put off: {soak.paused}")
+    elif soak.left_seconds:
+        words.append(f"{duration(soak.left_seconds)} left")
+    if soak.xid is None:
+        words.append("kernel log unknown")
+    return [", ".join(words)]
 
 
 def folded(why: str) -> str:

@@ -38,6 +38,7 @@ class PlannedWave:
     success_percent: float
     approval: bool  # whether a person must say yes before it
     seconds: float | None = None
+    worked: bool = False  # whether its devices generate while they soak; false in plans of earlier versions
 
 
 def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candidate]) -> list[PlannedWave]:
@@ -58,7 +59,9 @@ def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candida
         success = 100.0 if not found else wave.success_percent or policy.success_percent
         asks = policy.approve == "each_wave" or (policy.approve == "after_canary" and len(found) == 1)
         names = tuple(one.name for one in chosen)
-        found.append(PlannedWave(len(found) + 1, name, names, soak, success, bool(found) and asks))
+        worked = policy.work is not None and (not found or policy.work.waves == "all")
+        approval = bool(found) and asks
+        found.append(PlannedWave(len(found) + 1, name, names, soak, success, approval, worked=worked))
         for one in chosen:
             open_devices.remove(one)
 

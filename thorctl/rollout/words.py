@@ -92,6 +92,7 @@ def device_json(state: State, one: Device) -> dict[str, Any]:
         "tokens_per_second": one.speed,
         "tokens_per_second_before": one.baseline,
         "activations": one.activations,
+        "soak": one.soak.document() if one.soak else None,
     }
 
 
