@@ -30,7 +30,7 @@ def begin(ctx: Context, activation: int) -> None:
         *("systemd-run", "--collect", "--unit", name, "--description", "Soak of the release on trial"),
         *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
         *("--property", f"TimeoutStopSec={STOP_SECONDS}", "--property", "Nice=10"),
-        *("--property", "MemoryMax=512M", "--property", "TasksMax=64"),
+        *("--property", "MemoryMax=512M", "--property", "TasksMax=128"),
         *(os.fspath(ctx.paths.at(AGENT)), *root, "soak-work", str(activation)),
     ]
     done = ctx.runner.run(argv)
