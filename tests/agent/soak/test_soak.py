@@ -4,76 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.device_double import make_context, make_release, serving
+from tests.agent.soak.soak_device import ACTIVATION, Containers
+from tests.agent.soak.soak_device import Device as SoakDevice
 from tests.doubles.engine import Engine
 from thorctl.agent import commit, journal_file
-from thorctl.agent.arguments import parser
-from thorctl.agent.clock import Clock
-from thorctl.agent.dispatch import dispatch
-from thorctl.agent.docker_api import DockerApi
-from thorctl.agent.journal import TRIAL, Journal
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.journal import Journal
 from thorctl.agent.soak import record, watch, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.outcome import Outcome
 
-PATIENCE_SECONDS = 120.0
-ACTIVATION = 7
 XID = "NVRM: Xid (PCI:0000:01:00): 31, pid=4711, name=VLLM::EngineCor, MMU Fault"
-
-
-class Programs(Runner):
-    """systemctl, systemd-run and journalctl, as far as a soak asks them."""
-
-    def __init__(self) -> None:
-        self.unit, self.restarts, self.kernel = "active", 0, [("early", 1)]
-        self.soaks: dict[str, list[str]] = {}
-        self.refuses = False
-
-    def run(self, argv: Sequence[str], **_: Any) -> Completed:
-        out, rc = "", 0
-        if argv[0] == "systemd-run":
-            rc = int(self.refuses)
-            if not self.refuses:
-                self.soaks[argv[argv.index("--unit") + 1]] = list(argv)
-        elif argv[0] == "journalctl":
-            entries = [
-                {"__CURSOR": str(i), "__MONOTONIC_TIMESTAMP": str(at), "MESSAGE": text}
-                for i, (text, at) in enumerate(self.kernel)
-            ]
-            out = "\n".join(map(json.dumps, entries))
-        elif argv[:2] == ["systemctl", "stop"]:
-            self.soaks.pop(argv[2].removesuffix(".service"), None)
-        elif "--value" in argv:
-            out = "1000\n"
-        elif argv[-1].startswith("thor-soak"):
-            out = (
-                f"ActiveState={'active' if argv[-1].removesuffix('.service') in self.soaks else 'inactive'}\n"
-            )
-        else:
-            out = f"ActiveState={self.unit}\nSubState=x\nNRestarts={self.restarts}\nJob=0\n"
-        return Completed(tuple(argv), rc, out, "")
-
-
-class Containers(DockerApi):
-    """A Docker engine with the engine's container."""
-
-    started = "2026-11-30T10:00:00Z"
-
-    def container(self, name: str) -> dict[str, Any] | None:  # noqa: ARG002 - the API's signature
-        return {"Id": "abc", "State": {"StartedAt": self.started}}
 
 
 @pytest.fixture(autouse=True)
@@ -90,61 +37,12 @@ def engine() -> Iterator[Engine]:
         yield running
 
 
-class Device:
-    """On trial with one release, whose engine is the double."""
+class Device(SoakDevice):
+    """A device and the double of its engine."""
 
     def __init__(self, root: Path, engine: Engine, **serve: Any) -> None:
-        self.engine, self.programs = engine, Programs()
-        options = {"served-model-name": ["tiny"], "port": engine.port, **serve}
-        release = make_release(profile={"serve": options})
-        ctx = serving(make_context(root, self.programs), release)
-        self.ctx: Context = dataclasses.replace(ctx, clock=Clock(), docker=Containers("/nowhere"))
-        self.release = release.id
-        now = self.ctx.clock.now_text()
-        self.journal = Journal(
-            state=TRIAL, target=release.id, activation=ACTIVATION, since=now, activated_at=now, deadline=now
-        )
-        journal_file.save(self.ctx, self.journal)
-        self.thread: threading.Thread | None = None
-
-    def say(self, *words: str) -> Outcome:
-        return dispatch(self.ctx, parser().parse_args(list(words)))
-
-    def start(self, *words: str, steps: int = 50, rate: float = 0.001) -> dict[str, Any]:
-        asked = ("--steps", str(steps), "--minimum-rate", str(rate), "--concurrency", "2", *words)
-        outcome = self.say("soak", "start", self.release, *asked)
-        assert outcome.error is None, outcome.error
-        found: dict[str, Any] = outcome.data["soak"]
-        return found
-
-    def work(self, *words: str, **asked: Any) -> None:
-        """What the transient unit does, beside the test."""
-        self.start(*words, **asked)
-        args = argparse.Namespace(activation=ACTIVATION)
-        self.thread = threading.Thread(target=work.run, args=(self.ctx, args), daemon=True)
-        self.thread.start()
-
-    def shown(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.say("soak", "show").data["soak"]
-        return found
-
-    def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not condition(found := self.shown()):
-            assert time.monotonic() < end, found
-            time.sleep(0.05)
-        return found
-
-    def until_state(self, state: str) -> dict[str, Any]:
-        return self.until(lambda found: found["state"] == state)
-
-    def end_trial(self) -> None:
-        journal_file.save(
-            self.ctx, dataclasses.replace(self.journal, state="committed", current=self.release)
-        )
-        if self.thread:
-            self.thread.join(PATIENCE_SECONDS)
-            assert not self.thread.is_alive()
+        super().__init__(root, engine.port, **serve)
+        self.engine = engine
 
 
 @pytest.fixture
