@@ -28,5 +28,8 @@ def in_words(line: str) -> str:
         f"by {event.get('holder') or 'nobody named'}",
         *([f"from {event['address']}"] if event.get("address") else []),
     ]
+    arguments = event.get("arguments")
+    reason = arguments.get("accept_failed_smoke") if isinstance(arguments, dict) else None
+    parts += [f"although its smoke failed: {reason}"] if reason else []
     message = f": {event['message']}" if event.get("message") else ""
     return "  ".join(map(one_line, parts)) + one_line(message)

@@ -132,14 +132,14 @@ def test_a_model_that_babbles_is_left_for_the_release_before(world: World, commi
 
 def _without_any_release(world: World) -> None:
     """The device serves nothing and knows of no release; their bytes stay."""
-    forget = "sudo systemctl stop thor-engine; sudo rm -f /var/lib/thor/state.json /var/lib/thor/smoke.json"
-    world.sim.run(DEVICE, forget)
-    assert world.agent("recover")["ok"]
+    world.sim.run(DEVICE, "sudo rm -f /var/lib/thor/state.json")
+    assert world.agent("recover --committed none")["ok"]
     assert world.status()["state"] == "empty"
 
 
 def _first_that_babbles(world: World, seconds: int) -> str:
     """The first release of the device fails its smoke and is kept for review; what the play said."""
+    assert world.playbook("stage", profile=BROKEN).exit_code == 0
     activated = world.playbook("activate", profile=BROKEN)
     assert activated.exit_code == 0, activated.text
     smoked = world.playbook("smoke", "-e", f"thor_smoke_keep_failed_trial={seconds}", profile=BROKEN)

@@ -52,3 +52,10 @@ def test_other_lines_are_shown_as_they_are(line: str) -> None:
 
 def test_escapes_of_a_device_do_not_reach_the_terminal() -> None:
     assert "\x1b" not in in_words(json.dumps(EVENT | {"message": "\x1b]0;owned\x07"}))
+
+
+def test_a_failed_smoke_that_was_accepted_is_told_with_its_reason() -> None:
+    event = {"at": "2026-11-30T10:00:00Z", "what": "begin", "verb": "commit", "holder": "ann@desk"}
+    line = json.dumps({**event, "arguments": {"accept_failed_smoke": "a wrong\nprompt"}})
+    assert in_words(line).endswith("by ann@desk  although its smoke failed: a wrong prompt")
+    assert in_words(json.dumps({**event, "arguments": "x"})).endswith("by ann@desk")
