@@ -13,7 +13,7 @@ import pytest
 
 from tests.doubles.account import PASSWORD, USER, Account, account
 from tests.doubles.sshd import make_key
-from tests.remote.world import ANSIBLE_CFG, OK, World, by_ansible, by_thorctl, load
+from tests.remote.world import ANSIBLE_CFG, OK, PATIENCE, World, by_ansible, by_thorctl, load
 from thorctl import fleet, transport
 from thorctl.transport import run_verb
 
@@ -39,7 +39,9 @@ class Place(World):
 
 def write(machine: Account, folder: Path, **hosts: dict[str, Any]) -> Path:
     """An inventory whose hosts are all the machine."""
-    (folder / "ansible.cfg").write_text(ANSIBLE_CFG.format(python=sys.executable, folder=folder))
+    (folder / "ansible.cfg").write_text(
+        ANSIBLE_CFG.format(python=sys.executable, folder=folder, patience=PATIENCE)
+    )
     (folder / "vault-password").write_text("pw\n")
     (folder / "known").write_text(f"[127.0.0.1]:{machine.port} {machine.host_key}\n")
     variables = {

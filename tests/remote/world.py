@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 OK = "ok"
+AT_ONCE, PATIENCE = 8, 60  # configurations, seconds: a busy machine decides nothing
 PASSWORD = "not a secret"
 # Runs what was asked for: the double's ForceCommand then hides nothing.
 OBEYS = 'import os; os.execv("/bin/sh", ["sh", "-c", os.environ.get("SSH_ORIGINAL_COMMAND", "true")])'
@@ -36,7 +37,7 @@ REFUSALS = frozenset({"ssh_option_not_followed", "connection_not_followed", "hos
 ANSIBLE_CFG = """[defaults]
 host_key_checking = True
 interpreter_python = {python}
-timeout = 20
+timeout = {patience}
 vault_password_file = {folder}/vault-password
 [ssh_connection]
 pipelining = True
@@ -120,9 +121,11 @@ def load(world: World, inventory: Path) -> list[fleet.Device]:
 def by_thorctl(devices: list[fleet.Device]) -> dict[str, str]:
     """Host -> ``ok`` or the error's code, on thorctl's own way."""
 
+    gate = asyncio.Semaphore(AT_ONCE)
+
     async def one(device: fleet.Device) -> str:
         try:
-            async with connect(device, 20) as connection:
+            async with gate, connect(device, PATIENCE) as connection:
                 user = connection.get_extra_info("username")
                 command = as_root(user, ("echo", "pong"), become_of(connection))
                 _, said, stderr = await run_bounded(connection, command)
@@ -140,7 +143,7 @@ def by_ansible(world: World, inventory: Path) -> dict[str, bool]:
     """Host -> whether ``ansible -m ping`` gets its pong."""
     tool = Path(sys.executable).with_name("ansible")
     done = subprocess.run(
-        [str(tool), "-i", str(inventory), "thor", "-m", "ping", "--one-line", "--forks", "8"],
+        [str(tool), "-i", str(inventory), "thor", "-m", "ping", "--one-line", "--forks", str(AT_ONCE)],
         env={**os.environ, "ANSIBLE_CONFIG": str(world.folder / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -164,7 +167,7 @@ def by_ssh(world: World, rows: Sequence[Row]) -> dict[str, bool]:
         words += ["-o", f"Port={port}"] if port else []
         words += ["-o", f"IdentityFile={key}"] if key else []
         words += ["-o", f"User={user}"] if user else []
-        words += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
+        words += ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={PATIENCE}"]
         words += _split(given.get("ansible_ssh_common_args")) + _split(given.get("ansible_ssh_extra_args"))
         host = given.get("ansible_host") or given.get("ansible_ssh_host") or row.name
         done = subprocess.run(
@@ -173,11 +176,11 @@ def by_ssh(world: World, rows: Sequence[Row]) -> dict[str, bool]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=2 * PATIENCE,
         )
         return done.stdout == "pong\n"
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip((row.name for row in rows), pool.map(one, rows), strict=True))
 
 
@@ -269,7 +272,9 @@ def _words(folder: Path, device: Sshd, bastion: Sshd, six: int) -> dict[str, str
     wrapper.chmod(0o755)
     (folder / "no-ssh").write_text("#!/bin/sh\necho hello\n")
     (folder / "no-ssh").chmod(0o755)
-    (folder / "ansible.cfg").write_text(ANSIBLE_CFG.format(python=sys.executable, folder=folder))
+    (folder / "ansible.cfg").write_text(
+        ANSIBLE_CFG.format(python=sys.executable, folder=folder, patience=PATIENCE)
+    )
     (folder / "vault-password").write_text("pw\n")
     (folder / "included").mkdir()
     (folder / "included" / "one.conf").write_text(f"Host inc\n  HostName 127.0.0.1\n  Port {device.port}\n")
