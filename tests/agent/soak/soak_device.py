@@ -92,6 +92,10 @@ class Device:
     def say(self, *words: str) -> Outcome:
         return dispatch(self.ctx, parser().parse_args(list(words)))
 
+    def done(self, *words: str) -> None:
+        outcome = self.say(*words)
+        assert outcome.error is None, outcome.error
+
     def start(self, *words: str, steps: int = 50, rate: float = 0.001) -> dict[str, Any]:
         asked = ("--steps", str(steps), "--minimum-rate", str(rate), "--concurrency", "2", *words)
         outcome = self.say("soak", "start", self.release, *asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 from tests.agent.soak.soak_device import ACTIVATION, Containers
 from tests.agent.soak.soak_device import Device as SoakDevice
 from tests.doubles.engine import Engine
-from thorctl.agent import commit, journal_file
+from thorctl.agent import journal_file
 from thorctl.agent.journal import Journal
 from thorctl.agent.soak import record, watch, work
 
@@ -228,7 +227,7 @@ def test_commit_and_rollback_end_the_process(device: Device) -> None:
         {"release": device.release, "passed": True, "at": "x", "tokens_per_second": 1.0}
         | {"activation": ACTIVATION},
     )
-    commit.run(device.ctx, argparse.Namespace(id=None, without_smoke=False))
+    device.done("commit")
     assert device.programs.soaks == {}
     assert device.say("status").data["soak"] is None
 
