@@ -95,8 +95,6 @@ def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
 
         def _stream(self, body: dict[str, Any]) -> None:
             for number, piece in enumerate(engine.pieces(body)):
-                if self.close_connection and engine.mode != "keeps_cancelled":
-                    return
                 if number == 2 and engine.mode == "dies_mid_stream":
                     self._cut_off()
                     return
@@ -110,7 +108,7 @@ def handler(engine: Engine) -> type[BaseHTTPRequestHandler]:
                 self._event(
                     {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": engine.model, **piece}
                 )
-                if self.gone:
+                if self.gone and engine.mode != "keeps_cancelled":
                     return
                 time.sleep(max(0.02, 10 * engine.pace) if engine.mode == "slow" else engine.pace)
                 while engine.mode == "never_ends" and not engine.stopped.wait(0.02):
