@@ -27,6 +27,8 @@ Dtype = Literal["bfloat16", "float16", "float32"]
 # Text models with plain attention in every layer, and those where the other layers are GDN layers.
 PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"})
 GDN = frozenset({"qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"})
+# Kinds of rope with which `max_position_embeddings` is that of the scaled model.
+_ROPE_SCALED = frozenset({"su", "longrope", "llama3", "deepseek_yarn", "deepseek_llama_scaling"})
 _GDN_INTERVAL = 4  # full_attention_interval: every fourth layer is full attention
 
 
@@ -51,7 +53,9 @@ class ModelFigures(schema.Model):
     kv_heads: int = Field(gt=0, lt=MAX_NUMBER)
     head_dim: int = Field(gt=0, lt=MAX_NUMBER)
     hidden_size: int = Field(gt=0, lt=MAX_NUMBER)
-    context_tokens: int = Field(gt=0, lt=MAX_NUMBER, description="`max_position_embeddings`.")
+    context_tokens: int = Field(
+        gt=0, lt=MAX_NUMBER, description="`max_position_embeddings`, times a rope factor."
+    )
     mtp_layers: int = Field(ge=0, le=64, description="Layers of the MTP head, as the configuration says.")
     gdn: Gdn | None = Field(default=None, description="null: every layer is an attention layer.")
 
@@ -125,7 +129,7 @@ def figures(document: dict[str, Any]) -> ModelFigures | UnknownModel:
         kv_heads=_number(text, "num_key_value_heads", heads),
         head_dim=_number(text, "head_dim", max(hidden // heads, 1)),
         hidden_size=hidden,
-        context_tokens=_number(text, "max_position_embeddings"),
+        context_tokens=_context(text),
         mtp_layers=_number(text, "mtp_num_hidden_layers", 0, least=0, most=64),
         gdn=gdn,
     )
@@ -151,6 +155,21 @@ def _layer_types(text: dict[str, Any], kind: str) -> list[str]:
     if "full_attention" not in found:
         raise invalid("names no layer with full attention")
     return found
+
+
+def _context(text: dict[str, Any]) -> int:
+    """As vLLM derives it (``_get_and_verify_max_len``): some kinds of rope hold their factor already."""
+    tokens = _number(text, "max_position_embeddings")
+    rope = text.get("rope_parameters") or text.get("rope_scaling")
+    kind = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else None
+    if not isinstance(rope, dict) or kind in _ROPE_SCALED:
+        return tokens
+    factor = rope.get("factor", 1)
+    if type(factor) not in {int, float} or not 1 <= factor <= MAX_NUMBER / tokens:
+        return tokens
+    # For yarn 0.19 multiplies the length before the scaling, 0.32 takes the length as it is.
+    before = rope.get("original_max_position_embeddings") if kind == "yarn" else tokens
+    return max(tokens, int(before * factor)) if type(before) is int else tokens
 
 
 def _number(

@@ -10,9 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from thorctl import release_memory, vllm_options
 from thorctl.errors import ThorError
 from thorctl.lock import require_license, require_match
+from thorctl.model_config import ModelFigures
 from thorctl.release import Release, RenderedFile, make
 from thorctl.schema import WrongKeyError
 from thorctl.systemd_quote import word
+from thorctl.vllm_options.values import number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +30,8 @@ ENGINE = "engine"  # beside the templates: files that run inside vLLM
 SOCKET = "/run/engine/engine.sock"  # as the container sees it
 # The socket is made with the umask, and its directory decides who may connect.
 COMMAND = 'umask 0; exec "$0" "$@"'
+CONTEXT = "max-model-len"
+LONG_CONTEXT = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 SHUTDOWN = "shutdown-timeout"  # vLLM lets requests in flight end for so long after SIGTERM
 SHUTDOWN_SECONDS = 60  # 1,500 tokens of four streams took 7 s on a GPU; a Thor decodes seven times slower
 STOP_MARGIN_SECONDS = 20  # after that: an idle engine exits within 4 s
@@ -73,6 +77,7 @@ def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, temp
         files[name] = RenderedFile(mode="0444", content=template.render(values))
     for name in profile.engine_files:
         files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent / ENGINE, name))
+    _require_plugins(profile, options, files)
     return make(profile, lock, device_class, options=options, memory=memory, files=files)
 
 
@@ -126,12 +131,42 @@ def require_options(profile: Profile, lock: Lock, options: dict[str, Any]) -> No
     """
     try:
         vllm_options.check(options, lock.image.vllm_version)
+        _check_context(profile, lock, options)
     except WrongKeyError as error:
         raise ThorError(
             "option_refused",
             f"Profile {profile.name!r}: {error}.",
             f"Correct `serve:` there, or lock an image whose vLLM takes it: `thorctl lock {profile.name}`.",
         ) from error
+
+
+def _require_plugins(profile: Profile, options: dict[str, Any], files: dict[str, RenderedFile]) -> None:
+    """Refuses a parser that is neither vLLM's own nor named in the plugin that should bring it."""
+    for parser, plugin in vllm_options.PLUGINS.items():
+        name, file = options.get(parser), str(options.get(plugin, "")).rpartition("/")[2]
+        if name is None or file not in files or vllm_options.is_registered(parser, str(name)):
+            continue
+        if not any(f"{quote}{name}{quote}" in files[file].content for quote in "\"'"):
+            raise ThorError(
+                "option_refused",
+                f"Profile {profile.name!r}: {parser!r} is {name!r}, which {file} does not register.",
+                f"Name the parser as {file} does (`register_module`), or one of vLLM's own.",
+            )
+
+
+def _check_context(profile: Profile, lock: Lock, options: dict[str, Any]) -> None:
+    """Refuses a context longer than the model's, as vLLM does unless overrides or a variable allow it."""
+    model, wanted = lock.checkpoint.model, options.get(CONTEXT)
+    allowed = profile.environment.get(LONG_CONTEXT, "0").lower() in {"1", "true"}
+    if not isinstance(model, ModelFigures) or wanted is None or "hf-overrides" in options or allowed:
+        return
+    if str(wanted).lower() != "auto" and number(wanted) > model.context_tokens:
+        raise WrongKeyError(
+            CONTEXT,
+            f"{CONTEXT!r} is {number(wanted):,}, but the model's contexts end at {model.context_tokens:,} "
+            f"tokens; lower it, extend the model by 'hf-overrides', or set {LONG_CONTEXT}: \"1\" "
+            "under `environment:` (answers beyond the end may be nonsense)",
+        )
 
 
 def template_environment(templates: Path) -> Environment:

@@ -18,12 +18,25 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 HERE = Path(__file__).parent
-VERSIONS = ("0.19.1", "0.32.0")  # the image's own is the last
+VERSIONS = ("0.19.1", "0.26.0", "0.32.0")  # the image's own is the last
 MODEL_VERSIONS = ("0.19.1", "0.32.0")  # whose classes of models can be built with the image's torch
-REQUIREMENTS = HERE / "vllm-0.19.1.txt"
+REQUIREMENTS = {
+    "0.19.1": HERE / "vllm-0.19.1.txt",
+    "0.26.0": HERE.parent / "engine" / "vllm-0.26.0.txt",
+}
 
 
-def packages(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
+def laid_out(version: str, folder: Path) -> Path | None:
+    """The packages of a version below ``folder``, laid out once; None for the image's own."""
+    if version == VERSIONS[-1]:
+        return None
+    found = folder / version / "packages"
+    if not found.exists():
+        packages(folder / version, REQUIREMENTS[version])
+    return found
+
+
+def packages(folder: Path, requirements: Path = REQUIREMENTS["0.19.1"]) -> Path:
     """Lays out vLLM 0.19.1 or another in ``folder`` without its compiled parts; wheels are pinned by hash."""
     wheels, laid = folder / "wheels", folder / "packages"
     subprocess.run(

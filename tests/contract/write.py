@@ -15,9 +15,8 @@ def main() -> None:
     """See the module."""
     image = parsers.engine_image(engine.connect())
     with tempfile.TemporaryDirectory() as folder:
-        before = parsers.packages(Path(folder))
         for version in parsers.VERSIONS:
-            answer = parsers.ask(image, {}, before if version.startswith("0.19") else None)
+            answer = parsers.ask(image, {}, parsers.laid_out(version, Path(folder)))
             rows = [
                 f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(answer["options"].items())
             ]

@@ -19,6 +19,7 @@ from thorctl import profile as profiles
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
 from thorctl.lock_changes import Movement, movements, short
+from thorctl.render import require_options
 from thorctl.result import Problem, Result
 from thorctl.sim import layout, state
 from thorctl.sources import via as mapping
@@ -34,7 +35,7 @@ Examples:
   thorctl lock tiny-qwable                 write deploy/locks/tiny-qwable.lock.json
   thorctl lock tiny-qwable --check         what has moved upstream since; exit 1 if anything has
   thorctl lock tiny-qwable --dry-run       show what would be locked
-  thorctl lock qwable-v1-nvfp4a16 --accept-license AGPL-3.0-only
+  thorctl lock qwable-v1-nvfp4a16-upstream --accept-license AGPL-3.0-only
   thorctl lock my-model --platform linux/arm64 --via registry.lab:5000=http://10.0.0.5:5000
 """
 
@@ -104,6 +105,9 @@ def command(
             warn,
         )
     lock = locking.accepted(found, profile, before, accepted)
+    if not check:
+        options = {name: value for name, value in profile.options.items() if name != "port"}
+        require_options(profile, lock, options)
     objection = objection_to(profile, lock)
     if objection and not check and not dry_run:
         if not (objection.code == "license_not_accepted" and agreed(ctx, profile)):

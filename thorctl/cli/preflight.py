@@ -37,7 +37,7 @@ Examples:
   thorctl preflight thor-01             one device: every check
   thorctl preflight                     the fleet: what is not right, each finding once
   thorctl preflight lab --skip swap,l4t go on without these checks: their failures become warnings
-  thorctl preflight --profile qwable-v1-nvfp4a16    could they take another one?
+  thorctl preflight --profile qwable-v1-nvfp4a16-upstream    could they take another one?
   thorctl preflight --json | jq '.data.devices[] | {name, counts, test_device}'
 """
 )

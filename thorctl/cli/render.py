@@ -29,7 +29,7 @@ EPILOG = """\b
 Examples:
   thorctl render tiny-qwable --out /tmp/preview
   thorctl render tiny-qwable --out /tmp/new --diff /tmp/preview
-  thorctl render qwable-v1-nvfp4a16 --device-class jetson-agx-thor --out /tmp/thor --force
+  thorctl render qwable-v1-nvfp4a16-upstream --device-class jetson-agx-thor --out /tmp/thor --force
 """
 
 

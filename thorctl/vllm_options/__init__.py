@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thorctl.schema import WrongKeyError, nearest
+from thorctl.vllm_options import values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,17 +20,23 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 
 
+PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
+_BOUNDS = ("least", "above", "most", "below")
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One long option: a ``flag`` has no value, ``many`` are several words, ``choices`` are all there are.
-
-    ``keys`` are those of its value, where that is an object with keys of its own; None: any, or no object.
-    """
+    """One long option: a ``flag`` has no value, ``many`` are several words, ``choices`` are all there are."""
 
     flag: bool
     many: bool
     choices: tuple[str, ...] | None
-    keys: tuple[str, ...] | None = None
+    takes: str = "text"  # int, float, number, number or auto, object, array, json, json or text
+    optional: bool = False  # the word None is a value
+    folded: bool = False  # small and capital letters are alike
+    bounds: Mapping[str, float] = field(default_factory=dict)  # least, above, most, below
+    registered: tuple[str, ...] | None = None  # names that vLLM's server looks up at its start
+    keys: Mapping[str, dict[str, Any]] | None = None  # of an object; each with its types, bounds and choices
 
 
 def versions() -> list[str]:
@@ -43,10 +50,15 @@ def known(version: str) -> Mapping[str, Option]:
     document = json.loads((FOLDER / f"{version}.json").read_text(encoding="utf-8"))
     return {
         name: Option(
-            row["flag"],
-            row["many"],
-            tuple(row["choices"]) if row["choices"] else None,
-            tuple(row["keys"]) if "keys" in row else None,
+            flag=row["flag"],
+            many=row["many"],
+            choices=tuple(row["choices"]) if row["choices"] else None,
+            takes=row.get("takes", "text"),
+            optional=row.get("optional", False),
+            folded=row.get("folded", False),
+            bounds={bound: row[bound] for bound in _BOUNDS if bound in row},
+            registered=tuple(row["registered"]) if "registered" in row else None,
+            keys=row.get("keys"),
         )
         for name, row in document.items()
     }
@@ -61,6 +73,11 @@ def closest(version: str) -> str:
 def takes(name: str, version: str | None) -> bool:
     """Whether the image's vLLM has an option; of an unknown version, whether all of `versions` have."""
     return all(name in known(one) for one in ([closest(version)] if version else versions()))
+
+
+def is_registered(name: str, value: str) -> bool:
+    """Whether one of `versions` has a parser of that name without a plugin."""
+    return any(value in (known(one)[name].registered or ()) for one in versions())
 
 
 def check(options: Mapping[str, Any], version: str | None) -> None:
@@ -79,9 +96,36 @@ def check(options: Mapping[str, Any], version: str | None) -> None:
         found = [table[name] for table in tables if name in table]
         if not found:
             raise WrongKeyError(name, _unknown(name, against, version))
+        if PLUGINS.get(name) in options:
+            found = [replace(option, registered=None) for option in found]
         wrong = [_misfit(name, value, option) for option in found]
         if all(wrong):
             raise WrongKeyError(name, f"{wrong[-1]} (vLLM {against[-1]})")
+    _together(options)
+
+
+def _together(options: Mapping[str, Any]) -> None:
+    """Refuses options that vLLM takes one by one, but not together."""
+    if options.get("enable-auto-tool-choice") and "tool-call-parser" not in options:
+        raise WrongKeyError("enable-auto-tool-choice", "'enable-auto-tool-choice' needs a 'tool-call-parser'")
+    tokens, sequences, context = (
+        values.number(options[name])
+        if name in options and str(options[name]).lower() not in {"auto", "none"}
+        else None
+        for name in ("max-num-batched-tokens", "max-num-seqs", "max-model-len")
+    )
+    if tokens is not None and sequences is not None and tokens < sequences:
+        raise WrongKeyError(
+            "max-num-batched-tokens",
+            f"'max-num-batched-tokens' ({tokens}) must not be less than 'max-num-seqs' ({sequences})",
+        )
+    whole = options.get("no-enable-chunked-prefill")
+    if whole and tokens is not None and context is not None and tokens < context:
+        raise WrongKeyError(
+            "max-num-batched-tokens",
+            f"'max-num-batched-tokens' ({tokens}) must not be less than 'max-model-len' ({context}) "
+            "with 'no-enable-chunked-prefill'",
+        )
 
 
 def _unknown(name: str, against: list[str], version: str | None) -> str:
@@ -99,17 +143,7 @@ def _misfit(name: str, value: Any, option: Option) -> str | None:
         return f"{name!r} needs a value"
     if isinstance(value, list) and not option.many:
         return f"{name!r} takes one value, not a list"
-    if option.keys and isinstance(value, dict):
-        for key in value:
-            if key not in option.keys:
-                guess = nearest(key, option.keys)
-                return f"{name!r} has no key {key!r}" + (f"; did you mean {guess!r}?" if guess else "")
-    words = value if isinstance(value, list) else [value]
-    if option.choices and not isinstance(value, dict):
-        for word in words:
-            if str(word) not in option.choices:
-                return f"{name!r} takes {', '.join(option.choices)}; not {word!r}"
-    return None
+    return None if option.flag else values.fault(name, value, option)
 
 
 def _order(version: str) -> tuple[int, ...]:
