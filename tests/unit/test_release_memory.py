@@ -95,10 +95,16 @@ def test_both_of_the_profile_are_kept() -> None:
 
 def test_mtp_gets_the_larger_cache() -> None:
     thor, plain = device_class.load(DEPLOY, "jetson-agx-thor"), qwable()
-    mtp = changed(plain, switches={"mtp": True})
-    sizes = [effective(of, lock_of(of, NVFP4_BYTES), thor)[0]["kv-cache-memory-bytes"] for of in (plain, mtp)]
+    all_of = [plain, *(changed(plain, switches={"mtp": ahead}) for ahead in (True, 3))]
+    made = [effective(of, lock_of(of, NVFP4_BYTES), thor)[0] for of in all_of]
+    sizes = [options["kv-cache-memory-bytes"] for options in made]
     assert 7.8 * GIB < sizes[1] < 8.7 * GIB
+    assert 10.1 * GIB < sizes[2] < 11.2 * GIB
     assert sizes[0] < sizes[1]
+    assert [options["speculative-config"]["num_speculative_tokens"] for options in made[1:]] == [1, 3]
+    assert type(made[1]["speculative-config"]["num_speculative_tokens"]) is int
+    with pytest.raises(ValueError, match="mtp"):
+        changed(plain, switches={"mtp": 2})
 
 
 def test_an_earlier_lock_says_to_lock_again() -> None:
