@@ -59,7 +59,8 @@ def parse(parser: Any, text: str) -> dict[str, Any]:
                 values = parser.parse_args(["serve", "--config", str(file)])
         except (SystemExit, ValueError, TypeError) as error:
             return {"refused": said.getvalue().strip().splitlines()[-1:] or [str(error)]}
-    return {"values": {key: value for key, value in vars(values).items() if value is not None}}
+    plain = {key: vars(of) if dataclasses.is_dataclass(of) else of for key, of in vars(values).items()}
+    return {"values": {key: value for key, value in plain.items() if value is not None}}
 
 
 def words() -> dict[str, list[str]]:
