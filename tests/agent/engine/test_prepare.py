@@ -103,6 +103,55 @@ def test_a_symlink_in_the_socket_directory_is_not_followed(ctx: Context, place: 
     assert not directory.is_symlink()
 
 
+def nest(place: Path) -> None:
+    """More directories in one another than Python calls functions; a path does not reach the last."""
+    place.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(place, os.O_RDONLY)
+    for _ in range(2500):
+        os.mkdir("d", dir_fd=descriptor)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = deeper
+    os.close(os.open("kernel.so", os.O_CREAT, dir_fd=descriptor))
+    os.close(descriptor)
+
+
+@root_only
+def test_no_depth_of_the_engines_directories_keeps_the_next_one_from_starting(ctx: Context) -> None:
+    prepared(ctx, release())
+    directory, cached = ctx.paths.at(ENGINE_SOCKET).parent, cache.directory(ctx, release())
+    nest(directory)
+    nest(cached)
+    cache.shared_again(ctx)
+    prepared(ctx, release())
+    assert list(directory.iterdir()) == list(cached.iterdir()) == []
+
+
+@root_only
+def test_gc_deletes_a_cache_of_any_depth(ctx: Context) -> None:
+    prepared(ctx, release())
+    nest(cache.directory(ctx, release()))
+    removed = gc.run(ctx, Namespace(keep=0, dry_run=False)).data["removed"]
+    assert "cache" in {one["kind"] for one in removed}
+    assert list(ctx.paths.engine_cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "word", ["vllm\rTHOR_ENGINE_CACHE=/", "vllm\x0b", "vllm\u2028", "$vllm", "v llm", ""]
+)
+def test_an_images_entrypoint_sets_nothing_but_the_command(ctx: Context, word: str) -> None:
+    """systemd ends a line of an EnvironmentFile= at a carriage return, too."""
+
+    class Hostile(WithProgram):
+        def image(self, reference: str) -> dict[str, Any]:
+            return {**super().image(reference), "Config": {"Entrypoint": ["vllm", word]}}
+
+    with pytest.raises(AgentError) as refused:
+        prepared(dataclasses.replace(ctx, docker=Hostile("/nowhere")), release())
+    assert refused.value.code == "image_entrypoint_missing"
+    assert not ctx.paths.engine_settings.exists()
+
+
 @root_only
 def test_a_symlink_in_place_of_the_cache_is_not_followed(ctx: Context) -> None:
     prepared(ctx, release())

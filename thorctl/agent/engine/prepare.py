@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from thorctl.agent.context import Context
 
 DIRECTORY_MODE = 0o750
+# What systemd takes for more than a character of a word. Unprintable ones too: it ends a line at "\r".
+_MEANT = frozenset(" \"'\\$%")
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
@@ -78,7 +80,7 @@ def command(ctx: Context, reference: str, entrypoint: list[str]) -> list[str]:
     """
     found = (ctx.docker.image(reference) or {}).get("Config") or {}
     words = entrypoint or [str(word) for word in found.get("Entrypoint") or []]
-    if not words or any(not word or set(word) & set(" \t\n\"'\\$%") for word in words):
+    if not words or not all(word and word.isprintable() and not set(word) & _MEANT for word in words):
         raise AgentError(
             "image_entrypoint_missing",
             f"The image {reference} has no entrypoint that can be started ({words}).",
