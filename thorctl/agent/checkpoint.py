@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,13 +52,15 @@ def missing_bytes(ctx: Context, release: Release) -> int:
 def bytes_in(directory: Path) -> int:
     """Bytes on disk below a directory; sparse files count what they occupy, hard links once."""
     sizes: dict[int, int] = {}
-    for path in directory.rglob("*"):
-        try:
-            status = path.lstat()
-        except FileNotFoundError:
-            continue
-        if path.is_file() and not path.is_symlink():
-            sizes[status.st_ino] = min(status.st_size, status.st_blocks * 512)
+    waiting = [os.fspath(directory)]
+    while waiting:  # no recursion: the engine may have nested its cache as deep as it likes
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    sizes[status.st_ino] = min(status.st_size, status.st_blocks * 512)
+                elif stat.S_ISDIR(status.st_mode):
+                    waiting.append(entry.path)
     return sum(sizes.values())
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import checkpoint, image, journal_file, release_store
+from thorctl.agent import checkpoint, image, journal_file, release_store, removal
 from thorctl.agent.checkpoint import STAGING_PREFIX
 from thorctl.agent.engine import cache
 from thorctl.agent.files import TEMPORARY_PREFIX
@@ -145,8 +144,4 @@ def _remove(ctx: Context, path: Path) -> None:
     if not path.name.startswith(PARTIAL_PREFIX):
         ctx.files.remove_tree(path)
         return
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        takeover.remove_entry(parent, path.name)
-    finally:
-        os.close(parent)
+    removal.remove_path(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.device_double import make_context
+from tests.agent.engine.test_prepare import nest
 from thorctl.agent.account import Account
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.staging import takeover
@@ -76,11 +77,15 @@ def _folder(part: Path, secret: Path) -> None:
     (part / "deep/link").symlink_to(secret.parent)
 
 
+def _depth(part: Path, _: Path) -> None:
+    nest(part)
+
+
 def _short(part: Path, _: Path) -> None:
     part.write_bytes(BODY[:-1])
 
 
-@pytest.mark.parametrize("attack", [_symlink, _hard_link, _fifo, _folder, _short])
+@pytest.mark.parametrize("attack", [_symlink, _hard_link, _fifo, _folder, _depth, _short])
 def test_what_is_no_plain_file_is_refused(
     ctx: Context, tmp_path: Path, attack: Callable[[Path, Path], None]
 ) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import device
+from thorctl.agent import device, removal
 from thorctl.agent.files import TEMPORARY_PREFIX
 from thorctl.agent.parsers.driver import parse_driver_version
 from thorctl.agent.release_document import SOCKET_LAYOUT, UNIT_FILE, canonical
@@ -103,17 +102,9 @@ def remove(ctx: Context, entry: Path) -> None:
     ctx.files.remove_tree(ctx.paths.ready_marks / entry.name)
     doomed = entry.with_name(f"{TEMPORARY_PREFIX}{entry.name.removeprefix(TEMPORARY_PREFIX)}")
     if entry != doomed:
-        if os.path.lexists(doomed):
-            _delete(doomed)
+        removal.remove_path(doomed)
         entry.rename(doomed)
-    _delete(doomed)
-
-
-def _delete(path: Path) -> None:
-    if path.is_symlink() or not path.is_dir():
-        path.unlink()
-    else:
-        shutil.rmtree(path)  # through descriptors: it follows no link
+    removal.remove_path(doomed)
 
 
 def shared_again(ctx: Context) -> None:

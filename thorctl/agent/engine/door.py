@@ -8,9 +8,10 @@ agent runs.
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from thorctl.agent import removal
 from thorctl.agent.paths import ENGINE_SOCKET
 from thorctl.agent.release_document import TCP_LAYOUT
 
@@ -59,11 +60,8 @@ def _bridge(ctx: Context, port: int) -> None:
     if not installed(ctx, BRIDGE_SOCKET):
         return
     # The directory was the layout 2 engine's own: nothing that it left there is kept. systemd makes it anew.
-    directory = ctx.paths.at(ENGINE_SOCKET).parent
-    if directory.is_symlink():
-        directory.unlink()
-    elif directory.exists():
-        shutil.rmtree(directory)
+    with suppress(FileNotFoundError):  # no engine has run since boot
+        removal.remove_path(ctx.paths.at(ENGINE_SOCKET).parent)
     settings.write_bytes(wanted)  # in /run: no disk is needed for a rollback
     _systemctl(ctx, ["start"], BRIDGE_SOCKET)
 

@@ -7,10 +7,9 @@ followed: the directory is made anew, the cache is checked by its own entry only
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
-from thorctl.agent import docker_wait, image, release_store
+from thorctl.agent import docker_wait, image, release_store, removal
 from thorctl.agent.engine import account, cache, network
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_SOCKET
@@ -59,10 +58,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 def make_directory(directory: Path, uid: int, gid: int) -> None:
     """Make the socket's directory anew: a killed engine's socket would be in the way of the next one's."""
     directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if directory.is_symlink() or (os.path.lexists(directory) and not directory.is_dir()):
-        directory.unlink()
-    elif directory.exists():
-        shutil.rmtree(directory)  # through descriptors: it follows no link
+    removal.remove_path(directory)
     directory.mkdir(mode=0o700)
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -12,6 +12,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from thorctl.agent import removal
 from thorctl.agent.staging import takeover
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def migrate(ctx: Context, release: Release, user: Account) -> None:
     try:
         with suppress(OSError, RecursionError):  # a link in its place, say: nothing is continued
             _collect(checkpoints, old.name, scratch, of_path, sizes)
-        takeover.remove_entry(checkpoints, old.name)
+        removal.remove(checkpoints, old.name)
         takeover.prepare(ctx, release.checkpoint_name, user)
         for path in scratch.iterdir():
             if path.lstat().st_size <= sizes[path.name]:
                 takeover.adopt(ctx, path, release.checkpoint_name, path.name, user)
-        takeover.remove_entry(checkpoints, scratch.name)
+        removal.remove(checkpoints, scratch.name)
     finally:
         os.close(checkpoints)
 

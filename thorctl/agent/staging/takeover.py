@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from thorctl.agent import removal
 from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def take(directory: int, sha256: str, size: int, target: Path, user: Account) ->
                 return False
         fault = _become_roots(parent, new.name, size, user)
         if fault:
-            remove_entry(parent, new.name)
+            removal.remove(parent, new.name)
             raise unsafe(name, fault)
         if _somebody_may_write(parent, new.name):
             _copy(parent, new.name)
@@ -154,22 +154,9 @@ def remove(ctx: Context, name: str) -> None:
     except FileNotFoundError:
         return
     try:
-        remove_entry(parent, name)
+        removal.remove(parent, name)
     finally:
         os.close(parent)
-
-
-def remove_entry(parent: int, name: str) -> None:
-    """Delete a file, link or directory by its parent's descriptor; absent is fine."""
-    try:
-        os.unlink(name, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError):
-        try:
-            shutil.rmtree(name, dir_fd=parent)  # by descriptors: safe against links put in its way
-        except RecursionError:
-            raise unsafe(name, "is nested deeper than can be deleted") from None
 
 
 def adopt(ctx: Context, source: Path, name: str, sha256: str, user: Account) -> None:
