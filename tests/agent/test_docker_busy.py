@@ -204,18 +204,22 @@ def test_engine_that_ends_with_docker_has_not_died(
 def test_kept_image_has_a_container_that_can_do_nothing(tmp_path: Path) -> None:
     path = tmp_path / "d.sock"
     ctx = replace(make_context(tmp_path), docker=DockerApi(str(path)))
-    with docker(path, [(404, {}), (201, {"Id": "x"}), (204, None)]) as asked:
+    image: dict[str, object] = {"Config": {"Volumes": {"/data": {}}}}
+    with docker(path, [(404, {}), (200, image), (201, {"Id": "x"}), (204, None)]) as asked:
         image_keeper.keep(ctx, make_release())
     assert [one.split(" ")[:2] for one in asked] == [
         ["GET", f"/containers/thor-keep-{'a' * 12}/json"],
+        ["GET", f"/images/registry.test/engine:thor-{'a' * 12}/json"],
         ["POST", f"/containers/create?name=thor-keep-{'a' * 12}"],
         ["POST", f"/containers/thor-keep-{'a' * 12}/start"],
     ]
-    config = json.loads(asked[1].split(" ", 2)[2])
+    config = json.loads(asked[2].split(" ", 2)[2])
     host = config["HostConfig"]
     assert config["Image"] == f"registry.test/engine:thor-{'a' * 12}"
     assert (host["NetworkMode"], host["CapDrop"], host["ReadonlyRootfs"]) == ("none", ["ALL"], True)
     assert (host["RestartPolicy"]["Name"], config["User"]) == ("always", "65534:65534")
+    (memory,) = host["Mounts"]  # a volume would be disk that an image's shell can fill
+    assert (memory["Type"], memory["Target"], memory["TmpfsOptions"]["SizeBytes"]) == ("tmpfs", "/data", 4096)
     with docker(path, [(200, {"State": {"Running": True}})]) as asked:
         image_keeper.keep(ctx, make_release())
     assert len(asked) == 1
@@ -227,7 +231,7 @@ def test_image_that_cannot_be_kept_is_told_and_leaves_nothing(
     path = tmp_path / "d.sock"
     ctx = replace(make_context(tmp_path), docker=DockerApi(str(path)))
     no_shell = (400, {"message": 'exec: "/bin/sh": no such file'})
-    with docker(path, [(404, {}), (201, {"Id": "x"}), no_shell, (204, None)]) as asked:
+    with docker(path, [(404, {}), (200, {}), (201, {"Id": "x"}), no_shell, (204, None)]) as asked:
         image_keeper.keep(ctx, make_release())
     assert asked[-1].startswith("DELETE ")
     assert "docker system prune -a" in caplog.text

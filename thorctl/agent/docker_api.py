@@ -124,8 +124,8 @@ class DockerApi:
         return None if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) else _message(body)
 
     def remove_container(self, name: str) -> bool:
-        """Remove a container, running or not; False if there is none."""
-        return self.delete(f"/containers/{quote(name)}", {"force": "true"})
+        """Remove a container, running or not, and its unnamed volumes; False if there is none."""
+        return self.delete(f"/containers/{quote(name)}", {"force": "true", "v": "true"})
 
     def container(self, name: str) -> dict[str, Any] | None:
         """``docker inspect`` of a container; None if absent."""

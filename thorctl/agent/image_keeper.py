@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PREFIX = "thor-keep-"
 _MEMORY_BYTES = 32 * 1024 * 1024
+_VOLUME_BYTES = 4096
 _CONFIG: dict[str, Any] = {
     # The shell's own word reads for ever from an input that stays open: no other program of the image runs.
     "Entrypoint": ["/bin/sh"],
@@ -56,13 +57,27 @@ def keep(ctx: Context, release: Release) -> None:
         found = ctx.docker.container(name)
         if found is not None and (found.get("State") or {}).get("Running"):
             return
-        refused = ctx.docker.run_container(name, {**_CONFIG, "Image": release.image_tag})
+        refused = ctx.docker.run_container(name, _config(ctx, release))
         if refused is not None:
             ctx.docker.remove_container(name)
     except AgentError as failed:
         refused = failed.message
     if refused is not None:
         ctx.log.warning("`docker system prune -a` would delete %s: %s", release.image, refused)
+
+
+def _config(ctx: Context, release: Release) -> dict[str, Any]:
+    """A volume that the image declares is memory: of a disk its shell could fill all."""
+    image = ctx.docker.image(release.image_tag) or {}
+    volumes = (image.get("Config") or {}).get("Volumes") or {}
+    mounts = [
+        {"Type": "tmpfs", "Target": path, "TmpfsOptions": {"SizeBytes": _VOLUME_BYTES}} for path in volumes
+    ]
+    return {
+        **_CONFIG,
+        "Image": release.image_tag,
+        "HostConfig": {**_CONFIG["HostConfig"], "Mounts": mounts},
+    }
 
 
 def release(ctx: Context, digest: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
 RC_TIMED_OUT = 124  # as coreutils' timeout(1)
 RC_NOT_FOUND = 127  # as the shell
+OUTPUT_BYTES = 64 * 1024 * 1024  # of one program: some say what the engine or its image has them say
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,35 @@ class Completed:
         return self.rc == 0
 
 
+class _Reader(threading.Thread):
+    """Takes in what a program writes, and ends a program that does not stop writing."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._process, self._stream = process, stream
+        self.content, self.full = bytearray(), False
+        self.start()
+
+    def run(self) -> None:
+        """Read to the end."""
+        with self._stream:
+            while piece := os.read(self._stream.fileno(), 65536):
+                self.content += piece
+                if len(self.content) > OUTPUT_BYTES:
+                    self.full = True
+                    self._process.kill()
+                    return
+
+
+def _feed(stream: IO[bytes], text: str) -> None:
+    with suppress(BrokenPipeError), stream:
+        stream.write(text.encode())
+
+
+def _text(content: bytearray) -> str:
+    return content.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
 class Runner:
     """Runs programs found on PATH. Tests pass a subclass, or put a directory of fakes first on PATH."""
 
@@ -42,31 +75,44 @@ class Runner:
     ) -> Completed:
         """Run to the end. Never raises for what the program does: missing => rc 127, too slow => rc 124.
 
+        One that writes more than ``OUTPUT_BYTES`` is killed.
+
         Args:
             argv: program and arguments.
             timeout: seconds until it is killed.
             stdin: text to feed; None = no input.
             env: variables on top of the agent's own.
         """
+        until = time.monotonic() + timeout
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 list(argv),
-                input=stdin if stdin is not None else "",
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=timeout,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env={**os.environ, **(env or {})},
-                check=False,
             )
-        except FileNotFoundError as missing:
+        except (FileNotFoundError, PermissionError) as missing:
             return Completed(tuple(argv), RC_NOT_FOUND, "", str(missing))
-        except PermissionError as denied:
-            return Completed(tuple(argv), RC_NOT_FOUND, "", str(denied))
+        readers = [_Reader(process, stream) for stream in (process.stdout, process.stderr) if stream]
+        try:
+            if process.stdin:
+                threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
+            for reader in readers:  # they end when the last process that has the pipe does
+                reader.join(max(0.0, until - time.monotonic()))
+            late = any(reader.is_alive() for reader in readers)
+            rc = process.wait(0.0 if late else max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
+            late, rc = True, RC_TIMED_OUT
+        finally:
+            process.kill()
+            process.wait()
+        if late:
             return Completed(tuple(argv), RC_TIMED_OUT, "", f"{argv[0]}: no answer within {timeout:g} s")
-        return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+        out, said = (_text(reader.content) for reader in readers)
+        if any(reader.full for reader in readers):
+            said = f"{argv[0]}: ended, as it wrote more than {OUTPUT_BYTES} bytes"
+        return Completed(tuple(argv), rc, out, said)
 
     def spawn(
         self, argv: Sequence[str], *, output: IO[bytes] | int, stdin: IO[bytes] | int = subprocess.DEVNULL

@@ -12,7 +12,7 @@ from tests.agent.engine.test_prepare import WithProgram, release
 from thorctl.agent.engine import account, image_user
 from thorctl.agent.engine.account import Account
 from thorctl.agent.outcome import AgentError
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.runner import RC_TIMED_OUT, Completed, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,3 +59,29 @@ def test_an_unusable_user_names_the_option(tmp_path: Path, status: int) -> None:
         prove(tmp_path, Docker(status, f"\n{DENIED}\n"))
     assert refused.value.code == "image_user_unusable"
     assert "image.user: root" in refused.value.remedy
+
+
+def test_the_images_first_program_gets_a_share_of_the_device_only(tmp_path: Path) -> None:
+    """It runs on each device that stages it, before any canary and beside the engine that serves."""
+    docker = Docker(0)
+    prove(tmp_path, docker)
+    line = " ".join(docker.calls[0])
+    for part in ("--memory 8g", "--pids-limit 4096", "size=1g", "--log-driver none"):
+        assert part in line
+
+
+@pytest.mark.parametrize("status", [RC_TIMED_OUT, 1])
+def test_no_container_is_left_where_dockers_client_was_killed(tmp_path: Path, status: int) -> None:
+    removed: list[str] = []
+
+    class Engine(WithProgram):
+        def remove_container(self, name: str) -> bool:
+            removed.append(name)
+            return True
+
+    docker = Docker(status)
+    ctx = dataclasses.replace(make_context(tmp_path, docker), docker=Engine("/nowhere"))
+    with pytest.raises(AgentError):
+        image_user.prove(ctx, release())
+    name = docker.calls[0][docker.calls[0].index("--name") + 1]
+    assert removed == [name, name]  # an earlier agent's that was killed, and this one

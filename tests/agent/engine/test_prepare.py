@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
+import subprocess
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from thorctl.agent.paths import ENGINE_SOCKET
 from thorctl.agent.release_document import SOCKET_LAYOUT, Release, canonical, parse, true_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from thorctl.agent.context import Context
@@ -103,6 +105,13 @@ def test_a_symlink_in_the_socket_directory_is_not_followed(ctx: Context, place: 
     assert not directory.is_symlink()
 
 
+@pytest.fixture
+def _emptied(tmp_path: Path) -> Iterator[None]:
+    """pytest cannot delete what a failed test leaves."""
+    yield
+    subprocess.run(["rm", "-rf", "--", tmp_path], check=True)
+
+
 def nest(place: Path) -> None:
     """More directories in one another than Python calls functions; a path does not reach the last."""
     place.mkdir(parents=True, exist_ok=True)
@@ -117,6 +126,7 @@ def nest(place: Path) -> None:
 
 
 @root_only
+@pytest.mark.usefixtures("_emptied")
 def test_no_depth_of_the_engines_directories_keeps_the_next_one_from_starting(ctx: Context) -> None:
     prepared(ctx, release())
     directory, cached = ctx.paths.at(ENGINE_SOCKET).parent, cache.directory(ctx, release())
@@ -128,6 +138,7 @@ def test_no_depth_of_the_engines_directories_keeps_the_next_one_from_starting(ct
 
 
 @root_only
+@pytest.mark.usefixtures("_emptied")
 def test_gc_deletes_a_cache_of_any_depth(ctx: Context) -> None:
     prepared(ctx, release())
     nest(cache.directory(ctx, release()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.device_double import make_context
-from tests.agent.engine.test_prepare import nest
+from tests.agent.engine.test_prepare import _emptied, nest  # noqa: F401 - a fixture
 from thorctl.agent.account import Account
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.staging import takeover
@@ -85,6 +85,7 @@ def _short(part: Path, _: Path) -> None:
     part.write_bytes(BODY[:-1])
 
 
+@pytest.mark.usefixtures("_emptied")
 @pytest.mark.parametrize("attack", [_symlink, _hard_link, _fifo, _folder, _depth, _short])
 def test_what_is_no_plain_file_is_refused(
     ctx: Context, tmp_path: Path, attack: Callable[[Path, Path], None]

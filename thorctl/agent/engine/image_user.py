@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thorctl.agent.engine import account, prepare
@@ -12,7 +13,11 @@ from thorctl.agent.runner import RC_NOT_FOUND, RC_TIMED_OUT
 if TYPE_CHECKING:
     from thorctl.agent.context import Context
     from thorctl.agent.release_document import Release
+    from thorctl.agent.runner import Completed
 
+CONTAINER = "thor-prove"
+# This is the image's first program to run, on every device that stages it, beside the engine that serves.
+LIMITS = ("--memory", "8g", "--pids-limit", "4096", "--log-driver", "none")
 SECONDS = 600.0  # the first import of vLLM from a disk that has just been written to
 TRIES = 3  # where Docker is restarted meanwhile
 _DOCKER_ENDED = re.compile(r"Cannot connect to the Docker daemon|error waiting for container|unexpected EOF")
@@ -31,8 +36,9 @@ def prove(ctx: Context, release: Release) -> None:
     user = account.of_engine(release)
     program = prepare.command(ctx, release.image, release.entrypoint)[0]
     container = release.document["device_class"]["container"]
-    argv = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"]
-    argv += ["--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777", "--cap-drop", "ALL"]  # noqa: S108 - its own
+    argv = ["docker", "run", "--rm", "--name", CONTAINER, "--pull", "never", *LIMITS]
+    argv += ["--network", "none", "--read-only", "--cap-drop", "ALL"]
+    argv += ["--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777,size=1g"]  # noqa: S108 - its own
     argv += ["--security-opt", "no-new-privileges", "--user", str(user)]
     variables = {"HOME": "/tmp/home", "USER": account.NAME, "LOGNAME": account.NAME}  # noqa: S108 - its own
     for name, value in {**variables, **(container.get("environment") or {})}.items():
@@ -40,12 +46,12 @@ def prove(ctx: Context, release: Release) -> None:
     if container.get("runtime"):
         argv += ["--runtime", container["runtime"]]
     argv += ["--entrypoint", "/bin/sh", release.image, "-c", 'umask 0; exec "$0" --version', program]
-    done = ctx.runner.run(argv, timeout=SECONDS)
+    done = _run(ctx, argv)
     for _ in range(TRIES):
         if done.ok or not _DOCKER_ENDED.search(done.stderr):
             break
         ctx.docker.wait()
-        done = ctx.runner.run(argv, timeout=SECONDS)
+        done = _run(ctx, argv)
     if done.ok:
         ctx.log.info("%s as %s: %s", program, user, done.stdout.strip())
         return
@@ -60,3 +66,13 @@ def prove(ctx: Context, release: Release) -> None:
         f"Set image.user: {other} in the profile (now {release.image_user}) and render the release again.",
         details={"image": release.image, "user": str(user), "exit": done.rc, "output": said[-20:]},
     )
+
+
+def _run(ctx: Context, argv: list[str]) -> Completed:
+    """Docker's client alone ends with its time or with this process: the container is removed besides."""
+    ctx.docker.remove_container(CONTAINER)
+    done = ctx.runner.run(argv, timeout=SECONDS)
+    if not done.ok:
+        with suppress(AgentError):  # that Docker ended is told by its client
+            ctx.docker.remove_container(CONTAINER)
+    return done
