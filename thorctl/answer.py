@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol import foreign_json
 from thorctl.result import Exit, Problem
 from thorctl.ui.printable import one_line
 
@@ -69,7 +70,7 @@ def exit_code_for_answers(answers: Sequence[Answer]) -> int:
 def read_answer(device: str, verb: str, exit_code: int | None, stdout: str, stderr: str) -> Answer:
     """Reads what ``thor-agent VERB`` printed. ``exit_code`` is None when a signal ended it."""
     try:
-        parsed = json.loads(stdout)
+        parsed = foreign_json.read(stdout)
     except ValueError:
         return Answer(device, error=_no_object(device, exit_code, stdout, stderr))
     fault = _fault(parsed, verb, exit_code)

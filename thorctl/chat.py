@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import httpx
 
 from thorctl.chat_stream import ChatStream, StreamError, error_message
 from thorctl.errors import ThorError
+from thorctl.protocol import foreign_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ async def _refused(device: str, response: httpx.Response) -> ThorError:
         if len(raw) > REFUSAL_BYTES:
             break
     try:
-        message = error_message(json.loads(raw))
+        message = error_message(foreign_json.read(raw))
     except (ValueError, AttributeError):
         message = raw[:200].decode(errors="replace") or response.reason_phrase
     remedy = f"See thorctl logs {device} --engine."

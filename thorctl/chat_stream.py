@@ -6,10 +6,10 @@ answers HTTP 200 first and reports a failing generation inside the stream, so an
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol import foreign_json
 from thorctl.think_tags import ThinkTags
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class ChatStream:
             self._done = True
             return []
         try:
-            return self._chunk(json.loads(data))
+            return self._chunk(foreign_json.read(data))
         except (ValueError, AttributeError, KeyError, TypeError):  # not JSON, or of another shape
             return [self._fail("stream_garbage", f"The engine sent something strange: {data[:120]!r}.")]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
+from thorctl.protocol import foreign_json
 from thorctl.ui.printable import one_line
 
 
@@ -14,7 +14,7 @@ def in_words(line: str) -> str:
     A line that is not an event as the agent writes it is returned as text.
     """
     try:
-        event = json.loads(line)
+        event = foreign_json.read(line)
         at = datetime.fromisoformat(event["at"]).astimezone()
         verb, what = str(event["verb"]), str(event["what"])
     except (ValueError, TypeError, KeyError):

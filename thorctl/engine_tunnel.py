@@ -7,7 +7,6 @@ each way ends in a Unix socket inside a private folder: on a shared controller n
 
 from __future__ import annotations
 
-import json
 import shlex
 import tempfile
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ import httpx
 
 from thorctl.engine_relay import relayed
 from thorctl.errors import ThorError
+from thorctl.protocol import foreign_json
 from thorctl.ssh import CONNECT_TIMEOUT, connect
 from thorctl.transport import agent_command, as_root, ask, become_of, run_bounded
 
@@ -132,7 +132,7 @@ async def _profile(connection: asyncssh.SSHClientConnection, device: str, releas
     user = connection.get_extra_info("username")
     _, shown, stderr = await run_bounded(connection, as_root(user, ("cat", path), become_of(connection)))
     try:
-        profile: dict[str, Any] = json.loads(shown)["profile"]
+        profile: dict[str, Any] = foreign_json.read(shown)["profile"]
         if isinstance(profile["serve"]["port"], int) and profile["serve"]["served-model-name"]:
             return profile
     except (ValueError, KeyError, TypeError):

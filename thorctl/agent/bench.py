@@ -30,6 +30,7 @@ from thorctl.agent.machine import machine
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_CONTAINER
 from thorctl.agent.serving import running_release, wait_until_ready
+from thorctl.protocol import foreign_json
 
 if TYPE_CHECKING:
     import argparse
@@ -195,7 +196,7 @@ def _memory(
 
 def _version(client: EngineClient) -> str | None:
     try:
-        return str(json.loads(client.text("/version") or "")["version"])
+        return str(foreign_json.read(client.text("/version") or "")["version"])
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -16,5 +16,5 @@ def total(text: str | None, name: str) -> int | None:
     values = re.findall(pattern, text or "", re.MULTILINE)
     try:
         return round(sum(float(value) for value in values)) if values else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

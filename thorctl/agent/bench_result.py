@@ -7,10 +7,11 @@ must have exactly as many tokens as were asked for, and must have come in pieces
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from thorctl.protocol import foreign_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def read(text: str, wanted: Measurement) -> Measured:
         UnusableError: not a result, or requests failed, or an answer has not the tokens that were asked for.
     """
     try:
-        result: dict[str, Any] = json.loads(text)
+        result: dict[str, Any] = foreign_json.read(text)
         _check(result, wanted)
         decoding = _decoding(result)
         tokens = sum(result["output_lens"]) - len(decoding)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol import foreign_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -54,7 +56,7 @@ class Reply:
                 self.ended = True
                 return
             try:
-                chunk: Any = json.loads(data)
+                chunk: Any = foreign_json.read(data)
             except ValueError:
                 self.error = f"an event is not JSON: {data[:200]!r}"
                 return
@@ -62,7 +64,10 @@ class Reply:
             if not isinstance(chunk, dict) or chunk.get("error") or chunk.get("object") == "error":
                 self.error = error_message(chunk)
                 return
-            self._take(chunk)
+            try:
+                self._take(chunk)
+            except (AttributeError, TypeError):
+                self.error = f"an event is no piece of an answer: {data[:200]!r}"
             if self.error is not None:
                 return
 

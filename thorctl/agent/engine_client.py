@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import sse
 from thorctl.agent.chat_stream import Reply, error_message
+from thorctl.protocol import foreign_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ class EngineClient:
         """Return the names under which models are served; None if the engine gave no such list."""
         try:
             status, body = self._get("/v1/models")
-            document: Any = json.loads(body)
+            document: Any = foreign_json.read(body)
             return [str(card["id"]) for card in document["data"]] if status == 200 else None
         except (*_FAULTS, KeyError, TypeError):
             return None
@@ -68,7 +69,7 @@ class EngineClient:
         """Return the longest context the engine serves, prompt and answer; None if it does not say."""
         try:
             status, body = self._get("/v1/models")
-            tokens = json.loads(body)["data"][0]["max_model_len"]
+            tokens = foreign_json.read(body)["data"][0]["max_model_len"]
             return tokens if status == 200 and type(tokens) is int else None
         except (*_FAULTS, KeyError, TypeError, IndexError):
             return None
@@ -153,6 +154,6 @@ def _lines(response: http.client.HTTPResponse, deadline: float, total_seconds: f
 
 def _refusal(body: bytes) -> str:
     try:
-        return error_message(json.loads(body))
+        return error_message(foreign_json.read(body))
     except ValueError:
         return body[:500].decode("utf-8", errors="replace").strip() or "no body"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
+
+from thorctl.protocol import foreign_json
 
 MARK = "--thor--"
 PROGRESS = "/run/thor/progress.json"
@@ -49,7 +50,7 @@ def read_look(stdout: str) -> Look | None:
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        parsed = json.loads(text)
+        parsed = foreign_json.read(text)
     except ValueError:
         return None
     return parsed if isinstance(parsed, dict) else None

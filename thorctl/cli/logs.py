@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from thorctl.cli.devices import one_device
 from thorctl.cli.output import stop_writing
 from thorctl.device_events import in_words
 from thorctl.journal_command import in_order, log_command, reads_backwards
+from thorctl.protocol import foreign_json
 from thorctl.remote_lines import stream_lines
 from thorctl.result import Result
 from thorctl.ui.console import echo
@@ -81,6 +81,6 @@ def command(
 def _parsed(line: str) -> Any:
     """A line of JSON as its value; a line that is none, as text."""
     try:
-        return json.loads(line)
+        return foreign_json.read(line)
     except ValueError:
         return line

@@ -6,10 +6,11 @@ above it another one that says "See root cause above"; a hundred lines later the
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from thorctl.protocol import foreign_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +149,7 @@ def _level(line: str) -> str | None:
 def _agent_s(line: str) -> str:
     """The message in the agent's answer; any other line as it is."""
     try:
-        return str(json.loads(line)["error"]["message"])
+        return str(foreign_json.read(line)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return line
 

@@ -1,0 +1,34 @@
+"""JSON from outside: a device, an engine, a model, a log.
+
+Python's own reader raises RecursionError, which is no ValueError, for a text of some kilobytes; what is
+nested a little less deep it reads, and whoever walks or writes the value later fails instead.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+DEEPEST = 64  # lists and objects in one another; honest documents have ten
+
+
+def read(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or is nested deeper than ``DEEPEST``.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [part for one in level if isinstance(one, (dict, list)) for part in _parts(one)]
+        if not level:
+            return value
+    raise ValueError("it is nested too deeply")
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
