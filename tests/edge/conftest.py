@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def upstream(folder: Path) -> Iterator[Upstream]:
 @pytest.fixture
 def edge(folder: Path, upstream: Upstream) -> Iterator[Edge]:
     """A running edge with two keys, limits no test meets by accident."""
-    ca = authority.new_authority("test", now(), 3650)
+    ca = authority.new_authority("test", now() - dt.timedelta(days=30), 3650)
     settings = {
         "keys": {"alice": ALICE, "bob": BOB},
         "port": free_port(),

@@ -12,7 +12,7 @@ from thorctl.bridge import edge
 from thorctl.edge import authority
 from thorctl.edge.keys import new_key
 
-CA = authority.new_authority("test", now(), 3650)
+CA = authority.new_authority("test", now() - dt.timedelta(days=30), 3650)
 GOOD = {"keys": {"alice": ALICE, "bob": BOB}, **issue(CA)}
 SECRET = "This-Is-The-Secret-That-Nobody-May-See"
 
