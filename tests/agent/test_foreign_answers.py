@@ -16,13 +16,15 @@ DEEP = "[" * 100_000  # Python's reader recurses
 NESTED = "[" * 400 + "]" * 400  # whoever writes the value does
 
 
-@pytest.mark.parametrize("text", [DEEP, NESTED, '{"a":' * 400 + "1" + "}" * 400, "9" * 5000, "", b"\xff"])
+@pytest.mark.parametrize(
+    "text", [DEEP, NESTED, '{"a":' * 400 + "1" + "}" * 400, "9" * 5000, "9" * 400, "", b"\xff"]
+)
 def test_a_text_that_python_reads_badly_is_no_value(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         foreign_json.read(text)
 
 
-@pytest.mark.parametrize("value", [None, 5, "x", [], {"a": [{"b": [1, 2.5]}]}])
+@pytest.mark.parametrize("value", [None, 5, -(2**63), 1e300, "x", [], {"a": [{"b": [1, 2.5]}]}])
 def test_honest_values_are_read(value: object) -> None:
     assert foreign_json.read(json.dumps(value)) == value
 

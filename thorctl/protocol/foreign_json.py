@@ -10,16 +10,17 @@ import json
 from typing import Any
 
 DEEPEST = 64  # lists and objects in one another; honest documents have ten
+WIDEST = 64  # bits of a whole number; a wider one ends whoever divides it
 
 
 def read(text: str | bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON, or is nested deeper than ``DEEPEST``.
+        ValueError: it is not JSON, is nested deeper than ``DEEPEST``, or has a number wider than ``WIDEST``.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_integer)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     level = [value]
@@ -28,6 +29,13 @@ def read(text: str | bytes) -> Any:
         if not level:
             return value
     raise ValueError("it is nested too deeply")
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if value.bit_length() > WIDEST:
+        raise ValueError(f"a number has {len(text)} digits")
+    return value
 
 
 def _parts(value: dict[str, Any] | list[Any]) -> list[Any]:
