@@ -5,8 +5,12 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import socket
+import threading
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import sse
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from thorctl.agent.engine.endpoint import Dial
 
 _PROBE_SECONDS = 10.0
+_PROBE_TOTAL_SECONDS = 20.0
 # Longest line read at once; a chat chunk is well under a kilobyte, logprobs included.
 _LINE_BYTES = 4 * 1024 * 1024
 _FAULTS = (OSError, http.client.HTTPException, ValueError)
@@ -28,9 +33,41 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, dial: Dial, seconds: float) -> None:
         super().__init__("localhost", timeout=seconds)
         self._dial, self._seconds = dial, seconds
+        self._late = threading.Event()
 
     def connect(self) -> None:
-        self.sock = self._dial(self._seconds)
+        self.sock = self._own = self._dial(self._seconds)
+        if self._late.is_set():
+            raise TimeoutError
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[_Connection]:
+        """Yield the connection; close it at the end, or after ``seconds`` where the engine drips.
+
+        Each piece of such an answer comes in time, and whoever reads it may hold the device's lock.
+
+        Raises:
+            TimeoutError: it was closed before the end.
+        """
+
+        def end() -> None:
+            self._late.set()
+            with suppress(OSError, AttributeError):  # closed, or not connected yet
+                self._own.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield self
+        except (OSError, http.client.HTTPException):
+            if not self._late.is_set():
+                raise
+        finally:
+            timer.cancel()
+            self.close()
+        if self._late.is_set():
+            raise TimeoutError(f"not finished after {seconds:.3g} s")
 
 
 @dataclass(frozen=True)
@@ -92,52 +129,43 @@ class EngineClient:
         """
         reply = Reply()
         started = time.monotonic()
-        connection = _Connection(self.dial, silence_seconds)
+        request = {**body, "stream": True, "stream_options": {"include_usage": True}}
         try:
-            request = {**body, "stream": True, "stream_options": {"include_usage": True}}
-            connection.request("POST", "/v1/chat/completions", json.dumps(request), self.headers())
-            response = connection.getresponse()
-            if response.status != 200:
-                reply.error = f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
-            else:
-                reply.read(sse.events(_lines(response, started + total_seconds, total_seconds)))
+            with _Connection(self.dial, silence_seconds).within(total_seconds) as connection:
+                connection.request("POST", "/v1/chat/completions", json.dumps(request), self.headers())
+                response = connection.getresponse()
+                if response.status != 200:
+                    reply.error = f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
+                else:
+                    reply.read(sse.events(_lines(response)))
         except TimeoutError as late:
             reply.error = str(late) if str(late) != "timed out" else f"silent for {silence_seconds:g} s"
         except _FAULTS as fault:
             reply.error = f"the connection broke: {fault or type(fault).__name__}"
-        finally:
-            connection.close()
         reply.seconds = time.monotonic() - started
         return reply
 
     def cancel(self, body: dict[str, Any], *, pieces: int, silence_seconds: float) -> str | None:
         """POST one streamed chat completion and hang up after ``pieces`` events; return why that failed."""
-        connection = _Connection(self.dial, silence_seconds)
+        request = json.dumps({**body, "stream": True})
         try:
-            connection.request(
-                "POST", "/v1/chat/completions", json.dumps({**body, "stream": True}), self.headers()
-            )
-            response = connection.getresponse()
-            if response.status != 200:
-                return f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
-            lines = _lines(response, time.monotonic() + silence_seconds, silence_seconds)
-            seen = list(itertools.islice(sse.events(lines), pieces))
-            return None if len(seen) == pieces else f"the stream ended after {len(seen)} events"
+            with _Connection(self.dial, silence_seconds).within(silence_seconds) as connection:
+                connection.request("POST", "/v1/chat/completions", request, self.headers())
+                response = connection.getresponse()
+                if response.status != 200:
+                    return f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
+                seen = list(itertools.islice(sse.events(_lines(response)), pieces))
+                return None if len(seen) == pieces else f"the stream ended after {len(seen)} events"
         except TimeoutError:
             return f"silent for {silence_seconds:g} s"
         except _FAULTS as fault:
             return f"the connection broke: {fault or type(fault).__name__}"
-        finally:
-            connection.close()
 
     def _get(self, path: str) -> tuple[int, bytes]:
-        connection = _Connection(self.dial, _PROBE_SECONDS)
-        try:
+        with _Connection(self.dial, _PROBE_SECONDS).within(_PROBE_TOTAL_SECONDS) as connection:
             connection.request("GET", path, headers=self.headers())
             response = connection.getresponse()
             return response.status, response.read(_LINE_BYTES)
-        finally:
-            connection.close()
 
     def headers(self) -> dict[str, str]:
         """Return the headers of every request."""
@@ -145,11 +173,8 @@ class EngineClient:
         return {**headers, "Authorization": f"Bearer {self.api_key}"} if self.api_key else headers
 
 
-def _lines(response: http.client.HTTPResponse, deadline: float, total_seconds: float) -> Iterator[bytes]:
-    while line := response.readline(_LINE_BYTES):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not finished after {total_seconds:.3g} s")
-        yield line
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    return iter(partial(response.readline, _LINE_BYTES), b"")
 
 
 def _refusal(body: bytes) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.agent.device_double import make_context, make_release
+from tests.doubles import hostile_http
 from tests.doubles.engine import Engine
+from thorctl.agent import engine_client
 from thorctl.agent.docker_api import DockerApi
 from thorctl.agent.engine import endpoint
 from thorctl.agent.engine_client import EngineClient
@@ -20,8 +22,9 @@ from thorctl.agent.paths import ENGINE_SOCKET
 from thorctl.agent.release_document import SOCKET_LAYOUT, Release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tests.doubles.hostile_http import Hostile
     from thorctl.agent.context import Context
 
 ENGINE, OTHER = 4711, 4712
@@ -109,6 +112,22 @@ def test_a_squatter_on_the_port_is_not_the_engine(ctx: Context, pid: int, *, is_
     with Engine("tiny") as engine:
         listening(ctx, 99, engine.port, pid)
         assert healthy(ctx, release(1, engine.port)) is is_engine
+
+
+@pytest.mark.parametrize("behaviour", [hostile_http.dripping_headers, hostile_http.dripping_body])
+def test_an_engine_that_drips_is_given_up(
+    behaviour: Callable[[Hostile, socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for it may hold the device's lock, a rollback for one: then nobody could leave it."""
+    monkeypatch.setattr(engine_client, "_PROBE_TOTAL_SECONDS", 0.3)
+    with hostile_http.running(behaviour) as server:
+        place = "127.0.0.1", int(server.url.rpartition(":")[2])
+        client = EngineClient(lambda seconds: socket.create_connection(place, seconds))
+        assert not client.healthy()
+        assert client.models() is None
+        assert client.text("/metrics") is None
+        assert client.chat({}, silence_seconds=60, total_seconds=0.3).error == "not finished after 0.3 s"
+        assert client.cancel({}, pieces=1, silence_seconds=0.3) == "silent for 0.3 s"
 
 
 def test_a_peer_is_told_by_its_pid() -> None:
