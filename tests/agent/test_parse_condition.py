@@ -220,7 +220,7 @@ def test_listening_sockets() -> None:
         "   1: 0100007F:1F40 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 4712 1\n"
         "   2: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1\n"
     )
-    assert sockets.listening_inodes(table, 8000) == [4711]
-    assert sockets.listening_inodes(table, 22) == [4713]
-    assert sockets.listening_inodes(table, 9000) == []
-    assert sockets.listening_inodes(None, 22) == []
+    assert sockets.listening_inodes([table], 8000) == {4711}
+    assert sockets.listening_inodes([table], 22) == {4713}
+    assert sockets.listening_inodes([table], 9000) == set()
+    assert sockets.listening_inodes([None], 22) == set()

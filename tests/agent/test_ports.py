@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.agent.device_double import make_context
 from thorctl.agent import ports
+from thorctl.agent.parsers import sockets
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
     from thorctl.agent.context import Context
@@ -49,3 +49,24 @@ def test_a_cgroup_named_like_the_door_s_is_not_the_door(
             found = ports.listener(ctx, port)
         assert found is not None
         assert (found.name, found.is_door) == ("nginx", is_door)
+
+
+def test_a_local_user_on_another_address_is_no_obstacle() -> None:
+    """127.0.0.2 at the door's port is anybody's: that must keep no release from being activated."""
+    server = socket.create_server(("127.0.0.1", 0))
+    port = int(server.getsockname()[1])
+    with server, socket.create_server(("127.0.0.2", port)) as other:
+        inodes = [os.fstat(one.fileno()).st_ino for one in (server, other)]
+        tables = [Path(f"/proc/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6")]
+        assert sockets.listening_inodes(tables, port) == {inodes[0]}
+    with socket.create_server(("127.0.0.2", port)):
+        tables = [Path(f"/proc/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6")]
+        assert sockets.listening_inodes(tables, port) == set()
+
+
+def test_any_address_is_127_0_0_1_too() -> None:
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - asked for
+        with socket.create_server((address, 0), family=family) as server:
+            tables = [Path(f"/proc/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6")]
+            inode = os.fstat(server.fileno()).st_ino
+            assert sockets.listening_inodes(tables, server.getsockname()[1]) == {inode}

@@ -39,9 +39,9 @@ class Listener:
 
 
 def listener(ctx: Context, port: int) -> Listener | None:
-    """Return who listens on ``port`` (IPv4 or IPv6, any address), None if nobody does."""
-    tables = (device.text(ctx, f"/proc/net/{table}") for table in ("tcp", "tcp6"))
-    inodes = {inode for table in tables for inode in listening_inodes(table, port)}
+    """Return who takes connections to 127.0.0.1 at ``port``, None if nobody does."""
+    tables = [device.text(ctx, f"/proc/net/{table}") for table in ("tcp", "tcp6")]
+    inodes = listening_inodes(tables, port)
     if not inodes:
         return None
     for process in ctx.paths.at("/proc").iterdir():

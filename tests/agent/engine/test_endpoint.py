@@ -94,6 +94,14 @@ def test_a_link_to_another_socket_is_not_the_engine(ctx: Context) -> None:
         assert other.requests == []
 
 
+def test_who_closes_the_port_once_connected_is_not_the_engine(ctx: Context) -> None:
+    """A local user listens while the engine starts, accepts, and closes the port before anybody looks."""
+    with Engine("tiny") as impostor:
+        listening(ctx, 99, impostor.port + 1, OTHER)
+        assert not healthy(ctx, release(1, impostor.port))
+        assert impostor.requests == []
+
+
 def listening(ctx: Context, inode: int, port: int, pid: int) -> None:
     table = ctx.paths.at("/proc/net/tcp")
     table.parent.mkdir(parents=True)

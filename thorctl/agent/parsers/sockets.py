@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _LISTEN = "0A"
 _LOCAL_ADDRESS, _STATE, _INODE = 1, 3, 9
+# 127.0.0.1 and any address, of IPv4 and of IPv6, as a little-endian kernel writes them.
+_LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F")
+_ANY = ("0" * 8, "0" * 32)
 
 
-def listening_inodes(text: str | None, port: int) -> list[int]:
-    """Return the inodes of the sockets that listen on ``port``, whatever address they are bound to."""
-    rows = (line.split() for line in (text or "").splitlines()[1:])
-    return [
-        int(row[_INODE])
+def listening_inodes(tables: Iterable[str | None], port: int) -> set[int]:
+    """Return the inodes of the sockets that take connections to 127.0.0.1 at ``port``.
+
+    One that is bound to 127.0.0.1 comes before one that is bound to any address, as for the kernel. Those of
+    other addresses, 127.0.0.2 for one, are nobody's obstacle.
+    """
+    rows = [line.split() for text in tables for line in (text or "").splitlines()[1:]]
+    found = [
+        (row[_LOCAL_ADDRESS].rpartition(":")[0], int(row[_INODE]))
         for row in rows
         if len(row) > _INODE and row[_STATE] == _LISTEN and _port(row[_LOCAL_ADDRESS]) == port
     ]
+    for addresses in (_LOOPBACK, _ANY):
+        if inodes := {inode for address, inode in found if address in addresses}:
+            return inodes
+    return set()
 
 
 def _port(address: str) -> int:
