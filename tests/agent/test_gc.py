@@ -115,6 +115,15 @@ def test_stale_download_of_the_account_goes_without_its_links(device: Device, tm
     assert (tmp_path / "theirs").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_name_of_the_accounts_that_is_no_text_keeps_gc_from_nothing(device: Device) -> None:
+    (device.paths.incoming / os.fsdecode(b"\xff\x1b[2J")).mkdir(parents=True)
+    assert device.say("gc").error is None
+    device.clock.skip(2 * 24 * 3600.0)
+    removed = device.say("gc").document("gc")["data"]["removed"]
+    assert [one["kind"] for one in removed] == ["partial"]
+    assert list(device.paths.incoming.iterdir()) == []
+
+
 def test_record_of_a_deleted_checkpoint_goes_with_it(device: Device) -> None:
     commit_one(device, 1)
     device.release(2)

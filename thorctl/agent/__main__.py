@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         outcome = Outcome.of_error(bad_call)
     # The caller may be gone (lost SSH connection): the work is done all the same.
     with suppress(BrokenPipeError):
-        sys.stdout.write(json.dumps(outcome.document(verb), ensure_ascii=False) + "\n")
+        text = json.dumps(outcome.document(verb), ensure_ascii=False) + "\n"
+        sys.stdout.write(text.encode(errors="backslashreplace").decode())
         sys.stdout.flush()
         if outcome.then:
             outcome.then()

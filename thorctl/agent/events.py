@@ -53,7 +53,7 @@ def append(path: Path, event: dict[str, Any]) -> None:
         OSError: could not be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = (json.dumps(event, ensure_ascii=False, sort_keys=True) + "\n").encode()
+    line = (json.dumps(event, ensure_ascii=False, sort_keys=True) + "\n").encode(errors="backslashreplace")
     if path.exists() and path.stat().st_size + len(line) > SIZE_CAP_BYTES:
         path.replace(path.with_name(path.name + ".1"))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -32,9 +32,12 @@ class Files:
         self.rename(temporary, path)
 
     def write_json(self, path: Path, document: Any, mode: int = 0o644) -> None:
-        """``write`` of a JSON document with a final newline."""
+        """``write`` of a JSON document with a final newline.
+
+        Names of files may be no text: what of them is no character is written as JSON's own escape.
+        """
         text = json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n"
-        self.write(path, text.encode(), mode)
+        self.write(path, text.encode(errors="backslashreplace"), mode)
 
     def rename(self, source: Path, target: Path) -> None:
         """Rename and sync the directories on both sides."""

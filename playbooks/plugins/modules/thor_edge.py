@@ -267,7 +267,7 @@ def serving(one: Nginx) -> str | None:
             asked.connect(str(one.run / "generation.sock"))
             asked.sendall(b"GET / HTTP/1.0\r\n\r\n")
             with asked.makefile("rb") as answer:
-                return answer.read().decode().rpartition("\r\n")[2]
+                return answer.read(4096).decode(errors="replace").rpartition("\r\n")[2]
         except OSError:
             return None
 
