@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 AGENT = "/usr/local/bin/thor-agent"
 AGENT_SCHEMA = 1
+_NAMES = ("state", "release", "release_sha256", "since")  # of data, in whatever verb has them
 QUOTED_CHARACTERS = 160  # how much of an unreadable answer an error quotes
 
 _SUDO_PASSWORD = re.compile(r"sudo: .*(password is required|terminal is required|askpass)", re.IGNORECASE)
@@ -70,7 +71,7 @@ def exit_code_for_answers(answers: Sequence[Answer]) -> int:
 def read_answer(device: str, verb: str, exit_code: int | None, stdout: str, stderr: str) -> Answer:
     """Reads what ``thor-agent VERB`` printed. ``exit_code`` is None when a signal ended it."""
     try:
-        parsed = foreign_json.read(stdout)
+        parsed = foreign_json.read_writable(stdout)
     except ValueError:
         return Answer(device, error=_no_object(device, exit_code, stdout, stderr))
     fault = _fault(parsed, verb, exit_code)
@@ -79,6 +80,10 @@ def read_answer(device: str, verb: str, exit_code: int | None, stdout: str, stde
     if parsed["ok"]:
         return Answer(device, object=parsed)
     return Answer(device, object=parsed, error=_agent_problem(device, verb, parsed["error"]))
+
+
+def _is_name(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _fault(parsed: object, verb: str, exit_code: int | None) -> str | None:
@@ -97,6 +102,8 @@ def _fault(parsed: object, verb: str, exit_code: int | None) -> str | None:
         "its object has no valid `ok`": not isinstance(ok, bool),
         f"it said ok but exited with {exit_code}": ok is True and exit_code != 0,
         "it said ok but sent no data": ok is True and not isinstance(data, dict),
+        f"its {' or '.join(_NAMES)} is no text": isinstance(data, dict)
+        and not all(map(_is_name, map(data.get, _NAMES))),
         "it said it failed but exited with 0": ok is False and exit_code == 0,
         "it said it failed but not how": ok is False and not tells_how,
     }

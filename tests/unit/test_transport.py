@@ -108,6 +108,9 @@ def test_only_others_than_root_need_sudo(user: str, command: str) -> None:
         (says("Welcome to Ubuntu!\n" + json.dumps(STATUS)), "agent_garbage", "Welcome to Ubuntu!"),
         (says(""), "agent_garbage", "printed nothing"),
         (says("[]"), "agent_garbage", "not an object"),
+        (says(json.dumps(STATUS | {"data": {"state": []}})), "agent_garbage", "state or release"),
+        (says(json.dumps(STATUS | {"data": {"x": float("nan")}})), "agent_garbage", "cannot be read"),
+        (says(json.dumps(STATUS | {"data": {"x": "\ud800"}})), "agent_garbage", "cannot be read"),
         (says("[" * 100_000), "agent_garbage", "cannot be read"),  # Python's reader recurses
         (says('{"data": ' + "[" * 400 + "]" * 400 + "}"), "agent_garbage", "cannot be read"),  # others do
         (says(json.dumps(STATUS)[:-20]), "agent_garbage", "cannot be read"),

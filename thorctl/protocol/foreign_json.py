@@ -31,6 +31,17 @@ def read(text: str | bytes) -> Any:
     raise ValueError("it is nested too deeply")
 
 
+def read_writable(text: str | bytes) -> Any:
+    """As ``read``, of a value that can be written to a database or a file, and be read there by others.
+
+    Raises:
+        ValueError: also for half a surrogate pair, NaN and infinite numbers.
+    """
+    value = read(text)
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return value
+
+
 def _integer(text: str) -> int:
     value = int(text)
     if value.bit_length() > WIDEST:
