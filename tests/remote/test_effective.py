@@ -159,3 +159,21 @@ def test_a_cache_that_cannot_be_written_is_no_failure(
     config = tmp_path / "config"
     config.write_text("")
     assert question(ssh, config, "a")[0] == "a"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes files of another user")
+@pytest.mark.parametrize("whose", ["file", "folder"])
+def test_an_answer_that_another_user_may_have_put_there_is_not_used(
+    ssh: Path, tmp_path: Path, whose: str
+) -> None:
+    """Its ProxyCommand would be run. With sudo, HOME may still be that of the user who said it."""
+    config = tmp_path / "config"
+    config.write_text("")
+    expected = question(ssh, config, "a")
+    (kept,) = (tmp_path / "cache" / "thorctl" / "ssh").rglob("*.json")
+    kept.write_text(kept.read_text().replace('"serveraliveinterval": ["0"]', '"serveraliveinterval": ["99"]'))
+    asked(ssh, new_process=True)
+    assert question(ssh, config, "a")[2] == "99"  # ours
+    os.chown(kept if whose == "file" else kept.parent, 65534, 65534)
+    asked(ssh, new_process=True)
+    assert question(ssh, config, "a") == expected

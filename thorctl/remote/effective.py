@@ -244,7 +244,7 @@ def _answer(
     volatile: bool,
 ) -> Answer:
     file = None if volatile else _file(program, key)
-    if file is not None:
+    if file is not None and _is_ours(file):
         with contextlib.suppress(OSError, ValueError):
             kept: Answer = json.loads(file.read_text())
             if isinstance(kept, dict):
@@ -293,6 +293,18 @@ def _file(program: str, key: Sequence[str]) -> Path | None:
         return platformdirs.user_cache_path("thorctl") / "ssh" / place / f"{_digest(key)}.json"
     except (OSError, RuntimeError):
         return None
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether nobody else can have written it: an answer may hold a ProxyCommand, which is run.
+
+    HOME and XDG_CACHE_HOME, unlike the folder that ssh reads, may be another user's: of who says sudo, say.
+    """
+    try:
+        statuses = [path.lstat() for path in (file, file.parent)]
+    except OSError:
+        return False
+    return all(one.st_uid == os.geteuid() and not one.st_mode & 0o022 for one in statuses)
 
 
 def _digest(words: Iterable[str]) -> str:
