@@ -235,8 +235,9 @@ def remarks(row: Row) -> tuple[str, ...]:
     if report.progress:
         found.append(progress_words(report.progress))
     if report.lease:
-        reason = report.lease.get("reason")
-        found.append(f"leased by {owner_of(report.lease).words}" + (f" ({reason})" if reason else ""))
+        owner, reason = owner_of(report.lease), report.lease.get("reason")
+        own = owner.rollout is not None and str(reason).startswith("rollout ")  # says no more than its owner
+        found.append(f"leased by {owner.words}" + (f" ({reason})" if reason and not own else ""))
     if report.hold:
         found.append(f"on hold: {report.hold.get('reason')}")
     return tuple(found)

@@ -41,6 +41,9 @@ def test_an_offline_canary_opens_nothing() -> None:
     assert ended is not None
     assert "an absent one proves nothing" in ended
     assert fleet.serving() == [OLD] * 3
+    [waited] = fleet.lines("waiting")
+    assert "no canary could be tried" in waited
+    assert "thor-01: " in waited  # who, and why
     fleet[1].linked = True
     assert fleet.run() == "finished"
 

@@ -216,7 +216,7 @@ def test_an_absent_canary_proves_nothing() -> None:
     decision = judge_wave(policy(), wave(1), Count(absent=2), Count(absent=2, still=8), canary=True)
     assert (decision.action, decision.reason) == (
         WAIT,
-        "no canary could be reached: an absent one proves nothing",
+        "no canary could be tried: an absent one proves nothing",
     )
     one = judge_wave(
         policy(), wave(1), Count(well=1, absent=1), Count(well=1, absent=1, still=8), canary=True

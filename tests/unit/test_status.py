@@ -95,6 +95,11 @@ def test_what_goes_on_without_being_wrong() -> None:
     )
 
 
+def test_a_rollout_is_named_once_in_its_lease() -> None:
+    lease = {"holder": "anna@ops (rollout 20261130-1 50b80279)", "reason": "rollout 20261130-1 (50b80279)"}
+    assert remarks(said(lease=lease)) == ("leased by anna@ops (rollout 20261130-1)",)
+
+
 def test_unknown_is_null_and_a_dash_never_zero() -> None:
     unknown = row(DEVICE, Answer("thor-01", document("status", {})), None)
     json_of = unknown.as_json()

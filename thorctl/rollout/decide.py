@@ -102,11 +102,11 @@ def _gate(state: State, now: float) -> Event | None:
 
 def _evidence(state: State, reason: str, now: float) -> Event | None:
     """Nothing is under way, and too few could be seen: wait for them, then let a person decide."""
-    if state.waiting is None or state.waiting[0] != reason:
-        return Event("waiting", reason, state.wave)
+    absent = [one for one in state.devices.values() if one.phase is Phase.ABSENT]
+    whys = " ".join(f"{one.name}: {one.why.rstrip('.')}." for one in absent[:NAMED])
+    if state.waiting is None or not state.waiting[0].startswith(reason):  # the whys may change meanwhile
+        return Event("waiting", f"{reason}. {whys}", state.wave)
     if now - state.waiting[1] >= state.brief.policy.wait.evidence_seconds:
-        absent = [one for one in state.devices.values() if one.phase is Phase.ABSENT]
-        whys = " ".join(f"{one.name}: {one.why.rstrip('.')}." for one in absent[:NAMED])
         return Event("paused", f"{reason}; resume it when they are back. {whys}", state.wave)
     return None
 

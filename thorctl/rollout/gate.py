@@ -164,7 +164,7 @@ def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, 
     if here.still:
         return Decision(Action.WAIT, f"{plural(here.still)} of {_name(wave)} not decided yet")
     if canary and here.well == 0:
-        return Decision(Action.WAIT, "no canary could be reached: an absent one proves nothing")
+        return Decision(Action.WAIT, "no canary could be tried: an absent one proves nothing")
     over = _over_budget(policy, fleet)
     if over:
         return Decision(Action.WAIT, over)
