@@ -11,7 +11,9 @@ import pytest
 
 from tests.rollout.fleets import Fleet
 from tests.unit.test_rollout_cli import half_way, kept
+from thorctl.answer import Answer
 from thorctl.cli import commit, consent, hold, lease, main, rollback
+from thorctl.cli import devices as cli_devices
 from thorctl.cli.consent import Consent
 from thorctl.cli.main import run
 from thorctl.result import Exit
@@ -21,6 +23,8 @@ from thorctl.store.connection import opened
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from thorctl.fleet import Device
 
 ASKS = {
     "commit": ["commit", "thor-01"],
@@ -69,12 +73,12 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("THORCTL_INVENTORY", str(inventory))
     done: list[str] = []
 
-    def run_verb(_: object, verb: str, words: tuple[str, ...] = (), **__: object) -> list[object]:
+    def run_verb(fleet: list[Device], verb: str, words: tuple[str, ...] = (), **_: object) -> list[Answer]:
         if verb != "status" and words[:1] != ("show",):
             done.append(verb)
-        return []
+        return [Answer(one.name, {"data": {}}) for one in fleet]
 
-    for module in (commit, hold, lease, rollback):
+    for module in (commit, cli_devices, hold, lease, rollback):
         monkeypatch.setattr(module, "run_verb", run_verb)
     return done
 

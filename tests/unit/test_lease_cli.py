@@ -1,4 +1,4 @@
-"""lease and rollback: the agent's words on the line, its answer in a table, its verdict as the exit code."""
+"""lease, hold, rollback: the agent's words on the line, its answer in a table, the exit code."""
 
 from __future__ import annotations
 
@@ -123,3 +123,28 @@ def test_a_rollback_that_is_refused(one: One) -> None:
     one.sshd.behave(BOTH.format(error={"code": "nothing_to_roll_back", "message": "m", "remedy": "r"}))
     result = one.thorctl("rollback", "thor-01", "--yes")
     assert (result.exit_code, [error.code for error in result.errors]) == (1, ["nothing_to_roll_back"])
+
+
+SWAPPED = [
+    ("hold", "set", "thor-01", "--reason", "on patrol", "--yes"),
+    ("hold", "release", "thor-01", "--yes"),
+    ("lease", "take", "thor-01", "--reason", "new antenna"),
+    ("lease", "give", "thor-01", "--force", "--yes"),
+    ("rollback", "thor-01", "--yes"),
+    ("commit", "thor-01", "--yes"),
+]
+
+
+@pytest.mark.parametrize("words", SWAPPED, ids=lambda words: " ".join(words[:2]))
+def test_device_that_goes_by_another_name_is_not_changed(one: One, words: tuple[str, ...]) -> None:
+    one.sshd.behave(answers("status", {**STATUS, "name": "thor-02", "state": "trial"}))
+    result = one.thorctl(*words)
+    assert [error.code for error in result.errors] == ["another_device"]
+    assert "goes by thor-02" in result.errors[0].message
+    assert one.asked.endswith("status")
+
+
+@pytest.mark.parametrize("words", SWAPPED[:4], ids=lambda words: " ".join(words[:2]))
+def test_device_whose_name_is_unknown_is_asked(one: One, words: tuple[str, ...]) -> None:
+    one.sshd.behave(answers(words[0], {words[0]: None}))
+    assert one.thorctl(*words).exit_code == Exit.SUCCESS

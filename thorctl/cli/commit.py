@@ -11,7 +11,7 @@ from rich.text import Text
 from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.devices import chosen_devices
+from thorctl.cli.devices import chosen_devices, recognised
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.fleet_pattern import shortened
@@ -69,7 +69,7 @@ def command(
     Exit code 4: others hold all leases.
     """
     fleet = chosen_devices(context, devices)
-    answers = run_verb(fleet, "status", timeout=STATUS_SECONDS)
+    answers = recognised(run_verb(fleet, "status", timeout=STATUS_SECONDS))
     looked = [_on_trial(*one, release) for one in zip(fleet, answers, strict=False)]
     lines = [one_line(_line(answer, reason)) for answer in looked]
     if dry_run:

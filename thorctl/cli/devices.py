@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import platformdirs
 
 from thorctl import fleet
 from thorctl.errors import ThorError
+from thorctl.protocol.identity import goes_by, identity_of, rename_remedy
+from thorctl.result import Problem
+from thorctl.rollout.speech import STATUS_SECONDS
 from thorctl.sim import layout
+from thorctl.transport import run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from thorctl.answer import Answer
     from thorctl.cli.context import Context
     from thorctl.fleet import Device
 
@@ -68,3 +74,31 @@ def one_device(context: Context, name: str) -> Device:
             exit_code=2,
         )
     return found[0]
+
+
+def recognised(answers: Sequence[Answer]) -> list[Answer]:
+    """Answers to ``status``, an error where a device goes by another name than it was reached by."""
+    return [_recognised(answer) for answer in answers]
+
+
+def _recognised(answer: Answer) -> Answer:
+    other = goes_by(answer.device, identity_of(answer.data)) if answer.ok else None
+    if other is None:
+        return answer
+    message = f"The device that answers goes by {other}: its address or its disk is another device's."
+    remedy = f"It was not changed. {rename_remedy(answer.device)}"
+    return replace(answer, error=Problem("another_device", message, remedy, answer.device))
+
+
+def run_where_recognised(
+    fleet: Sequence[Device], verb: str, words: Sequence[str] = (), *, holder: str | None = None
+) -> list[Answer]:
+    """As `run_verb`; an error for each device that goes by another name, which is not asked.
+
+    One whose status cannot be read is asked: its own answer says why.
+    """
+    looked = recognised(run_verb(fleet, "status", timeout=STATUS_SECONDS))
+    others = {one.device: one for one in looked if one.error and one.error.code == "another_device"}
+    mine = [device for device in fleet if device.name not in others]
+    done = {one.device: one for one in run_verb(mine, verb, words, holder=holder)}
+    return [others.get(device.name) or done[device.name] for device in fleet]

@@ -10,7 +10,8 @@ from rich.table import Table
 from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.devices import chosen_devices
+from thorctl.cli.devices import chosen_devices, run_where_recognised
+from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.fleet_pattern import shortened
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=CommandGroup,
     name="hold",
     epilog="""\b
 Examples:
@@ -71,7 +73,7 @@ def set_(context: Context, devices: tuple[str, ...], reason: str, yes: bool) -> 
     """Put devices on hold. One that is on hold already gets the new reason and keeps its time."""
     fleet = chosen_devices(context, devices)
     consent.agreed(context, f"Put {shortened([one.name for one in fleet])} on hold?", yes=yes)
-    return _result("set", run_verb(fleet, "hold", ("set", "--", reason), holder=me()))
+    return _result("set", run_where_recognised(fleet, "hold", ("set", "--", reason), holder=me()))
 
 
 @command.command(
@@ -89,12 +91,12 @@ Examples:
 def release(context: Context, devices: tuple[str, ...], reason: str | None, yes: bool) -> Result:
     """End the hold of devices: the one that was seen, and none that came after it."""
     fleet = chosen_devices(context, devices)
-    seen = run_verb(fleet, "hold", ("show",))
+    seen = run_where_recognised(fleet, "hold", ("show",))
     if not yes:
         context.messages.print("\n".join(one_line(" ".join(_row(one))) for one in seen), highlight=False)
     consent.agreed(context, f"Release the hold of {shortened([one.name for one in fleet])}?", yes=yes)
     done = {one.device: one for one in seen}
-    holds = {one.device: why for one in seen if (why := _reason(one)) and reason in {None, why}}
+    holds = {one.device: why for one in seen if one.ok and (why := _reason(one)) and reason in {None, why}}
     for why in dict.fromkeys(holds.values()):
         mine = [device for device in fleet if holds.get(device.name) == why]
         answers = run_verb(mine, "hold", ("clear", "--", why), holder=me())

@@ -8,7 +8,7 @@ from rich.table import Table
 from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.devices import chosen_devices
+from thorctl.cli.devices import chosen_devices, run_where_recognised
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
@@ -116,7 +116,8 @@ def _held(answer: Answer) -> str:
 
 
 def _lease(context: Context, patterns: tuple[str, ...], action: str, *words: str) -> Result:
-    answers = run_verb(chosen_devices(context, patterns), "lease", (action, *words), holder=me())
+    ask = run_verb if action == "show" else run_where_recognised
+    answers = ask(chosen_devices(context, patterns), "lease", (action, *words), holder=me())
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("Device", "Holder", "Since", "Until", "Reason"):
         table.add_column(title)

@@ -10,7 +10,7 @@ from rich.text import Text
 from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
-from thorctl.cli.devices import chosen_devices
+from thorctl.cli.devices import chosen_devices, recognised
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.fleet_pattern import shortened
@@ -59,7 +59,7 @@ def command(
     names another one, and then nothing happens where it does not run. Exit code 4: others hold all leases.
     """
     fleet = chosen_devices(context, devices)
-    looked = run_verb(fleet, "status", timeout=STATUS_SECONDS)
+    looked = recognised(run_verb(fleet, "status", timeout=STATUS_SECONDS))
     moves = [one_line(_move(answer)) for answer in looked]
     view = fit(Text("\n".join(moves)))
     if dry_run:

@@ -43,6 +43,7 @@ class Identity:
 
 
 UNKNOWN = Identity()
+_RENAME = "give it its name with `cd playbooks && ansible-playbook site.yml"
 
 
 def identity_of(status: Mapping[str, Any]) -> Identity:
@@ -51,15 +52,25 @@ def identity_of(status: Mapping[str, Any]) -> Identity:
     return Identity(*(one if isinstance(one, str) and one else None for one in found))
 
 
+def goes_by(name: str, found: Identity) -> str | None:
+    """The other name by which a device goes that was reached as ``name``; None if it has none."""
+    return found.name if found.name not in {None, name} else None
+
+
+def rename_remedy(name: str) -> str:
+    """What to do about a device that was reached as ``name`` and goes by another one."""
+    return f"Correct ansible_host of {name} in the inventory; if it was renamed, {_RENAME} --limit {name}`."
+
+
 def stranger(name: str, found: Identity, expected: Identity | None = None) -> str | None:
     """Why the device that answered is not the one called ``name``; None if nothing says so.
 
     ``expected``: what answered under that name before.
     """
-    if found.name is not None and found.name != name:
+    if goes_by(name, found):
         return (
-            f"it answers as {found.name}: its address or its disk is another device's; correct the "
-            f"inventory, or name it with `cd playbooks && ansible-playbook site.yml --limit {name}`"
+            f"it answers as {found.name}: its address or its disk is another device's; correct ansible_host "
+            f"in the inventory, or, if {found.name} was renamed, {_RENAME} --limit {name}`"
         )
     if expected is not None and found.differs(expected):
         return f"another machine answers ({found.words}; it was {expected.words}): reflashed or swapped"
