@@ -40,6 +40,16 @@ def test_pause_lets_the_devices_in_hand_finish() -> None:
     assert [one.activations for one in fleet.devices] == [1] * 5
 
 
+def test_pause_before_the_first_process_is_ready_is_obeyed() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.record.order(fleet.world, "paused")
+    fleet.start()
+    fleet.to_the_end()
+    assert fleet.state.paused
+    assert [one.activations for one in fleet.devices] == [0] * 3
+    assert fleet.run() == "finished"
+
+
 @pytest.mark.parametrize("returns", [False, True])
 def test_abort_takes_back_who_is_on_trial(returns: bool) -> None:
     fleet = Fleet.of(*["well"] * 4)

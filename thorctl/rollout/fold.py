@@ -76,7 +76,7 @@ def _resumed(state: State, line: Line) -> State:
         state,
         devices=fresh,
         open={},
-        paused=None,
+        paused=state.paused if line.kind == "started" else None,  # ordered before the first process was ready
         waiting=None,
         ended=None,
         left=False,
