@@ -86,6 +86,13 @@ def test_even_an_early_failure_speaks_json(words: list[str], sentence: str) -> N
     assert sentence in envelope["errors"][0]["message"]
 
 
+@pytest.mark.parametrize("words", [["status", "-i", "x"], ["status", "--project", "x"]])
+def test_option_of_all_verbs_after_the_verb_is_told_where_it_stands(words: list[str]) -> None:
+    result = run(words)
+    assert result is not None
+    assert result.errors[0].remedy == f"It stands before the verb: `thorctl {words[1]} … status`."
+
+
 def test_a_malformed_profile_is_named_with_file_and_line(project: Path) -> None:
     path = project / "deploy" / "profiles" / "tiny-qwable.yml"
     path.write_text(path.read_text().replace("port: 8000", "port: 8000: 1"))

@@ -143,7 +143,11 @@ def usage_result(error: click.ClickException, command: str) -> Result:
     """A usage error as a Result: even an early failure speaks JSON."""
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else "thorctl"
-    problem = Problem("usage", error.format_message(), f"See `{path} --help`.")
+    remedy = f"See `{path} --help`."
+    option = error.option_name if isinstance(error, click.NoSuchOption) else None
+    if " " in path and any(option in one.opts for one in cli.params):  # an option of all verbs
+        remedy = f"It stands before the verb: `thorctl {option} … {path.partition(' ')[2]}`."
+    problem = Problem("usage", error.format_message(), remedy)
     return Result(command, errors=(problem,), exit_code=Exit.USAGE)
 
 
