@@ -345,7 +345,8 @@ def _wire(world: World) -> None:
     def impatient(*words: Any) -> Policy:
         chosen: Policy = load_policy(*words)
         waits = {"lease_seconds": 60, "evidence_seconds": 60, "silence_seconds": 60}
-        return chosen.model_copy(update={"wait": chosen.wait.model_copy(update=waits)})
+        changed = {"wait": chosen.wait.model_copy(update=waits), "work": None}  # no engine to be worked here
+        return chosen.model_copy(update=changed)
 
     patch.setattr(policy_file, "load", impatient)
     given = {name: _as_given(release) for name, release in world.new.items()}
