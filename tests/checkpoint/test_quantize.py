@@ -16,7 +16,7 @@ import pytest
 from tests.checkpoint import sources
 from tests.unit.test_hub_tree import served
 from thorctl.checkpoint import inventory, nvfp4, repair
-from thorctl.checkpoint.audit import audit
+from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.manifest import NAME, load
 from thorctl.checkpoint.modules import GLOBAL, NVFP4, PACKED, PARTS, SCALE, Kind
 from thorctl.checkpoint.source import Folder
@@ -98,7 +98,8 @@ def test_all_but_the_pairs_is_what_llm_compressor_writes(made: Made) -> None:
     different = {name for name in left if left[name] != right[name]}
     assert different
     assert different <= pairs(left)
-    assert audit(Folder(theirs)).off  # the scales of its pairs differ: what all this is for
+    # The scales of its pairs differ: what all this is for.
+    assert audit(Folder(theirs)).verdict in {Verdict.REPAIR_LATER, Verdict.REPAIR_FIRST}
     key = "quantization_config"
     configs = [json.loads((folder / "config.json").read_text())[key] for folder in (ours, theirs)]
     assert configs[0] == configs[1]
