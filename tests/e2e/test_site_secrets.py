@@ -60,7 +60,10 @@ def inventory(
 @pytest.fixture(scope="module")
 def seen(world: World, inventory: VaultedInventory, places: LeakyPlaces) -> dict[str, Any]:
     """What was seen of secrets while every part of site.yml had work: no image is there, no engine runs."""
-    places.sh("systemctl stop thor-engine; docker image rm --force $(docker images --quiet)")
+    places.sh(
+        "systemctl stop thor-engine; docker rm --force $(docker ps --all --quiet); "
+        "docker image rm --force $(docker images --quiet)"
+    )
     with (
         leaks.processes_watched_here(inventory.plain) as here,
         places.processes_watched(inventory.plain) as there,

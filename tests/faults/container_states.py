@@ -85,8 +85,10 @@ def unstage(world: ContainerWorld, *, image: bool) -> None:
     )
     if not image:
         reference = f"{lock.image.repository}@{lock.image.digest}"
-        world.device.sh(  # by its id: whatever names it has besides
-            f"docker image rm --force $(docker image inspect --format '{{{{.Id}}}}' {reference})"
+        world.device.sh(  # by its id: whatever names it has besides; the container that keeps it goes first
+            f"id=$(docker image inspect --format '{{{{.Id}}}}' {reference}); "
+            'docker ps --all --quiet --filter "ancestor=$id" | xargs --no-run-if-empty docker rm --force; '
+            'docker image rm --force "$id"'
         )
     world.words = ["stage", "--release", "/root/new.json"]
 
