@@ -114,11 +114,17 @@ class StatusView:
         yield from self._below(shown)
 
     def _below(self, shown: Sequence[int]) -> RenderResult:
+        # In a column of its own: what a device says cannot begin a line, however it is broken.
+        notes = Table(box=None, pad_edge=False, padding=(0, PADDING, 0, 0), show_header=False)
+        notes.add_column(no_wrap=True, style="bold")
+        notes.add_column(overflow="fold")
         for row in self.rows:
             if reasons := attention(row):
-                yield Text.assemble((row.name, "bold"), "  ", (one_line("; ".join(reasons)), "yellow"))
+                notes.add_row(row.name, Text(one_line("; ".join(reasons)), style="yellow"))
             if words := remarks(row):
-                yield Text.assemble((row.name, "bold"), "  ", one_line("; ".join(words)))
+                notes.add_row(row.name, Text(one_line("; ".join(words))))
+        if notes.row_count:
+            yield notes
         hidden = [column.title for i, column in enumerate(COLUMNS) if i not in shown]
         if hidden:
             yield Text(f"Not shown for want of width: {', '.join(hidden)}.", style="dim")

@@ -206,6 +206,8 @@ def main() -> None:
     except OSError as error:  # the disk below stdout is full
         stop_writing()
         with contextlib.suppress(OSError):
-            click.echo(f"error output_failed  The output cannot be written: {error.strerror}.", err=True)
+            Console(stderr=True).print(
+                f"error output_failed  The output cannot be written: {error.strerror}.", soft_wrap=True
+            )
         exit_code = exit_code or int(Exit.ERROR)
     sys.exit(exit_code)

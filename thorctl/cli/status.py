@@ -129,7 +129,8 @@ def command(
 
             def heard(answer: Answer) -> None:
                 left.pop(answer.device, None)
-                spinner.update(f"Waiting for {shortened(list(left), 3)} …")
+                if left:
+                    spinner.update(f"Waiting for {shortened(list(left), 3)} …")
 
             return once(heard)
     _watch(context, once, watch)
