@@ -16,7 +16,9 @@ RELEASE = {"id": "tiny-0123456789ab", "name": "tiny"}
 INTERNAL = {
     "connect",
     "engine-prepare",
-}  # of the controller's relay and of the engine's unit, not of a playbook
+    "soak",
+    "soak-work",
+}  # of the controller's relay, of the engine's unit and of a rollout, not of a playbook
 
 
 def test_the_verbs_are_the_agent_s() -> None:
