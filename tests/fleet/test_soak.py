@@ -75,10 +75,6 @@ def test_a_gpu_error_in_the_soak_stops_the_rollout_at_its_canary(pair: Pair) -> 
     assert error["device"] == DEVICE
     assert f"in the soak: GPU error in the kernel's log: {XID}" in error["message"]
     assert pair.releases() == before
-    shown = envelope["data"]["devices"][0]["soak"]
-    assert (shown["state"], shown["xid"]) == ("failed", [XID])
-    units = pair.sim.run(DEVICE, "systemctl list-units --plain --no-legend 'thor-soak-*'")
-    assert units.strip() == ""
 
 
 @pytest.mark.long  # an engine is given minutes before it counts as hanging
