@@ -161,7 +161,6 @@ def test_a_cache_that_cannot_be_written_is_no_failure(
     assert question(ssh, config, "a")[0] == "a"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="makes files of another user")
 @pytest.mark.parametrize("whose", ["file", "folder"])
 def test_an_answer_that_another_user_may_have_put_there_is_not_used(
     ssh: Path, tmp_path: Path, whose: str

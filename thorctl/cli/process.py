@@ -31,6 +31,7 @@ def prepare() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
         stream = getattr(sys, name)
         if stream is None:
+            # Not closed: it stays the process's own stream.
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
         elif number and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # of a locale that lacks a character

@@ -117,6 +117,7 @@ def _read(named: str | None) -> Configuration:
             texts.append(text)
             for pattern in _included(text, folder) if depth < INCLUDE_DEPTH else []:
                 files.append(str(Path(pattern).parent))  # a new file there may match
+                # glob(3), as ssh reads Include: pathlib's knows no absolute pattern.
                 todo += [(one, folder, depth + 1) for one in sorted(glob.glob(pattern))]  # noqa: PTH207
     whole = "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
     patterns, names = _host_lines(whole)
@@ -170,6 +171,7 @@ def _included(text: str, folder: str) -> list[str]:
     found: list[str] = []
     for line in re.findall(r"^\s*include[\s=]+(.*)$", text, re.IGNORECASE | re.MULTILINE):
         with contextlib.suppress(ValueError):
+            # A pattern and no path: Path would drop what is special in it.
             found += [os.path.join(folder, tilde(pattern)) for pattern in shlex.split(line)]  # noqa: PTH118
     return found
 
