@@ -1,4 +1,4 @@
-"""The model card's offline usage: vLLM as a library, without a server. docs/engine.md says how on a device.
+"""Generate with vLLM as a library, without a server, as the model card shows (docs/how-to/clients.md).
 
     python3 offline.py --model /models/checkpoint "What is the capital of France?"
     python3 offline.py --model /models/checkpoint --raw "Hello!"

@@ -83,7 +83,7 @@ def explain(inventory: Path, stderr: str) -> ThorError | None:
             "vault_password_missing",
             f"{what} {verb} encrypted with ansible-vault, and no password is given.",
             "Name the file that holds the password: ANSIBLE_VAULT_PASSWORD_FILE=FILE in the environment, or "
-            "vault_password_file in [defaults] of ansible.cfg; docs/secrets.md shows both.",
+            "vault_password_file in [defaults] of ansible.cfg; docs/how-to/secrets.md shows both.",
         )
     return ThorError(
         "vault_password_wrong",

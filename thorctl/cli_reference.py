@@ -1,4 +1,4 @@
-"""docs/cli.md, made from the commands themselves: ``python -m thorctl.cli_reference > docs/cli.md``."""
+"""Generate docs/reference/cli.md: ``python -m thorctl.cli_reference > docs/reference/cli.md``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 100  # columns of the help texts
 HEADER = """\
 # thorctl, verb by verb
 
-Made by `python -m thorctl.cli_reference > docs/cli.md`; a test fails when it is not current.
+Made by `python -m thorctl.cli_reference > docs/reference/cli.md`; a test fails when it is not current.
 Data goes to stdout, messages to stderr; `--json` may stand anywhere on the line.
 Exit codes: 0 success, 1 error, 2 usage, 3 partial (some devices), 4 leased by someone else,
 5 the question was answered with no. A verb that changes devices asks; without a terminal it needs `--yes`.

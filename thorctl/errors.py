@@ -11,7 +11,7 @@ class ThorError(Exception):
         message: what is wrong, one sentence.
         remedy: what to do next, one sentence; names the command where one fixes it.
         device: the device it concerns, or None.
-        exit_code: what the process exits with (docs: DESIGN.md section 6).
+        exit_code: what the process exits with (docs/reference/cli.md lists the values).
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from thorctl.fleet_pattern import matching
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Every device is in this group (docs/interfaces.md); seeds and proxies of the same inventory are not.
+# Every device is in this group (docs/reference/interfaces.md). Seeds and proxies of the inventory are not.
 GROUP = "thor"
 EXAMPLE = "example"  # the folder of playbooks/inventory that is shipped
 # What an inventory folder must hold to count as one; a folder with only examples does not.

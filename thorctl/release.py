@@ -65,7 +65,7 @@ class Release(schema.Model):
         return self
 
     def document(self) -> dict[str, Any]:
-        """The release as plain JSON data (docs/interfaces.md)."""
+        """The release as plain JSON data (docs/reference/interfaces.md)."""
         return self.model_dump(mode="json")
 
     def text(self) -> str:

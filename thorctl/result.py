@@ -66,7 +66,7 @@ class Result:
         return "partial" if self.exit_code == Exit.PARTIAL else "error"
 
     def envelope(self) -> dict[str, Any]:
-        """The JSON object of DESIGN.md section 6."""
+        """Return the JSON object of ``--json`` (docs/reference/cli.md)."""
         return {
             "schema": SCHEMA,
             "command": self.command,

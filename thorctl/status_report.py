@@ -45,7 +45,7 @@ class SmokeReport(_Reported):
 
 
 class Report(_Reported):
-    """``data`` of the agent's status verb (docs/interfaces.md). Sizes in bytes, temperature in °C."""
+    """Data of the agent's status verb (docs/reference/interfaces.md). Sizes in bytes, temperature in °C."""
 
     name: str | None = None
     machine: str | None = None

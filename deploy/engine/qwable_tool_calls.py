@@ -3,7 +3,7 @@
 Pure: standard library only, no vLLM. `qwable_tool_parser.py` beside it is the part that vLLM loads, and
 `qwable_call_body.py` reads what stands inside a block.
 
-The form that the model was trained on; docs/engine.md lists what else is taken for a call::
+The form that the model was trained on; docs/reference/tool-calls.md lists what else is taken for a call::
 
     <tool_use name="Read" id="toolu_01">
     {"file_path": "/srv/server.py"}

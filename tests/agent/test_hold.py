@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_a_hold_is_set_replaced_and_cleared(device: Device) -> None:
-    first = device.done("hold", "on patrol")["hold"]  # as DESIGN.md writes it
+    first = device.done("hold", "on patrol")["hold"]
     assert first["reason"] == "on patrol"
     device.clock.skip(60)
     assert device.done("hold", "set", "charging")["hold"] == {**first, "reason": "charging"}

@@ -1,4 +1,4 @@
-"""An inventory whose secrets are vaulted, made with the commands of docs/edge.md and docs/secrets.md."""
+"""Make an inventory with vaulted secrets by the commands of docs/how-to/edge.md and secrets.md."""
 
 from __future__ import annotations
 

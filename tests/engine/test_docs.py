@@ -1,4 +1,4 @@
-"""The snippets of docs/engine.md, run as they stand."""
+"""The snippets of docs/how-to/clients.md, run as they stand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.engine.served_release import ROOT
 
 pytestmark = pytest.mark.vllm
 SNIPPETS = re.findall(
-    r"```python\n(.*?)```", (ROOT / "docs" / "engine.md").read_text(encoding="utf-8"), re.DOTALL
+    r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "clients.md").read_text(encoding="utf-8"), re.DOTALL
 )
 
 

@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands say of themselves."""
+"""docs/reference/cli.md is what the commands say of themselves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from thorctl.cli.main import VERBS
 from thorctl.cli_reference import reference
 
 TITLE = re.compile(r"^##+ (thorctl [a-z ]+)$", re.MULTILINE)
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text() == reference(), "run: python -m thorctl.cli_reference > docs/cli.md"
+    assert PAGE.read_text() == reference(), "run: python -m thorctl.cli_reference > docs/reference/cli.md"
 
 
 def test_every_verb_has_a_section() -> None:

@@ -1,4 +1,4 @@
-"""docs/reliability.md: every test that it names is there, and every table row names one."""
+"""docs/reference/reliability.md: every test that it names is there, and every table row names one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGE = (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
+PAGE = (PROJECT / "docs" / "reference" / "reliability.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", PAGE)))
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("|---")]
 TITLES = {"| promise | held by |", "| proof | where |"}

@@ -1,4 +1,4 @@
-"""The inventory of a simulation holds what docs/interfaces.md promises."""
+"""The inventory of a simulation holds what docs/reference/interfaces.md promises."""
 
 from __future__ import annotations
 

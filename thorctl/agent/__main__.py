@@ -1,4 +1,4 @@
-"""``thor-agent``: parse, dispatch, print one JSON object, exit 0/1/2/3 (docs/interfaces.md "The device")."""
+"""``thor-agent``: parse, dispatch, print one JSON object, exit 0 to 3 (docs/reference/interfaces.md)."""
 
 from __future__ import annotations
 

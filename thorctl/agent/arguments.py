@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole surface (docs/interfaces.md "The device")."""
+    """The whole surface (docs/reference/interfaces.md "The device")."""
     top = _Parser(prog="thor-agent", description="Release states, verification and smoke test of one device.")
     top.add_argument("--root", type=Path, default=Path("/"), help="directory that stands for / (default: /)")
     top.add_argument(

@@ -45,7 +45,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
 
 
 def collect(ctx: Context) -> dict[str, Any]:
-    """Return the facts in the shape of docs/interfaces.md."""
+    """Return the facts in the shape of docs/reference/interfaces.md."""
     slow: dict[str, Callable[[], Any]] = {
         "sensors": partial(device.sensors, ctx),
         "gpu": partial(device.gpu, ctx),

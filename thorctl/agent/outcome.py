@@ -29,7 +29,7 @@ _EXIT_OF = {
 
 
 class AgentError(Exception):
-    """A verb's failure, under a stable code (docs/interfaces.md lists them).
+    """A verb's failure, under a stable code (docs/reference/interfaces.md lists them).
 
     Attributes:
         code: stable word, such as ``disk_too_small``; it decides the exit code.

@@ -16,7 +16,7 @@ ENGINE_SOCKET = f"/run/thor/engines/{ENGINE_NAME}/engine.sock"
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of DESIGN.md section 4. ``root`` is ``/`` on a device."""
+    """Paths on a device (docs/reference/interfaces.md "Paths"). ``root`` is ``/`` on a device."""
 
     root: Path
 

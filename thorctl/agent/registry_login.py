@@ -36,7 +36,7 @@ def headers(ctx: Context, repository: str) -> dict[str, str]:
         raise AgentError(
             "bad_state",
             f"{FILE} does not hold logins by registry.",
-            "Run site.yml again; see docs/secrets.md.",
+            "Run site.yml again; see docs/how-to/secrets.md.",
         ) from None
     document = json.dumps({**told, "serveraddress": registry})
     return {"X-Registry-Auth": base64.urlsafe_b64encode(document.encode()).decode()}

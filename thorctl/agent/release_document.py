@@ -117,7 +117,7 @@ class Release:
 
 
 def canonical(document: Any) -> bytes:
-    """Canonical JSON (docs/interfaces.md "Release")."""
+    """Canonical JSON (docs/reference/interfaces.md "Release")."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 

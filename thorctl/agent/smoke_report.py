@@ -90,7 +90,7 @@ class Report:
         )
 
     def data(self) -> dict[str, Any]:
-        """Return the verb's data (docs/interfaces.md)."""
+        """Return the verb's data (docs/reference/interfaces.md)."""
         return {
             "release": self.release,
             "passed": not self.failures,

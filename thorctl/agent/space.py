@@ -42,7 +42,7 @@ class Shortfall:
 def required_bytes(
     release: Mapping[str, Any], *, image_present: bool = False, checkpoint_present_bytes: int = 0
 ) -> Required:
-    """Return what staging ``release`` (docs/interfaces.md) will add to the disks.
+    """Return what staging ``release`` (docs/reference/interfaces.md) will add to the disks.
 
     Docker holds a layer's compressed copy while it unpacks it, and the containerd image store keeps both,
     so an absent image costs compressed × (1 + the class's image_unpack_ratio). A wholly present release

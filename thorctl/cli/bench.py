@@ -96,8 +96,8 @@ def command(
     vLLM's own benchmark client runs in the engine's container: one stream, then 16 at once with the same
     prompt and with different ones. Nobody else may use the engine meanwhile. The first measurement of a
     release on a device is its baseline; later ones must not be slower by more than the tolerance, and are
-    refused a comparison in another power mode. `thorctl baseline` shows and forgets them; docs/bench.md says
-    how to read the figures.
+    refused a comparison in another power mode. `thorctl baseline` shows and forgets them;
+    docs/how-to/bench.md says how to read the figures.
 
     Exit code 0 when every device measured and none was slower, 3 when some, 1 when none did, 4 when all are
     leased or at work for someone else.

@@ -166,10 +166,11 @@ def quantize(
 ) -> Result:
     """Make an NVFP4A16 checkpoint with the model card's split from the BF16 one in the folder SOURCE.
 
-    The arithmetic is llm-compressor's (the extra `quantize`: docs/checkpoint.md). Matrices that vLLM loads
-    as one share their global scale from the start, so there is nothing to repair. SOURCE is only read. A run
-    that was stopped goes on at the file where it was. The result is decoded, read back and audited before it
-    gets its name. The same source, versions and device give the same bytes. --dry-run takes a repository too.
+    The arithmetic is llm-compressor's (the extra `quantize`: docs/how-to/checkpoint.md). Matrices that vLLM
+    loads as one share their global scale from the start, so there is nothing to repair. SOURCE is only
+    read. A run that was stopped goes on at the file where it was. The result is decoded, read back and
+    audited before it gets its name. The same source, versions and device give the same bytes. --dry-run
+    takes a repository too.
     """
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))
@@ -205,8 +206,8 @@ def publish(
 ) -> Result:
     """Put the checkpoint DIR into a hub mirror of your own, from which devices and `thorctl lock` take it.
 
-    The mirror is a folder that nginx serves (docs/checkpoint.md). DIR is checked against its manifest and
-    audited first. Said twice it is said once; other repositories and older commits in the folder stay.
+    The mirror is a folder that nginx serves (docs/how-to/checkpoint.md). DIR is checked against its manifest
+    and audited first. Said twice it is said once; other repositories and older commits in the folder stay.
     """
     with ctx.messages.status(f"Reading {escape(str(folder))}") as status:
         source = Folder(folder)

@@ -117,7 +117,7 @@ def _sealed(device: Device) -> tuple[str, str, str] | None:
     if not device.sealed:
         return None
     said = f"{', '.join(device.sealed)} cannot be decrypted: playbooks need the vault's password"
-    return device.name, said, "Name its file: ANSIBLE_VAULT_PASSWORD_FILE=FILE (docs/secrets.md)."
+    return device.name, said, "Name its file: ANSIBLE_VAULT_PASSWORD_FILE=FILE (docs/how-to/secrets.md)."
 
 
 def _profile(device: Device) -> tuple[str, str, str] | None:

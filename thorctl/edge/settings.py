@@ -135,7 +135,7 @@ def checked(raw: Mapping[str, Any]) -> Settings:
             "Make one with `thorctl edge keys new NAME` and put it, vaulted, into thor_edge_keys; "
             "or switch the edge off: thor_edge_enabled: false.",
         )
-    return _checked(Settings, raw, "edge", "docs/edge.md")
+    return _checked(Settings, raw, "edge", "docs/how-to/edge.md")
 
 
 def checked_door(raw: Mapping[str, Any]) -> DoorSettings:
@@ -144,7 +144,7 @@ def checked_door(raw: Mapping[str, Any]) -> DoorSettings:
     Raises:
         ThorError: ``edge_keys_missing``, ``edge_key_weak``, ``edge_key_twice``, ``edge_settings_invalid``.
     """
-    settings = _checked(DoorSettings, raw, "door", "docs/door.md")
+    settings = _checked(DoorSettings, raw, "door", "docs/reference/door.md")
     if settings.mode == "keyed" and not settings.keys:
         raise ThorError(
             "edge_keys_missing",

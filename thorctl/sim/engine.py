@@ -22,7 +22,7 @@ PING_TIMEOUT_SECONDS = 10  # as scripts/engine
 
 
 def candidates(environment: Mapping[str, str]) -> Iterator[str]:
-    """The addresses to try, in order (docs/interfaces.md, Simulation)."""
+    """The addresses to try, in order (docs/reference/interfaces.md, Simulation)."""
     chosen = environment.get("DOCKER_HOST")
     if chosen:
         yield chosen

@@ -20,7 +20,7 @@ DEVICE_CLASSES = {"container": "simulated-container", "virtual": "simulated-vm"}
 
 
 def inventory(simulation: Simulation) -> dict[str, Any]:
-    """Group ``thor`` with a group per site; variables as docs/interfaces.md, Ansible, promises."""
+    """Group ``thor`` with a group per site; variables as docs/reference/interfaces.md, Ansible, promises."""
     sites: dict[str, Any] = {}
     for device in simulation.devices:
         group = sites.setdefault(

@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: One release document, see docs/interfaces.md.
+  description: One release document, see docs/reference/interfaces.md.
   type: list
   elements: dict
 """

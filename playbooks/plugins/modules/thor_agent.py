@@ -88,7 +88,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 agent:
-  description: The agent's object, see docs/interfaces.md.
+  description: The agent's object, see docs/reference/interfaces.md.
   returned: when the agent printed one
   type: dict
   sample: {schema: 1, verb: status, ok: true, changed: false, data: {}, error: null}

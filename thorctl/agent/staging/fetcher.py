@@ -103,7 +103,7 @@ _MEANING = {
     ),
     "hub_limited": (
         "The hub limits the requests of this device",
-        "Wait, then stage again; a token raises the limit (thor_hub_token, docs/secrets.md).",
+        "Wait, then stage again; a token raises the limit (thor_hub_token, docs/how-to/secrets.md).",
         True,
     ),
     "hub_unavailable": ("The hub or its storage fails", "Wait until it is well. " + _STAGE_AGAIN, True),
@@ -119,7 +119,7 @@ _MEANING = {
     ),
     "hub_denied": (
         "The hub does not let this device read the checkpoint",
-        "Give the device a token that may (thor_hub_token, docs/secrets.md), run site.yml, stage again.",
+        "Set a token that may read it (thor_hub_token, docs/how-to/secrets.md), run site.yml, stage again.",
         False,
     ),
     "file_missing": (
