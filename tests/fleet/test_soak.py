@@ -24,7 +24,9 @@ pytestmark = [pytest.mark.sim, pytest.mark.vllm]
 DEVICE = "thor-01"
 XID = "NVRM: Xid (PCI:0000:01:00): 43, pid=4711, name=VLLM::EngineCor, Ch 00000008"
 # A container shares its host's kernel, whose log it cannot read: the line comes from where the agent asks.
-_LINE = json.dumps({"__CURSOR": "a", "__MONOTONIC_TIMESTAMP": str(2**60), "MESSAGE": XID})
+_LINE = json.dumps(
+    {"__CURSOR": "a", "__MONOTONIC_TIMESTAMP": str(2**60), "MESSAGE": XID, "SYSLOG_FACILITY": "0"}
+)
 _JOURNALCTL = f"""#!/bin/sh
 case "$*" in *--dmesg*) echo '{_LINE}';; *) exec /usr/bin/journalctl "$@";; esac
 """

@@ -46,7 +46,12 @@ class Programs(Runner):
                 self.soaks[argv[argv.index("--unit") + 1]] = list(argv)
         elif argv[0] == "journalctl":
             entries = [
-                {"__CURSOR": str(i), "__MONOTONIC_TIMESTAMP": str(at), "MESSAGE": text}
+                {
+                    "__CURSOR": str(i),
+                    "__MONOTONIC_TIMESTAMP": str(at),
+                    "MESSAGE": text,
+                    "SYSLOG_FACILITY": "0",
+                }
                 for i, (text, at) in enumerate(self.kernel)
             ]
             out = "\n".join(map(json.dumps, entries))

@@ -19,9 +19,14 @@ NVGPU = (
 )
 
 
-def lines(*messages: object, at: int = 2000) -> str:
+def lines(*messages: object, at: int = 2000, facility: str = "0") -> str:
     entries = [
-        {"__CURSOR": f"s=1;i={number}", "__MONOTONIC_TIMESTAMP": str(at + number), "MESSAGE": message}
+        {
+            "__CURSOR": f"s=1;i={number}",
+            "__MONOTONIC_TIMESTAMP": str(at + number),
+            "MESSAGE": message,
+            "SYSLOG_FACILITY": facility,
+        }
         for number, message in enumerate(messages)
     ]
     return "\n".join(json.dumps(entry) for entry in entries)
@@ -33,7 +38,9 @@ def lines(*messages: object, at: int = 2000) -> str:
         XID,
         "NVRM: Xid (PCI:0000:04:00): 79, GPU has fallen off the bus.",
         "NVRM: GPU0 Xid (PCI:0000:01:00): 31, MMU Fault: ENGINE GRAPHICS",
+        "NVRM: Xid (PCI:0000:01:00 GPU-I:01 GPU-CI:00): 94, pid='<unknown>', name=<unknown>, Contained",
         NVGPU,
+        "nvgpu: 17000000.gpu       nvgpu_tsg_set_ctx_mmu_error:1069 [ERR]  TSG 8 generated a mmu fault",
         "nvgpu: 17000000.gpu gv11b_fb_mmu_fault_info_dump:294  [ERR]  [MMU FAULT] mmu engine id:  18",
         "nvgpu: 17000000.gpu nvgpu_rc_mmu_fault_recovery:399  [ERR]  mmu fault id=8 id_type=1",
     ],
@@ -56,6 +63,37 @@ def test_gpu_errors_are_found(tmp_path: Path, message: str) -> None:
 )
 def test_other_lines_are_none(tmp_path: Path, message: object) -> None:
     ctx = make_context(tmp_path, Programs({"journalctl": lines(message)}))
+    assert KernelLog(ctx, 1000).read() == []
+
+
+# What a local user can have the kernel print: process names of 15 characters at the start, more text later.
+@pytest.mark.parametrize(
+    "message",
+    [
+        "NVRM: Xid (PCI:[4711]: segfault at 0 ip 0000aaaac0de sp 0000ffff0000 error 4 in a[aaaa0000+1000]",
+        "NVRM: GPU0 Xid [4711]: unhandled exception: SP/PC alignment, ESR 0x0 in Xid (PCI:0000:01:00): 43, x",
+        "NVRM: Xid (PCI:: page allocation failure: order:0, mode:0x40",
+        f"Out of memory: Killed process 4711 ({XID}) total-vm:1kB, anon-rss:1kB",
+        f"process '/tmp/{XID}' started with executable stack",
+        f"audit: type=1326 audit(1.0:1): comm={XID}",
+        f"usb 1-1: Product: {XID}",
+        f"x\n{XID}",
+        "NVRM: GPU 0000:01:00.0: killed by name=Xid",
+        "nvgpu: 1.gpu a:[4711]: segfault at 0 in mmu fault[aaaa0000+1000]",
+        "nvgpu: a b:1 [E[4711]: segfault at 0 in error notifier set to 31 for ch 479[aaaa0000+1000]",
+        f"Out of memory: Killed process 4711 ({NVGPU}) total-vm:1kB",
+        "nvgpu: 17000000.gpu  nvgpu_channel_open:99 [ERR]  no channel for error notifier set to 31",
+        [300],
+        [XID],
+    ],
+)
+def test_text_of_a_local_process_is_no_gpu_error(tmp_path: Path, message: object) -> None:
+    ctx = make_context(tmp_path, Programs({"journalctl": lines(message)}))
+    assert KernelLog(ctx, 1000).read() == []
+
+
+def test_lines_that_a_program_wrote_to_kmsg_are_not_the_driver(tmp_path: Path) -> None:
+    ctx = make_context(tmp_path, Programs({"journalctl": lines(XID, facility="1")}))
     assert KernelLog(ctx, 1000).read() == []
 
 

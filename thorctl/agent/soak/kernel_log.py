@@ -12,10 +12,21 @@ if TYPE_CHECKING:
 CALL_SECONDS = 30.0
 LONGEST_LINE = 300  # characters
 MOST_LINES = 20  # one fault of the driver may write hundreds
-# nvgpu tells the number of an Xid as "error notifier set to 31 for ch 479".
-_GPU_ERROR = re.compile(
-    r"NVRM:.*\bXid\b|nvgpu\b.*(?:error notifier set to|mmu fault|nvgpu_rc_\w*fault)", re.IGNORECASE
+# A message may hold text of a local process: the segmentation fault of a process named "NVRM: Xid (PCI:"
+# begins with that name. Hence the driver's whole beginning is matched, which no name (15 characters) can
+# spell, and nothing further on.
+# NVIDIA's driver (kernel_rc.c): "NVRM: Xid (PCI:%04x:%02x:%02x GPU-I:%02u GPU-CI:%02u): %d, …", the last two
+# under MIG only.
+_PCI = r"PCI:[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?: GPU-I:\d+)?(?: GPU-CI:\d+)?"
+_XID = rf"NVRM: (?:GPU\d+ )?Xid \({_PCI}\): \d+\b"
+# Tegra's nvgpu: "nvgpu: <device> <function>:<line> [ERR] <text>"; an Xid's number is in "error notifier set
+# to 31 for ch 479".
+_NVGPU = (
+    r"nvgpu: [\w.]+ +(?:nvgpu_rc_\w*fault\w*:\d+ +\[ERR\]"
+    r"|\w+:\d+ +\[ERR\] +(?:error notifier set to \d|\[?MMU FAULT\b|TSG \d+ generated a mmu fault))"
 )
+_GPU_ERROR = re.compile(f"{_XID}|{_NVGPU}", re.IGNORECASE)
+_KERNEL = "0"  # the facility of the kernel's own messages; those written to /dev/kmsg have another
 
 
 class KernelLog:
@@ -32,7 +43,14 @@ class KernelLog:
 
     def read(self) -> list[str] | None:
         """What was found so far."""
-        argv = ["journalctl", "--dmesg", "--quiet", "--no-pager", "--output=json", "--output-fields=MESSAGE"]
+        argv = [
+            "journalctl",
+            "--dmesg",
+            "--quiet",
+            "--no-pager",
+            "--output=json",
+            "--output-fields=MESSAGE,SYSLOG_FACILITY",
+        ]
         argv += [f"--after-cursor={self._cursor}"] if self._cursor else []
         done = self._ctx.runner.run(argv, timeout=CALL_SECONDS)
         for line in done.stdout.splitlines() if done.ok else ():
@@ -46,9 +64,18 @@ class KernelLog:
         except (ValueError, KeyError, TypeError):
             return
         self.found = [] if self.found is None else self.found
-        message = entry.get("MESSAGE")
-        if isinstance(message, list):  # bytes that are no text
-            message = bytes(message).decode("utf-8", errors="replace")
-        hit = at >= self._since and isinstance(message, str) and _GPU_ERROR.search(message)
-        if isinstance(message, str) and hit and len(self.found) < MOST_LINES:
+        message = _text(entry.get("MESSAGE"))
+        if at < self._since or entry.get("SYSLOG_FACILITY") != _KERNEL or not _GPU_ERROR.match(message):
+            return
+        if len(self.found) < MOST_LINES:
             self.found.append(message[:LONGEST_LINE])
+
+
+def _text(message: object) -> str:
+    """The message of an entry: a string, or a list of bytes if it is no UTF-8."""
+    if isinstance(message, list):
+        try:
+            return bytes(message).decode("utf-8", errors="replace")
+        except (ValueError, TypeError):
+            return ""
+    return message if isinstance(message, str) else ""
