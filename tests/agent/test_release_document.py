@@ -11,6 +11,7 @@ import pytest
 from tests.agent.device_double import make_release
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.release_document import Release, canonical, parse, true_id
+from thorctl.agent.staging import takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ BAD: dict[str, Callable[[dict[str, Any]], object]] = {
     "absolute file": lambda d: first_file(d).update(path="/etc/passwd"),
     "file that is an option": lambda d: first_file(d).update(path="--local-dir"),
     "file with a pattern": lambda d: first_file(d).update(path="*.safetensors"),
+    "file on its way": lambda d: first_file(d).update(path=f"a/{takeover.NEW_PREFIX}{'a' * 64}"),
     "file size": lambda d: first_file(d).update(size=-1),
     "file hash": lambda d: first_file(d).update(sha256="abc"),
     "no unit": lambda d: d["files"].pop("thor-engine.service"),

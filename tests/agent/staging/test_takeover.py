@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,9 +122,38 @@ def test_writer_that_stays_cannot_change_what_was_taken(ctx: Context, tmp_path: 
 
 def test_takeover_that_was_cut_off_is_finished(ctx: Context, tmp_path: Path) -> None:
     part(ctx).write_bytes(BODY)
-    part(ctx).rename(tmp_path / f"root/weights{takeover.NEW_SUFFIX}")
+    part(ctx).rename(tmp_path / f"root/{takeover.NEW_PREFIX}{SHA}")
     assert take(ctx, tmp_path)
     assert (tmp_path / "root/weights").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("suffix", [".new", ".new.copy", ".part", ".kept", ".ranges", ".tmp"])
+@pytest.mark.parametrize("writer", [False, True])
+def test_names_of_the_checkpoint_are_none_of_the_takeover(
+    ctx: Context, tmp_path: Path, suffix: str, *, writer: bool
+) -> None:
+    other = tmp_path / f"root/weights{suffix}"
+    other.write_bytes(b"a file of the lock, taken before")
+    assert not take(ctx, tmp_path)
+    part(ctx).write_bytes(BODY)
+    with part(ctx).open("r+b") if writer else nullcontext():
+        assert take(ctx, tmp_path)
+    assert (tmp_path / "root/weights").read_bytes() == BODY
+    assert other.read_bytes() == b"a file of the lock, taken before"
+
+
+def test_directory_with_a_file_s_name_and_suffix_is_left_alone(ctx: Context, tmp_path: Path) -> None:
+    (tmp_path / "root/weights.new").mkdir()
+    part(ctx).write_bytes(BODY)
+    assert take(ctx, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == ["weights", "weights.new"]
+
+
+def test_longest_name_of_a_file_is_taken_over(ctx: Context, tmp_path: Path) -> None:
+    part(ctx).write_bytes(BODY)
+    with takeover.opened(ctx, NAME) as directory:
+        assert directory is not None
+        assert takeover.take(directory, SHA, len(BODY), tmp_path / "root" / ("w" * 255), ME)
 
 
 @pytest.mark.parametrize("level", ["incoming", "checkpoint"])

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 PART_SUFFIX, KEPT_SUFFIX = ".part", ".kept"
 MOST_ENTRIES = 20_000  # of one checkpoint's directory; the fetcher makes two a file
-NEW_SUFFIX = ".new"
+# A file of root's on its way: "~" and the SHA-256. No path of a checkpoint has "~" (release_document refuses
+# it), so this is never one of the lock's own files, and no longer than a file name may be.
+NEW_PREFIX = "~"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY_BYTES = 8 * 1024 * 1024
 
@@ -125,7 +127,7 @@ def take(directory: int, sha256: str, size: int, target: Path, user: Account) ->
         AgentError: ``incoming_unsafe``: what has the file's name is not a regular file of the account with
             one link and that size. It was removed.
     """
-    new = target.with_name(f"{target.name}{NEW_SUFFIX}")
+    new = target.with_name(f"{NEW_PREFIX}{sha256}")
     name = f"{sha256}{PART_SUFFIX}"
     parent = os.open(target.parent, _DIRECTORY)
     try:
