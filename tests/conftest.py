@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import hypothesis
 import pytest
 
@@ -18,7 +20,6 @@ from thorctl.sim import engine, hub_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from docker import DockerClient
 
@@ -37,6 +38,37 @@ def signals_are_heard() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_is_not_waited_for() -> Iterator[None]:
+    """Replace fsync: no test cuts the power of this machine, and each call costs milliseconds.
+
+    Tests of the order of flushes and renames record ``Files.flush`` (tests/agent/test_files.py).
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr(os, "fdatasync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of one certificate authority: reading all of them takes 50 ms for each HTTP client."""
+    end = "-----END CERTIFICATE-----\n"
+    first, _, _ = Path(certifi.where()).read_text(encoding="utf-8").partition(end)
+    bundle = tmp_path_factory.mktemp("authority") / "one.pem"
+    bundle.write_text(first + end, encoding="utf-8")
+    return bundle
+
+
+@pytest.fixture(autouse=True)
+def few_authorities(
+    request: pytest.FixtureRequest, one_authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trust one authority in tests that reach nothing outside this process and its servers."""
+    if not any(request.node.get_closest_marker(name) for name in ("sim", "vllm", "vm")):
+        monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
 
 
 @pytest.fixture(scope="session")

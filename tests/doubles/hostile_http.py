@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import socket
 import threading
 import time
+import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BLOCK = b"x" * 65536
-BOMB = gzip.compress(b"[" + b" " * (400 << 20))  # some 400 KB for 400 MiB
 
 
 @dataclass
@@ -38,8 +38,21 @@ def answer(*headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status}", "Content-Type: application/json", *headers, "", ""]).encode()
 
 
+@cache
+def bomb(mebibytes: int) -> bytes:
+    """A gzip stream of about 1 KB for each MiB of spaces: one block, compressed once and repeated.
+
+    Without gzip's checksum at the end: it is for readers that stop before the end.
+    """
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    start = packer.compress(b"[") + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return start + block * mebibytes
+
+
 def gzip_bomb(server: Hostile, client: socket.socket) -> None:
-    send(server, client, answer("Content-Encoding: gzip", f"Content-Length: {len(BOMB)}") + BOMB)
+    body = bomb(400)
+    send(server, client, answer("Content-Encoding: gzip", f"Content-Length: {len(body)}") + body)
 
 
 def zstd(server: Hostile, client: socket.socket) -> None:

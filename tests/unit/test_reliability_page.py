@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and not line
 TITLES = {"| promise | held by |", "| proof | where |"}
 
 
+@cache
 def names_in(file: Path) -> set[str]:
     """Functions and classes of a module, and names that it gives to what it makes (``TestAgent = …``)."""
     found = set()
