@@ -56,8 +56,8 @@ class Settings(Common):
 
     Attributes:
         metrics_addresses: addresses or networks that may read ``/metrics`` without a key.
-        connections_per_address: requests at once per client address, whatever the key; ``open_connections``
-            is the limit of TCP connections.
+        connections_per_address: requests at once per client address (of IPv6: per /64), whatever the key;
+            ``open_connections`` is the limit of TCP connections.
     """
 
     metrics_addresses: tuple[str, ...] = ()
