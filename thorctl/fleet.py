@@ -30,6 +30,7 @@ BECOME_METHODS = frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo
 BECOME_PASSWORDS = frozenset(
     {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"}
 )
+LONGEST_REVIEW_SECONDS = 7 * 86400  # the agent's limit, and that of the role thor_smoke
 _OURS = frozenset({"-H", "-S", "-n"})  # flags of sudo that thorctl sets itself where they are needed
 _KNOWN_FLAGS = frozenset({"-E", "-i", "--login", "--preserve-env"})  # and that change nothing for it
 _UNPARSED = re.compile(r"parse inventory source '?([^'\n]+?)'?(?:[.:]?\s*$|\. )", re.MULTILINE)
@@ -67,6 +68,7 @@ class Device:
         sealed: secrets of the playbooks that cannot be decrypted here.
         edge_names: further names that clients use, for its certificate.
         preflight_skip: checks whose failure is only a warning.
+        keep_failed_seconds: how long a first release that fails its smoke test is kept for review; 0: not.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Device:
     groups: tuple[str, ...] = ()
     edge_names: tuple[str, ...] = ()
     preflight_skip: tuple[str, ...] = ()
+    keep_failed_seconds: int = 0
     ssh_args_before: str = ""
     ssh_program: str = "ssh"
     connect_timeout: int | None = None
@@ -281,6 +284,7 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
         groups=_groups_of(name, groups),
         edge_names=values.words("thor_edge_names"),
         preflight_skip=values.words("thor_preflight_skip"),
+        keep_failed_seconds=values.seconds("thor_smoke_keep_failed_trial", LONGEST_REVIEW_SECONDS),
         ssh_args_before=ssh("ssh_args") or "",
         ssh_program=ssh("ssh_executable") or "ssh",
         connect_timeout=int(timeout) if timeout else None,
@@ -339,6 +343,14 @@ class _Values:
         if not isinstance(value, (str, int, float)):
             raise self._error(key, f"is {value!r}, not text")
         return str(value)
+
+    def seconds(self, key: str, most: int) -> int:
+        """The variable as whole seconds from 0 to ``most``; 0 where it is absent."""
+        value = self.raw["variables"].get(key)
+        text = "0" if value is None else str(value)
+        if not (text.isascii() and text.isdigit() and int(text) <= most):
+            raise self._error(key, f"is {value!r}, not whole seconds from 0 to {most}")
+        return int(text)
 
     def words(self, key: str) -> tuple[str, ...]:
         """The variable as a list of words: a list, or one text with commas."""

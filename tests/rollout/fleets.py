@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.rollout.model_controller import Fuse, Killed, ModelHands, ModelRecord
-from tests.rollout.model_device import HOLDER, NEW, OLD, SOAK, ModelDevice, ViolationError
+from tests.rollout.model_device import HOLDER, NEW, SOAK, ModelDevice, ViolationError
 from tests.rollout.model_world import World
 from tests.rollout.policies import policy
 from thorctl.protocol.identity import Identity
@@ -27,14 +27,20 @@ if TYPE_CHECKING:
 DOCUMENT = {"profile": {"ready": {"first_start_seconds": 600, "start_seconds": 300}}}
 
 
-def rollout_of(devices: Sequence[ModelDevice], **changes: Any) -> Rollout:
+def rollout_of(devices: Sequence[ModelDevice], *, review_seconds: int = 0, **changes: Any) -> Rollout:
     chosen = policy(**{"soak_seconds": SOAK, **changes})
     candidates = [
-        Candidate(one.name, NEW, "ab"[i % 2], ("night",) if i % 3 == 2 else ())
+        Candidate(
+            one.name,
+            NEW,
+            "ab"[i % 2],
+            ("night",) if i % 3 == 2 else (),
+            keep_failed_seconds=review_seconds,
+        )
         for i, one in enumerate(devices)
     ]
     seen = {
-        one.name: Seen(True, "committed", OLD, True, 1000, identity=Identity(one.name, one.machine))
+        one.name: Seen(True, one.state, one.current, True, 1000, identity=Identity(one.name, one.machine))
         for one in devices
     }
     made = plan.make(candidates, chosen, seen, {}, datetime(2026, 11, 25, tzinfo=UTC))
@@ -172,7 +178,8 @@ class Fleet:
         """A controller that says it is done leaves nobody on trial whom it could reach."""
         for device in self.devices:
             gone = self.state.devices[device.name].phase.value == "lost"
-            if self.state.ended and device.linked and not gone and device.state in {"activating", "trial"}:
+            changing = device.state in {"activating", "trial"} and not device.review
+            if self.state.ended and device.linked and not gone and changing:
                 raise ViolationError(f"{device.name} is {device.state} after the end")
 
     def lines(self, kind: str) -> list[str]:

@@ -47,6 +47,9 @@ def _look(world: World, device: ModelDevice, step: Step) -> Answer:
             "last_smoke": None
             if device.unmeasured
             else {"release": device.current, "passed": True, "tokens_per_second": 40.0},
+            "review_seconds_left": round(device.deadline - world.time)
+            if device.review and device.deadline
+            else None,
             "lease": lease and {"holder": lease.holder, "reason": lease.reason},
             "hold": device.hold and {"reason": device.hold},
             "soak": device.work(world.time),
@@ -99,7 +102,7 @@ def _smoke(world: World, device: ModelDevice, step: Step) -> Answer:
         return error(device, "bad_state", "no trial")
     if device.nature == "garbage":
         return error(device, "agent_garbage", "no JSON")
-    if device.nature == "smoke_fails":
+    if device.nature in {"smoke_fails", "first_fails"}:
         return error(device, "smoke_failed", "babbles")
     device.smoked, device.smoke_at = True, world.time
     speed = 10.0 if device.nature == "slow" else 40.0
@@ -123,6 +126,16 @@ def _soak(world: World, device: ModelDevice, step: Step) -> Answer:
         raise ViolationError(f"{device.name} is worked before its smoke test")
     device.worked_from = world.time if device.worked_from is None else device.worked_from
     return _ok(device, "soak", {"soak": device.work(world.time)})
+
+
+def _review(world: World, device: ModelDevice, step: Step) -> Answer:
+    if device.state != "trial" or device.target != step.release or device.current is not None:
+        return error(device, "bad_state", "no trial of a first release")
+    if device.smoked:
+        raise ViolationError(f"{device.name} is kept for review though its smoke test passed")
+    if not device.review:
+        device.review, device.deadline = True, world.time + step.seconds
+    return _ok(device, "review", {"release": device.target, "state": "trial", "deadline": "tomorrow"})
 
 
 def _commit(world: World, device: ModelDevice, step: Step) -> Answer:
@@ -169,5 +182,6 @@ VERBS = {
     "smoke": _smoke,
     "soak": _soak,
     "commit": _commit,
+    "review": _review,
     "rollback": _rollback,
 }

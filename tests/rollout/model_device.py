@@ -9,7 +9,7 @@ HOLDER = "ann@desk"
 SOAK = 60
 NATURES = (
     "well", "smoke_fails", "slow", "dies_in_soak", "hangs_in_soak", "never_ready", "garbage", "bad_disk",
-    "unfit",
+    "unfit", "first_fails",
 )  # fmt: skip
 WORK_SECONDS = 90.0  # longer than the soak's own time
 
@@ -53,7 +53,13 @@ class ModelDevice:
     unmeasured: bool = False  # whether no smoke test of the release it has is known
     activations: int = 0
     excuses: int = 0  # trials that ended without a verdict: another activation is needed
+    review: bool = False  # whether its trial is kept for review
+    accepted: bool = False  # whether a person committed it though its smoke test failed
     attended: float = 0.0  # seconds of its trial in which a controller lived and could reach it
+
+    def __post_init__(self) -> None:
+        if self.nature == "first_fails":
+            self.state, self.current = "empty", None
 
     @property
     def running(self) -> str | None:
@@ -74,7 +80,7 @@ class ModelDevice:
         }  # fmt: skip
 
     def moved(self, state: str) -> None:
-        self.state, self.since = state, self.since + 1
+        self.state, self.since, self.review = state, self.since + 1, False
 
     def go_back(self) -> None:
         """Rolling back from a trial, or from a committed release to the one before."""

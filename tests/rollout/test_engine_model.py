@@ -48,6 +48,7 @@ policies = st.fixed_dictionaries(
         "errors": st.sampled_from([{"stop_at_percent": 40}, {"stop_at_devices": 2}, {"stop_at_percent": 90}]),
         "offline": st.sampled_from([{}, {"budget_devices": 1}, {"budget_percent": 30}]),
         "on_stop": st.sampled_from(["keep", "return"]),
+        "review_seconds": st.sampled_from([0, 3000, 86400]),
         "approve": st.sampled_from(["never", "never", "after_canary", "each_wave"]),
         "windows": st.sampled_from([None, None, WINDOWS]),
         "work": st.just({"waves": "all"}),  # only work finds a release that hangs in its soak
@@ -146,6 +147,18 @@ class Rollouts(CountedMachine):
         if device.lease is None or force:
             device.lease = Lease("carl@lab", reason, self.fleet.world.time + 300)
 
+    @rule(number=numbers, accepts=st.booleans())
+    def somebody_ends_a_review(self, number: int, accepts: bool) -> None:
+        """By hand, which our lease would refuse."""
+        device = self.device(number)
+        if not device.review or device.lease is not None or device.working is not None:
+            return
+        if not accepts:
+            device.go_back()
+            return
+        device.current, device.target, device.deadline, device.accepted = device.target, None, None, True
+        device.moved("committed")
+
     @rule(kind=st.sampled_from(["paused", "approved", "approved", "aborted"]), returns=st.booleans())
     def order(self, kind: str, returns: bool) -> None:
         """An operator says something, whoever runs the rollout."""
@@ -196,10 +209,15 @@ class Rollouts(CountedMachine):
 
     def check(self, device: ModelDevice, *, stopped: bool) -> None:
         one = self.fleet.state.devices[device.name]
+        if device.nature == "first_fails" and not device.accepted:
+            self.check_first(device, one)
+            return
         assert device.state == "committed", f"{device.name} is {device.state}"
         assert device.current in {OLD, NEW}
         assert device.lease is None or device.lease.holder != HOLDER, f"{device.name} is still leased"
-        assert device.nature == "well" or device.current == OLD, f"{device.name} keeps a bad release"
+        assert device.nature == "well" or device.accepted or device.current == OLD, (
+            f"{device.name} keeps a bad release"
+        )
         assert (device.current == NEW) == (one.phase is Phase.DONE), (device.current, one.phase, one.why)
         settled = {Phase.DONE, Phase.FAILED, Phase.RETURNED}
         untouched = UNTOUCHED - PREPARED | {Phase.ABSENT}
@@ -208,6 +226,12 @@ class Rollouts(CountedMachine):
         )
         assert device.name not in self.fleet.state.open
 
+    def check_first(self, device: ModelDevice, one: Any) -> None:
+        """A first release that fails its smoke test serves only while it is kept for review."""
+        assert device.lease is None or device.lease.holder != HOLDER, f"{device.name} is still leased"
+        assert device.state == ("trial" if device.review else "empty"), device
+        assert device.review == (one.phase is Phase.KEPT), (device, one)
+
     def check_the_cap(self) -> None:
         """Once a limit is reached no further device is activated, so no more can fail than were under way."""
         lines = self.fleet.record.lines
@@ -215,7 +239,7 @@ class Rollouts(CountedMachine):
         late = [line for line in lines if line.verb == "activate" and line.kind == "step_begun"]
         assert stop is None or all(line.id < stop for line in late)
         devices, errors = self.fleet.state.devices.values(), self.fleet.rollout.policy["errors"]
-        failed = sum(one.phase in {Phase.FAILED, Phase.LOST} for one in devices)
+        failed = sum(one.phase in {Phase.FAILED, Phase.KEPT, Phase.LOST} for one in devices)
         cap, percent = errors["stop_at_devices"], errors["stop_at_percent"]
         reached = cap is not None and failed >= cap
         reached |= percent is not None and failed > 0 and failed / len(devices) >= percent / 100

@@ -199,6 +199,24 @@ def test_further_names_are_a_list_or_words_with_commas(
     assert device.edge_names == names
 
 
+@pytest.mark.parametrize(("value", "seconds"), [("", 0), ("0", 0), ("86400", 86400), ("'{{ 2 * 60 }}'", 120)])
+def test_how_long_a_failed_first_release_is_kept(tmp_path: Path, value: str, seconds: int) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(f"thor: {{hosts: {{thor-01: {{thor_smoke_keep_failed_trial: {value}}}}}}}\n")
+    (device,) = fleet.load(path)
+    assert device.keep_failed_seconds == seconds
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "604801", "a day", "true", "[1]"])
+def test_a_review_of_no_length_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(f"thor: {{hosts: {{thor-01: {{thor_smoke_keep_failed_trial: {value}}}}}}}\n")
+    with pytest.raises(
+        ThorError, match=r"thor_smoke_keep_failed_trial is .* not whole seconds from 0 to 604800"
+    ):
+        fleet.load(path)
+
+
 def test_templates_cannot_reach_python(tmp_path: Path) -> None:
     path = tmp_path / "hosts.yml"
     path.write_text("thor: {hosts: {a: {ansible_host: \"{{ ''.__class__.__mro__ }}\"}}}")

@@ -48,6 +48,7 @@ VARIABLES = (
     "thor_profile",
     "thor_edge_names",
     "thor_preflight_skip",
+    "thor_smoke_keep_failed_trial",
     "inventory_file",
 )
 # Of the ssh plugin: what reaches ssh, and what would if thorctl followed it.

@@ -24,6 +24,8 @@ class Phase(StrEnum):
     TRIAL = "on trial"  # activated, to be asked
     SOAKING = "soaking"
     PASSED = "passed"  # to be committed
+    REVIEW = "to be kept for review"  # a first release that failed its smoke test
+    KEPT = "kept for review"  # on trial, and a person accepts it or ends it
     DOUBT = "in doubt"  # touched, and what became of it must be looked at
     RECALLED = "recalled"  # committed, and to return
     RETURNING = "returning"
@@ -42,11 +44,13 @@ UNSTAGED = frozenset({Phase.NEW, Phase.CHECKING, Phase.STAGING})
 UNTOUCHED = UNSTAGED | {Phase.STAGED, Phase.HELD} | PREPARED
 ON_TRIAL = frozenset({Phase.TRIAL, Phase.SOAKING, Phase.PASSED})
 GOING_BACK = frozenset({Phase.RECALLED, Phase.RETURNING, Phase.LEFT, Phase.BACK})
-SETTLED = frozenset({Phase.DONE, Phase.FAILED, Phase.RETURNED, Phase.ABSENT, Phase.LOST, Phase.STUCK})
+SETTLED = frozenset(
+    {Phase.DONE, Phase.FAILED, Phase.KEPT, Phase.RETURNED, Phase.ABSENT, Phase.LOST, Phase.STUCK}
+)
 # Out of service, or about to be: what `parallel` limits.
-CHANGING = PREPARED | {Phase.TRIAL, Phase.DOUBT, Phase.RETURNING}
+CHANGING = PREPARED | {Phase.TRIAL, Phase.REVIEW, Phase.DOUBT, Phase.RETURNING}
 # No step takes these further by itself.
-UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.DOUBT}
+UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.REVIEW, Phase.DOUBT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,13 @@ class Device:
 
     @property
     def unconfirmed(self) -> bool:
-        """Updated in a run before this one, and not looked at since: somebody may have taken it back."""
-        return self.phase is Phase.DONE and self.looked_at == 0.0
+        """Updated or kept in a run before this one, and not looked at since: a person may have changed it."""
+        return self.phase in {Phase.DONE, Phase.KEPT} and self.looked_at == 0.0
 
     @property
     def counts_as_failed(self) -> bool:
         """Also while it is still on its way back."""
-        return self.phase in {Phase.FAILED, Phase.LOST} or (
+        return self.phase in {Phase.FAILED, Phase.KEPT, Phase.LOST} or (
             self.fault is not None and self.phase in {Phase.RETURNING, Phase.LEFT, Phase.BACK, Phase.DOUBT}
         )
 

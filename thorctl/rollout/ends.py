@@ -13,6 +13,7 @@ from thorctl.rollout.settle import (
     absent,
     failed_untouched,
     held,
+    kept_for_review,
     reason_of,
     refusal_words,
     refused,
@@ -158,9 +159,24 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
             why=f"{smoke.reason}, {speed.reason}",
             due=end.at,
         )
+    wished = rules.review_seconds > 0 and not rules.stopped and not device.had_release
+    if end.code == "smoke_failed" and wished:
+        return replace(device, phase=Phase.REVIEW, why=end.words, tries=0, refused_since=None, due=0.0)
     if end.code in UNWELL:
         return unwell(device, end.words)
     return _doubted(device, end, rules, "the smoke test")
+
+
+def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``review``: a first release that failed its smoke test stays on trial, or goes back after all.
+
+    Where nobody knows what became of it, the device is looked at and asked its smoke test again.
+    """
+    if end.ok and end.data.get("state") == "trial" and end.data.get("release") == device.target:
+        return kept_for_review(device, end)
+    if end.ok or end.unanswered or end.code in {"busy", "leased"}:
+        return _doubted(device, end, rules, "keeping it for review")
+    return unwell(device, f"{device.why}; it could not be kept for review: {end.words}")
 
 
 def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:

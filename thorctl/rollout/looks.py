@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.protocol.owner import owner_of
 from thorctl.rollout.device import Device, Phase
-from thorctl.rollout.looks_after import confirmed, reconciled, soaked
+from thorctl.rollout.looks_after import confirmed, reconciled, reviewed, soaked
 from thorctl.rollout.looks_before import prepared, present, waiting_for_hold
 from thorctl.rollout.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS
 from thorctl.rollout.settle import absent, failed_untouched
@@ -39,8 +39,8 @@ def looked(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
-    if device.phase is Phase.DONE:
-        return device  # it was well when it was last seen
+    if device.phase in {Phase.DONE, Phase.KEPT}:
+        return device  # as it was last seen
     if device.phase in {Phase.NEW, Phase.ABSENT, Phase.HELD, Phase.LEASED}:
         booting = device.phase is Phase.ABSENT and end.code == "auth_failed"  # pam_nologin's way to say so
         if end.code in {"device_unreachable", "agent_timeout"} or booting:
@@ -66,4 +66,5 @@ _LOOKS: dict[Phase, Callable[[Device, Ended, Rules], Device]] = {
     Phase.LEFT: reconciled,
     Phase.LOST: reconciled,
     Phase.DONE: confirmed,
+    Phase.KEPT: reviewed,
 }

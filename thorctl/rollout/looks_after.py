@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from thorctl.rollout.device import Device, Phase, forget_trial
 from thorctl.rollout.gate import judge_health
 from thorctl.rollout.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES, TRIES
-from thorctl.rollout.settle import absent, again_back, in_use_words, is_ours, settled_as, unwell
+from thorctl.rollout.settle import (
+    absent,
+    again_back,
+    in_use_words,
+    is_ours,
+    kept_for_review,
+    settled_as,
+    unwell,
+)
 from thorctl.rollout.soak import SHORTEST_LOOK_SECONDS, progress
 
 if TYPE_CHECKING:
@@ -88,6 +96,18 @@ def confirmed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG0
     return replace(device, phase=Phase.FAILED, fault=fault, why=fault, changed=False)
 
 
+def reviewed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """Kept for review before this run: still so, accepted by a person, or ended."""
+    state, release = end.data.get("state"), end.data.get("release")
+    if state == "trial" and release == device.target:
+        return device
+    if state == "committed" and release == device.target:
+        why = f"a person accepted it: {device.fault}"
+        return replace(device, phase=Phase.DONE, fault=None, why=why, changed=False)
+    why = f"{device.fault}; its review ended; it serves {release or 'nothing'}"
+    return replace(forget_trial(device), phase=Phase.FAILED, why=why)
+
+
 def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
     """The device's own word on what became of a step."""
     state, ours = end.data.get("state"), end.data.get("release") == device.target
@@ -110,6 +130,8 @@ def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
         if device.fault is not None:
             return _others(device, end)
         return absent(device, in_use_words(device.name, end.data), end.at)
+    if isinstance(end.data.get("review_seconds_left"), int):
+        return kept_for_review(device, end)
     if device.phase is Phase.LEFT or device.fault is not None or rules.stopped:
         return again_back(device, end)
     trial_from = end.at if device.trial_from is None else device.trial_from

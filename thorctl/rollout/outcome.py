@@ -15,6 +15,7 @@ from thorctl.rollout.ends import (
     commit_ended,
     give_ended,
     preflight_ended,
+    review_ended,
     rollback_ended,
     smoke_ended,
     soak_ended,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thorctl.rollout.rules import Ended, Rules
+
+
+_ON_TRIAL_VERBS = frozenset({"activate", "smoke", "soak", "commit", "review"})
 
 
 def begun(device: Device, verb: str, at: float, seconds: int) -> Device:
@@ -44,7 +48,7 @@ def interrupted(device: Device, verb: str) -> Device:
     """The device of a step whose end nobody saw."""
     if device.began_at is None:
         return device  # nothing of ours can have changed it
-    if verb in {"activate", "smoke", "soak", "commit"} and device.phase not in {Phase.BACK, Phase.MEASURE}:
+    if verb in _ON_TRIAL_VERBS and device.phase not in {Phase.BACK, Phase.MEASURE}:
         return replace(device, phase=Phase.DOUBT, due=0.0)
     return device
 
@@ -103,6 +107,7 @@ _ENDS: dict[str, Callable[[Device, Ended, Rules], Device]] = {
     "smoke": smoke_ended,
     "soak": soak_ended,
     "commit": commit_ended,
+    "review": review_ended,
     "rollback": rollback_ended,
     "give": give_ended,
 }

@@ -72,6 +72,7 @@ class PlannedDevice:
         opens_at: when its maintenance window lets it change; None = any time.
         agent: version of the agent that is installed before staging; None = its own reads the release.
         machine, serial: which machine answered when the plan was made; None = unknown.
+        keep_failed_seconds: how long a first release that fails its smoke test is kept for review; 0: not.
     """
 
     name: str
@@ -89,6 +90,7 @@ class PlannedDevice:
     memory_bytes: int | None = None
     machine: str | None = None
     serial: str | None = None
+    keep_failed_seconds: int = 0
 
     @property
     def identity(self) -> Identity:
@@ -228,6 +230,7 @@ def _device(
         memory_bytes=one.memory_bytes,
         machine=look.identity.machine,
         serial=look.identity.serial,
+        keep_failed_seconds=one.keep_failed_seconds,
     )
 
 

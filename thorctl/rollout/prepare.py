@@ -95,7 +95,15 @@ def candidates(devices: Sequence[Device], given: Given) -> list[Candidate]:
 
 def _candidate(device: Device, release: Release) -> Candidate:
     memory_bytes = release.memory.total_bytes if release.memory else None
-    return Candidate(device.name, release.id, device.site, device.groups, release.schema_, memory_bytes)
+    return Candidate(
+        name=device.name,
+        release=release.id,
+        site=device.site,
+        labels=device.groups,
+        layout=release.schema_,
+        memory_bytes=memory_bytes,
+        keep_failed_seconds=device.keep_failed_seconds,
+    )
 
 
 def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:

@@ -48,6 +48,7 @@ class Rules:
         identity: which machine answered under its name when the plan was made.
         work: how it is worked in its soak; None = not at all.
         pause_seconds: how long that may be put off.
+        review_seconds: how long its first release is kept on trial if it fails its smoke test; 0 = not.
     """
 
     holder: str
@@ -64,6 +65,7 @@ class Rules:
     identity: Identity = UNKNOWN
     work: Figures | None = None
     pause_seconds: int = 0
+    review_seconds: int = 0
 
     @property
     def soak_limit_seconds(self) -> int:

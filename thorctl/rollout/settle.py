@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from thorctl.rollout.rules import Ended, Rules
 
 
+# How a person ends a review.
+REVIEW_WAYS = (
+    "`thorctl commit {0} --accept-failed-smoke REASON` keeps the release, "
+    "`thorctl rollback {0}` ends its trial"
+)
+
+
 def refused(device: Device, end: Ended, rules: Rules) -> Device:
     """Others use the device. Work is waited for, so is another rollout's lease; one taken by hand never."""
     since = end.at if device.refused_since is None else device.refused_since
@@ -67,6 +74,14 @@ def stuck(device: Device, end: Ended) -> Device:
 def unwell(device: Device, fault: str) -> Device:
     """Judged and found wanting: it goes back."""
     return replace(device, phase=Phase.RETURNING, fault=fault, why=fault, tries=0, due=0.0)
+
+
+def kept_for_review(device: Device, end: Ended) -> Device:
+    """Its first release failed its smoke test and stays on trial until a person accepts it or ends it."""
+    ends = end.data.get("deadline")
+    fault = device.fault or device.why or "its first release failed its smoke test"
+    why = f"{fault.rstrip('.')}; kept for review" + (f" until {ends}" if ends else "")
+    return replace(device, phase=Phase.KEPT, fault=fault, why=why, tries=0, refused_since=None, due=0.0)
 
 
 def absent(device: Device, why: str, at: float) -> Device:
@@ -142,6 +157,9 @@ def in_use_words(device: str, status: Mapping[str, Any]) -> str:
     words = f"{status.get('state')} with {status.get('target') or status.get('release')}"
     words += f", begun by {owner.words}" if owner else ""
     words += f", until {ends}" if ends else ""
+    if isinstance(status.get("review_seconds_left"), int):
+        words += f". Its first release is kept for review: {REVIEW_WAYS.format(device)}"
+        return f"in use by others: {words}."
     holder = owner_of(lease) if isinstance(lease, dict) else None
     first = holder.way_out(device) if holder else f"Use {owner.ends}." if owner and owner.rollout else ""
     return f"in use by others: {words}. {first} `thorctl rollback {device}` ends it.".replace("  ", " ")

@@ -33,6 +33,7 @@ def words_for(begun: Begun, skip: Sequence[str] = ()) -> list[str]:
         "take": ["lease", "take", "--reason", step.reason, "--ttl", str(step.seconds)],
         "smoke": ["smoke", step.release],
         "commit": ["commit", step.release],
+        "review": ["review", step.release, "--seconds", str(step.seconds)],
         "rollback": ["rollback", step.release, "--reason", step.reason],
         "give": ["lease", "give"],
     }[step.verb]

@@ -45,6 +45,7 @@ class Brief:
     sites: Mapping[str, str | None] = field(default_factory=dict)  # device -> its site
     identities: Mapping[str, Identity] = field(default_factory=dict)  # of devices, as planned
     work: Mapping[str, Figures] = field(default_factory=dict)  # release -> how its devices are worked
+    review_seconds: Mapping[str, int] = field(default_factory=dict)  # device -> as Rules has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class State:
             identity=self.brief.identities.get(device, UNKNOWN),
             work=self.brief.work.get(self.devices[device].target) if wave and wave.worked else None,
             pause_seconds=policy.work.pause_seconds if policy.work else 0,
+            review_seconds=self.brief.review_seconds.get(device, 0),
         )
 
 
@@ -157,7 +159,17 @@ def begin(rollout: Rollout) -> State:
     }
     work = {name: policy.work.of_class(of) for name, of in classes.items()} if policy.work else {}
     brief = Brief(
-        rollout.id, str(owner(rollout)), planned, policy, limits, layouts, hashes, sites, identities, work
+        id=rollout.id,
+        holder=str(owner(rollout)),
+        plan=planned,
+        policy=policy,
+        activate_seconds=limits,
+        layouts=layouts,
+        hashes=hashes,
+        sites=sites,
+        identities=identities,
+        work=work,
+        review_seconds={one.name: one.keep_failed_seconds for one in planned.devices},
     )
     return State(
         brief,

@@ -2,7 +2,7 @@
 
 The order of a device: look, preflight, stage; then in its wave take (the lease), look, activate, smoke, soak
 (where it is worked), look through the soak, commit, give (the lease back). A device that is not well is
-rolled back, looked at and asked instead.
+rolled back, looked at and asked instead; its first release may be kept for review.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _VERBS = {
     Phase.TRIAL: "smoke",
     Phase.SOAKING: "look",
     Phase.PASSED: "commit",
+    Phase.REVIEW: "review",
     Phase.DOUBT: "look",
     Phase.RETURNING: "rollback",
     Phase.LEFT: "look",
@@ -48,7 +49,8 @@ class Step:
     """One verb for one device.
 
     Attributes:
-        seconds: of the trial for ``activate``, of the lease for ``take``, of the pauses for ``soak``.
+        seconds: of the trial for ``activate``, of the lease for ``take``, of the pauses for ``soak``, of the
+            review for ``review``.
         over_hold: for ``activate``: the reason of the hold that it passes over.
         work: for ``soak``: what the engine is to do.
     """
@@ -146,7 +148,7 @@ def _step(state: State, one: Device, verb: str) -> Step:
     trial = SMOKE_SECONDS + rules.soak_limit_seconds + rules.wait.silence_seconds + SLACK_SECONDS
     # A smoke test of the release it has may come between the lease and the activation.
     lease = SMOKE_SECONDS + rules.activate_seconds + trial + SLACK_SECONDS
-    lengths = {"activate": trial, "take": lease, "soak": rules.pause_seconds}
+    lengths = {"activate": trial, "take": lease, "soak": rules.pause_seconds, "review": rules.review_seconds}
     reasons = {"take": rules.lease}
     reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"[
         :REASON_CHARACTERS

@@ -20,6 +20,7 @@ _BEGINS = {
     "smoke": "smoke test",
     "soak": "soaking, its engine is worked",
     "commit": "committing",
+    "review": "keeping it for review",
     "rollback": "rolling back",
 }
 # The messages of these are sentences of their own.
@@ -81,6 +82,8 @@ def _end_words(line: Line) -> str | None:
         return f"on trial, ready after {_figure(data.get('ready_seconds'), 0)} s"
     if line.verb == "smoke":
         return f"smoke test passed, {_figure(data.get('tokens_per_second'), 1)} tok/s"
+    if line.verb == "review":
+        return f"kept for review until {data.get('deadline')}"
     return {"commit": "committed", "rollback": "rolled back"}.get(str(line.verb))
 
 

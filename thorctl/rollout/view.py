@@ -32,6 +32,7 @@ _STYLES = {
     Phase.FAILED: "bold red",
     Phase.LOST: "bold red",
     Phase.STUCK: "bold red",
+    Phase.KEPT: "bold red",
     Phase.RETURNED: "yellow",
     Phase.ABSENT: "yellow",
     Phase.HELD: "yellow",

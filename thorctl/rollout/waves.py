@@ -25,6 +25,7 @@ class Candidate:
     labels: tuple[str, ...] = ()
     layout: int = 1
     memory_bytes: int | None = None  # what its engine needs; None where vLLM sizes its cache itself
+    keep_failed_seconds: int = 0  # how long a first release that fails its smoke test is kept for review
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.result import Exit, Problem
 from thorctl.rollout.device import Phase
+from thorctl.rollout.settle import REVIEW_WAYS
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
@@ -130,6 +131,16 @@ def problems(state: State) -> tuple[Problem, ...]:
         for one in state.devices.values()
         if one.phase in _BAD
     ]
+    kept = [
+        Problem(
+            "device_kept_for_review",
+            one_line(one.why),
+            f"Ask it with `thorctl chat {one.name}`. {REVIEW_WAYS.format(one.name)}.",
+            one.name,
+        )
+        for one in state.devices.values()
+        if one.phase is Phase.KEPT
+    ]
     absent = [
         Problem(
             "device_absent",
@@ -140,7 +151,7 @@ def problems(state: State) -> tuple[Problem, ...]:
         for one in state.devices.values()
         if one.phase is Phase.ABSENT
     ]
-    return (*found, *absent)
+    return (*found, *kept, *absent)
 
 
 def exit_code(state: State) -> int:
