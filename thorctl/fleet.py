@@ -31,6 +31,7 @@ BECOME_PASSWORDS = frozenset(
     {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"}
 )
 LONGEST_REVIEW_SECONDS = 7 * 86400  # the agent's limit, and that of the role thor_smoke
+DEPLOY = "thor_deploy"  # may be one that only playbooks can fill in, such as from playbook_dir
 _OURS = frozenset({"-H", "-S", "-n"})  # flags of sudo that thorctl sets itself where they are needed
 _KNOWN_FLAGS = frozenset({"-E", "-i", "--login", "--preserve-env"})  # and that change nothing for it
 _UNPARSED = re.compile(r"parse inventory source '?([^'\n]+?)'?(?:[.:]?\s*$|\. )", re.MULTILINE)
@@ -68,6 +69,7 @@ class Device:
         sealed: secrets of the playbooks that cannot be decrypted here.
         edge_names: further names that clients use, for its certificate.
         preflight_skip: checks whose failure is only a warning.
+        deploy: the folder that site.yml renders its release from; None: the project's own.
         keep_failed_seconds: how long a first release that fails its smoke test is kept for review; 0: not.
     """
 
@@ -85,6 +87,7 @@ class Device:
     edge_names: tuple[str, ...] = ()
     preflight_skip: tuple[str, ...] = ()
     keep_failed_seconds: int = 0
+    deploy: str | None = None
     ssh_args_before: str = ""
     ssh_program: str = "ssh"
     connect_timeout: int | None = None
@@ -284,6 +287,7 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
         groups=_groups_of(name, groups),
         edge_names=values.words("thor_edge_names"),
         preflight_skip=values.words("thor_preflight_skip"),
+        deploy=thor(DEPLOY) or values.unfilled(DEPLOY),
         keep_failed_seconds=values.seconds("thor_smoke_keep_failed_trial", LONGEST_REVIEW_SECONDS),
         ssh_args_before=ssh("ssh_args") or "",
         ssh_program=ssh("ssh_executable") or "ssh",
@@ -332,7 +336,7 @@ class _Values:
 
     def __post_init__(self) -> None:
         for variable, why in self.raw["faults"].items():
-            if variable not in BECOME_PASSWORDS:
+            if variable not in BECOME_PASSWORDS | {DEPLOY}:
                 raise self._error(variable, f"cannot be filled in: {' '.join(why.split())}")
 
     def text(self, part: str, key: str) -> str | None:
@@ -343,6 +347,11 @@ class _Values:
         if not isinstance(value, (str, int, float)):
             raise self._error(key, f"is {value!r}, not text")
         return str(value)
+
+    def unfilled(self, key: str) -> str | None:
+        """That and why a variable is known to playbooks only; None where it is absent."""
+        why = self.raw["faults"].get(key)
+        return f"which cannot be filled in here ({' '.join(why.split())})" if why else None
 
     def seconds(self, key: str, most: int) -> int:
         """The variable as whole seconds from 0 to ``most``; 0 where it is absent."""

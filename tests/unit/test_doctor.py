@@ -116,7 +116,7 @@ def device(tmp_path: Path) -> Device:
 
 
 def test_a_good_inventory(device: Device) -> None:
-    checks = inventory.checks(Path("hosts.yml"), [device])
+    checks = inventory.checks(Path("hosts.yml"), [device], Path("deploy"))
     assert [(check.name, check.status) for check in checks] == [
         ("inventory", "pass"),
         ("SSH key", "pass"),
@@ -129,7 +129,7 @@ def test_a_good_inventory(device: Device) -> None:
 def test_a_key_that_others_may_read(device: Device) -> None:
     assert device.key is not None
     device.key.chmod(0o640)
-    check = named(inventory.checks(Path("hosts.yml"), [device]), "SSH key")
+    check = named(inventory.checks(Path("hosts.yml"), [device], Path("deploy")), "SSH key")
     assert (check.status, check.remedy) == ("fail", f"chmod 600 {device.key}")
 
 
@@ -153,13 +153,13 @@ def test_what_can_be_wrong_in_an_inventory(
     device: Device, changes: dict[str, Path | str | int | None], name: str, status: str
 ) -> None:
     broken = dataclasses.replace(device, **changes)  # type: ignore[arg-type]
-    check = named(inventory.checks(Path("hosts.yml"), [broken]), name)
+    check = named(inventory.checks(Path("hosts.yml"), [broken], Path("deploy")), name)
     assert check.status == status
 
 
 def test_of_many_wrong_devices_one_is_told_and_the_rest_counted(device: Device) -> None:
     fleet = [dataclasses.replace(device, name=f"thor-{n:02}", profile=None) for n in range(5)]
-    check = named(inventory.checks(Path("hosts.yml"), fleet), "profiles")
+    check = named(inventory.checks(Path("hosts.yml"), fleet, Path("deploy")), "profiles")
     assert "thor-00" in check.found
     assert "4 more" in check.found
 

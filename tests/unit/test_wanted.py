@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+from click.testing import CliRunner
+
 from tests.playbooks.load_plugin import load
 from tests.unit.documents import lock_document, release_of
-from thorctl import profile, releases
+from thorctl import fleet, profile, releases
+from thorctl.cli import preflight
+from thorctl.cli.context import Context
 from thorctl.doctor import project as doctor
+from thorctl.doctor.inventory import checks
+from thorctl.errors import ThorError
 from thorctl.fleet import Device
 from thorctl.release import content_sha256
 from thorctl.rollout import prepare
+from thorctl.ui.console import Console
 from thorctl.wanted import wanted_releases
 
 if TYPE_CHECKING:
@@ -66,3 +74,58 @@ def test_without_a_lock_it_is_unknown_and_the_reason_is_told_once(project: Path)
     assert set(wanted.values()) == {None}
     (problem,) = problems
     assert "thorctl lock tiny-qwable" in problem.remedy
+
+
+def inventory(folder: Path, value: str) -> list[Device]:
+    """A device whose inventory gives ``thor_deploy`` in its group's variables, as Ansible reads it."""
+    (folder / "group_vars").mkdir(parents=True)
+    (folder / "group_vars" / "thor.yml").write_text(
+        f"{{thor_deploy: {value}, thor_profile: tiny-qwable, thor_device_class: simulated-container}}\n"
+    )
+    (folder / "hosts.yml").write_text("thor: {hosts: {thor-01: {}}}\n")
+    return fleet.load(folder)
+
+
+@pytest.mark.parametrize("value", ["'{{ inventory_dir }}/../deploy'", "DEPLOY", "''"])
+def test_the_project_s_own_folder_may_be_named_in_the_inventory(project: Path, value: str) -> None:
+    deploy = locked(project)
+    devices = inventory(project / "inventory", value.replace("DEPLOY", str(deploy)))
+    wanted, problems = wanted_releases(deploy, devices)
+    assert wanted["thor-01"] is not None
+    assert not problems
+    assert prepare.releases(deploy, "tiny-qwable", project, devices).documents
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        ("OTHER/deploy", "`thorctl --project OTHER …`; or set thor_deploy to DEPLOY or remove it."),
+        ("OTHER", "In the inventory, set thor_deploy to DEPLOY or remove it."),
+        ("../deploy", "In the inventory, set thor_deploy to DEPLOY or remove it."),
+        ("'{{ playbook_dir }}/../deploy'", "In the inventory, set thor_deploy to DEPLOY or remove it."),
+    ],
+)
+def test_another_folder_is_refused_by_every_verb(
+    project: Path, tmp_path: Path, value: str, remedy: str
+) -> None:
+    deploy, other = locked(project), tmp_path / "other"
+    (other / "deploy" / "profiles").mkdir(parents=True)
+    devices = inventory(tmp_path / "inventory", value.replace("OTHER", str(other)))
+    wanted, (problem,) = wanted_releases(deploy, devices)
+    assert wanted == {"thor-01": None}
+    assert problem.code == "deploy_differs"
+    assert problem.remedy.endswith(remedy.replace("OTHER", str(other)).replace("DEPLOY", str(deploy)))
+    with pytest.raises(ThorError) as refused:
+        prepare.releases(deploy, "tiny-qwable", project, devices)
+    assert refused.value.code == "deploy_differs"
+    (check,) = [one for one in checks(project / "hosts.yml", devices, deploy) if one.name == "deploy"]
+    assert check.status == "fail"
+    runner = CliRunner()
+    with pytest.raises(ThorError) as refused:
+        runner.invoke(
+            preflight.command,
+            ["thor-01"],
+            obj=Context(project, json=True, quiet=True, messages=Console(), inventory=tmp_path / "inventory"),
+            catch_exceptions=False,
+        )
+    assert refused.value.code == "deploy_differs"

@@ -49,6 +49,7 @@ VARIABLES = (
     "thor_edge_names",
     "thor_preflight_skip",
     "thor_smoke_keep_failed_trial",
+    "thor_deploy",
     "inventory_file",
 )
 # Of the ssh plugin: what reaches ssh, and what would if thorctl followed it.

@@ -76,7 +76,9 @@ def _inventory(context: Context, *, ask: bool) -> list[Check]:
         doors = certificates.checks(Pki.beside(source), found, dt.datetime.now(dt.UTC))
     except ThorError as error:
         doors = [Check("inventory", certificates.NAME, "fail", error.message, error.remedy)]
-    return inventory.checks(source, found) + doors + (device_checks.checks(found) if ask else [])
+    return (
+        inventory.checks(source, found, context.deploy) + doors + (device_checks.checks(found) if ask else [])
+    )
 
 
 def _count(checks: Sequence[Check], status: str) -> int:

@@ -17,6 +17,7 @@ from thorctl.preflight_report import report
 from thorctl.preflight_view import PreflightView
 from thorctl.result import Problem, Result
 from thorctl.shipped_agent import Question, look
+from thorctl.wanted import check_deploy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +75,8 @@ def command(
     can, 1 when none can.
     """
     fleet = chosen_devices(context, devices)
+    for device in fleet:
+        check_deploy(context.deploy, device)
     made = _releases(context.deploy, fleet, profile)
     words = ("--release", "-", *(("--skip", ",".join(skip)) if skip else ()))
     answers = _refused(fleet, made, profile)

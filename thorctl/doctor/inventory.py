@@ -10,6 +10,7 @@ from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
 from thorctl.remote.endpoint import resolve
 from thorctl.ssh_trust import Trust
+from thorctl.wanted import check_deploy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ AREA = "inventory"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO  # ssh refuses a key that anybody else may touch
 
 
-def checks(source: Path, devices: Sequence[Device]) -> list[Check]:
+def checks(source: Path, devices: Sequence[Device], deploy: Path) -> list[Check]:
     """What the inventory holds; then each key file once, and each device's host key and profile."""
     keys = {device.key: None for device in devices}
     found = [Check(AREA, "inventory", "pass", f"{len(devices)} in {source}")]
@@ -30,6 +31,8 @@ def checks(source: Path, devices: Sequence[Device]) -> list[Check]:
     found += _ways(devices)
     readable = [device for device in devices if not device.unread]
     found.append(_gathered("profiles", [_profile(device) for device in readable], "each device has one"))
+    if any(device.deploy for device in readable):
+        found.append(_gathered("deploy", [_deploy(deploy, one) for one in readable], "as site.yml has it"))
     sealed = [_sealed(device) for device in readable]
     if any(sealed):
         found.append(replace(_gathered("secrets", sealed, ""), status="warn"))
@@ -133,6 +136,14 @@ def _profile(device: Device) -> tuple[str, str, str] | None:
         f"no {' and no '.join(missing)}",
         "Set it in the inventory.",
     )
+
+
+def _deploy(deploy: Path, device: Device) -> tuple[str, str, str] | None:
+    try:
+        check_deploy(deploy, device)
+    except ThorError as error:
+        return device.name, error.message, error.remedy
+    return None
 
 
 def _gathered(title: str, found: Sequence[tuple[str, str, str] | None], fine: str) -> Check:

@@ -19,6 +19,7 @@ from thorctl.shipped_agent import Question
 from thorctl.shipped_agent import look as look_at
 from thorctl.store import rollouts
 from thorctl.transport import run_verb
+from thorctl.wanted import check_deploy
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,11 +51,14 @@ def releases(deploy: Path, wanted: str, path: Path, devices: Sequence[Device]) -
     A profile gives each device class its own release; a release fits the devices of its class only.
 
     Raises:
-        ThorError: ``device_class_missing``, ``release_unfit``, or whatever is wrong with the release.
+        ThorError: ``device_class_missing``, ``release_unfit``, ``deploy_differs``, or whatever is wrong with
+            the release.
     """
     unread = next((device.unread for device in devices if device.unread), None)
     if unread:
         raise unread
+    for device in devices:
+        check_deploy(deploy, device)
     nameless = [device.name for device in devices if device.device_class is None]
     if nameless:
         raise ThorError(
