@@ -98,7 +98,7 @@ def full_size(*, quantized: bool) -> dict[str, int]:
     return tensors
 
 
-# Gigabytes by part, as docs/how-to/bench.md gives them.
+# Gigabytes by part, as docs/explanation/speed.md gives them.
 NVFP4 = {
     "lm_head": 1.017,
     "gdn_weights": 2.023,

@@ -1,4 +1,4 @@
-"""docs/how-to/profiles.md knows every profile and every switch with what it sets."""
+"""docs/reference/profiles.md knows every profile and every switch with what it sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thorctl import profile
 from thorctl.switches import OPTIONS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGE = (CHECKOUT / "docs" / "how-to" / "profiles.md").read_text()
+PAGE = (CHECKOUT / "docs" / "reference" / "profiles.md").read_text()
 
 
 def row(word: str) -> str:

@@ -3,7 +3,7 @@
 Decoding one stream is bound by memory: every weight that takes part in a step is read once. So bandwidth
 divided by bytes is the most tokens a second that are possible, and the share of it that a device reaches says
 how good its kernels are. For Qwen3.5-like mixtures of experts with Gated DeltaNet layers; see
-docs/how-to/bench.md.
+docs/explanation/speed.md.
 """
 
 from __future__ import annotations

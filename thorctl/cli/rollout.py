@@ -63,7 +63,7 @@ def command() -> None:
     """A release through a fleet in waves: staged first, tried, judged, kept or returned.
 
     A rollout survives its own controller: whatever kills it, `thorctl rollout resume` goes on where it was.
-    docs/how-to/rollout.md says what is decided when.
+    docs/explanation/rollout.md describes the decisions.
     """
 
 
