@@ -140,6 +140,9 @@ def test_the_container_is_confined_and_runs_the_digest() -> None:
         "type=bind,src=${THOR_ENGINE_CACHE},dst=/cache",
         "type=bind,src=/run/thor/engines/main,dst=/run/engine",
     ]
+    # A word of its own, not a quoted one: systemd splits it into the options that it holds, or none.
+    assert words.index("$THOR_ENGINE_VOLUMES") < words.index("--entrypoint")
+    assert release.files["thor-engine.service"].content.count("docker rm --force --volumes thor-engine") == 2
     assert "--runtime" not in words
     assert "--gpus" not in words
     assert "drop_caches" not in release.files["thor-engine.service"].content
@@ -200,7 +203,7 @@ def test_the_unit_survives_what_the_design_says() -> None:
     for line in (
         "Requires=docker.service thor-recover.service",
         "RequiresMountsFor=/var/lib/thor/cache",
-        "ExecStartPre=-/usr/bin/docker rm --force thor-engine",
+        "ExecStartPre=-/usr/bin/docker rm --force --volumes thor-engine",
         "Restart=always",
         "StartLimitIntervalSec=0",
         "RestartMaxDelaySec=300",

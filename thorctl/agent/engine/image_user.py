@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thorctl.agent.engine import account, prepare
+from thorctl.agent.engine import account, prepare, volumes
 from thorctl.agent.outcome import AgentError
 from thorctl.agent.runner import RC_NOT_FOUND, RC_TIMED_OUT
 
@@ -31,7 +31,7 @@ def prove(ctx: Context, release: Release) -> None:
     known of it before the image is here.
 
     Raises:
-        AgentError: ``image_user_unusable``, ``account_missing``.
+        AgentError: ``image_user_unusable``, ``account_missing``, ``image_volume_refused``.
     """
     user = account.of_engine(release)
     program = prepare.command(ctx, release.image, release.entrypoint)[0]
@@ -40,6 +40,7 @@ def prove(ctx: Context, release: Release) -> None:
     argv += ["--network", "none", "--read-only", "--cap-drop", "ALL"]
     argv += ["--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777,size=1g"]  # noqa: S108 - its own
     argv += ["--security-opt", "no-new-privileges", "--user", str(user)]
+    argv += volumes.options(ctx, release.image, [volumes.TMP])
     variables = {"HOME": "/tmp/home", "USER": account.NAME, "LOGNAME": account.NAME}  # noqa: S108 - its own
     for name, value in {**variables, **(container.get("environment") or {})}.items():
         argv += ["--env", f"{name}={value}"]

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent import docker_wait, image, release_store, removal
-from thorctl.agent.engine import account, cache, network
+from thorctl.agent.engine import account, cache, network, volumes
 from thorctl.agent.outcome import AgentError, Outcome
 from thorctl.agent.paths import ENGINE_SOCKET
 from thorctl.agent.release_document import SOCKET_LAYOUT
@@ -30,7 +30,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Pin the image, make the socket's directory and the cache, write what the unit's ExecStart reads.
 
     Raises:
-        AgentError: ``account_missing``, ``not_staged``, ``release_invalid``, ``docker_unavailable``.
+        AgentError: ``account_missing``, ``not_staged``, ``release_invalid``, ``docker_unavailable``,
+            ``image_entrypoint_missing``, ``image_volume_refused``.
     """
     release = release_store.read_document(ctx.paths, args.id)
     if release.layout != SOCKET_LAYOUT:
@@ -47,6 +48,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         "THOR_ENGINE_USER": str(owner),
         "THOR_ENGINE_CACHE": str(cached),
         "THOR_ENGINE_NETWORK": network.wanted(ctx),
+        "THOR_ENGINE_VOLUMES": " ".join(volumes.options(ctx, release.image)),
         "THOR_ENGINE_COMMAND": " ".join(command(ctx, release.image, release.entrypoint)),
     }
     ctx.paths.locks.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ def migrate(ctx: Context, release: Release, user: Account) -> None:
     if not os.path.lexists(old):
         return
     commit = release.document["lock"]["checkpoint"]["commit"]
-    ctx.docker.delete(f"/containers/thor-stage-{commit[:12]}", {"force": "true"})
+    ctx.docker.remove_container(f"thor-stage-{commit[:12]}")
     ctx.log.info("an earlier agent's download is continued: %s", old.name)
     scratch = ctx.paths.checkpoints / f"{_SCRATCH_PREFIX}{release.checkpoint_name}"
     shutil.rmtree(scratch, ignore_errors=True)
