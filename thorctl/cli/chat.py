@@ -16,7 +16,7 @@ from thorctl.chat_screen import Screen, summary
 from thorctl.cli.chat_prompt import converse
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
-from thorctl.cli.output import stop_writing
+from thorctl.cli.process import stop_writing
 from thorctl.engine_tunnel import Engine, open_engine
 from thorctl.errors import ThorError
 from thorctl.result import Result

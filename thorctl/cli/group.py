@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from thorctl.schema import nearest
-
 
 class CommandGroup(click.Group):
     """``click.Group`` whose error on an unknown command names the nearest one and lists all."""
@@ -16,6 +14,8 @@ class CommandGroup(click.Group):
         """As click's; raises ``click.UsageError`` with the known commands."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
+            from thorctl.schema import nearest  # noqa: PLC0415 - pydantic costs 0.3 s
+
             guess = nearest(args[0], known)
             hint = f" Did you mean {guess!r}?" if guess else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint} Commands: {', '.join(known)}.", ctx)

@@ -9,7 +9,7 @@ import click
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
-from thorctl.cli.output import stop_writing
+from thorctl.cli.process import stop_writing
 from thorctl.device_events import in_words
 from thorctl.journal_command import in_order, log_command, reads_backwards
 from thorctl.protocol import foreign_json

@@ -1,4 +1,8 @@
-"""The entry point: finds the verb, runs it, prints its Result once, exits with its code."""
+"""The entry point: finds the verb, runs it, prints its Result once, exits with its code.
+
+Imports what every call needs (click, the standard library); rich, pydantic and asyncssh are imported where
+they are used, so that `thorctl --version` does not pay for them.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.text import Text
 
 from thorctl import __version__
 from thorctl.cli import process
 from thorctl.cli.context import Context, find_project, given_project
 from thorctl.cli.group import CommandGroup
-from thorctl.cli.output import stop_writing
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Problem, Result
-from thorctl.store import place
-from thorctl.ui.console import Console, echo, echo_json
-from thorctl.ui.printable import one_line
 
 # Verb -> its promise. The module thorctl.cli.<verb> is imported when the verb is called: `thorctl --help`
 # must not pay for asyncssh and docker.
@@ -100,6 +99,9 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
     See what a fleet is doing:     thorctl status
     Preview what would run:        thorctl render tiny-qwable --out /tmp/preview
     """
+    from thorctl.store import place
+    from thorctl.ui.console import Console
+
     here = process.require_places()
     ctx.obj = Context(
         project=given_project(project) if project else find_project(here),
@@ -112,13 +114,18 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
 
 
 def _state_folder(context: Context) -> Path:
-    from thorctl.cli.devices import state_folder  # noqa: PLC0415 - Ansible's inventory costs 0.3 s
+    from thorctl.cli.devices import state_folder
 
     return state_folder(context)
 
 
 def show(result: Result, as_json: bool) -> None:
     """Prints a result: data to stdout, problems to stderr."""
+    from rich.text import Text
+
+    from thorctl.ui.console import Console, echo, echo_json
+    from thorctl.ui.printable import one_line
+
     if as_json:
         echo_json(result.envelope(), indent=None if result.line else 2)
         return
@@ -177,6 +184,8 @@ def run(arguments: list[str]) -> Result | None:
     except click.exceptions.NoArgsIsHelpError as error:
         if wants_json(arguments):
             return usage_result(error, command)
+        from thorctl.ui.console import echo
+
         echo(error.format_message())  # `thorctl edge keys`: what there is
         return None
     except click.ClickException as error:
@@ -202,9 +211,12 @@ def main() -> None:
             show(result, wants_json(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        stop_writing()  # `thorctl status | head`: the reader has gone; the verdict is still the exit code
+        # `thorctl status | head`: the reader has gone; the verdict is still the exit code.
+        process.stop_writing()
     except OSError as error:  # the disk below stdout is full
-        stop_writing()
+        from thorctl.ui.console import Console
+
+        process.stop_writing()
         with contextlib.suppress(OSError):
             Console(stderr=True).print(
                 f"error output_failed  The output cannot be written: {error.strerror}.", soft_wrap=True

@@ -22,11 +22,6 @@ def fit(view: RenderableType) -> RenderableType:
     return plain(view)
 
 
-def stop_writing() -> None:
-    """After a BrokenPipeError: the reader of stdout has seen enough, so nothing more may be flushed to it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def plain(view: RenderableType) -> str:
     """``view`` without colours and without a limit to its lines."""
     out = StringIO()

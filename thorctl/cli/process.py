@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +68,11 @@ def require_places() -> Path:
         ) from error
 
 
+def stop_writing() -> None:
+    """After a BrokenPipeError: the reader of stdout has seen enough, so nothing more may be flushed to it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def unforeseen(error: Exception) -> ThorError:
     """The error for an exception that no verb has words for."""
     from thorctl.sources import environment  # noqa: PLC0415 - httpx costs 0.1 s
@@ -92,5 +96,7 @@ def unforeseen(error: Exception) -> ThorError:
 
 def _place(trace: TracebackType | None) -> str:
     """File and line where it was raised."""
+    import traceback  # noqa: PLC0415 - tokenize and linecache, which no other call needs
+
     frames = traceback.extract_tb(trace)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
