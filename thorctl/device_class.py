@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from thorctl import schema
+from thorctl import schema, shipped
 from thorctl.serve_options import check_environment
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def names(deploy: Path) -> list[str]:
-    """Names of all device classes of a project, sorted."""
-    return schema.names(deploy / "device_classes")
+    """Names of all device classes, the project's own and the shipped ones, sorted."""
+    return shipped.names(deploy, "device_classes")
 
 
 def load(deploy: Path, name: str) -> DeviceClass:
-    """Reads ``deploy/device_classes/<name>.yml``.
+    """Reads ``device_classes/<name>.yml`` of the project, else the shipped one.
 
     Raises:
         ThorError: ``device_class_unknown`` (lists them), ``device_class_invalid``, ``yaml_malformed``.
     """
-    return schema.load_named(deploy / "device_classes", name, DeviceClass, "device class")
+    return schema.load_named(deploy, "device_classes", name, DeviceClass, "device class")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from thorctl import schema, yamlfile
+from thorctl import schema, shipped, yamlfile
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
@@ -14,26 +14,27 @@ if TYPE_CHECKING:
     from thorctl.yamlfile import YamlFile
 
 KEY = "extends"
+PART = "profiles"
 
 
-def resolved(file: YamlFile, folder: Path) -> YamlFile:
-    """``file`` with the data of the profiles it extends beneath its own.
+def resolved(file: YamlFile, deploy: Path) -> YamlFile:
+    """``file`` with the data of the profiles it extends beneath its own: the project's, else shipped ones.
 
     Maps are merged key by key; anything else, lists too, is replaced as a whole; null takes a key away.
 
     Raises:
         ThorError: ``profile_invalid`` for an unknown base or a circle; what reading a base raises.
     """
-    return replace(file, data=_data(file, folder, ()))
+    return replace(file, data=_data(file, deploy, ()))
 
 
-def _data(file: YamlFile, folder: Path, seen: tuple[str, ...]) -> Any:
+def _data(file: YamlFile, deploy: Path, seen: tuple[str, ...]) -> Any:
     if not isinstance(file.data, dict) or KEY not in file.data:
         return file.data
     own = {key: value for key, value in file.data.items() if key != KEY}
     base = file.data[KEY]
     here = (*seen, file.path.stem)
-    known = schema.names(folder)
+    known = shipped.names(deploy, PART)
     if base in here:
         raise _invalid(file, f"extends goes in a circle: {' → '.join((*here, base))}", "Break the circle.")
     if base not in known:
@@ -43,7 +44,7 @@ def _data(file: YamlFile, folder: Path, seen: tuple[str, ...]) -> Any:
             f"extends: there is no profile {base!r}.{f' Did you mean {guess!r}?' if guess else ''}",
             f"There are: {', '.join(known)}.",
         )
-    return merged(_data(yamlfile.read(folder / f"{base}.yml"), folder, here), own)
+    return merged(_data(yamlfile.read(shipped.find(deploy, PART, f"{base}.yml")), deploy, here), own)
 
 
 def merged(below: Any, above: dict[str, Any]) -> dict[str, Any]:

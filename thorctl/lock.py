@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from thorctl import licenses, schema
+from thorctl import licenses, schema, shipped
 from thorctl.errors import ThorError
 from thorctl.image_reference import ImageReference, same_image
 from thorctl.limited import read_text
@@ -164,8 +164,16 @@ def content_sha256(document: dict[str, Any]) -> str:
 
 
 def path_of(deploy: Path, name: str) -> Path:
-    """Where the lock of profile ``name`` lies."""
+    """Where ``thorctl lock`` writes the lock of profile ``name``: in the project."""
     return deploy / "locks" / f"{name}.lock.json"
+
+
+def _read_from(deploy: Path, name: str) -> Path:
+    """The lock that counts: the project's; for a profile that only thorctl ships, else the shipped lock."""
+    own = path_of(deploy, name)
+    if own.exists() or name in shipped.own_names(deploy, "profiles"):
+        return own
+    return shipped.find(deploy, "locks", own.name)
 
 
 def load(deploy: Path, name: str) -> Lock:
@@ -177,7 +185,7 @@ def load(deploy: Path, name: str) -> Lock:
         ThorError: ``lock_missing``, ``lock_unreadable``, ``lock_edited`` or ``lock_invalid``; each names the
             command that writes it.
     """
-    path = path_of(deploy, name)
+    path = _read_from(deploy, name)
     anew = f"Locks are not edited by hand; write it anew: `thorctl lock {name}`."
     try:
         document = json.loads(read_text(path))

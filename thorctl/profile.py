@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from thorctl import extends, schema, vllm_options
+from thorctl import extends, schema, shipped, vllm_options
 from thorctl.image_reference import ImageReference
 from thorctl.serve_options import check_engine_files, check_environment, check_options
 from thorctl.switches import Switches
@@ -249,15 +249,16 @@ class Profile(schema.NamedModel):
 
 
 def names(deploy: Path) -> list[str]:
-    """Names of all profiles of a project, sorted."""
-    return schema.names(deploy / "profiles")
+    """Names of all profiles, the project's own and the shipped ones, sorted."""
+    return shipped.names(deploy, "profiles")
 
 
 def load(deploy: Path, name: str) -> Profile:
-    """Reads ``deploy/profiles/<name>.yml``.
+    """Reads ``profiles/<name>.yml`` of the project, else the shipped one.
 
     Raises:
         ThorError: ``profile_unknown`` (lists those there are), ``profile_invalid``, ``yaml_malformed``.
     """
-    folder = deploy / "profiles"
-    return schema.load_named(folder, name, Profile, "profile", lambda file: extends.resolved(file, folder))
+    return schema.load_named(
+        deploy, "profiles", name, Profile, "profile", prepare=lambda file: extends.resolved(file, deploy)
+    )

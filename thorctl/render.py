@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
-from thorctl import release_memory, vllm_options
+from thorctl import release_memory, shipped, vllm_options
 from thorctl.errors import ThorError
 from thorctl.lock import require_license, require_match
 from thorctl.model_config import ModelFigures
@@ -40,7 +40,14 @@ STOP_MARGIN_SECONDS = 20  # after that: an idle engine exits within 4 s
 def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, templates: Path) -> Release:
     """Renders a release; the same input gives the same id on any machine.
 
-    Reads nothing but ``templates`` and, for a profile's engine_files, the folder ``engine`` beside them.
+    Reads nothing but templates and, for a profile's engine_files, files of the folder ``engine`` beside them:
+    those of the project where it has its own, else the shipped ones.
+
+    Args:
+        profile: what to serve.
+        lock: the bytes it resolves to.
+        device_class: what the device offers.
+        templates: the project's folder of templates; it may lack some or all.
 
     Raises:
         ThorError: ``lock_mismatch``, ``license_*``, ``device_class_mismatch``, ``platform_mismatch``,
@@ -53,7 +60,7 @@ def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, temp
     options, memory = release_memory.effective(profile, lock, device_class)
     options = served(options, lock)
     require_options(profile, lock, {**options, "uds": SOCKET})
-    environment = template_environment(templates)
+    environment = template_environment(*shipped.folders(templates.parent, templates.name))
     values = {
         "options": options,
         "profile": profile,
@@ -72,11 +79,11 @@ def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, temp
             raise ThorError(
                 "templates_missing",
                 f"{templates}: there is no {error.name}.",
-                "Run from a complete checkout: the templates lie in deploy/templates.",
+                "The installation is incomplete. Install thorctl again.",
             ) from error
         files[name] = RenderedFile(mode="0444", content=template.render(values))
     for name in profile.engine_files:
-        files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent / ENGINE, name))
+        files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent, name))
     _require_plugins(profile, options, files)
     return make(profile, lock, device_class, options=options, memory=memory, files=files)
 
@@ -89,19 +96,21 @@ def served(options: dict[str, Any], lock: Lock) -> dict[str, Any]:
     return found
 
 
-def engine_file(folder: Path, name: str) -> str:
-    """The text of one file of deploy/engine.
+def engine_file(deploy: Path, name: str) -> str:
+    """The text of one file of ``engine`` in the project, else of the shipped one.
 
     Raises:
         ThorError: ``engine_file_missing``; lists those there are.
     """
+    file = shipped.find(deploy, ENGINE, name)
     try:
-        return (folder / name).read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        known = sorted(path.name for path in folder.glob("*") if path.is_file())
+        places = shipped.folders(deploy, ENGINE)
+        known = sorted({path.name for place in places for path in place.glob("*") if path.is_file()})
         raise ThorError(
             "engine_file_missing",
-            f"{folder / name}, named in engine_files, cannot be read as text.",
+            f"{file}, named in engine_files, cannot be read as text.",
             f"There are: {', '.join(known) or 'none'}.",
         ) from error
 
@@ -169,8 +178,12 @@ def _check_context(profile: Profile, lock: Lock, options: dict[str, Any]) -> Non
         )
 
 
-def template_environment(templates: Path) -> Environment:
-    """Jinja2 as the templates need it: an unknown variable is an error, never an empty string."""
+def template_environment(*templates: Path) -> Environment:
+    """Jinja2 as the templates need it: an unknown variable is an error, never an empty string.
+
+    Args:
+        templates: folders; the first that has a template gives it.
+    """
     environment = Environment(
         loader=FileSystemLoader(templates),
         undefined=StrictUndefined,

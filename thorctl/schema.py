@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from thorctl import yamlfile
+from thorctl import shipped, yamlfile
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
@@ -78,34 +78,39 @@ def load(
         raise explain(error, model, file, code) from error
 
 
-def names(folder: Path) -> list[str]:
-    """Names of all YAML files of a folder, sorted."""
-    return sorted(path.stem for path in folder.glob("*.yml"))
-
-
 def load_named(
-    folder: Path,
+    deploy: Path,
+    part: str,
     name: str,
     model: type[N],
     what: str,
+    *,
     prepare: Callable[[yamlfile.YamlFile], yamlfile.YamlFile] | None = None,
 ) -> N:
-    """Reads ``folder/<name>.yml``; ``what`` is what people call it, such as ``device class``.
+    """Reads ``<part>/<name>.yml`` of the project, else the shipped one.
+
+    Args:
+        deploy: the project's.
+        part: its folder there, such as ``device_classes``.
+        name: of the file, without ``.yml``.
+        model: what it is read into.
+        what: what people call it, such as ``device class``.
+        prepare: as for `load`.
 
     Raises:
         ThorError: ``<what>_unknown`` (lists those there are), ``<what>_invalid``, ``yaml_malformed``.
     """
     word = what.replace(" ", "_")
-    known = names(folder)
+    known = shipped.names(deploy, part)
     if name not in known:
         guess = nearest(name, known)
         hint = f" Did you mean {guess!r}?" if guess else ""
         raise ThorError(
             f"{word}_unknown",
             f"There is no {what} {name!r}.{hint}",
-            f"There are: {', '.join(known) or 'none yet'}. A new one is a file in {folder}.",
+            f"There are: {', '.join(known) or 'none yet'}. A new one is a file in {deploy / part}.",
         )
-    path = folder / f"{name}.yml"
+    path = shipped.find(deploy, part, f"{name}.yml")
     found = load(path, model, f"{word}_invalid", prepare)
     if found.name != name:
         raise ThorError(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROLES = PLAYBOOKS / "roles"
+MODULE = "thorctl.thor.thor_system"
 
 
 def run(folder: Path, *tasks: dict[str, Any]) -> PlaybookRun:
@@ -31,7 +32,7 @@ def test_the_controller_s_seconds_do_not_depend_on_its_zone(
 ) -> None:
     monkeypatch.setenv("TZ", zone)
     tasks = yaml.safe_load((ROLES / "thor_time" / "tasks" / "sync.yml").read_text())
-    (told,) = (task["thor_system"]["controller_time"] for task in tasks if "thor_system" in task)
+    (told,) = (task[MODULE]["controller_time"] for task in tasks if MODULE in task)
     out = tmp_path / "said"
     before = time.time()
     done = run(tmp_path, {"ansible.builtin.copy": {"dest": str(out), "content": told, "mode": "0600"}})

@@ -108,7 +108,7 @@ def test_a_hold_is_passed_over_in_the_devices_own_words(hands: DeviceHands, tmp_
     (task,) = yamlfile.read(CHECKOUT / "playbooks/roles/thor_service/tasks/activate.yml").data
     told = {
         "ansible.builtin.fail": {"msg": "{{ words }}"},
-        "vars": {"words": task["thor_agent"]["arguments"]},
+        "vars": {"words": task["thorctl.thor.thor_agent"]["arguments"]},
     }
     play = {"hosts": "thor", "connection": "local", "gather_facts": False, "tasks": [told]}
     book = tmp_path / "playbooks" / "activate.yml"

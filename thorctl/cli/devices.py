@@ -55,7 +55,7 @@ def chosen_devices(context: Context, patterns: Sequence[str]) -> list[Device]:
         ThorError: as ``fleet.find_inventory`` and ``fleet.load``.
     """
     limit = ",".join(patterns) or None
-    return fleet.load(inventory_path(context), limit, context.project / "playbooks" / "ansible.cfg")
+    return fleet.load(inventory_path(context), limit, context.ansible_config)
 
 
 def one_device(context: Context, name: str) -> Device:

@@ -68,7 +68,7 @@ def command(context: Context, *, devices: bool) -> Result:
 def _inventory(context: Context, *, ask: bool) -> list[Check]:
     try:
         source = inventory_path(context)
-        found = fleet.load(source, None, context.project / "playbooks" / "ansible.cfg")
+        found = fleet.load(source, None, context.ansible_config)
     except ThorError as error:
         status: Status = "warn" if error.code == "inventory_missing" and context.inventory is None else "fail"
         return [Check("inventory", "inventory", status, error.message, error.remedy)]

@@ -17,8 +17,9 @@ from typing import Any
 import click
 
 from thorctl import __version__
+from thorctl import project as projects
 from thorctl.cli import process
-from thorctl.cli.context import Context, find_project, given_project
+from thorctl.cli.context import Context
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Problem, Result
@@ -88,7 +89,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
     "--project",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     envvar="THORCTL_PROJECT",
-    help="The folder with deploy/ and playbooks/. [default: the nearest one above]",
+    help="The folder with deploy/. [default: the nearest one above]",
 )
 @click.pass_context
 def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, project: Path | None) -> None:
@@ -104,7 +105,7 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
 
     here = process.require_places()
     ctx.obj = Context(
-        project=given_project(project) if project else find_project(here),
+        project=projects.given(project) if project else projects.find(here),
         json=as_json,
         quiet=quiet,
         messages=Console(stderr=True, quiet=quiet),

@@ -182,7 +182,7 @@ def _after(db: sqlite3.Connection, rollout: Rollout, later: Rollout) -> str:
 def devices_of(context: Context, rollout: Rollout) -> list[Device]:
     """The devices of a rollout, as the inventory knows them now; without those that it no longer has."""
     names = names_of(rollout)
-    config = context.project / "playbooks" / "ansible.cfg"
+    config = context.ansible_config
     found = [one for one in fleet.load(inventory_path(context), None, config) if one.name in names]
     gone = sorted(names - {one.name for one in found})
     if gone:

@@ -6,9 +6,9 @@ import signal
 import threading
 import uuid
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thorctl import shipped
 from thorctl.cli.devices import inventory_path
 from thorctl.cli.rollout_find import devices_of
 from thorctl.cli.rollout_show import result, shown
@@ -23,6 +23,7 @@ from thorctl.rollout.state import begin, owner
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
+    from pathlib import Path
 
     from thorctl.cli.context import Context
     from thorctl.result import Result
@@ -88,6 +89,6 @@ def _interrupted(rollout: str) -> ThorError:
 
 
 def playbooks_of(context: Context) -> Path:
-    """The project's playbooks, else those of this checkout: a project may be no more than a deploy folder."""
+    """The project's playbooks, else the shipped ones."""
     own = context.project / "playbooks"
-    return own if (own / "stage.yml").is_file() else Path(__file__).resolve().parents[2] / "playbooks"
+    return own if (own / "stage.yml").is_file() else shipped.playbooks()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl import device_class, lock, profile, releases
+from thorctl import device_class, lock, profile, releases, shipped
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
 
@@ -16,7 +16,7 @@ AREA = "project"
 
 def checks(deploy: Path) -> list[Check]:
     """One check a device class, one a profile."""
-    classes, profiles = device_class.names(deploy), profile.names(deploy)
+    classes, profiles = (shipped.own_names(deploy, part) for part in ("device_classes", "profiles"))
     found = [_device_class(deploy, name) for name in classes] + [_profile(deploy, name) for name in profiles]
     if not profiles:
         remedy = f"Write one: {deploy}/profiles/NAME.yml, or name the project with --project."

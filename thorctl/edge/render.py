@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from thorctl import shipped
 from thorctl.edge.routes import METRICS, REFUSALS, ROUTES
 
 if TYPE_CHECKING:
     from thorctl.edge.settings import DoorSettings, Settings
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "deploy" / "edge"
 GENERATION = "@GENERATION@"
 _HEX = 12
 EDGE, DOOR = "edge", "door"
@@ -73,7 +72,7 @@ def _templates(
     metrics_addresses: tuple[str, ...],
 ) -> dict[str, str]:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(shipped.folder("deploy") / "edge"),
         undefined=StrictUndefined,
         # nginx's syntax, not HTML; what comes from people was checked character by character in settings.
         autoescape=False,  # noqa: S701 - as said above

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl import schema
+from thorctl import schema, shipped
 from thorctl.rollout.policy import SELECTORS, Policy, from_document
 
 if TYPE_CHECKING:
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def names(deploy: Path) -> list[str]:
-    """Names of all policies of a project, sorted."""
-    return schema.names(deploy / "policies")
+    """Names of all policies, the project's own and the shipped ones, sorted."""
+    return shipped.names(deploy, "policies")
 
 
 def load(deploy: Path, name: str) -> Policy:
-    """Reads ``deploy/policies/<name>.yml``.
+    """Reads ``policies/<name>.yml`` of the project, else the shipped one.
 
     Raises:
         ThorError: ``policy_unknown`` (lists them), ``policy_invalid`` with file and line, ``yaml_malformed``.
     """
-    return schema.load_named(deploy / "policies", name, Policy, "policy")
+    return schema.load_named(deploy, "policies", name, Policy, "policy")
 
 
 def changed(policy: Policy, options: Mapping[str, Any]) -> Policy:

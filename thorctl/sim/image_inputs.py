@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+from thorctl import shipped
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Docker = Literal["20.10", "26.1", "28.5"]
 Kind = Literal[
@@ -19,7 +23,7 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DOCKERS: tuple[Docker, ...] = get_args(Docker)
-ROOT = Path(__file__).resolve().parents[2] / "images"
+ROOT = shipped.folder("images")
 # Raise it when thorctl/sim builds something else from the same files.
 RECIPE = 4
 

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from docker.errors import BuildError, ImageNotFound
 
+from thorctl import shipped
 from thorctl.errors import ThorError
 from thorctl.sim import image_base, image_packages, image_python
 from thorctl.sim.build_container import step
-from thorctl.sim.image_inputs import KINDS, ROOT, SOURCES, Kind, directory, packages_of, tag_of
+from thorctl.sim.image_inputs import KINDS, SOURCES, Kind, directory, packages_of, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ __all__ = ["KINDS", "LABEL", "ImageTag", "Kind", "Report", "ensure", "tag_of"]
 
 LABEL = "dev.thorctl.image"  # value: the kind
 _DETAIL_WIDTH = 160
-_LOCKS = ROOT.parent / ".thorctl"  # ignored by git
+_LOCKS = shipped.local_folder()  # ignored by git
 
 
 class Report(Protocol):

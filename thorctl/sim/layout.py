@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thorctl import shipped
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def chosen_name(name: str | None, environment: Mapping[str, str] | None = None) 
 
 
 def home(environment: Mapping[str, str] | None = None) -> Path:
-    """The folder that holds a folder per simulation: THORCTL_SIM_DIR, else ``<checkout>/.thorctl/sim``."""
+    """The folder that holds a folder per simulation: THORCTL_SIM_DIR, else below `shipped.local_folder`."""
     variables = os.environ if environment is None else environment
     chosen = variables.get("THORCTL_SIM_DIR")
-    return Path(chosen).absolute() if chosen else Path(__file__).resolve().parents[2] / ".thorctl" / "sim"
+    return Path(chosen).absolute() if chosen else shipped.local_folder() / "sim"
 
 
 def folder(name: str) -> Path:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thorctl import shipped
 from thorctl.sim import binfmt, host_command, image_base, image_inputs
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ _BUILD = "tmp/build"  # in the root file system, gone at the end
 _SCRIPTS = {"jetpack-packages": _DEVICE, "setup": _HERE}
 # nvidia-ctk is simulated too (images/sim-device/fakes), so its package is there to be asked for and held.
 _STEPS = ("jetpack-packages nvidia-container-toolkit 1.18.1-1", "setup")
-_HOME = image_inputs.ROOT.parent / ".thorctl"  # ignored by git
+_HOME = shipped.local_folder()  # ignored by git
 _DETAIL_WIDTH = 160
 
 TOOLS = {

@@ -25,6 +25,7 @@ from thorctl.bridge.progress import progress_line, worth_showing
 from thorctl.errors import ThorError
 from thorctl.ui.printable import printable, printable_all
 
+MODULE = "thorctl.thor.thor_agent"  # the module of this name
 INSTALLED = "/opt/thor/agent.pyz"
 LOOK_EVERY_SECONDS = 2
 WAIT_SECONDS = 10
@@ -144,14 +145,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         }
         if call.detached:
             return self._run_detached(call, module_args)
-        said: dict[str, Any] = self._execute_module("thor_agent", module_args, task_vars=self._vars)
+        said: dict[str, Any] = self._execute_module(MODULE, module_args, task_vars=self._vars)
         return said
 
     def _run_detached(self, call: Call, module_args: dict[str, Any]) -> dict[str, Any]:
         """Under Ansible's async_wrapper: the verb outlives this SSH connection."""
         self._task.async_val = self._timeout
         try:
-            started = self._execute_module("thor_agent", module_args, task_vars=self._vars, wrap_async=True)
+            started = self._execute_module(MODULE, module_args, task_vars=self._vars, wrap_async=True)
         finally:
             self._task.async_val = 0
         if not started.get("results_file"):

@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from thorctl import releases
+from thorctl import project, releases
 from thorctl.errors import ThorError
 
 DOCUMENTATION = r"""
@@ -18,8 +18,8 @@ name: thor_release
 short_description: The release document of a profile on a device class
 description:
   - Reads C(deploy/profiles/<profile>.yml), C(deploy/locks/<profile>.lock.json) and
-    C(deploy/device_classes/<device class>.yml), and renders them from the templates beside them with the
-    function that C(thorctl status) and C(thorctl rollout) use.
+    C(deploy/device_classes/<device class>.yml) of the project, else those that come with thorctl, and renders
+    them with the function that C(thorctl status) and C(thorctl rollout) use.
 options:
   _terms:
     description: The profile's name, then the device class's name.
@@ -27,12 +27,12 @@ options:
   deploy:
     description: The C(deploy) directory.
     type: path
-    default: the one beside playbooks/
+    default: that of the project, which E(THORCTL_PROJECT) names, else the nearest above the working directory
 """
 
 EXAMPLES = r"""
 - ansible.builtin.debug:
-    msg: "{{ lookup('thor_release', 'qwable', 'jetson-agx-thor').id }}"
+    msg: "{{ lookup('thorctl.thor.thor_release', 'qwable', 'jetson-agx-thor').id }}"
 """
 
 RETURN = r"""
@@ -41,8 +41,6 @@ _raw:
   type: list
   elements: dict
 """
-
-DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
@@ -56,7 +54,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
                 "Set thor_profile and thor_device_class in the inventory."
             )
         try:
-            return [document(Path(options.get("deploy") or DEPLOY), str(terms[0]), str(terms[1]))]
+            deploy = Path(options.get("deploy") or project.current() / "deploy")
+            return [document(deploy, str(terms[0]), str(terms[1]))]
         except ThorError as error:
             raise AnsibleLookupError(f"{error.code}: {error.message} — {error.remedy}") from error
 

@@ -1,0 +1,68 @@
+"""The operator's project: the folder that holds ``deploy/profiles``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from thorctl import shipped
+from thorctl.errors import ThorError
+
+VARIABLE = "THORCTL_PROJECT"  # names it where no option does
+
+
+def is_project(folder: Path) -> bool:
+    """Whether ``folder`` is a project."""
+    return (folder / "deploy" / "profiles").is_dir()
+
+
+def find(start: Path) -> Path:
+    """The nearest project at or above ``start``; else the checkout of this thorctl.
+
+    Raises:
+        ThorError: ``project_not_found``.
+    """
+    for folder in (start, *start.parents):
+        if is_project(folder):
+            return folder
+    if shipped.is_checkout():
+        return shipped.package().parent
+    raise ThorError(
+        "project_not_found",
+        f"No deploy/profiles at or above {start}.",
+        "Make a project: `thorctl init DIR`. Change to one that exists, or name it with --project DIR.",
+        exit_code=2,
+    )
+
+
+def given(folder: Path) -> Path:
+    """``folder``, which ``--project`` or THORCTL_PROJECT names.
+
+    Raises:
+        ThorError: ``project_not_found``: there is no project in it.
+    """
+    if is_project(folder):
+        return folder
+    raise ThorError(
+        "project_not_found",
+        f"{folder} is not a project: it has no deploy/profiles.",
+        "Name the folder that holds deploy/ with --project DIR, leave --project out, or make it a project: "
+        f"`thorctl init {folder}`.",
+        exit_code=2,
+    )
+
+
+def current() -> Path:
+    """The project of this process: THORCTL_PROJECT, else the nearest above the working directory.
+
+    Raises:
+        ThorError: ``project_not_found``.
+    """
+    named = os.environ.get(VARIABLE)
+    return given(Path(named)) if named else find(Path.cwd())
+
+
+def ansible_config(project: Path) -> Path:
+    """The ``ansible.cfg`` that holds for a project: its own, else the shipped one."""
+    places = (project, project / "playbooks", shipped.playbooks())
+    return next(file for place in places if (file := place / "ansible.cfg").is_file())
