@@ -55,7 +55,7 @@ docs: bootstrap ## Write the generated parts of docs/
 requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header -q -o requirements/thorctl.lock
-	uv pip compile pyproject.toml --group build --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra checkpoint --group build --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -q -o requirements/dev.lock
 	# Needs PyTorch's CPU build in reach (UV_FIND_LINKS, UV_INDEX); scripts/quantize-env installs that apart, and leaves
 	# Ansible out: 30,000 files, none of which a checkpoint needs.

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 
 import pytest
+
+from tests.simulated import CHECKOUT
+from thorctl.cli import extras
+from thorctl.cli.main import run
 
 # Packages outside the standard library that were imported by the end of the call.
 PROGRAM = """
@@ -28,3 +33,20 @@ def test_start_imports_click_alone(arguments: list[str]) -> None:
     )
     assert "thorctl" in done.stdout
     assert json.loads(done.stderr.splitlines()[-1]) == ["click", "thorctl"]
+
+
+def test_verb_without_its_extra_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("thorctl.c")]:
+        if name.partition(".")[2].startswith(("checkpoint", "cli.checkpoint", "cli.quantize")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    result = run(["checkpoint", "--help"])
+    assert result is not None
+    assert result.errors[0].code == "extra_missing"
+    assert "pip install 'thorctl[checkpoint]'" in result.errors[0].remedy
+
+
+def test_each_extra_that_a_verb_names_is_declared() -> None:
+    declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for package, extra in extras.EXTRAS.items():
+        assert any(line.startswith(package) for line in declared[extra])

@@ -52,7 +52,7 @@ def test_no_ansible_beside_this_python(tmp_path: Path) -> None:
 
 
 def test_a_missing_collection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "COLLECTIONS", ("no_such.collection", "ansible.posix"))
+    monkeypatch.setattr(machine, "COLLECTIONS", ("no_such.collection", "thorctl.thor"))
     check = machine.collections()
     assert (check.status, check.found) == ("fail", "missing: no_such.collection")
 

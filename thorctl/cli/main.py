@@ -18,7 +18,7 @@ import click
 
 from thorctl import __version__
 from thorctl import project as projects
-from thorctl.cli import process
+from thorctl.cli import extras, process
 from thorctl.cli.context import Context
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
@@ -58,10 +58,17 @@ class Verbs(CommandGroup):
         return sorted(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The command ``cmd_name``, or None."""
+        """The command ``cmd_name``, or None.
+
+        Raises:
+            ThorError: ``extra_missing``.
+        """
         if cmd_name not in VERBS:
             return None
-        command = importlib.import_module(f"thorctl.cli.{cmd_name}").command
+        try:
+            command = importlib.import_module(f"thorctl.cli.{cmd_name}").command
+        except ModuleNotFoundError as error:
+            raise extras.missing(error, cmd_name) or error from error
         assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not input
         return command
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AREA = "machine"
 PYTHON = (3, 11)
-COLLECTIONS = ("community.docker", "ansible.posix")
+COLLECTIONS = ("thorctl.thor",)
 SET_UP = "Set the environment up again: make bootstrap."
 
 
@@ -61,7 +61,7 @@ def ansible(scripts: Path = Path(sys.executable).parent) -> Check:
 
 
 def collections() -> Check:
-    """The Ansible collections that the playbooks use."""
+    """The Ansible collections that the playbooks use: the one that comes with thorctl."""
     missing = [name for name in COLLECTIONS if not _has_collection(name)]
     if missing:
         return Check(AREA, "collections", "fail", f"missing: {', '.join(missing)}", SET_UP)
