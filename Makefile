@@ -20,7 +20,7 @@ bootstrap: ## The environment for development: system packages and .venv
 	@scripts/bootstrap test
 
 .PHONY: lint
-lint: bootstrap ## ruff, mypy, import rules, ansible-lint, yamllint, shellcheck
+lint: bootstrap ## ruff, mypy, import rules, phrases, ansible-lint, yamllint, shellcheck
 	@scripts/lint
 
 .PHONY: test

@@ -1,4 +1,4 @@
-"""The written pages: relative links lead somewhere, each `thorctl …` is a command with these options."""
+"""Tests of all Markdown pages: links, anchors, paths and `thorctl …` commands with their options exist."""
 
 from __future__ import annotations
 
@@ -38,6 +38,22 @@ def test_links_lead_somewhere(page: Path) -> None:
         there = page.parent / path if path else page
         assert there.exists(), link
         assert not title or title in titles(there), link
+
+
+PATH = re.compile(r"`((?:deploy|docs|examples|images|playbooks|scripts|tests|thorctl)/[\w./-]+?)(?:::\w+)?`")
+MADE_BY_THE_READER = ("deploy/locks", "playbooks/inventory/mine")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_paths_exist(page: Path) -> None:
+    named = {path for path in PATH.findall(page.read_text()) if not path.startswith(MADE_BY_THE_READER)}
+    assert [path for path in sorted(named) if not (PROJECT / path).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = PROJECT / "docs" / "README.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(index.read_text())}
+    assert [name(page) for page in (PROJECT / "docs").rglob("*.md") if page not in {*linked, index}] == []
 
 
 def wrong(words: list[str]) -> str | None:
