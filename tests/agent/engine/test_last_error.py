@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,30 @@ def test_real_engine_that_ran_out_of_memory_is_told_as_killed() -> None:
 
 def test_killed_after_an_error_of_its_own_is_told_by_the_error() -> None:
     assert failure.of(written("CUDA"), {"code": "exited", "status": "137"}).why.startswith("torch.Accel")
+
+
+LONG = 48 * 1024  # characters at which journald cuts a line
+CHAIN = ["", last_error._CHAINED, "", last_error._TRACEBACK]  # before an exception that another one led to
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "see error ",
+        "engine core proc ",
+        "KeyError: see error ",
+        "ValueError: 1",
+        "\x1b[",
+        ": ",
+        "Error",
+        "a.",
+    ],
+)
+def test_log_written_to_be_slow_is_judged_within_seconds(line: str) -> None:
+    """Who waits for the engine holds the device's lock meanwhile."""
+    long = line[:-1] + line[-1] * LONG if line.endswith("1") else line * (LONG // len(line))
+    stamped = f"ERROR 11-30 11:10:36 [a.py:1] {long}"
+    began = time.process_time()
+    told = failure.of([one for _ in range(160) for one in [*CHAIN, long, stamped]], None)
+    assert time.process_time() - began < 30  # was hours, or 100 s for one line of digits
+    assert all(len(one) <= last_error.LINE for one in [told.why, *told.lines])

@@ -68,7 +68,7 @@ class Failure:
 
 def of(log: Sequence[str], last_end: Mapping[str, str] | None) -> Failure:
     """Judge a log, the oldest line first, and how the engine's last run ended in systemd's words."""
-    log = [last_error.without_colours(line) for line in log if line.strip()]
+    log = [last_error.readable(line) for line in log if line.strip()]
     found, end = last_error.find(log), last_end or {}
     killed = end.get("status") == KILLED or end.get("code") == "killed"
     if killed and (found is None or found.relayed):

@@ -7,6 +7,7 @@ above it another one that says "See root cause above"; a hundred lines later the
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LONGEST = 400  # characters; an exception may quote a whole configuration
+# The engine writes the log. journald cuts lines at 48 KiB only, and each pattern below is searched in a
+# thousand of them by an agent that holds the device's lock: longer lines are cut, and no pattern has an
+# unbounded repetition behind one that can begin anywhere.
+LINE = 4096  # characters
 
 # "(Worker pid=30) ERROR 11-30 11:10:36 [multiproc_executor.py:953] text"; the first part may be coloured.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -28,8 +33,8 @@ _EXCEPTION = re.compile(
     r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]*(?:Error|Exception|Exit|Interrupt|Timeout|Failure)(?:: .*|:)?$"
 )
 _RELAYED = re.compile(
-    r"see (?:the )?(?:root cause|stack ?trace|error)\b.*\babove|see stack ?trace for root cause"
-    r"|see stack ?trace \(above\)|engine ?core proc\b.*\bdied|EngineDeadError|EngineGenerateError"
+    r"see (?:the )?(?:root cause|stack ?trace|error)\b.{0,80}\babove|see stack ?trace for root cause"
+    r"|see stack ?trace \(above\)|engine ?core proc\b.{0,80}\bdied|EngineDeadError|EngineGenerateError"
     r"|^KeyboardInterrupt|^SystemExit|CancelledError|Event loop stopped before Future completed"
     r"|Did not receive response from front-end"
     r"|^RuntimeError: cancelled|cancel_scope|BrokenPipeError",
@@ -66,7 +71,7 @@ def find(log: Sequence[str]) -> LastError | None:
     traceback begins with of those that no process only passes on; else the last line that says an error; else
     an exception that passes on what the log does not hold.
     """
-    log = [without_colours(line) for line in log]
+    log = [readable(line) for line in log]
     lines = [_stripped(line) for line in log]
     exceptions = _exceptions(lines)
     before = [number for number, line in enumerate(lines) if _NO_START.search(line)]
@@ -76,7 +81,7 @@ def find(log: Sequence[str]) -> LastError | None:
     if real:
         # One that was logged as an error comes before the one that it led to.
         logged = [one for one in real if _level(log[one]) in _ERRORS]
-        root = _cause(lines, (logged or real)[-1])
+        root = _cause(lines, (logged or real)[-1], real)
         told, last = _told(lines, root), _told(lines, real[-1])
         return LastError(told if last == told or not logged else f"{told}; then {last}", root)
     plain = [number for number, line in enumerate(lines) if _plain(log[number], line)]
@@ -85,9 +90,9 @@ def find(log: Sequence[str]) -> LastError | None:
     return LastError(_shortened(lines[exceptions[-1]]), exceptions[-1], relayed=True) if exceptions else None
 
 
-def without_colours(line: str) -> str:
-    """A line without the terminal's colours, which vLLM writes into files too."""
-    return _COLOURS.sub("", line)
+def readable(line: str) -> str:
+    """Return a line without the terminal's colours, which vLLM writes into files too, of bounded length."""
+    return _COLOURS.sub("", line[: 2 * LINE])[:LINE]
 
 
 def _stripped(line: str) -> str:
@@ -108,19 +113,20 @@ def _exceptions(lines: Sequence[str]) -> list[int]:
     return found
 
 
-def _cause(lines: Sequence[str], number: int) -> int:
-    """The exception that this one was raised from, if any, and so on."""
+def _cause(lines: Sequence[str], number: int, real: list[int]) -> int:
+    """The exception that this one was raised from, if any, and so on. ``real``: which no line passes on."""
+    tracebacks = [one for one, line in enumerate(lines) if line == _TRACEBACK]
     while True:
-        above = next((one for one in range(number - 1, -1, -1) if lines[one] == _TRACEBACK), 0)
-        before = above - 1
+        above = bisect_left(tracebacks, number) - 1
+        before = tracebacks[above] - 1 if above >= 0 else -1
         while before >= 0 and not lines[before]:
             before -= 1
         if before < 0 or lines[before] != _CHAINED:
             return number
-        earlier = [one for one in _exceptions(lines[:before]) if not _RELAYED.search(lines[one])]
+        earlier = bisect_left(real, before)
         if not earlier:
             return number
-        number = earlier[-1]
+        number = real[earlier - 1]
 
 
 def _told(lines: Sequence[str], number: int) -> str:
@@ -129,7 +135,7 @@ def _told(lines: Sequence[str], number: int) -> str:
     if _BARE.match(text):
         place = next((_PLACE.match(one) for one in reversed(lines[:number]) if _PLACE.match(one)), None)
         text += f" ({place['file']}, line {place['line']})" if place else ""
-    if re.search(r"\d+ validation errors? for |: *$", text):
+    if re.search(r"\d validation errors? for ", text) or text.rstrip().endswith(":"):
         text = " ".join([text, *(line.strip() for line in lines[number + 1 : number + 3] if line.strip())])
     return _shortened(text)
 
