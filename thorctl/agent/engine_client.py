@@ -26,6 +26,8 @@ _PROBE_SECONDS = 10.0
 _PROBE_TOTAL_SECONDS = 20.0
 # Longest line read at once; a chat chunk is well under a kilobyte, logprobs included.
 _LINE_BYTES = 4 * 1024 * 1024
+# Of one streamed answer: 16,384 tokens, each with the logprobs of 20 others, take 24 MiB.
+STREAM_BYTES = 64 * 1024 * 1024
 _FAULTS = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -137,7 +139,7 @@ class EngineClient:
                 if response.status != 200:
                     reply.error = f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
                 else:
-                    reply.read(sse.events(_lines(response)))
+                    reply.read(sse.events(lines(response)))
         except TimeoutError as late:
             reply.error = str(late) if str(late) != "timed out" else f"silent for {silence_seconds:g} s"
         except _FAULTS as fault:
@@ -154,7 +156,7 @@ class EngineClient:
                 response = connection.getresponse()
                 if response.status != 200:
                     return f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
-                seen = list(itertools.islice(sse.events(_lines(response)), pieces))
+                seen = list(itertools.islice(sse.events(lines(response)), pieces))
                 return None if len(seen) == pieces else f"the stream ended after {len(seen)} events"
         except TimeoutError:
             return f"silent for {silence_seconds:g} s"
@@ -173,8 +175,18 @@ class EngineClient:
         return {**headers, "Authorization": f"Bearer {self.api_key}"} if self.api_key else headers
 
 
-def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    return iter(partial(response.readline, _LINE_BYTES), b"")
+def lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the lines of a streamed answer.
+
+    Raises:
+        ValueError: the answer is larger than ``STREAM_BYTES``.
+    """
+    size = 0
+    for line in iter(partial(response.readline, _LINE_BYTES), b""):
+        size += len(line)
+        if size > STREAM_BYTES:
+            raise ValueError(f"an answer of more than {STREAM_BYTES} bytes")
+        yield line
 
 
 def _refusal(body: bytes) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import socket
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,31 @@ def test_an_engine_that_drips_is_given_up(
         assert client.text("/metrics") is None
         assert client.chat({}, silence_seconds=60, total_seconds=0.3).error == "not finished after 0.3 s"
         assert client.cancel({}, pieces=1, silence_seconds=0.3) == "silent for 0.3 s"
+
+
+@pytest.mark.parametrize(
+    "piece", [b"data: x\n", b": \n", b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n']
+)
+def test_an_answer_without_end_is_given_up(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent is root's and has no memory limit of its own."""
+    monkeypatch.setattr(engine_client, "STREAM_BYTES", 1_000_000)
+
+    def behaviour(server: Hostile, client: socket.socket) -> None:
+        hostile_http.send(server, client, hostile_http.answer("Connection: close"))
+        while not server.stopped.is_set():
+            hostile_http.send(server, client, piece * 1000)
+
+    with hostile_http.running(behaviour) as server:
+        place = "127.0.0.1", int(server.url.rpartition(":")[2])
+        client = EngineClient(lambda seconds: socket.create_connection(place, seconds))
+        tracemalloc.start()
+        try:
+            reply = client.chat({}, silence_seconds=60, total_seconds=120)
+            cancelled = client.cancel({}, pieces=10**9, silence_seconds=120)
+            assert tracemalloc.get_traced_memory()[1] < 16_000_000
+        finally:
+            tracemalloc.stop()
+    assert reply.error == cancelled == "the connection broke: an answer of more than 1000000 bytes"
 
 
 def test_a_peer_is_told_by_its_pid() -> None:

@@ -7,18 +7,17 @@ import json
 import socket
 import threading
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent import sse
 from thorctl.agent.chat_stream import Reply
+from thorctl.agent.engine_client import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from thorctl.agent.engine_client import EngineClient
 
-_LINE_BYTES = 1024 * 1024
 _POLL_SECONDS = 0.2
 AFTER_FAULT_SECONDS = 1.0
 
@@ -136,7 +135,7 @@ class Streams:
         return reply.error or (None if reply.ended else "the stream ended without [DONE]")
 
     def _lines(self, call: _Call, response: http.client.HTTPResponse) -> Iterator[bytes]:
-        for line in iter(partial(response.readline, _LINE_BYTES), b""):
+        for line in lines(response):
             if call.cancelled:
                 return
             self.pieces += line.startswith(b"data:")  # a comment keeps a connection open, and is no answer
