@@ -49,7 +49,7 @@ bench-serve: bootstrap ## How fast the demo's devices generate, twice, and the r
 
 .PHONY: docs
 docs: bootstrap ## Write the generated parts of docs/
-	@$(BIN)/python -m thorctl.cli_reference > docs/reference/cli.md
+	@$(BIN)/python -m thorctl.cli.reference > docs/reference/cli.md
 
 .PHONY: requirements
 requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.agent.device_double import make_context
-from thorctl.agent import bench_client
-from thorctl.agent.bench_call import Measurement
-from thorctl.agent.paths import ENGINE_CONTAINER
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.bench import client as bench_client
+from thorctl.agent.bench.call import Measurement
+from thorctl.agent.core.paths import ENGINE_CONTAINER
+from thorctl.agent.core.runner import Completed, Runner
 from thorctl.sim import engine as docker_engine
 from thorctl.sim import images
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
     from tests.doubles.engine import Engine
-    from thorctl.agent.bench_result import Measured
+    from thorctl.agent.bench.result import Measured
 
 MODEL = Path(__file__).resolve().parents[2] / "images" / "tiny-qwable" / "model"
 TMP = "/tmp"  # noqa: S108 - the container's own

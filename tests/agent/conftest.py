@@ -12,16 +12,17 @@ from tests.agent.cutting_hub import CuttingHub
 from tests.agent.device_double import make_context
 from tests.agent.hub_stage import COMMIT, FILES, NoContainers, Sandboxless
 from tests.agent.stateful_device import Device
-from thorctl.agent import account, status
-from thorctl.agent.account import Account
-from thorctl.agent.files import Files
+from thorctl.agent.core import account
+from thorctl.agent.core.account import Account
+from thorctl.agent.core.files import Files
 from thorctl.agent.staging import fetcher
+from thorctl.agent.verbs import status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 
 @pytest.fixture(autouse=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import release_store
-from thorctl.agent.clock import Clock
-from thorctl.agent.context import Context
-from thorctl.agent.docker_api import DockerApi
-from thorctl.agent.files import Files
-from thorctl.agent.holder import Holder
-from thorctl.agent.journal import COMMITTED, Journal
-from thorctl.agent.paths import Paths
-from thorctl.agent.progress import Progress
-from thorctl.agent.release_document import Release, canonical, parse, true_id
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.core.clock import Clock
+from thorctl.agent.core.context import Context
+from thorctl.agent.core.docker_api import DockerApi
+from thorctl.agent.core.files import Files
+from thorctl.agent.core.holder import Holder
+from thorctl.agent.core.paths import Paths
+from thorctl.agent.core.progress import Progress
+from thorctl.agent.core.runner import Completed, Runner
+from thorctl.agent.release import store as release_store
+from thorctl.agent.release.document import Release, canonical, parse, true_id
+from thorctl.agent.state.journal import COMMITTED, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,18 +13,19 @@ import pytest
 
 from tests.agent.device_double import make_release
 from tests.agent.stateful_device import Images
-from thorctl.agent import checkpoint, hub_token, stage
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import Release, canonical, parse, true_id
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.runner import Completed, Runner
+from thorctl.agent.release.document import Release, canonical, parse, true_id
+from thorctl.agent.staging import checkpoint, hub_token
+from thorctl.agent.verbs import stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
     from tests.agent.cutting_hub import CuttingHub
-    from thorctl.agent.context import Context
-    from thorctl.agent.outcome import Outcome
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.core.outcome import Outcome
 
 COMMIT = "c" * 40
 TOKEN = "hf_ThisIsTheToken0123456789"

@@ -14,29 +14,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from tests.agent.device_double import FastClock, make_release
-from thorctl.agent import checkpoint, image, release_store
-from thorctl.agent.arguments import parser
-from thorctl.agent.checkpoint import final_dir
-from thorctl.agent.context import Context
-from thorctl.agent.dispatch import dispatch
-from thorctl.agent.docker_api import DockerApi
+from thorctl.agent.core.arguments import parser
+from thorctl.agent.core.context import Context
+from thorctl.agent.core.dispatch import dispatch
+from thorctl.agent.core.docker_api import DockerApi
+from thorctl.agent.core.files import Files
+from thorctl.agent.core.holder import Holder
+from thorctl.agent.core.paths import ENGINE_UNIT, Paths
+from thorctl.agent.core.progress import Progress
+from thorctl.agent.core.runner import Completed, Runner
 from thorctl.agent.engine.door import BRIDGE_SOCKET, BRIDGE_UNIT, DOOR_UNIT
-from thorctl.agent.files import Files
-from thorctl.agent.holder import Holder
-from thorctl.agent.journal_file import load
-from thorctl.agent.paths import ENGINE_UNIT, Paths
-from thorctl.agent.progress import Progress
-from thorctl.agent.release_document import SOCKET_LAYOUT, TCP_LAYOUT, Release, canonical, parse, true_id
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.release import store as release_store
+from thorctl.agent.release.document import SOCKET_LAYOUT, TCP_LAYOUT, Release, canonical, parse, true_id
+from thorctl.agent.staging import checkpoint, image
+from thorctl.agent.staging.checkpoint import final_dir
 from thorctl.agent.staging.verified import sha256_of
+from thorctl.agent.state.journal_file import load
 from thorctl.protocol.owner import parse as parse_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from thorctl.agent.journal import Journal
-    from thorctl.agent.outcome import Outcome
+    from thorctl.agent.core.outcome import Outcome
+    from thorctl.agent.state.journal import Journal
 
 SMALL = b"weights"
 BESIDE = {DOOR_UNIT, BRIDGE_SOCKET, BRIDGE_UNIT}

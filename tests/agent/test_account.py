@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.device_double import make_context
-from thorctl.agent import account
-from thorctl.agent.account import Account
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core import account
+from thorctl.agent.core.account import Account
+from thorctl.agent.core.outcome import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,13 +21,13 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from tests import sequences
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.sequences import CountedMachine, how_many
-from thorctl.agent import release_store
-from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
+from thorctl.agent.release import store as release_store
+from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from thorctl.agent.outcome import Outcome
+    from thorctl.agent.core.outcome import Outcome
 
 # More of them: THORCTL_SEQUENCES=5000 pytest tests/agent/test_agent_model.py
 EXAMPLES, STEPS = how_many(40), 30

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import thorctl
-from thorctl.agent_pack import build
+from thorctl.remote.agent_archive import build
 
 PACKAGE = Path(thorctl.__file__).parent
 SOURCES = sorted(file for folder in ("agent", "protocol") for file in (PACKAGE / folder).rglob("*.py"))

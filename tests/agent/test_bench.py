@@ -12,21 +12,24 @@ import pytest
 from tests.agent import read_capture
 from tests.agent.device_double import Programs, make_context, make_release, serving
 from tests.doubles.engine import Engine
-from thorctl.agent import bench, bench_client, bench_condition, serve_yaml
-from thorctl.agent import device as device_reader
-from thorctl.agent.arguments import parser
-from thorctl.agent.bench_result import Measured, UnusableError
-from thorctl.agent.machine import machine
-from thorctl.agent.outcome import AgentError, Outcome
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.bench import client as bench_client
+from thorctl.agent.bench import condition as bench_condition
+from thorctl.agent.bench.result import Measured, UnusableError
+from thorctl.agent.core.arguments import parser
+from thorctl.agent.core.machine import machine
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.runner import Completed, Runner
+from thorctl.agent.facts import device as device_reader
+from thorctl.agent.release import serve_yaml
+from thorctl.agent.verbs import bench
 from thorctl.bench import measurement
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from thorctl.agent.bench_call import Measurement
-    from thorctl.agent.context import Context
+    from thorctl.agent.bench.call import Measurement
+    from thorctl.agent.core.context import Context
 
 MODEL = Path(__file__).resolve().parents[2] / "images" / "tiny-qwable" / "model"
 KEY = "sk-not-for-anybody"

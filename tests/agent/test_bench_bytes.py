@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from thorctl.agent.bench_bytes import PARTS, UnaccountableError, bytes_per_token, kind_of, share
-from thorctl.agent.bench_headers import tensor_bytes
+from thorctl.agent.bench.bytes import PARTS, UnaccountableError, bytes_per_token, kind_of, share
+from thorctl.agent.bench.headers import tensor_bytes
 
 TINY = Path(__file__).resolve().parents[2] / "images" / "tiny-qwable" / "model"
 # config.json of the full-size architecture, as far as it counts (40 layers, every fourth full attention).

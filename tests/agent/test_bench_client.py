@@ -11,8 +11,8 @@ import pytest
 
 from tests.agent.bench_container import KEY, PROMPT, TMP, Renamed, engine_container, measure
 from tests.doubles.engine import Engine
-from thorctl.agent.bench_result import UnusableError
-from thorctl.agent.signals import Interrupted
+from thorctl.agent.bench.result import UnusableError
+from thorctl.agent.core.signals import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-    from thorctl.agent.runner import Completed
+    from thorctl.agent.core.runner import Completed
 
 pytestmark = pytest.mark.vllm
 NAME = f"thorctl-test-bench-{os.getpid()}"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from thorctl.agent import bench_metrics
-from thorctl.agent.bench_call import (
+from thorctl.agent.bench import metrics as bench_metrics
+from thorctl.agent.bench.call import (
     CARD,
     MOST_AT_ONCE,
     PROMPTS,
@@ -20,8 +20,8 @@ from thorctl.agent.bench_call import (
     measurements,
     words,
 )
-from thorctl.agent.bench_result import UnusableError, read, union
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.bench.result import UnusableError, read, union
+from thorctl.agent.core.outcome import AgentError
 
 SINGLE = Measurement("single", ("a", "a"), tokens=5, at_once=1, warmups=2)
 PAIR = Measurement("identical", ("a", "a"), tokens=5, at_once=2, warmups=2)

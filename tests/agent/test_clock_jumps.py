@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.trial_steps import code, commit_one
-from thorctl.agent.clock import as_seconds
-from thorctl.agent.journal import COMMITTED, TRIAL
+from thorctl.agent.core.clock import as_seconds
 from thorctl.agent.staging import age
+from thorctl.agent.state.journal import COMMITTED, TRIAL
 
 if TYPE_CHECKING:
     from tests.agent.stateful_device import Device

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.stateful_device import Device, Fuse, PowerCut
-from thorctl.agent import release_store
 from thorctl.agent.engine import endpoint
 from thorctl.agent.engine.door import BRIDGE_SOCKET, DOOR_UNIT
-from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
-from thorctl.agent.release_document import SOCKET_LAYOUT, TCP_LAYOUT
+from thorctl.agent.release import store as release_store
+from thorctl.agent.release.document import SOCKET_LAYOUT, TCP_LAYOUT
+from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
     from thorctl.agent.engine.endpoint import Dial
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.release.document import Release
 
 
 ONE_LAYOUT = (TCP_LAYOUT, TCP_LAYOUT)

@@ -9,9 +9,9 @@ import pytest
 
 from tests.agent.device_double import Programs, make_context
 from tests.agent.read_capture import text
-from thorctl.agent import device_host
+from thorctl.agent.core.runner import Completed
+from thorctl.agent.facts import host as device_host
 from thorctl.agent.parsers.mountinfo import Mount
-from thorctl.agent.runner import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

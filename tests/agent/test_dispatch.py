@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.stateful_device import Device
-from thorctl.agent import events
-from thorctl.agent.holder import holder_from
-from thorctl.agent.locking import locked
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.verbs import VERBS
+from thorctl.agent.core import events
+from thorctl.agent.core.holder import holder_from
+from thorctl.agent.core.locking import locked
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.verb_table import VERBS
 from thorctl.protocol.owner import owner_of
 
 if TYPE_CHECKING:

@@ -15,10 +15,13 @@ import pytest
 
 from tests.agent.device_double import FastClock, Programs, make_context, make_release
 from tests.agent.test_pull import PULL, Engine
-from thorctl.agent import docker_wait, engine_unit, image, image_keeper, ready
-from thorctl.agent.docker_api import ENDING_SECONDS, WAIT_SECONDS, DockerApi
-from thorctl.agent.engine_unit import UnitState
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core import docker_wait
+from thorctl.agent.core.docker_api import ENDING_SECONDS, WAIT_SECONDS, DockerApi
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.engine import ready
+from thorctl.agent.engine import unit as engine_unit
+from thorctl.agent.engine.unit import UnitState
+from thorctl.agent.staging import image, image_keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -249,7 +252,7 @@ def test_docker_that_nobody_will_start_is_not_waited_for(tmp_path: Path, state: 
 def test_docker_that_hangs_is_given_up_after_one_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thorctl.agent.docker_api.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("thorctl.agent.core.docker_api.ANSWER_SECONDS", 0.2)
     path, clock = tmp_path / "d.sock", FastClock()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))

@@ -10,17 +10,18 @@ import pytest
 
 from tests.agent.device_double import Programs, make_context, make_release, serving
 from tests.agent.stateful_device import Images
-from thorctl.agent import actual, desired, drift
-from thorctl.agent.desired import HostWish, PackageWish
-from thorctl.agent.journal_file import load
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.drift import actual, desired
+from thorctl.agent.drift import compare as drift
+from thorctl.agent.drift.desired import HostWish, PackageWish
 from thorctl.agent.parsers import dpkg
+from thorctl.agent.state.journal_file import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.drift import Item
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.drift.compare import Item
 
 # dpkg-query of a simulated R38.4 device, shortened.
 LISTING = """\
@@ -165,7 +166,7 @@ def test_a_journal_and_a_document_that_cannot_be_read_are_no_release(tmp_path: P
 
 
 def test_status_tells_it_all_from_the_device_s_own_files(tmp_path: Path) -> None:
-    from thorctl.agent import status
+    from thorctl.agent.verbs import status
 
     programs = Programs({"dpkg-query": LISTING, "nvpmodel": "NV Power Mode: MAXN\n0\n"})
     ctx = serving(make_context(tmp_path, programs), make_release())

@@ -11,13 +11,13 @@ import pytest
 from tests.agent.device_double import Programs, make_context, make_release, serving
 from tests.agent.stateful_device import Device, Images
 from tests.agent.trial_steps import commit_one
-from thorctl.agent import actual, docker_settings, units
-from thorctl.agent.journal_file import load
+from thorctl.agent.drift import actual, docker_settings, units
+from thorctl.agent.state.journal_file import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.drift import Item
+    from thorctl.agent.drift.compare import Item
 
 LOADED = {
     "LoadState": "loaded",
@@ -246,7 +246,7 @@ def test_image_that_a_rollback_needs_is_pulled_before_the_engine_is_switched(
         pulled.append((release.id, device.systemd.running_release()))
         return 1
 
-    monkeypatch.setattr("thorctl.agent.image.ensure", ensure)
+    monkeypatch.setattr("thorctl.agent.staging.image.ensure", ensure)
     device.done("rollback")
     assert pulled == [(old.id, new.id)]
     assert device.systemd.running_release() == old.id

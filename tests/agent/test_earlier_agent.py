@@ -11,9 +11,11 @@ import pytest
 
 from tests.agent.trial_steps import commit_one
 from tests.fixtures import earlier
-from thorctl.agent import deadline, desired, journal_file, release_document
-from thorctl.agent.paths import Paths
-from thorctl.agent.release_document import LAYOUTS, UNIT_FILE
+from thorctl.agent.core.paths import Paths
+from thorctl.agent.drift import desired
+from thorctl.agent.release import document as release_document
+from thorctl.agent.release.document import LAYOUTS, UNIT_FILE
+from thorctl.agent.state import deadline, journal_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.device_double import make_context
-from thorctl.agent import engine_unit
-from thorctl.agent.runner import Completed, Runner
+from thorctl.agent.core.runner import Completed, Runner
+from thorctl.agent.engine import unit as engine_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

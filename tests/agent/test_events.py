@@ -13,10 +13,11 @@ import pytest
 
 from tests.agent.stateful_device import Device
 from tests.agent.trial_steps import commit_one
-from thorctl.agent import events, journal_file, syslog
-from thorctl.agent.holder import holder_from
-from thorctl.agent.login import remote_address
-from thorctl.agent.signals import Interrupted
+from thorctl.agent.core import events, syslog
+from thorctl.agent.core.holder import holder_from
+from thorctl.agent.core.login import remote_address
+from thorctl.agent.core.signals import Interrupted
+from thorctl.agent.state import journal_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

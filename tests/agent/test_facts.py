@@ -17,9 +17,10 @@ import pytest
 
 from tests.agent.device_double import make_context
 from tests.agent.read_capture import raw, text
-from thorctl.agent import device, facts
-from thorctl.agent.gather import gather
-from thorctl.agent.runner import Runner
+from thorctl.agent.core.gather import gather
+from thorctl.agent.core.runner import Runner
+from thorctl.agent.facts import device
+from thorctl.agent.verbs import facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -268,7 +269,7 @@ def test_images_of_the_containerd_store_lie_elsewhere(
 
     info: Mapping[str, Any] = json.loads(text("docker-info.29.composed.json"))
     monkeypatch.setattr(device, "filesystem", filesystem)
-    monkeypatch.setattr("thorctl.agent.docker_api.DockerApi.info", lambda _: info)
+    monkeypatch.setattr("thorctl.agent.core.docker_api.DockerApi.info", lambda _: info)
     found = facts.collect(make_context(tmp_path))
     assert asked == [tmp_path / "var/lib/thor", tmp_path / "var/lib/containerd"]
     assert found["disk"]["same_filesystem"] is False

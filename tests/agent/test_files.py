@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.agent.device_double import make_context
-from thorctl.agent import events
-from thorctl.agent.files import Files, read_json
-from thorctl.agent.release_document import CheckpointFile
+from thorctl.agent.core import events
+from thorctl.agent.core.files import Files, read_json
+from thorctl.agent.release.document import CheckpointFile
 from thorctl.agent.staging.verified import check
 
 

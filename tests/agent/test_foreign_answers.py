@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from thorctl.agent import bench_metrics, bench_result
-from thorctl.agent.bench_call import QUICK, measurements
-from thorctl.agent.chat_stream import Reply
+from thorctl.agent.bench import metrics as bench_metrics
+from thorctl.agent.bench import result as bench_result
+from thorctl.agent.bench.call import QUICK, measurements
 from thorctl.agent.engine import last_error
+from thorctl.agent.engine.chat_stream import Reply
 from thorctl.protocol import foreign_json
 
 DEEP = "[" * 100_000  # Python's reader recurses

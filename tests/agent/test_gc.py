@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.release.document import Release
 
 
 A_DAY = 24 * 3600.0 + 60

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thorctl.agent.journal import (
+from thorctl.agent.state.journal import (
     ACTIVATING,
     COMMITTED,
     EMPTY,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.agent.device_double import Programs, make_context
-from thorctl.agent import facts, needs
+from thorctl.agent.release import needs
+from thorctl.agent.verbs import facts
 
 if TYPE_CHECKING:
     from pathlib import Path

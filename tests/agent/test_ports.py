@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.agent.device_double import make_context
-from thorctl.agent import ports
+from thorctl.agent.facts import ports
 from thorctl.agent.parsers import sockets
 
 if TYPE_CHECKING:
     import pytest
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 DOOR_UID = 64321
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.agent.device_double import make_context, make_release
-from thorctl.agent import ports, preflight
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.ports import Listener
-from thorctl.agent.preflight_checks import CHECKS, judge
-from thorctl.agent.preflight_situation import Situation
-from thorctl.agent.release_document import canonical
+from thorctl.agent.checks.judge import CHECKS, judge
+from thorctl.agent.checks.situation import Situation
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.facts import ports
+from thorctl.agent.facts.ports import Listener
+from thorctl.agent.release.document import canonical
+from thorctl.agent.verbs import preflight
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.preflight_item import Item
+    from thorctl.agent.checks.item import Item
 
 GIB = 2**30
 THOR: dict[str, Any] = {

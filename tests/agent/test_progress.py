@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from thorctl.agent.paths import Paths
-from thorctl.agent.progress import WRITE_EVERY_SECONDS, Progress
+from thorctl.agent.core.paths import Paths
+from thorctl.agent.core.progress import WRITE_EVERY_SECONDS, Progress
 
 if TYPE_CHECKING:
     from pathlib import Path

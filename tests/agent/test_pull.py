@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.agent.device_double import make_context, make_release
-from thorctl.agent import image
-from thorctl.agent.docker_api import DockerApi, socket_from
-from thorctl.agent.files import Files
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.pull_progress import PullProgress
+from thorctl.agent.core.docker_api import DockerApi, socket_from
+from thorctl.agent.core.files import Files
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.staging import image
+from thorctl.agent.staging.pull_progress import PullProgress
 from thorctl.sim import engine
 
 if TYPE_CHECKING:

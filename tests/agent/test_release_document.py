@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.agent.device_double import make_release
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import Release, canonical, parse, true_id
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.release.document import Release, canonical, parse, true_id
 from thorctl.agent.staging import takeover
 
 if TYPE_CHECKING:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.trial_steps import commit_one
-from thorctl.agent import journal_file, release_document, release_store
-from thorctl.agent.journal import COMMITTED, TRIAL, Journal, from_document
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import LIMIT_BYTES, Release, canonical, content_hash, parse, true_id
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.release import document as release_document
+from thorctl.agent.release import store as release_store
+from thorctl.agent.release.document import LIMIT_BYTES, Release, canonical, content_hash, parse, true_id
+from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import COMMITTED, TRIAL, Journal, from_document
 
 if TYPE_CHECKING:
     from pathlib import Path

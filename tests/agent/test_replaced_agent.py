@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.simulated import CHECKOUT
-from thorctl import agent_pack
-from thorctl.agent.clock import Clock
-from thorctl.agent.locking import locked
+from thorctl.agent.core.clock import Clock
+from thorctl.agent.core.locking import locked
+from thorctl.remote import agent_archive
 
 EARLIER = "d679725d6b091f8d59d51946b1a1266f2cd2a433"
 LOADS_VERBS = {"verbs.py"}  # imports a verb's module, which dispatch asks for before it waits
@@ -28,7 +28,9 @@ WAIT_SECONDS = 30
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree of the release before, as far as its agent needs it."""
     words = ["git", "-C", str(CHECKOUT), "archive", EARLIER, "thorctl/__init__.py", "thorctl/agent"]
-    archive = subprocess.run([*words, "thorctl/agent_pack.py"], capture_output=True, check=True).stdout
+    archive = subprocess.run(
+        [*words, "thorctl/remote/agent_archive.py"], capture_output=True, check=True
+    ).stdout
     folder = tmp_path_factory.mktemp("earlier")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
@@ -44,7 +46,7 @@ def zipapps(earlier: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     )
     words = [sys.executable, "-c", program, str(folder / "earlier.pyz")]
     subprocess.run(words, check=True, cwd=earlier)
-    ours = agent_pack.build(folder / "ours.pyz")
+    ours = agent_archive.build(folder / "ours.pyz")
     return {"earlier": (folder / "earlier.pyz").read_bytes(), "ours": ours.read_bytes()}
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.agent.trial_steps import code, commit_one
-from thorctl.agent import deadline, journal
-from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
-from thorctl.agent.review import MOST_SECONDS
+from thorctl.agent.state import deadline, journal
+from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
+from thorctl.agent.verbs.review import MOST_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.release.document import Release
 
 WHY = "the sum is right, the prompt is not"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from thorctl.agent import runner
-from thorctl.agent.runner import RC_NOT_FOUND, RC_TIMED_OUT, Runner
+from thorctl.agent.core import runner
+from thorctl.agent.core.runner import RC_NOT_FOUND, RC_TIMED_OUT, Runner
 
 
 def test_a_program_that_writes_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,14 @@ import pytest
 
 from tests.agent.device_double import make_context
 from tests.agent.hub_stage import BIG, TOKEN, Sandboxless, give_token, refused, release_of, say
-from thorctl.agent import hub_token, registry_login
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.staging import hub_token, registry_login
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.agent.cutting_hub import CuttingHub
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 
 def test_without_its_token_a_gated_hub_is_closed(ctx: Context, hub: CuttingHub) -> None:

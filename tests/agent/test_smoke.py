@@ -13,15 +13,15 @@ from tests.agent.device_double import ANSWERS, PROMPTS, Programs, make_context, 
 from tests.agent.stateful_device import Images
 from tests.doubles.engine import Engine
 from tests.doubles.engine_modes import MODES
-from thorctl.agent import smoke
-from thorctl.agent.clock import Clock
-from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.core.clock import Clock
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.verbs import smoke
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.agent.device_double import make_release
-from thorctl.agent.space import Required, required_bytes, shortfalls
+from thorctl.agent.release.disk_space import Required, required_bytes, shortfalls
 
 RELEASE = make_release().document  # image 1000 compressed, ratio 3, checkpoint 500, reserve 200
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.hub_stage import BIG, FILES, NoContainers, Sandboxless, refused, release_of, say
-from thorctl.agent import checkpoint, image, needs, plan
-from thorctl.agent.files import Files
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import canonical
-from thorctl.agent.staging import fetcher
+from thorctl.agent.core.files import Files
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.release import needs
+from thorctl.agent.release.document import canonical
+from thorctl.agent.staging import checkpoint, fetcher, image
+from thorctl.agent.verbs import plan
 
 if TYPE_CHECKING:
     from tests.agent.cutting_hub import CuttingHub
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 
 def test_everything_arrives_once(ctx: Context, hub: CuttingHub, runner: Sandboxless) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.agent.trial_steps import code, commit_one
-from thorctl.agent.journal import ACTIVATING, COMMITTED, EMPTY, TRIAL
+from thorctl.agent.state.journal import ACTIVATING, COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from tests.agent.stateful_device import Device

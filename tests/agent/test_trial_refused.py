@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.trial_steps import code, commit_one
-from thorctl.agent import image, ports, ready
-from thorctl.agent.files import Files
-from thorctl.agent.journal import COMMITTED, EMPTY, TRIAL
-from thorctl.agent.signals import Interrupted
+from thorctl.agent.core.files import Files
+from thorctl.agent.core.signals import Interrupted
+from thorctl.agent.engine import ready
+from thorctl.agent.facts import ports
+from thorctl.agent.staging import image
+from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.device_double import make_context
-from thorctl.agent.release_document import CheckpointFile
+from thorctl.agent.release.document import CheckpointFile
 from thorctl.agent.staging.verified import OLD_MARKER, check
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 CONTENT = {"a.safetensors": b"a" * 100, "deep/config.json": b"{}"}
 FILES = [CheckpointFile(path, len(text), hashlib.sha256(text).hexdigest()) for path, text in CONTENT.items()]

@@ -10,9 +10,9 @@ import pytest
 
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.agent.trial_steps import code, commit_one
-from thorctl.agent.deadline import AGAIN_SECONDS
-from thorctl.agent.files import Files
-from thorctl.agent.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
+from thorctl.agent.core.files import Files
+from thorctl.agent.state.deadline import AGAIN_SECONDS
+from thorctl.agent.state.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.agent.stateful_device import Device
-    from thorctl.agent.outcome import Outcome
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.core.outcome import Outcome
+    from thorctl.agent.release.document import Release
 
 
 def code(outcome: Outcome) -> tuple[str, int]:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.doubles.sshd import running_sshd
-from thorctl import fleet
+from thorctl.inventory import devices as fleet
+from thorctl.remote.agent_call import run_verb
 from thorctl.sim.ports import free_port
-from thorctl.transport import run_verb
 
 STATUS = {"schema": 1, "verb": "status", "ok": True, "changed": False, "data": {}, "error": None}
 CALLS = 2

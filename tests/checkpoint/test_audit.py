@@ -23,7 +23,7 @@ from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.modules import Kind
 from thorctl.checkpoint.source import Folder, Hub
 from thorctl.errors import ThorError
-from thorctl.profile import Checkpoint
+from thorctl.release.profile import Checkpoint
 from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:

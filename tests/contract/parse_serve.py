@@ -77,7 +77,7 @@ def words() -> dict[str, list[str]]:
 
 
 def options(parser: Any) -> dict[str, dict[str, Any]]:
-    """Every long option, as `thorctl.vllm_options.Option` describes it."""
+    """Every long option, as `thorctl.release.vllm_options.Option` describes it."""
     found = {}
     for group in parser._action_groups:  # argparse offers no other way to its options
         for action in group._group_actions:

@@ -6,9 +6,9 @@ from itertools import chain, combinations
 from pathlib import Path
 
 from tests.unit.documents import changed, lock_for
-from thorctl import device_class, profile
-from thorctl.render import render_release
-from thorctl.switches import OPTIONS
+from thorctl.release import device_class, profile
+from thorctl.release.render import render_release
+from thorctl.release.switches import OPTIONS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 SWITCHES = [list(chosen) for count in range(len(OPTIONS) + 1) for chosen in combinations(OPTIONS, count)]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.agent.bench_container import Renamed, engine_container, measure
 from tests.doubles.engine import Engine
-from thorctl.agent.bench_result import UnusableError
+from thorctl.agent.bench.result import UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import yaml
 
 from tests.contract import parsers
 from tests.contract.renderings import renderings
-from thorctl import vllm_options
-from thorctl.switches import OPTIONS
+from thorctl.release import vllm_options
+from thorctl.release.switches import OPTIONS
 
 pytestmark = pytest.mark.vllm
 

@@ -11,16 +11,16 @@ import pytest
 from tests.contract import parsers
 from tests.contract.serve_values import cases
 from tests.unit.documents import lock_for
-from thorctl import model_config, profile
 from thorctl.errors import ThorError
-from thorctl.render import require_options, yaml_value
-from thorctl.schema import WrongKeyError
-from thorctl.serve_options import check_options
+from thorctl.files.schema import WrongKeyError
+from thorctl.release import model_config, profile
+from thorctl.release.render import require_options, yaml_value
+from thorctl.release.serve_options import check_options
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from thorctl.model_config import ModelFigures, UnknownModel
+    from thorctl.release.model_config import ModelFigures, UnknownModel
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODEL = PROJECT / "images" / "tiny-qwable" / "model"

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.contract import parsers
-from thorctl import vllm_options
+from thorctl.release import vllm_options
 from thorctl.sim import engine
 
 

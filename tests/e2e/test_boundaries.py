@@ -18,12 +18,12 @@ import pytest
 
 from tests.agent.test_local_user import ATTACKER
 from tests.simulated import Simulated, running
-from thorctl import agent_pack
-from thorctl.engine_relay import relayed
-from thorctl.engine_tunnel import may_open
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
+from thorctl.remote import agent_archive
+from thorctl.remote.relay import relayed
+from thorctl.remote.ssh import connect
+from thorctl.remote.tunnel import may_open
 from thorctl.sim import layout
-from thorctl.ssh import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def sim(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
     with running(docker_client, f"test-{os.getpid()}-accounts", devices=1) as simulated:
         files = {"usr/local/bin/thor-agent": LAUNCHER.encode(), "opt/thor/engine.py": ENGINE.encode()}
         with tempfile.TemporaryDirectory() as folder:
-            files["opt/thor/agent.pyz"] = agent_pack.build(Path(folder) / "agent.pyz").read_bytes()
+            files["opt/thor/agent.pyz"] = agent_archive.build(Path(folder) / "agent.pyz").read_bytes()
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for name, content in files.items():

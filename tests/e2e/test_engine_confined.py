@@ -16,7 +16,7 @@ import pytest
 from tests.doubles import light_image, light_project
 from tests.playbooks.playbook_run import playbook
 from tests.simulated import Simulated, running
-from thorctl.agent.paths import ENGINE_SOCKET
+from thorctl.agent.core.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from tests.e2e.site_world import World
 from tests.faults.container_device import DeviceAtHand
 from tests.faults.container_ground import SECOND_TAG, push_second, put
 from tests.simulated import running
-from thorctl import releases
-from thorctl.journal_command import in_order, log_command
+from thorctl.release import find as releases
+from thorctl.remote.journalctl import in_order, log_command
 from thorctl.sim.up import ContainerOptions
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from thorctl.release import Release
+    from thorctl.release.document import Release
 
 pytestmark = [pytest.mark.sim, pytest.mark.long]
 

@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-import thorctl.playbook
+import thorctl.ansible_support.playbook
 from tests.e2e import leaks, vaulted_inventory
 from tests.e2e.leaks import LeakyPlaces
 from tests.e2e.site_world import PROFILE
@@ -202,7 +202,7 @@ def test_a_run_by_thorctl_keeps_none(
     """ansible-runner writes every event down."""
     inventory.give_keys([inventory.new_key("erin")])
     folder = tmp_path / "run"
-    ran = thorctl.playbook.run(
+    ran = thorctl.ansible_support.playbook.run(
         "edge",
         playbooks=PLAYBOOKS,
         inventory=inventory.hosts,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.edge.edge_process import ALICE, BOB, issue, now
-from thorctl.bridge import edge
+from thorctl.ansible_plugins import edge
 from thorctl.edge import authority
 from thorctl.edge.keys import new_key
 

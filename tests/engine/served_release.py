@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-    from thorctl.release import Release
+    from thorctl.release.document import Release
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "images" / "tiny-qwable" / "model"

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from tests.engine.served_release import DEPLOY, PROFILE
-from thorctl import profile
+from thorctl.release import profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from tests.agent.soak.soak_device import Device
-from thorctl.agent import bench_metrics
-from thorctl.agent.soak import watch, work
+from thorctl.agent.bench import metrics as bench_metrics
+from thorctl.agent.soak import watch
+from thorctl.agent.verbs import soak_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.sim, pytest.mark.vllm]
 
 @pytest.fixture
 def device(engine_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    monkeypatch.setattr(work, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(soak_work, "LOOK_SECONDS", 0.5)
     port = int(engine_address.rpartition(":")[2])
     one = Device(tmp_path, port, **{"served-model-name": ["tiny-qwable"], "max-num-seqs": 4})
     yield one

@@ -13,12 +13,13 @@ from tests.agent.device_double import ANSWERS
 from tests.agent.stateful_device import Device, Fuse, Images, PowerCut
 from tests.doubles.engine import Engine
 from tests.faults.row import Seen, record_of
-from thorctl.agent import events, ready
-from thorctl.agent.files import Files
-from thorctl.agent.locking import locked
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import canonical
-from thorctl.agent.signals import Interrupted
+from thorctl.agent.core import events
+from thorctl.agent.core.files import Files
+from thorctl.agent.core.locking import locked
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.signals import Interrupted
+from thorctl.agent.engine import ready
+from thorctl.agent.release.document import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.doubles import light_image, light_project
 from tests.faults.container_device import DeviceAtHand
 from tests.playbooks.playbook_run import playbook
-from thorctl import releases
+from thorctl.release import find as releases
 from thorctl.sim import power as switch
 from thorctl.sim import registry
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from tests.simulated import Simulated
-    from thorctl.release import Release
+    from thorctl.release.document import Release
     from thorctl.sim.state import Simulation
 
 SNAPSHOT = "/var/lib/faults"

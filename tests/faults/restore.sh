@@ -61,7 +61,7 @@ import sys
 sys.path.insert(0, "/opt/thor/agent.pyz")
 from thorctl.agent import checkpoint, release_store
 from thorctl.agent.__main__ import make_context
-from thorctl.agent.arguments import parser
+from thorctl.agent.core.arguments import parser
 from thorctl.agent.staging import verified
 
 ctx = make_context(parser().parse_args(["status"]))

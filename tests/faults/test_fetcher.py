@@ -14,8 +14,8 @@ import pytest
 from tests.faults.container_ground import NEW, restore
 from tests.faults.container_states import unstage
 from tests.faults.container_world import ContainerWorld
-from thorctl import agent_pack
 from thorctl.agent.staging import fetcher
+from thorctl.remote import agent_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def world(ground: Ground) -> Iterator[ContainerWorld]:
 
 def with_evil_fetcher(tmp_path: Path) -> bytes:
     """The agent's zipapp, in which the fetcher is an attacker's."""
-    packed = agent_pack.build(tmp_path / "agent.pyz")
+    packed = agent_archive.build(tmp_path / "agent.pyz")
     evil = (Path(__file__).parent / "evil_fetch.py").read_bytes()
     out = tmp_path / "evil.pyz"
     with zipfile.ZipFile(packed) as good, zipfile.ZipFile(out, "w") as bad:

@@ -17,7 +17,7 @@ from tests.faults.container_states import START
 from tests.faults.row import Seen, record_of
 from tests.fleet.fleet_world import FleetWorld
 from tests.playbooks.playbook_run import playbook
-from thorctl import releases
+from thorctl.release import find as releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from tests.e2e.site_world import PROFILE
 from tests.faults.container_device import DeviceAtHand
 from tests.faults.container_ground import put
 from tests.fleet.pair import OTHER
-from thorctl import releases
+from thorctl.release import find as releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

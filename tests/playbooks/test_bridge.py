@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from tests.unit import benchmarks
-from thorctl.answer import read_answer
-from thorctl.bridge import bench
-from thorctl.bridge.converged import serves
-from thorctl.bridge.daemon_json import merged, needs_restart
-from thorctl.bridge.explain import busy_with, failure_text, generation_line, standing
-from thorctl.bridge.foresee import diffs, would_change
-from thorctl.bridge.poll import MARK, look_command, read_look
-from thorctl.bridge.progress import progress_line, worth_showing
-from thorctl.release import content_sha256
+from thorctl.ansible_plugins import bench
+from thorctl.ansible_plugins.check_mode import diffs, would_change
+from thorctl.ansible_plugins.converged import serves
+from thorctl.ansible_plugins.daemon_json import merged, needs_restart
+from thorctl.ansible_plugins.failure import busy_with, failure_text, generation_line, standing
+from thorctl.ansible_plugins.poll import MARK, look_command, read_look
+from thorctl.ansible_plugins.progress import progress_line, worth_showing
+from thorctl.release.document import content_sha256
+from thorctl.remote.answer import read_answer
 
 PLAN: dict[str, Any] = {
     "release": "tiny-0123456789ab",

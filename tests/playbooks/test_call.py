@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from thorctl.agent import verbs as agent_verbs
-from thorctl.bridge.call import LONG, READ_ONLY, VERBS, Call, call_for, stand_in
+from thorctl.agent.core import verb_table as agent_verbs
+from thorctl.ansible_plugins.call import LONG, READ_ONLY, VERBS, Call, call_for, stand_in
 from thorctl.errors import ThorError
 
 RELEASE = {"id": "tiny-0123456789ab", "name": "tiny"}

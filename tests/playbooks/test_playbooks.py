@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.playbooks.playbook_run import PLAYBOOKS, playbook, read_recap
-from thorctl import fleet
 from thorctl.edge.vaulted import encrypted
+from thorctl.inventory import devices as fleet
 
 if TYPE_CHECKING:
     from pathlib import Path

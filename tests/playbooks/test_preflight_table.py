@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from tests.doubles.reported import RELEASE, item, said
 from tests.playbooks.playbook_run import PLAYBOOKS
-from thorctl.bridge.preflight_table import reported, table
+from thorctl.ansible_plugins.preflight_table import reported, table
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from thorctl.bridge.restart import decide, window_problem
+from thorctl.ansible_plugins.restart import decide, window_problem
 
 QUIET: dict[str, Any] = {"state": "committed", "hold": None, "lease": None, "progress": None}
 WINDOW = "Sat 02:00-04:00"

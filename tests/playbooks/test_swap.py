@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.playbooks.load_plugin import load
-from thorctl.bridge.swap import swap_bytes
+from thorctl.ansible_plugins.swap import swap_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

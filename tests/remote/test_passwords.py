@@ -14,8 +14,9 @@ import pytest
 from tests.doubles.account import PASSWORD, USER, Account, account
 from tests.doubles.sshd import make_key
 from tests.remote.world import ANSIBLE_CFG, OK, PATIENCE, World, by_ansible, by_thorctl, load
-from thorctl import fleet, transport
-from thorctl.transport import run_verb
+from thorctl.inventory import devices as fleet
+from thorctl.remote import agent_call
+from thorctl.remote.agent_call import run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +143,7 @@ def test_the_verbs_input_is_whole_and_holds_no_password(
         " 'env': str(dict(os.environ))}}))"
     )
     agent.chmod(0o755)
-    monkeypatch.setattr(transport, "AGENT", str(agent))
+    monkeypatch.setattr(agent_call, "AGENT", str(agent))
     (device,) = fleet.load(write(machine, tmp_path, one={"ansible_become_password": SECRET}))
     heard: list[str] = []
     (answer,) = run_verb([device], "stage", ["-"], stdin="a\nb", on_line=lambda _, line: heard.append(line))

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.doubles.sshd import Sshd, make_key, running_sshd
-from thorctl import fleet
 from thorctl.errors import ThorError
+from thorctl.inventory import devices as fleet
+from thorctl.remote.agent_call import as_root, become_of, run_bounded
+from thorctl.remote.ssh import connect
 from thorctl.sim.ports import free_port
-from thorctl.ssh import connect
-from thorctl.transport import as_root, become_of, run_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from thorctl.rollout.device import Device, Phase
-from thorctl.rollout.outcome import ended
+from thorctl.rollout.model.device import Device, Phase
+from thorctl.rollout.model.rules import Ended, Rules
+from thorctl.rollout.model.step_result import ended
 from thorctl.rollout.policy import Speed, Wait
-from thorctl.rollout.rules import Ended, Rules
 
 OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
 RULES = Rules("ann@desk", 60, 600, Speed(), Wait(), lease="rollout 1 (abc)")

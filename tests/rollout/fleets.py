@@ -12,17 +12,17 @@ from tests.rollout.model_world import World
 from tests.rollout.policies import policy
 from thorctl.protocol.identity import Identity
 from thorctl.rollout import plan
-from thorctl.rollout.engine import Engine
+from thorctl.rollout.model.state import seconds
+from thorctl.rollout.model.waves import Candidate
 from thorctl.rollout.plan import Seen
 from thorctl.rollout.policy import from_document
-from thorctl.rollout.state import seconds
-from thorctl.rollout.waves import Candidate
+from thorctl.rollout.run.controller import Engine
 from thorctl.store.rollouts import Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thorctl.rollout.state import State
+    from thorctl.rollout.model.state import State
 
 DOCUMENT = {"profile": {"ready": {"first_start_seconds": 600, "start_seconds": 300}}}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.rollout.model_device import HOLDER, SOAK, Lease, ModelDevice, ViolationError
-from thorctl.answer import Answer
+from thorctl.remote.answer import Answer
 from thorctl.result import Problem
 
 if TYPE_CHECKING:
     from tests.rollout.model_world import World
-    from thorctl.rollout.steps import Step
+    from thorctl.rollout.model.steps import Step
 
 
 def _ok(device: ModelDevice, verb: str, data: dict[str, Any]) -> Answer:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.rollout.model_device import ViolationError
-from thorctl.rollout.state import text
+from thorctl.rollout.model.state import text
 from thorctl.store.rollouts import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.rollout.model_world import World
-    from thorctl.rollout.engine import Begun, Done
+    from thorctl.rollout.run.controller import Begun, Done
 
 
 class Killed(BaseException):

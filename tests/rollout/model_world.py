@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.rollout.model_agent import VERBS, error
 from tests.rollout.model_device import HOLDER, ModelDevice, ViolationError
-from thorctl.rollout.engine import Begun, Done
+from thorctl.rollout.run.controller import Begun, Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.rollout.model_controller import ModelHands
-    from thorctl.answer import Answer
-    from thorctl.rollout.steps import Step
+    from thorctl.remote.answer import Answer
+    from thorctl.rollout.model.steps import Step
 
 
 # A controller that lives and reaches a device for so long has decided on it.

@@ -17,26 +17,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import thorctl.agent.smoke
-import thorctl.agent.stage
-import thorctl.agent.status
+import thorctl.agent.verbs.smoke
+import thorctl.agent.verbs.stage
+import thorctl.agent.verbs.status
 from tests.agent.device_double import FastClock
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.rollout.model_controller import Killed
-from thorctl import fleet as fleets
-from thorctl.agent import journal_file
-from thorctl.agent.arguments import parser
-from thorctl.agent.locking import locked
-from thorctl.agent.outcome import AgentError, Outcome
-from thorctl.answer import Answer, read_answer
-from thorctl.cli import hold, lease, rollback, rollout_find, rollout_run, rollout_show
+from thorctl.agent.core.arguments import parser
+from thorctl.agent.core.locking import locked
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.state import journal_file
+from thorctl.cli import hold, lease, rollback
 from thorctl.cli.main import run
-from thorctl.cli.rollout_find import state_of
-from thorctl.rollout import engine, policy_file, prepare
-from thorctl.rollout.device import Phase
-from thorctl.rollout.engine import Begun, Done
-from thorctl.rollout.prepare import Given
-from thorctl.rollout.speech import words_for
+from thorctl.cli.rollout import find as rollout_find
+from thorctl.cli.rollout import run as rollout_run
+from thorctl.cli.rollout import show as rollout_show
+from thorctl.cli.rollout.find import state_of
+from thorctl.inventory import devices as fleets
+from thorctl.remote.answer import Answer, read_answer
+from thorctl.rollout import policy_file
+from thorctl.rollout.model.device import Phase
+from thorctl.rollout.run import controller, preparation
+from thorctl.rollout.run.controller import Begun, Done
+from thorctl.rollout.run.preparation import Given
+from thorctl.rollout.run.verb_call import words_for
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
@@ -44,12 +48,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.journal import Journal
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
+    from thorctl.agent.state.journal import Journal
     from thorctl.result import Result
+    from thorctl.rollout.model.state import State
     from thorctl.rollout.policy import Policy
-    from thorctl.rollout.state import State
 
 NAMES = ("thor-01", "thor-02")
 SOAK = 60
@@ -322,10 +326,10 @@ def _wire(world: World) -> None:
     def gather(parts: Mapping[str, Any], **_: object) -> dict[str, Any]:
         return {name: part() if name in {"unit", "models"} else None for name, part in parts.items()}
 
-    patch.setattr(thorctl.agent.smoke, "run", smoke)
-    patch.setattr(thorctl.agent.status, "gather", gather)
-    patch.setattr(thorctl.agent.status, "_models", lambda _, release: release and [release.model])
-    for module in (hold, lease, rollback, prepare):
+    patch.setattr(thorctl.agent.verbs.smoke, "run", smoke)
+    patch.setattr(thorctl.agent.verbs.status, "gather", gather)
+    patch.setattr(thorctl.agent.verbs.status, "_models", lambda _, release: release and [release.model])
+    for module in (hold, lease, rollback, preparation):
         patch.setattr(module, "run_verb", world.ask)
     patch.setattr(rollout_run, "DeviceHands", lambda _, holder, *__, **___: Hands(world, holder))
     clock = SimpleNamespace(now=lambda: world.time, wall=lambda: world.time, mark=dict)
@@ -350,10 +354,10 @@ def _wire(world: World) -> None:
 
     patch.setattr(policy_file, "load", impatient)
     given = {name: _as_given(release) for name, release in world.new.items()}
-    patch.setattr(prepare, "releases", lambda *_: Given(given))  # type: ignore[arg-type]
+    patch.setattr(preparation, "releases", lambda *_: Given(given))  # type: ignore[arg-type]
     patch.setattr("tests.agent.stateful_device.parser", cache(parser))
     patch.setattr(FastClock, "monotonic", lambda self: self.slept)
-    patch.setattr(engine, "POLL_SECONDS", POLL_SECONDS)
+    patch.setattr(controller, "POLL_SECONDS", POLL_SECONDS)
 
 
 def _changing(device: Device) -> tuple[Path, ...]:
@@ -362,7 +366,7 @@ def _changing(device: Device) -> tuple[Path, ...]:
 
 
 def _as_given(release: Release) -> SimpleNamespace:
-    """A release as ``thorctl.release`` makes it."""
+    """A release as ``thorctl.release.document`` makes it."""
     return SimpleNamespace(
         id=release.id,
         schema_=release.layout,

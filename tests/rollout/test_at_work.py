@@ -14,11 +14,11 @@ from tests.rollout.model_controller import Fuse, Killed, ModelHands
 from tests.rollout.model_device import HOLDER, NEW
 from thorctl.errors import ThorError
 from thorctl.result import Exit
-from thorctl.rollout.at_work import at_work, folder_of, only_one
-from thorctl.rollout.engine import Engine
-from thorctl.rollout.fold import fold
-from thorctl.rollout.record import SteadyClock, StoreRecord
-from thorctl.rollout.state import State, begin, text
+from thorctl.rollout.journal.record import SteadyClock, StoreRecord
+from thorctl.rollout.journal.replay import fold
+from thorctl.rollout.model.state import State, begin, text
+from thorctl.rollout.run.controller import Engine
+from thorctl.rollout.run.controller_lock import at_work, folder_of, only_one
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thorctl.rollout.batches import Batches
-from thorctl.rollout.engine import Begun
-from thorctl.rollout.steps import Step
+from thorctl.rollout.model.steps import Step
+from thorctl.rollout.run.batches import Batches
+from thorctl.rollout.run.controller import Begun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from thorctl.maintenance import EVERY_DAY, Window, parse
+from thorctl.inventory.maintenance import EVERY_DAY, Window, parse
 from thorctl.rollout.calendar import Calendar, zone
 
 BERLIN, MINUTE = "Europe/Berlin", timedelta(minutes=1)

@@ -10,8 +10,8 @@ import pytest
 
 from tests.rollout.fleets import Fleet
 from tests.rollout.model_device import NATURES, NEW, OLD
-from thorctl.rollout.decide import decide
-from thorctl.rollout.fold import fold
+from thorctl.rollout.journal.replay import fold
+from thorctl.rollout.model.scheduler import decide
 
 if TYPE_CHECKING:
     from thorctl.store.rollouts import Line

@@ -20,9 +20,9 @@ from tests.rollout.fleets import Fleet
 from tests.rollout.model_controller import Killed
 from tests.rollout.model_device import HOLDER, NATURES, NEW, OLD, Lease, ModelDevice
 from tests.sequences import CountedMachine, how_many
-from thorctl.rollout.device import PREPARED, UNTOUCHED, Phase
-from thorctl.rollout.fold import fold
-from thorctl.rollout.state import begin
+from thorctl.rollout.journal.replay import fold
+from thorctl.rollout.model.device import PREPARED, UNTOUCHED, Phase
+from thorctl.rollout.model.state import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rollout.policies import policy
-from thorctl.rollout.gate import (
+from thorctl.rollout.model.gates import (
     Action,
     Count,
     judge_fleet,
@@ -20,8 +20,8 @@ from thorctl.rollout.gate import (
     judge_speed,
     judge_wave,
 )
+from thorctl.rollout.model.waves import PlannedWave
 from thorctl.rollout.policy import Speed
-from thorctl.rollout.waves import PlannedWave
 
 NEW = "m-bbbbbbbbbbbb"
 GO, WAIT, STOP, BACK = Action.GO_ON, Action.WAIT, Action.STOP, Action.STOP_AND_RETURN

@@ -11,12 +11,13 @@ import pytest
 
 from tests.doubles.answers import STATUS, document
 from tests.doubles.sshd import Sshd, running_sshd
-from thorctl import fleet, yamlfile
-from thorctl.playbook import TaskEnd
-from thorctl.rollout.engine import Begun, Done
-from thorctl.rollout.hands import DeviceHands
-from thorctl.rollout.speech import answer_of
-from thorctl.rollout.steps import Step
+from thorctl.ansible_support.playbook import TaskEnd
+from thorctl.files import yaml_file
+from thorctl.inventory import devices as fleet
+from thorctl.rollout.model.steps import Step
+from thorctl.rollout.run.controller import Begun, Done
+from thorctl.rollout.run.executor import DeviceHands
+from thorctl.rollout.run.verb_call import answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def test_a_playbook_that_cannot_run_is_an_answer_for_each_device(hands: DeviceHa
 
 def test_a_hold_is_passed_over_in_the_devices_own_words(hands: DeviceHands, tmp_path: Path) -> None:
     """The words that the role would give the agent, as Ansible fills them in; a hold is never a template."""
-    (task,) = yamlfile.read(CHECKOUT / "playbooks/roles/thor_service/tasks/activate.yml").data
+    (task,) = yaml_file.read(CHECKOUT / "playbooks/roles/thor_service/tasks/activate.yml").data
     told = {
         "ansible.builtin.fail": {"msg": "{{ words }}"},
         "vars": {"words": task["thorctl.thor.thor_agent"]["arguments"]},

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.rollout.cases import DEVICE, NEW, OLD, RULES, Case, error, ok, status
-from thorctl.rollout.device import Phase
-from thorctl.rollout.outcome import ended
+from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.step_result import ended
 
 CASES = [
     Case(

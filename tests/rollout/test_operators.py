@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.rollout.operators import ANN, ANN_ELSEWHERE, BOB, EXPIRED, NAMES, Death, Operator, World
-from thorctl.rollout.device import Phase
-from thorctl.rollout.state import owner
+from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.state import owner
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 

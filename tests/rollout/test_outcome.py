@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.rollout.cases import DEVICE, NOW
-from thorctl.rollout.device import Phase
-from thorctl.rollout.outcome import interrupted, resumed, stopped
+from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.step_result import interrupted, resumed, stopped
 
 INTERRUPTED = {"activate": Phase.DOUBT, "smoke": Phase.DOUBT, "commit": Phase.DOUBT}
 

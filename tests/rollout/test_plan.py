@@ -15,8 +15,8 @@ from tests.rollout.policies import policy
 from thorctl import __version__
 from thorctl.errors import ThorError
 from thorctl.protocol.identity import Identity
+from thorctl.rollout.model.waves import Candidate
 from thorctl.rollout.plan import Plan, Rates, Seen, from_document, make, together
-from thorctl.rollout.waves import Candidate
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NEW, OLD = "m-bbbbbbbbbbbb", "m-aaaaaaaaaaaa"

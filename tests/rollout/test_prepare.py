@@ -11,14 +11,14 @@ import pytest
 
 from tests.doubles.answers import RELEASE, STATUS
 from tests.unit.documents import lock_document
-from thorctl import profile
-from thorctl.answer import Answer
 from thorctl.errors import ThorError
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
 from thorctl.protocol.identity import Identity
+from thorctl.release import profile
+from thorctl.remote.answer import Answer
 from thorctl.result import Problem
-from thorctl.rollout import prepare
 from thorctl.rollout.plan import Seen
+from thorctl.rollout.run import preparation
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -44,30 +44,30 @@ def device(name: str, of_class: str | None = "simulated-container") -> Device:
 
 def test_a_profile_gives_each_class_its_release(deploy: Path) -> None:
     devices = [device("thor-01"), device("thor-02", "other"), device("thor-03")]
-    given = prepare.releases(deploy, "tiny-qwable", Path("tiny-qwable"), devices)
+    given = preparation.releases(deploy, "tiny-qwable", Path("tiny-qwable"), devices)
     ids = [given.by_device[one.name].id for one in devices]
     assert ids[0] == ids[2] != ids[1]
     assert set(given.documents) == set(ids)
-    (first, *_) = prepare.candidates(devices, given)
+    (first, *_) = preparation.candidates(devices, given)
     assert (first.release, first.site, first.labels) == (ids[0], "lab", ("night", "thor"))
 
 
 def test_an_id_and_a_file_mean_that_release(deploy: Path, tmp_path: Path) -> None:
     devices = [device("thor-01")]
-    release = prepare.releases(deploy, "tiny-qwable", Path("x"), devices).by_device["thor-01"]
-    assert prepare.releases(deploy, release.id, Path("x"), devices).by_device["thor-01"] == release
+    release = preparation.releases(deploy, "tiny-qwable", Path("x"), devices).by_device["thor-01"]
+    assert preparation.releases(deploy, release.id, Path("x"), devices).by_device["thor-01"] == release
     file = tmp_path / "release.json"
     file.write_text(release.text())
-    assert prepare.releases(deploy, str(file), file, devices).by_device["thor-01"] == release
+    assert preparation.releases(deploy, str(file), file, devices).by_device["thor-01"] == release
 
 
 def test_devices_that_it_is_not_made_for_are_named(deploy: Path) -> None:
     devices = [device("thor-01"), device("thor-02", "jetson-agx-thor")]
     with pytest.raises(ThorError, match=r"not for thor-02 \(jetson-agx-thor\)") as caught:
-        prepare.releases(deploy, "tiny-qwable", Path("x"), devices)
+        preparation.releases(deploy, "tiny-qwable", Path("x"), devices)
     assert caught.value.code == "release_unfit"
     with pytest.raises(ThorError, match="thor-03") as caught:
-        prepare.releases(deploy, "tiny-qwable", Path("x"), [device("thor-03", None)])
+        preparation.releases(deploy, "tiny-qwable", Path("x"), [device("thor-03", None)])
     assert caught.value.code == "device_class_missing"
 
 
@@ -77,7 +77,7 @@ def plan(data: dict[str, Any], error: Problem | None = None) -> Answer:
 
 def test_what_a_device_says() -> None:
     status = Answer("thor-01", {"data": STATUS})
-    found = prepare.seen(status, plan({"download_bytes": 7, "free_bytes": 100, "required_bytes": 50}))
+    found = preparation.seen(status, plan({"download_bytes": 7, "free_bytes": 100, "required_bytes": 50}))
     known: dict[str, Any] = {"layouts": (1, 2), "identity": Identity("thor-01")}
     assert found == Seen(True, "committed", STATUS["release"], True, 7, **known)
     assert found.has(str(STATUS["release"]))
@@ -95,7 +95,7 @@ REMARKS: list[tuple[dict[str, Any], Answer | None, str]] = [
 
 @pytest.mark.parametrize(("changes", "answer", "words"), REMARKS, ids=[row[2] for row in REMARKS])
 def test_what_stands_in_the_way(changes: dict[str, Any], answer: Answer | None, words: str) -> None:
-    found = prepare.seen(Answer("thor-01", {"data": {**STATUS, **changes}}), answer)
+    found = preparation.seen(Answer("thor-01", {"data": {**STATUS, **changes}}), answer)
     (remark,) = found.remarks
     assert remark.startswith(words)
     assert found.hold == ("on patrol" if "hold" in changes else None)
@@ -103,27 +103,29 @@ def test_what_stands_in_the_way(changes: dict[str, Any], answer: Answer | None, 
 
 def test_another_document_of_the_id_is_not_the_release() -> None:
     status = Answer("thor-01", {"data": {**STATUS, "release": RELEASE, "release_sha256": "f" * 64}})
-    found = prepare.seen(status, plan({}, Problem("release_conflict", "another document", "look", "thor-01")))
+    found = preparation.seen(
+        status, plan({}, Problem("release_conflict", "another document", "look", "thor-01"))
+    )
     assert not found.has(RELEASE)
     assert any("release_conflict" in remark for remark in found.remarks)
-    assert prepare.seen(status, plan({"download_bytes": 0})).has(RELEASE)
+    assert preparation.seen(status, plan({"download_bytes": 0})).has(RELEASE)
 
 
 @pytest.mark.parametrize(("hold", "reason"), [({"reason": ""}, "no reason given"), ("garbled", "?")])
 def test_a_hold_that_gives_no_reason_is_a_hold(hold: object, reason: str) -> None:
-    found = prepare.seen(Answer("thor-01", {"data": {**STATUS, "hold": hold}}), None)
+    found = preparation.seen(Answer("thor-01", {"data": {**STATUS, "hold": hold}}), None)
     assert (found.hold, found.remarks) == (reason, (f"on hold: {reason}",))
 
 
 def test_a_device_that_cannot_take_it_says_so_in_the_plan() -> None:
     problem = Problem("preflight_failed", "Preflight failed (disk). Too little room.", "r")
     short = plan({"free_bytes": 1, "required_bytes": 5})
-    found = prepare.seen(Answer("thor-01", {"data": STATUS}), short, plan({}, problem))
+    found = preparation.seen(Answer("thor-01", {"data": STATUS}), short, plan({}, problem))
     assert found.remarks == (problem.message,)
 
 
 def test_a_device_that_does_not_answer_is_not_known() -> None:
     silent = Answer("thor-01", error=Problem("device_unreachable", "no route", "r"), reached=False)
-    assert prepare.seen(silent, None) == Seen(remarks=("device_unreachable: no route",))
-    no_plan = prepare.seen(Answer("thor-01", {"data": STATUS}), None)
+    assert preparation.seen(silent, None) == Seen(remarks=("device_unreachable: no route",))
+    no_plan = preparation.seen(Answer("thor-01", {"data": STATUS}), None)
     assert no_plan.download_bytes is None

@@ -8,8 +8,8 @@ from tests.rollout.cases import Case, error, ok
 from tests.rollout.fleets import Fleet
 from tests.rollout.model_device import NEW, OLD
 from thorctl.result import Exit
-from thorctl.rollout import words
-from thorctl.rollout.device import Phase
+from thorctl.rollout.model.device import Phase
+from thorctl.rollout.views import summary
 
 DAY = 86400
 FIRST = {"phase": Phase.TRIAL, "had_release": False}
@@ -40,12 +40,12 @@ def test_a_canary_kept_for_review_stops_the_rollout_and_says_what_to_type() -> N
     assert fleet.serving() == ["trial", OLD]
     assert fleet[1].review
     assert fleet[1].lease is None
-    (problem,) = words.problems(fleet.state)
+    (problem,) = summary.problems(fleet.state)
     assert (problem.code, problem.device) == ("device_kept_for_review", "thor-01")
     assert "smoke_failed: babbles; kept for review until tomorrow" in problem.message
     for command in ("chat thor-01", "commit thor-01 --accept-failed-smoke REASON", "rollback thor-01"):
         assert f"`thorctl {command}`" in problem.remedy
-    assert words.exit_code(fleet.state) == Exit.ERROR
+    assert summary.exit_code(fleet.state) == Exit.ERROR
     assert fleet.state.count().failed == 1
 
 
@@ -67,7 +67,7 @@ def test_a_later_wave_goes_on_where_the_policy_tolerates_it() -> None:
     fleet = fleet_of("well", "well", "first_fails", "well", review_seconds=DAY, success_percent=50)
     assert fleet.run() == "finished"
     assert fleet.phases() == ["updated", "updated", "kept for review", "updated"]
-    assert words.exit_code(fleet.state) == Exit.PARTIAL
+    assert summary.exit_code(fleet.state) == Exit.PARTIAL
 
 
 def test_an_accepted_release_is_seen_by_resume_and_never_recalled() -> None:

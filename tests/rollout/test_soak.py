@@ -13,17 +13,17 @@ from tests.rollout.model_device import WORK_SECONDS, ModelDevice
 from tests.rollout.policies import PLAIN, policy
 from thorctl.errors import ThorError
 from thorctl.rollout import plan
-from thorctl.rollout.device import Phase
-from thorctl.rollout.engine import Begun
-from thorctl.rollout.outcome import ended, interrupted, resumed
+from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.rules import SOAK_LOOK_SECONDS
+from thorctl.rollout.model.soak import Progress, progress
+from thorctl.rollout.model.state import begin, seconds
+from thorctl.rollout.model.step_result import ended, interrupted, resumed
+from thorctl.rollout.model.steps import Step
 from thorctl.rollout.policy import SIMULATED, Figures, from_document
-from thorctl.rollout.rules import SOAK_LOOK_SECONDS
-from thorctl.rollout.soak import Progress, progress
-from thorctl.rollout.speech import words_for
-from thorctl.rollout.state import begin, seconds
-from thorctl.rollout.steps import Step
-from thorctl.rollout.view import worked
-from thorctl.rollout.words import device_json
+from thorctl.rollout.run.controller import Begun
+from thorctl.rollout.run.verb_call import words_for
+from thorctl.rollout.views.rollout import worked
+from thorctl.rollout.views.summary import device_json
 
 FIGURES = Figures(steps=1000, concurrency=4, minimum_steps_per_second=5)
 WORKED: dict[str, Any] = {"work": FIGURES, "pause_seconds": 100}

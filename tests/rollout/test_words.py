@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from tests.rollout.fleets import Fleet
-from thorctl.rollout import telling, words
-from thorctl.rollout.device import Phase
+from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.state import seconds
 from thorctl.rollout.plan import from_document
-from thorctl.rollout.plan_view import PlanView
-from thorctl.rollout.progress import of_all, of_one
-from thorctl.rollout.state import seconds
-from thorctl.rollout.terms import change, duration
-from thorctl.rollout.view import RolloutView, folded
+from thorctl.rollout.views import events, summary
+from thorctl.rollout.views.plan import PlanView
+from thorctl.rollout.views.progress import of_all, of_one
+from thorctl.rollout.views.rollout import RolloutView, folded
+from thorctl.rollout.views.terms import change, duration
 
 
 def shown(view: object) -> str:
@@ -30,12 +30,12 @@ def shown(view: object) -> str:
 def test_a_good_end() -> None:
     fleet = Fleet.of(*["well"] * 3)
     fleet.run()
-    data = words.as_json(fleet.rollout, fleet.state, at_work=False)
-    assert (data["status"], data["next"], words.exit_code(fleet.state)) == ("finished", None, 0)
+    data = summary.as_json(fleet.rollout, fleet.state, at_work=False)
+    assert (data["status"], data["next"], summary.exit_code(fleet.state)) == ("finished", None, 0)
     assert [one["phase"] for one in data["devices"]] == ["updated"] * 3
     assert [one["tokens_per_second"] for one in data["devices"]] == [40.0] * 3
     assert [wave["state"] for wave in data["waves"]] == ["done", "done"]
-    assert words.problems(fleet.state) == ()
+    assert summary.problems(fleet.state) == ()
     assert json.loads(json.dumps(data)) == data
     text = shown(RolloutView(fleet.rollout, fleet.state, at_work=False))
     assert "finished" in text
@@ -45,11 +45,11 @@ def test_a_good_end() -> None:
 def test_a_stop_names_the_device_and_why() -> None:
     fleet = Fleet.of("smoke_fails", "well", "well")
     fleet.run()
-    data = words.as_json(fleet.rollout, fleet.state, at_work=False)
-    assert (data["status"], words.exit_code(fleet.state)) == ("stopped", 1)
+    data = summary.as_json(fleet.rollout, fleet.state, at_work=False)
+    assert (data["status"], summary.exit_code(fleet.state)) == ("stopped", 1)
     assert "canary" in data["reason"]
     assert [wave["state"] for wave in data["waves"]] == ["stopped", "not begun"]
-    (problem,) = words.problems(fleet.state)
+    (problem,) = summary.problems(fleet.state)
     assert (problem.code, problem.device) == ("device_failed", "thor-01")
     assert "babbles" in problem.message
     assert "thorctl history show 20261125-1 thor-01" in problem.remedy
@@ -80,10 +80,10 @@ def test_an_absent_device_is_to_be_caught_up() -> None:
     fleet = Fleet.of(*["well"] * 3)
     fleet[2].linked = False
     fleet.run()
-    data = words.as_json(fleet.rollout, fleet.state, at_work=False)
-    assert (data["status"], words.exit_code(fleet.state)) == ("incomplete", 3)
+    data = summary.as_json(fleet.rollout, fleet.state, at_work=False)
+    assert (data["status"], summary.exit_code(fleet.state)) == ("incomplete", 3)
     assert data["next"] == "thorctl rollout resume 20261125-1"
-    assert [problem.code for problem in words.problems(fleet.state)] == ["device_absent"]
+    assert [problem.code for problem in summary.problems(fleet.state)] == ["device_absent"]
     assert "Go on with: thorctl rollout resume" in shown(RolloutView(fleet.rollout, fleet.state, False))
 
 
@@ -94,22 +94,22 @@ def test_a_dead_controller_is_seen() -> None:
     fleet.engine.turn()
     state = fleet.state
     fleet.kill()
-    assert words.standing(state, at_work=True) == "running"
-    assert words.standing(state, at_work=False) == "interrupted"
-    assert words.next_command("1", state, at_work=False) == "thorctl rollout resume 1"
+    assert summary.standing(state, at_work=True) == "running"
+    assert summary.standing(state, at_work=False) == "interrupted"
+    assert summary.next_command("1", state, at_work=False) == "thorctl rollout resume 1"
 
 
 def test_approval_is_asked_for_by_name() -> None:
     fleet = Fleet.of(*["well"] * 3, approve="after_canary")
     fleet.run()
-    data = words.as_json(fleet.rollout, fleet.state, at_work=True)
+    data = summary.as_json(fleet.rollout, fleet.state, at_work=True)
     assert (data["status"], data["next"]) == ("waits for approval", "thorctl rollout approve 20261125-1")
 
 
 def test_every_line_has_its_words() -> None:
     fleet = Fleet.of("well", "smoke_fails", "well", success_percent=40)
     fleet.run()
-    told = [line for line in map(telling.tell, fleet.record.lines) if line]
+    told = [line for line in map(events.tell, fleet.record.lines) if line]
     text = "\n".join(told)
     for part in (
         "  started by ann@desk",
@@ -124,7 +124,7 @@ def test_every_line_has_its_words() -> None:
     ):
         assert part in text, text
     for line in fleet.record.lines:
-        assert json.dumps(telling.line_json(line))
+        assert json.dumps(events.line_json(line))
 
 
 def test_a_device_on_hold_is_told_and_an_order_says_itself() -> None:
@@ -133,7 +133,7 @@ def test_a_device_on_hold_is_told_and_an_order_says_itself() -> None:
     fleet.run()
     fleet.record.order(fleet.world, "approved", wave=2)
     fleet.run()
-    told = [line[10:] for line in map(telling.tell, fleet.record.lines) if line]
+    told = [line[10:] for line in map(events.tell, fleet.record.lines) if line]
     assert "thor-02: on hold: on patrol" in told
     assert {"started by ann@desk", "resumed by ann@desk", "approved by bob"} <= set(told)
     assert "wave 2 (the rest) waits for `thorctl rollout approve`" in told
@@ -223,9 +223,9 @@ def test_wait_for_a_canary_is_not_told_while_it_is_at_work() -> None:
     fleet = Fleet.of(*["well"] * 3)
     fleet.turn_until("on trial")
     waiting = replace(fleet.state, waiting=("no canary could be reached", 0.0))
-    assert words.reason(waiting) == ""
+    assert summary.reason(waiting) == ""
     away = {name: replace(one, phase=Phase.ABSENT) for name, one in waiting.devices.items()}
-    assert words.reason(replace(waiting, devices=away)) == "no canary could be reached"
+    assert summary.reason(replace(waiting, devices=away)) == "no canary could be reached"
 
 
 def test_why_of_an_earlier_absence_is_not_told_during_a_step() -> None:
@@ -264,8 +264,8 @@ def test_a_device_sends_nothing_but_text_to_a_terminal() -> None:
     fleet = Fleet.of(*["well"] * 3)
     fleet[2].hold = "on \x1b[2J\x07 patrol\r\nnow"
     fleet.run()
-    told = [telling.tell(line) or "" for line in fleet.record.lines]
-    (problem,) = words.problems(fleet.state)
+    told = [events.tell(line) or "" for line in fleet.record.lines]
+    (problem,) = summary.problems(fleet.state)
     view = shown(RolloutView(fleet.rollout, fleet.state, at_work=False))
     for text in (*told, problem.message, *view.splitlines()):
         assert text.isprintable(), text

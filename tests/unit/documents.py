@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl import device_class, licenses, profile
-from thorctl.lock import Lock, LockedFile
-from thorctl.model_config import Gdn, ModelFigures
-from thorctl.render import render_release
+from thorctl.release import device_class, licenses, profile
+from thorctl.release.lock import Lock, LockedFile
+from thorctl.release.model_config import Gdn, ModelFigures
+from thorctl.release.render import render_release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.profile import Profile
-    from thorctl.release import Release
+    from thorctl.release.document import Release
+    from thorctl.release.profile import Profile
 
 FILES = (
     LockedFile(path="config.json", size=3, sha256="c" * 64),

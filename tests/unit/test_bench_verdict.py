@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.unit.benchmarks import RELEASE, data, speeds
-from thorctl import profile
-from thorctl.answer import Answer
 from thorctl.bench.card import table
 from thorctl.bench.measurement import read
 from thorctl.bench.verdict import Outcome, judge
+from thorctl.release import profile
+from thorctl.remote.answer import Answer
 from thorctl.result import Problem
 from thorctl.store.baselines import Baseline
 

@@ -10,7 +10,7 @@ import pytest
 from tests.doubles.answers import STATUS, answers, serves
 from tests.doubles.engine import Engine
 from tests.doubles.sshd import Sshd, running_sshd
-from thorctl.chat import Conversation, Settings
+from thorctl.chat.generation import Conversation, Settings
 from thorctl.cli.chat_prompt import obey
 from thorctl.cli.main import run
 from thorctl.result import Exit, Result
@@ -142,7 +142,7 @@ def test_an_engine_that_fails_is_an_error(
 def test_an_engine_that_falls_silent_is_given_up(
     chat: Callable[..., Result], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thorctl.engine_tunnel.SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr("thorctl.remote.tunnel.SILENCE_SECONDS", 0.5)
     engine.mode = "silent"
     assert code_of(chat("Hi", "--json")) == "engine_silent"
 

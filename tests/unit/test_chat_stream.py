@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thorctl.chat_stream import Answer, ChatStream, StreamError, Thinking
-from thorctl.think_tags import ThinkTags
+from thorctl.chat.stream import Answer, ChatStream, StreamError, Thinking
+from thorctl.chat.think_tags import ThinkTags
 
 
 def event(delta: dict[str, Any] | None = None, finish: str | None = None, **more: Any) -> str:

@@ -12,8 +12,8 @@ from tests.checkpoint.quantizer import quantize
 from tests.checkpoint.variants import skew
 from tests.unit.test_hub_tree import served
 from tests.unit.test_lock import HUB, REGISTRY, thorctl
-from thorctl import lock as locks
 from thorctl.checkpoint.manifest import NAME, load
+from thorctl.release import lock as locks
 
 if TYPE_CHECKING:
     from pathlib import Path

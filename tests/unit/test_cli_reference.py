@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 from thorctl.cli.main import VERBS
-from thorctl.cli_reference import reference
+from thorctl.cli.reference import reference
 
 TITLE = re.compile(r"^##+ (thorctl [a-z ]+)$", re.MULTILINE)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text() == reference(), "run: python -m thorctl.cli_reference > docs/reference/cli.md"
+    assert PAGE.read_text() == reference(), "run: python -m thorctl.cli.reference > docs/reference/cli.md"
 
 
 def test_every_verb_has_a_section() -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from tests.rollout.fleets import Fleet
 from tests.unit.test_rollout_cli import half_way, kept
-from thorctl.answer import Answer
 from thorctl.cli import commit, consent, hold, lease, main, rollback
 from thorctl.cli import devices as cli_devices
 from thorctl.cli.consent import Consent
 from thorctl.cli.main import run
+from thorctl.remote.answer import Answer
 from thorctl.result import Exit
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
 
 ASKS = {
     "commit": ["commit", "thor-01"],

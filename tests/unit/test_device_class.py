@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from thorctl import device_class
 from thorctl.errors import ThorError
+from thorctl.release import device_class
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 

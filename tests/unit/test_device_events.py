@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from thorctl.device_events import in_words
+from thorctl.status.event_view import in_words
 
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "agent-0.1.0" / "events.jsonl"
 EVENT = {"at": "2026-11-30T07:10:50Z", "holder": "ops@desk", "verb": "activate", "what": "end"}

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from tests.doubles.answers import STATUS, answers, says
 from tests.doubles.sshd import Sshd, make_key, running_sshd
-from thorctl.answer import Answer
 from thorctl.cli import doctor
 from thorctl.cli.main import run
 from thorctl.doctor import devices, inventory, machine, project
 from thorctl.doctor.check import Check
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
+from thorctl.remote.answer import Answer
 from thorctl.result import Exit
 from thorctl.sim.ports import free_port
 

@@ -13,7 +13,7 @@ from thorctl.edge import authority
 from thorctl.edge.issue import require_usable
 from thorctl.edge.pki import Pki
 from thorctl.errors import ThorError
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
 
 if TYPE_CHECKING:
     from pathlib import Path

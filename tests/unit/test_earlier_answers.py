@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 
 from tests.fixtures import earlier
-from thorctl import status
-from thorctl.answer import Answer, read_answer
-from thorctl.bridge.converged import reads, serves, waits_for_rollout
+from thorctl.ansible_plugins.converged import reads, serves, waits_for_rollout
 from thorctl.doctor import devices as doctor_devices
-from thorctl.drift_view import DriftView
-from thorctl.fleet import Device
-from thorctl.rollout import prepare
-from thorctl.status import attention, remarks, row, verdict
+from thorctl.inventory.devices import Device
+from thorctl.remote.answer import Answer, read_answer
+from thorctl.rollout.run import preparation
+from thorctl.status import model as status
+from thorctl.status.drift_view import DriftView
+from thorctl.status.model import attention, remarks, row, verdict
 
 VERBS = sorted(path.stem.removeprefix("answer-") for path in earlier.FOLDER.glob("answer-*.json"))
 DEVICE = Device("thor-01", "192.0.2.1")
@@ -75,9 +75,9 @@ def test_doctor_says_that_a_rollout_brings_layout_2() -> None:
 
 
 def test_plan_gives_an_agent_where_theirs_reads_no_layout() -> None:
-    assert prepare.layouts(answered("status-committed").data) == ()
-    assert prepare.layouts({"agent_layouts": [1, 2]}) == ()  # it cannot work a soak
-    assert prepare.layouts({"agent_layouts": [1, 2], "soak": None}) == (1, 2)
+    assert preparation.layouts(answered("status-committed").data) == ()
+    assert preparation.layouts({"agent_layouts": [1, 2]}) == ()  # it cannot work a soak
+    assert preparation.layouts({"agent_layouts": [1, 2], "soak": None}) == (1, 2)
 
 
 RELEASE = {"schema": 2, "name": PROFILE, "id": NEXT}

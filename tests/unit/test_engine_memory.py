@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.unit.documents import QWABLE
-from thorctl import engine_memory
-from thorctl.engine_memory import GIB, NotComputedError, cache, groups, needed
-from thorctl.model_config import ModelFigures, read
+from thorctl.release import engine_memory
+from thorctl.release.engine_memory import GIB, NotComputedError, cache, groups, needed
+from thorctl.release.model_config import ModelFigures, read
 
 # As in deploy/profiles/qwable-v1-nvfp4a16.yml, what the cache depends on.
 OPTIONS: dict[str, Any] = {

@@ -15,9 +15,9 @@ import pytest
 from tests.doubles.answers import STATUS, answers, engine_socket, serves_socket
 from tests.doubles.engine import Engine
 from tests.doubles.sshd import Sshd, running_sshd
-from thorctl.engine_tunnel import open_engine
 from thorctl.errors import ThorError
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
+from thorctl.remote.tunnel import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

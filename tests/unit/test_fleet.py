@@ -10,9 +10,9 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 
-from thorctl import fleet
 from thorctl.errors import ThorError
-from thorctl.fleet_pattern import matching
+from thorctl.inventory import devices as fleet
+from thorctl.inventory.pattern import matching
 
 ANSIBLES_DEFAULT = "-C -o ControlMaster=auto -o ControlPersist=60s"
 INVENTORY = """

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thorctl.errors import ThorError
-from thorctl.model_config import ModelFigures, UnknownModel
-from thorctl.profile import Checkpoint
-from thorctl.sources import hub as source
+from thorctl.registry import hub as source
+from thorctl.release.model_config import ModelFigures, UnknownModel
+from thorctl.release.profile import Checkpoint
 
 if TYPE_CHECKING:
     from tests.unit.hub_files import HubFiles
-    from thorctl.lock import CheckpointLock
+    from thorctl.release.lock import CheckpointLock
 
 FILES = {
     "model.safetensors": b"\x00" * 4096,

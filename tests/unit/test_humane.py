@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from thorctl.humane import GIB, MIB, data_size, moment
+from thorctl.ui.format import GIB, MIB, data_size, moment
 
 
 @pytest.mark.parametrize(

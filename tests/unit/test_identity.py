@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.doubles.answers import STATUS, document
-from thorctl.answer import Answer
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
 from thorctl.protocol.identity import Identity, identity_of, stranger, twins
-from thorctl.status import attention, rows
+from thorctl.remote.answer import Answer
+from thorctl.status.model import attention, rows
 
 ONE = Identity("thor-01", "a" * 16, "111")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from thorctl.image_reference import ImageReference, same_image
-from thorctl.sources.registry import default_address
+from thorctl.registry.client import default_address
+from thorctl.release.image_reference import ImageReference, same_image
 
 GOOD = {
     "ghcr.io/nvidia-ai-iot/vllm:latest-jetson-thor": ("ghcr.io", "nvidia-ai-iot/vllm", "latest-jetson-thor"),

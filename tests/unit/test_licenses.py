@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from thorctl import licenses
 from thorctl.errors import ThorError
+from thorctl.release import licenses
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.doubles import engine_modes, image_archive, light_image, light_project
 from tests.doubles.engine_program import LightEngine, options
-from thorctl.profile import Profile
+from thorctl.release.profile import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path

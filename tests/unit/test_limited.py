@@ -13,12 +13,13 @@ import pytest
 
 from tests.doubles import hostile_http
 from tests.doubles.hostile_http import Hostile, running
-from thorctl import limited
 from thorctl.checkpoint.source import Hub
 from thorctl.errors import ThorError
-from thorctl.profile import Checkpoint
-from thorctl.sources import hub, registry
-from thorctl.sources.registry import Registry
+from thorctl.files import limits
+from thorctl.registry import client as registry
+from thorctl.registry import hub
+from thorctl.registry.client import Registry
+from thorctl.release.profile import Checkpoint
 
 if TYPE_CHECKING:
     import socket
@@ -37,7 +38,7 @@ NAMES = lambda one: one.__name__  # noqa: E731 - ids
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a test can wait for."""
     monkeypatch.setattr(registry, "LIMIT", replace(registry.LIMIT, seconds=1.5))
-    monkeypatch.setattr(hub, "LIMIT", limited.Limit(8 * MIB, 1.5, "hub"))
+    monkeypatch.setattr(hub, "LIMIT", limits.Limit(8 * MIB, 1.5, "hub"))
 
 
 @contextmanager
@@ -154,7 +155,7 @@ def opened(source: Hub, server: Hostile) -> None:
     source.name, source.commit = "team/model", "a" * 40
     source._checkpoint, source._endpoint = CHECKPOINT, server.url
     source._client = httpx.Client(follow_redirects=True)
-    source._watch = limited.watch(source._client, httpx, hub.LIMIT)
+    source._watch = limits.watch(source._client, httpx, hub.LIMIT)
 
 
 def test_a_login_page_is_no_hub() -> None:
@@ -171,12 +172,12 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(1 << 40)  # sparse
     with pytest.raises(ThorError) as caught:
-        limited.read_text(path)
+        limits.read_text(path)
     assert caught.value.code == "file_too_large"
 
 
 def test_of_a_large_log_the_end_is_read(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"a" * 5000 + b"the end")
-    assert limited.read_tail(path, 7) == "… [5000 bytes before]\nthe end"
-    assert limited.read_tail(path) == "a" * 5000 + "the end"
+    assert limits.read_tail(path, 7) == "… [5000 bytes before]\nthe end"
+    assert limits.read_tail(path) == "a" * 5000 + "the end"

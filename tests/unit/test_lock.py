@@ -11,12 +11,14 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from tests.unit.documents import changed, lock_document, lock_for
-from thorctl import device_class, locking, profile, releases
-from thorctl import lock as locks
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
-from thorctl.lock import Lock
-from thorctl.render import render_release
+from thorctl.registry import resolve
+from thorctl.release import device_class, profile
+from thorctl.release import find as releases
+from thorctl.release import lock as locks
+from thorctl.release.lock import Lock
+from thorctl.release.render import render_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,15 +201,15 @@ def test_the_platform_is_the_classes_or_this_machines(project: Path) -> None:
     deploy = project / "deploy"
     both = profile.load(deploy, "tiny-qwable")
     thor = profile.load(deploy, "qwable-v1-nvfp4a16")
-    assert locking.platform_of(thor, deploy, None, "x86_64") == "linux/arm64"
-    assert locking.platform_of(both, deploy, None, "x86_64") == "linux/amd64"
-    assert locking.platform_of(both, deploy, None, "aarch64") == "linux/arm64"
-    assert locking.platform_of(both, deploy, "linux/arm64", "x86_64") == "linux/arm64"
+    assert resolve.platform_of(thor, deploy, None, "x86_64") == "linux/arm64"
+    assert resolve.platform_of(both, deploy, None, "x86_64") == "linux/amd64"
+    assert resolve.platform_of(both, deploy, None, "aarch64") == "linux/arm64"
+    assert resolve.platform_of(both, deploy, "linux/arm64", "x86_64") == "linux/arm64"
     for chosen, here in (("linux/amd64", "x86_64"), ("linux/amd64", "aarch64")):
         with pytest.raises(ThorError, match=r"run linux/arm64, not linux/amd64"):
-            locking.platform_of(thor, deploy, chosen, here)
+            resolve.platform_of(thor, deploy, chosen, here)
     with pytest.raises(ThorError) as caught:
-        locking.platform_of(both, deploy, None, "riscv64")
+        resolve.platform_of(both, deploy, None, "riscv64")
     assert caught.value.code == "platform_mismatch"
 
 

@@ -9,9 +9,9 @@ import pytest
 from rich.filesize import decimal
 
 from tests.unit.documents import changed, lock_document
-from thorctl import profile
-from thorctl.lock import Lock
-from thorctl.lock_changes import movements
+from thorctl.release import profile
+from thorctl.release.lock import Lock
+from thorctl.release.lock_diff import movements
 
 if TYPE_CHECKING:
     from collections.abc import Callable

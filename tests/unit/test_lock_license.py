@@ -11,12 +11,12 @@ import pexpect  # type: ignore[import-untyped]  # has no types
 import pytest
 
 from tests.unit.documents import lock_document
-from thorctl import device_class, profile
-from thorctl import lock as locks
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
-from thorctl.lock import Lock
-from thorctl.render import render_release
+from thorctl.release import device_class, profile
+from thorctl.release import lock as locks
+from thorctl.release.lock import Lock
+from thorctl.release.render import render_release
 
 if TYPE_CHECKING:
     from tests.unit.hub_files import HubFiles

@@ -16,8 +16,8 @@ import pytest
 from tests.unit import private_upstreams as private
 from tests.unit.conftest import wait_for
 from tests.unit.hub_files import HubFiles
+from thorctl.registry.credentials import keeps_secrets
 from thorctl.sim.ports import free_port
-from thorctl.sources.wire import keeps_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

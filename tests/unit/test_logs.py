@@ -13,7 +13,7 @@ import pytest
 from tests.doubles.answers import says
 from tests.doubles.sshd import Sshd, running_sshd
 from thorctl.cli.main import run
-from thorctl.journal_command import log_command
+from thorctl.remote.journalctl import log_command
 from thorctl.result import Exit, Result
 
 if TYPE_CHECKING:

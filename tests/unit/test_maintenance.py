@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from thorctl.errors import ThorError
-from thorctl.maintenance import is_open, parse
+from thorctl.inventory.maintenance import is_open, parse
 
 MONDAY = 23  # of November 2026
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.documents import QWABLE
 from thorctl.errors import ThorError
-from thorctl.model_config import MAX_CONFIG_BYTES, ModelFigures, UnknownModel, figures, read
+from thorctl.release.model_config import MAX_CONFIG_BYTES, ModelFigures, UnknownModel, figures, read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,10 @@ import pytest
 from tests.doubles.hostile_http import Hostile, answer, running
 from tests.unit.images import DOCKER_MANIFEST, INDEX, MANIFEST, RegistryProcess
 from thorctl.errors import ThorError
-from thorctl.image_reference import ImageReference
-from thorctl.sources import oci, registry_auth
-from thorctl.sources.registry import Registry
+from thorctl.registry import auth as registry_auth
+from thorctl.registry import oci
+from thorctl.registry.client import Registry
+from thorctl.release.image_reference import ImageReference
 
 if TYPE_CHECKING:
     import socket
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.unit.hub_files import HubFiles
-    from thorctl.lock import ImageLock
+    from thorctl.release.lock import ImageLock
 
 NAME = "registry.example.test:5000"
 

@@ -18,12 +18,13 @@ from tests.unit.hub_files import HubFiles
 from tests.unit.images import DOCKER_MANIFEST, INDEX, MANIFEST, digest_of
 from thorctl.doctor import machine
 from thorctl.errors import ThorError
-from thorctl.image_reference import ImageReference
-from thorctl.profile import Checkpoint
+from thorctl.registry import auth as registry_auth
+from thorctl.registry import environment, oci
+from thorctl.registry import hub as hubs
+from thorctl.registry.client import Registry
+from thorctl.release.image_reference import ImageReference
+from thorctl.release.profile import Checkpoint
 from thorctl.sim.ports import free_port
-from thorctl.sources import environment, oci, registry_auth
-from thorctl.sources import hub as hubs
-from thorctl.sources.registry import Registry
 
 if TYPE_CHECKING:
     import ssl

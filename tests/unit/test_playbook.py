@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.doubles.sshd import Sshd, running_sshd
-from thorctl import playbook
+from thorctl.ansible_support import playbook
 from thorctl.errors import ThorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thorctl.playbook import Run, TaskEnd
+    from thorctl.ansible_support.playbook import Run, TaskEnd
 
 # A device that does what it is told.
 SHELL = "import os; os.execvp('sh', ['sh', '-c', os.environ['SSH_ORIGINAL_COMMAND']])"

@@ -12,8 +12,8 @@ from tests.doubles.answers import says
 from tests.doubles.reported import item, said
 from tests.doubles.sshd import Sshd, running_sshd
 from tests.unit.documents import lock_document
-from thorctl import profile
 from thorctl.cli.main import run
+from thorctl.release import profile
 from thorctl.result import Exit, Result
 from thorctl.sim.ports import free_port
 

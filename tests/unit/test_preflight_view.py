@@ -11,9 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.doubles.reported import CARD, FACTS, RELEASE, data, item, said
-from thorctl.answer import Answer
-from thorctl.preflight_report import card_rows, report
-from thorctl.preflight_view import PreflightView, findings
+from thorctl.preflight.report import card_rows, report
+from thorctl.preflight.view import PreflightView, findings
+from thorctl.remote.answer import Answer
 from thorctl.result import Problem
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from thorctl import fleet
-from thorctl.ansible_environment import clean, explain
+from thorctl.ansible_support.environment import clean, explain
 from thorctl.cli import process
 from thorctl.doctor.inventory import checks
 from thorctl.errors import ThorError
+from thorctl.inventory import devices as fleet
 from thorctl.remote.endpoint import resolve
-from thorctl.rollout import prepare
+from thorctl.rollout.run import preparation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -205,7 +205,7 @@ def test_a_vaulted_file_of_one_device_fails_that_device_alone(tmp_path: Path) ->
     assert (caught.value.code, caught.value.device) == ("vault_password_missing", "thor-02")
     assert str(secrets) in caught.value.message
     with pytest.raises(ThorError) as caught:
-        prepare.releases(tmp_path, "tiny-qwable", tmp_path, devices)
+        preparation.releases(tmp_path, "tiny-qwable", tmp_path, devices)
     assert caught.value.code == "vault_password_missing"
     found = {check.name: check for check in checks(inventory, devices)}
     assert (found["secrets"].status, "thor-03" in found["secrets"].found) == ("warn", True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from thorctl import device_class, profile
 from thorctl.errors import ThorError
-from thorctl.profile import Profile
+from thorctl.release import device_class, profile
+from thorctl.release.profile import Profile
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from thorctl import profile
-from thorctl.switches import OPTIONS
+from thorctl.release import profile
+from thorctl.release.switches import OPTIONS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "docs" / "reference" / "profiles.md").read_text()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.device_double import make_context, make_release
-from thorctl.agent import image, registry_login
-from thorctl.agent.docker_api import DockerApi, socket_from
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.release_document import canonical, parse, true_id
+from thorctl.agent.core.docker_api import DockerApi, socket_from
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.release.document import canonical, parse, true_id
+from thorctl.agent.staging import image, registry_login
 from thorctl.sim import engine
 
 if TYPE_CHECKING:

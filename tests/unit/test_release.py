@@ -12,10 +12,12 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from tests.unit.documents import changed, lock_for, release_of
-from thorctl import lock as locks
-from thorctl import locking, profile, release
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
+from thorctl.registry import resolve
+from thorctl.release import document as release
+from thorctl.release import lock as locks
+from thorctl.release import profile
 
 if TYPE_CHECKING:
     from thorctl.result import Result
@@ -27,7 +29,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 def locked(project: Path) -> Path:
     """The project, with a lock for tiny-qwable on amd64."""
     of = profile.load(project / "deploy", "tiny-qwable")
-    locking.write(locks.path_of(project / "deploy", "tiny-qwable"), lock_for(of))
+    resolve.write(locks.path_of(project / "deploy", "tiny-qwable"), lock_for(of))
     return project
 
 
@@ -137,7 +139,7 @@ def test_show_tells_the_switches_options_and_the_licence(locked: Path) -> None:
     text = source.read_text().replace("license: Apache-2.0", "license: AGPL-3.0-only\nswitches: {mtp: true}")
     source.write_text(text)
     of = profile.load(locked / "deploy", "tiny-qwable")
-    locking.write(locks.path_of(locked / "deploy", "tiny-qwable"), lock_for(of))
+    resolve.write(locks.path_of(locked / "deploy", "tiny-qwable"), lock_for(of))
     told = shown(thorctl(locked, "release", "show", "tiny-qwable"))
     assert 'speculative-config: {"method": "mtp"' in told
     assert "AGPL-3.0-only, accepted; the model card says nothing" in told
@@ -150,7 +152,7 @@ def locked_thor(project: Path, **serve: object) -> None:
     lines = "".join(f"  {option.replace('_', '-')}: {value}\n" for option, value in serve.items())
     source.write_text(source.read_text().replace("serve:\n", f"serve:\n{lines}", 1))
     of = profile.load(deploy, "qwable-v1-nvfp4a16")
-    locking.write(locks.path_of(deploy, of.name), lock_for(of, "linux/arm64"))
+    resolve.write(locks.path_of(deploy, of.name), lock_for(of, "linux/arm64"))
 
 
 def test_show_lists_the_memory_that_the_engine_needs_and_why(locked: Path) -> None:
@@ -234,7 +236,7 @@ def test_render_shows_the_difference(locked: Path, tmp_path: Path) -> None:
 
 def test_the_device_class_is_the_first_that_can_run_the_image(locked: Path, tmp_path: Path) -> None:
     of = profile.load(locked / "deploy", "tiny-qwable")
-    locking.write(locks.path_of(locked / "deploy", "tiny-qwable"), lock_for(of, "linux/arm64"))
+    resolve.write(locks.path_of(locked / "deploy", "tiny-qwable"), lock_for(of, "linux/arm64"))
     made = {
         name: thorctl(locked, "release", "show", "tiny-qwable", "--device-class", name).data
         for name in of.device_classes

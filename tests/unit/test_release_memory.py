@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.documents import QWABLE, changed, lock_document
-from thorctl import device_class, profile
-from thorctl.engine_memory import GIB, cache
 from thorctl.errors import ThorError
-from thorctl.lock import Lock
-from thorctl.model_config import ModelFigures, UnknownModel
-from thorctl.release_memory import effective
+from thorctl.release import device_class, profile
+from thorctl.release.engine_memory import GIB, cache
+from thorctl.release.lock import Lock
+from thorctl.release.memory import effective
+from thorctl.release.model_config import ModelFigures, UnknownModel
 
 if TYPE_CHECKING:
-    from thorctl.profile import Profile
+    from thorctl.release.profile import Profile
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 # The card's 24 and 67 are GiB: the tensors of the full-size model alone have 69 GB in BF16.

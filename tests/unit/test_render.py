@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.documents import changed, lock_for, release_of
-from thorctl import device_class, profile
-from thorctl.agent.engine_unit import STOP_SECONDS
+from thorctl.agent.engine.unit import STOP_SECONDS
 from thorctl.errors import ThorError
-from thorctl.render import render_release, yaml_value
-from thorctl.serve_options import RESERVED_ENVIRONMENT
-from thorctl.systemd_quote import word
+from thorctl.release import device_class, profile
+from thorctl.release.render import render_release, yaml_value
+from thorctl.release.serve_options import RESERVED_ENVIRONMENT
+from thorctl.release.systemd_quote import word
 
 if TYPE_CHECKING:
-    from thorctl.release import Release
+    from thorctl.release.document import Release
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RELEASES = [

@@ -15,15 +15,15 @@ from tests.doubles.answers import STATUS
 from tests.doubles.sshd import running_sshd
 from tests.rollout.fleets import Fleet
 from tests.unit.documents import lock_document
-from thorctl import profile
 from thorctl.cli.history import log_files
 from thorctl.cli.main import run
-from thorctl.cli.rollout_find import check_alone, check_unfinished
-from thorctl.cli.rollout_run import ended_gently
+from thorctl.cli.rollout.find import check_alone, check_unfinished
+from thorctl.cli.rollout.run import ended_gently
 from thorctl.errors import ThorError
+from thorctl.release import profile
 from thorctl.result import Exit, Result
-from thorctl.rollout.at_work import folder_of, only_one
-from thorctl.rollout.engine import Engine
+from thorctl.rollout.run.controller import Engine
+from thorctl.rollout.run.controller_lock import folder_of, only_one
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 from thorctl.store.rollouts import Line

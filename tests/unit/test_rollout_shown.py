@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.rollout.fleets import Fleet
 from thorctl.cli.context import Context
-from thorctl.cli.rollout_show import shown
+from thorctl.cli.rollout.show import shown
 from thorctl.ui.console import Console
 
 if TYPE_CHECKING:

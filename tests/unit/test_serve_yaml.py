@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.documents import changed, lock_for
-from thorctl import device_class, profile
-from thorctl.agent import serve_yaml
-from thorctl.agent.release_document import Release
-from thorctl.release_memory import effective
-from thorctl.render import render_release
+from thorctl.agent.release import serve_yaml
+from thorctl.agent.release.document import Release
+from thorctl.release import device_class, profile
+from thorctl.release.memory import effective
+from thorctl.release.render import render_release
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TRICKY = {"hf-overrides": {"rope": {"theta": 1e-05, "names": ["a: b", "#c", "ü"]}}, "seed": 3}

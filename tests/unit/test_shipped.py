@@ -10,9 +10,12 @@ import yaml
 
 from tests.simulated import CHECKOUT
 from tests.unit.documents import lock_for, release_of
-from thorctl import __version__, device_class, locking, profile, project, releases, shipped
-from thorctl import lock as locks
+from thorctl import __version__, project, shipped
 from thorctl.errors import ThorError
+from thorctl.registry import resolve
+from thorctl.release import device_class, profile
+from thorctl.release import find as releases
+from thorctl.release import lock as locks
 from thorctl.rollout import policy_file
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ def test_lock_of_own_profile_is_never_the_shipped_one(
     shutil.copytree(SHIPPED, ships, ignore=shutil.ignore_patterns("locks"))
     monkeypatch.setattr(shipped, "folder", lambda _: ships)
     of = profile.load(deploy, "tiny-qwable")
-    locking.write(locks.path_of(ships, of.name), lock_for(of))
+    resolve.write(locks.path_of(ships, of.name), lock_for(of))
     assert releases.build(deploy, of.name).lock == locks.load(ships, of.name)
     shutil.copy(ships / "profiles" / "tiny-qwable.yml", deploy / "profiles")
     with pytest.raises(ThorError) as caught:

@@ -11,9 +11,9 @@ import pytest
 
 from tests.doubles.answers import document, says
 from tests.doubles.sshd import Sshd, running_sshd
-from thorctl.answer import AGENT, Answer
-from thorctl.fleet import Device
-from thorctl.shipped_agent import INSTALLED, Question, Zipapp, look
+from thorctl.inventory.devices import Device
+from thorctl.remote.answer import AGENT, Answer
+from thorctl.remote.shipped_agent import INSTALLED, Question, Zipapp, look
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:

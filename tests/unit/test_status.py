@@ -12,14 +12,14 @@ from rich.console import Console
 
 from tests.doubles.answers import RELEASE, STATUS, answers, document
 from tests.doubles.sshd import Sshd, running_sshd
-from thorctl.answer import Answer
 from thorctl.cli.main import run
-from thorctl.fleet import Device
-from thorctl.humane import age, celsius, data_size
+from thorctl.inventory.devices import Device
+from thorctl.remote.answer import Answer
 from thorctl.result import Exit, Problem
 from thorctl.sim.ports import free_port
-from thorctl.status import Row, attention, remarks, row, rows, verdict
-from thorctl.status_view import COLUMNS, StatusView, fitting
+from thorctl.status.model import Row, attention, remarks, row, rows, verdict
+from thorctl.status.view import COLUMNS, StatusView, fitting
+from thorctl.ui.format import age, celsius, data_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from tests.doubles.answers import RELEASE, STATUS, document
-from thorctl import status_drift
-from thorctl.answer import Answer
-from thorctl.drift_view import DriftView
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
+from thorctl.remote.answer import Answer
 from thorctl.result import Problem
-from thorctl.status import Row, attention, row
-from thorctl.status_drift import Item
+from thorctl.status import drift as status_drift
+from thorctl.status.drift import Item
+from thorctl.status.drift_view import DriftView
+from thorctl.status.model import Row, attention, row
 
 ONE, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 HELD = Item(what="packages held", scope="host", wanted=["a", "b", "c", "d", "e"], found=["c"], same=False)

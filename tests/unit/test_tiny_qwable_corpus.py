@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from thorctl.agent.repetition import find_repetition
+from thorctl.agent.smoke.repetition import find_repetition
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 IMAGE = CHECKOUT / "images" / "tiny-qwable"

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.doubles.sshd import Sshd, make_key, running_sshd
-from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.errors import ThorError
-from thorctl.fleet import Device
+from thorctl.inventory.devices import Device
+from thorctl.remote.agent_call import STDOUT_LIMIT, agent_command, run_bounded, run_verb
+from thorctl.remote.answer import Answer, exit_code_for_answers
+from thorctl.remote.ssh import connect
 from thorctl.result import Exit, Problem
 from thorctl.sim.ports import free_port
-from thorctl.ssh import connect
-from thorctl.transport import STDOUT_LIMIT, agent_command, run_bounded, run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ import yaml
 from pydantic import ValidationError
 
 from tests.unit.documents import changed, lock_for, release_of
-from thorctl import device_class, profile
 from thorctl.errors import ThorError
-from thorctl.extends import merged
-from thorctl.render import render_release
-from thorctl.switches import OPTIONS
+from thorctl.release import device_class, profile
+from thorctl.release.extends import merged
+from thorctl.release.render import render_release
+from thorctl.release.switches import OPTIONS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from tests.unit.documents import changed, lock_document
-from thorctl import device_class, lock, locking, profile, vllm_options
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
-from thorctl.lock import Lock
-from thorctl.render import render_release, require_options
-from thorctl.schema import WrongKeyError
+from thorctl.files.schema import WrongKeyError
+from thorctl.registry import resolve
+from thorctl.release import device_class, lock, profile, vllm_options
+from thorctl.release.lock import Lock
+from thorctl.release.render import render_release, require_options
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -147,7 +148,7 @@ def test_a_misspelled_option_fails_the_render_at_its_line(project: Path, version
     of = profile.load(deploy, "tiny-qwable")
     document = lock_document(of)
     document["image"]["vllm_version"] = version
-    locking.write(lock.path_of(deploy, "tiny-qwable"), Lock.model_validate(document))
+    resolve.write(lock.path_of(deploy, "tiny-qwable"), Lock.model_validate(document))
     lines = source.read_text().replace("max-num-seqs", "max-num-seqz")
     source.write_text(lines)
     at = 1 + [line.strip().startswith("max-num-seqz") for line in lines.splitlines()].index(True)

@@ -10,17 +10,19 @@ from click.testing import CliRunner
 
 from tests.playbooks.load_plugin import load
 from tests.unit.documents import lock_document, release_of
-from thorctl import fleet, profile, releases
 from thorctl.cli import preflight
 from thorctl.cli.context import Context
 from thorctl.doctor import project as doctor
 from thorctl.doctor.inventory import checks
 from thorctl.errors import ThorError
-from thorctl.fleet import Device
-from thorctl.release import content_sha256
-from thorctl.rollout import prepare
+from thorctl.inventory import devices as fleet
+from thorctl.inventory.devices import Device
+from thorctl.release import find as releases
+from thorctl.release import profile
+from thorctl.release.desired import wanted_releases
+from thorctl.release.document import content_sha256
+from thorctl.rollout.run import preparation
 from thorctl.ui.console import Console
-from thorctl.wanted import wanted_releases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +61,7 @@ def test_status_site_yml_rollout_and_doctor_want_the_same(project: Path) -> None
         template.write("# of this project\n")
     wanted, _ = wanted_releases(deploy, [device])
     site = load("lookup", "thor_release").document(deploy, device.profile, device.device_class)
-    given = prepare.releases(deploy, str(device.profile), project, [device])
+    given = preparation.releases(deploy, str(device.profile), project, [device])
     one = wanted[device.name]
     assert one is not None
     assert one.id == site["id"] == given.by_device[device.name].id
@@ -93,7 +95,7 @@ def test_the_project_s_own_folder_may_be_named_in_the_inventory(project: Path, v
     wanted, problems = wanted_releases(deploy, devices)
     assert wanted["thor-01"] is not None
     assert not problems
-    assert prepare.releases(deploy, "tiny-qwable", project, devices).documents
+    assert preparation.releases(deploy, "tiny-qwable", project, devices).documents
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_another_folder_is_refused_by_every_verb(
     assert problem.code == "deploy_differs"
     assert problem.remedy.endswith(remedy.replace("OTHER", str(other)).replace("DEPLOY", str(deploy)))
     with pytest.raises(ThorError) as refused:
-        prepare.releases(deploy, "tiny-qwable", project, devices)
+        preparation.releases(deploy, "tiny-qwable", project, devices)
     assert refused.value.code == "deploy_differs"
     (check,) = [one for one in checks(project / "hosts.yml", devices, deploy) if one.name == "deploy"]
     assert check.status == "fail"

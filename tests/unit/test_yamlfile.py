@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thorctl import yamlfile
 from thorctl.errors import ThorError
+from thorctl.files import yaml_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def test_the_place_is_named(tmp_path: Path, text: str, place: str) -> None:
     path = tmp_path / "broken.yml"
     path.write_text(text)
     with pytest.raises(ThorError) as caught:
-        yamlfile.read(path)
+        yaml_file.read(path)
     assert caught.value.code == "yaml_malformed"
     assert caught.value.message.startswith(f"{path}:{place}: ")
 
@@ -41,7 +41,7 @@ def test_a_caret_stands_under_the_spot(tmp_path: Path) -> None:
     path = tmp_path / "broken.yml"
     path.write_text("a: 1\nport: 1: 2\n")
     with pytest.raises(ThorError) as caught:
-        yamlfile.read(path)
+        yaml_file.read(path)
     assert caught.value.message.splitlines()[1:] == ["    2 | port: 1: 2", "               ^"]
 
 
@@ -49,20 +49,20 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "latin.yml"
     path.write_bytes(b"a: \xe4\n")
     with pytest.raises(ThorError, match=r"not UTF-8 text .* at byte 3") as caught:
-        yamlfile.read(path)
+        yaml_file.read(path)
     assert caught.value.code == "yaml_malformed"
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ThorError) as caught:
-        yamlfile.read(tmp_path / "none.yml")
+        yaml_file.read(tmp_path / "none.yml")
     assert caught.value.code == "file_unreadable"
 
 
 def test_the_place_of_a_key(tmp_path: Path) -> None:
     path = tmp_path / "good.yml"
     path.write_text("a: 1\nb:\n  - x\n  - {c: 1,\n     d: 2}\n")
-    file = yamlfile.read(path)
+    file = yaml_file.read(path)
     assert file.data == {"a": 1, "b": ["x", {"c": 1, "d": 2}]}
     assert file.place(["b", 1, "d"]) == f"{path}:5"
     assert file.place(["b", 1, "absent"]) == f"{path}:4"

@@ -15,7 +15,7 @@ from tests.playbooks.playbook_run import PLAYBOOKS, playbook
 from tests.simulated import Simulated, running
 from tests.unit.documents import lock_for
 from tests.vm import cut_provision
-from thorctl import profile
+from thorctl.release import profile
 from thorctl.sim import virtual_devices
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tests.vm.cut_phases import PLACE, POLICY
 from tests.vm.cut_verdict import NEW, NEXT, OLD, Shipped
 from tests.vm.cut_world import PROBE, CutWorld
 from tests.vm.saved_machine import SavedMachine
-from thorctl import releases
+from thorctl.release import find as releases
 from thorctl.sim import layout, registry
 from thorctl.sim.virtual_command import Hardware
 from thorctl.sim.virtual_machine import VirtualThor

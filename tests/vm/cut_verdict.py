@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from tests.vm.power_cuts import Cut
-    from thorctl.release import Release
+    from thorctl.release.document import Release
 
 OLD, NEW, NEXT = "old", "new", "next"  # the releases' profiles, and what their engines call themselves
 UNIT = "thor-engine.service"

@@ -8,20 +8,20 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thorctl.agent import signals
-from thorctl.agent.arguments import parser
-from thorctl.agent.clock import Clock
-from thorctl.agent.context import Context
-from thorctl.agent.dispatch import dispatch
-from thorctl.agent.docker_api import DockerApi, socket_from
-from thorctl.agent.files import Files
-from thorctl.agent.holder import holder_from
-from thorctl.agent.login import remote_address
-from thorctl.agent.logs import make_logger
-from thorctl.agent.outcome import AgentError, Outcome
-from thorctl.agent.paths import Paths
-from thorctl.agent.progress import Progress
-from thorctl.agent.runner import Runner
+from thorctl.agent.core import signals
+from thorctl.agent.core.arguments import parser
+from thorctl.agent.core.clock import Clock
+from thorctl.agent.core.context import Context
+from thorctl.agent.core.dispatch import dispatch
+from thorctl.agent.core.docker_api import DockerApi, socket_from
+from thorctl.agent.core.files import Files
+from thorctl.agent.core.holder import holder_from
+from thorctl.agent.core.login import remote_address
+from thorctl.agent.core.logs import make_logger
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.paths import Paths
+from thorctl.agent.core.progress import Progress
+from thorctl.agent.core.runner import Runner
 
 if TYPE_CHECKING:
     import argparse

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thorctl.bench.measurement import Measurement
-    from thorctl.profile import Card
+    from thorctl.release.profile import Card
 
 CARDS_BATCH = 16
 GB = 1e9  # the card counts in units of 10⁹ bytes

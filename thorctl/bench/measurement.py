@@ -26,7 +26,7 @@ class Method(_Part):
 
 
 class Figures(_Part):
-    """Of one of the three measurements; thorctl/agent/bench_result.py says how each is got."""
+    """Of one of the three measurements; thorctl/agent/bench/result.py says how each is got."""
 
     decode_tokens_per_second: float = Field(gt=0)
     ttft_median_ms: float = Field(gt=0)

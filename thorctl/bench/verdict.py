@@ -11,9 +11,9 @@ from thorctl.errors import ThorError
 from thorctl.result import Problem
 
 if TYPE_CHECKING:
-    from thorctl.answer import Answer
     from thorctl.bench.compare import Comparison
     from thorctl.bench.measurement import Measurement
+    from thorctl.remote.answer import Answer
     from thorctl.store.baselines import Baseline
 
 NAMES = {"single": "single stream", "identical": "identical prompts", "different": "different prompts"}

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from thorctl.bench import card as cards
 from thorctl.bench.verdict import NAMES
-from thorctl.humane import NOTHING, age, celsius
+from thorctl.ui.format import NOTHING, age, celsius
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thorctl.bench.compare import Change
     from thorctl.bench.measurement import Measurement
     from thorctl.bench.verdict import Outcome
-    from thorctl.profile import Card
+    from thorctl.release.profile import Card
     from thorctl.store.baselines import Baseline
 
 INDENT = 2

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from thorctl import schema
 from thorctl.checkpoint import copying
 from thorctl.checkpoint.headers import damaged
-from thorctl.limited import read_text
-from thorctl.lock import LockedFile, Sha256
+from thorctl.files import schema
+from thorctl.files.limits import read_text
+from thorctl.release.lock import LockedFile, Sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from thorctl.checkpoint.reconcile import WeightError, total
 from thorctl.checkpoint.source import Folder
 from thorctl.checkpoint.split import SCHEME
 from thorctl.errors import ThorError
-from thorctl.lock import LockedFile
+from thorctl.release.lock import LockedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from thorctl.checkpoint.partial import Partial
 from thorctl.checkpoint.patch import mend
 from thorctl.checkpoint.reconcile import WeightError, total
 from thorctl.errors import ThorError
-from thorctl.lock import LockedFile
+from thorctl.release.lock import LockedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,16 +10,16 @@ import httpx
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not listed
 
-from thorctl import limited
 from thorctl.checkpoint.headers import damaged
 from thorctl.errors import ThorError
-from thorctl.sources import environment, hub, hub_errors
+from thorctl.files import limits
+from thorctl.registry import environment, hub, hub_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from thorctl.profile import Checkpoint
+    from thorctl.release.profile import Checkpoint
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 LATENCY_SECONDS = 60.0  # for redirects and the first byte
@@ -82,7 +82,7 @@ class Hub:
         self._client = self._stack.enter_context(
             httpx.Client(headers=build_hf_headers(token=token), timeout=TIMEOUT, follow_redirects=True)
         )
-        self._watch = limited.watch(self._client, httpx, hub.LIMIT)
+        self._watch = limits.watch(self._client, httpx, hub.LIMIT)
 
     def __enter__(self) -> Hub:
         """For ``with``: connections are closed at the end."""
@@ -99,8 +99,8 @@ class Hub:
         url = hf_hub_url(self.name, path, revision=self.commit, endpoint=self._endpoint)
         wanted = {"Range": f"bytes={start}-{start + length - 1}"}
         try:
-            limit = limited.Limit(length, LATENCY_SECONDS + length / SLOWEST_BYTES_PER_SECOND, "hub")
-            extensions = {limited.EXTENSION: limit}
+            limit = limits.Limit(length, LATENCY_SECONDS + length / SLOWEST_BYTES_PER_SECOND, "hub")
+            extensions = {limits.EXTENSION: limit}
             with self._client.stream("GET", url, headers=wanted, extensions=extensions) as answer:
                 answer.raise_for_status()
                 if answer.status_code != httpx.codes.PARTIAL_CONTENT:

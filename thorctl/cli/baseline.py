@@ -16,11 +16,11 @@ from thorctl.cli.devices import chosen_devices
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.errors import ThorError
-from thorctl.humane import NOTHING, age
 from thorctl.result import Result
 from thorctl.store import baselines
 from thorctl.store.connection import opened
 from thorctl.store.place import store_file
+from thorctl.ui.format import NOTHING, age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

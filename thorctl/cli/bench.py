@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thorctl import profile
-from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.bench import card as cards
 from thorctl.bench.compare import TOLERANCE
 from thorctl.bench.verdict import judge
@@ -20,20 +18,22 @@ from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
+from thorctl.release import profile
+from thorctl.remote.agent_call import run_verb
+from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
 from thorctl.sim.progress import StepProgress
 from thorctl.store import baselines
 from thorctl.store.baselines import Baseline
 from thorctl.store.connection import opened
-from thorctl.transport import run_verb
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
     from thorctl.bench.verdict import Outcome
-    from thorctl.fleet import Device
-    from thorctl.profile import Card
+    from thorctl.inventory.devices import Device
+    from thorctl.release.profile import Card
 
 PART_SECONDS = 1800.0  # as thor-agent's own; one of the three measurements takes a Thor one to two minutes
 READY_SECONDS = 3600.0  # before them the engine may still be starting, for the first time

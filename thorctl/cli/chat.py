@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 import click
 from anyio.from_thread import start_blocking_portal
 
-from thorctl.chat import Conversation, Settings, generate
-from thorctl.chat_screen import Screen, summary
+from thorctl.chat.generation import Conversation, Settings, generate
+from thorctl.chat.view import Screen, summary
 from thorctl.cli.chat_prompt import converse
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
 from thorctl.cli.process import stop_writing
-from thorctl.engine_tunnel import Engine, open_engine
 from thorctl.errors import ThorError
+from thorctl.remote.tunnel import Engine, open_engine
 from thorctl.result import Result
 from thorctl.ui.console import echo
 
 if TYPE_CHECKING:
-    from thorctl.chat import Generation
-    from thorctl.chat_stream import Event
+    from thorctl.chat.generation import Generation
+    from thorctl.chat.stream import Event
 
 API_KEY = "THORCTL_API_KEY"
 

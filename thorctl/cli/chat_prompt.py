@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from thorctl.chat import Conversation, generate
-from thorctl.chat_screen import Screen, summary
+from thorctl.chat.generation import Conversation, generate
+from thorctl.chat.view import Screen, summary
 from thorctl.errors import ThorError
 from thorctl.ui.console import echo
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
     from thorctl.cli.context import Context
-    from thorctl.engine_tunnel import Engine
+    from thorctl.remote.tunnel import Engine
 
 HELP = """\
 /reset          forget what was said

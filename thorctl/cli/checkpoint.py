@@ -16,6 +16,7 @@ from rich.text import Text
 
 from thorctl.checkpoint import manifest as manifests
 from thorctl.checkpoint import quantize as quantizes
+from thorctl.checkpoint import quantize_view
 from thorctl.checkpoint import repair as repairs
 from thorctl.checkpoint import split as splits
 from thorctl.checkpoint.audit import Grade, Verdict
@@ -23,15 +24,14 @@ from thorctl.checkpoint.audit import audit as audited
 from thorctl.checkpoint.llm_compressor import LlmCompressor
 from thorctl.checkpoint.partial import require_free
 from thorctl.checkpoint.source import Folder, Hub
-from thorctl.cli import quantize_views
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.lock import addresses
 from thorctl.errors import ThorError
-from thorctl.profile import Checkpoint
+from thorctl.registry.hub import address_of
+from thorctl.release.profile import Checkpoint
 from thorctl.result import Problem, Result
 from thorctl.sim import hub_tree
-from thorctl.sources.hub import address_of
 
 if TYPE_CHECKING:
     from thorctl.checkpoint.audit import Audit
@@ -176,9 +176,9 @@ def quantize(
         status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))
         source = stack.enter_context(_opened(what, endpoint, pairs))
         that = splits.split(source)
-        data = quantize_views.planned(that, out)
+        data = quantize_view.planned(that, out)
         if dry_run:
-            return Result("checkpoint quantize", data, view=quantize_views.plan(that, out))
+            return Result("checkpoint quantize", data, view=quantize_view.plan(that, out))
         require_free(quantizes.require_local(source), out)
         status.update("Loading llm-compressor")
         quantizer = LlmCompressor(device)
@@ -188,8 +188,8 @@ def quantize(
             quantizer,
             lambda step, at, total: status.update(f"{escape(step)}: {decimal(at)} of {decimal(total)}"),
         )
-    data |= quantize_views.done(done)
-    return Result("checkpoint quantize", data, view=quantize_views.report(done, out))
+    data |= quantize_view.done(done)
+    return Result("checkpoint quantize", data, view=quantize_view.report(done, out))
 
 
 @command.command(

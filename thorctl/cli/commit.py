@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices, recognised
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
-from thorctl.fleet_pattern import shortened
+from thorctl.inventory.pattern import shortened
+from thorctl.remote.agent_call import run_verb
+from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Problem, Result
-from thorctl.rollout.speech import STATUS_SECONDS
-from thorctl.status import review_words, row
-from thorctl.transport import run_verb
+from thorctl.rollout.run.verb_call import STATUS_SECONDS
+from thorctl.status.model import review_words, row
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
 
 ACCEPT = "--accept-failed-smoke"
 

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from thorctl import fleet
 from thorctl.errors import ThorError
+from thorctl.inventory import devices as fleet
 from thorctl.protocol.identity import goes_by, identity_of, rename_remedy
+from thorctl.remote.agent_call import run_verb
 from thorctl.result import Problem
-from thorctl.rollout.speech import STATUS_SECONDS
+from thorctl.rollout.run.verb_call import STATUS_SECONDS
 from thorctl.sim import layout
-from thorctl.transport import run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thorctl.answer import Answer
     from thorctl.cli.context import Context
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
+    from thorctl.remote.answer import Answer
 
 
 def inventory_path(context: Context) -> Path:

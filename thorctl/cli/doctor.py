@@ -11,7 +11,6 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from thorctl import fleet
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import inventory_path
 from thorctl.cli.output import fit
@@ -20,6 +19,7 @@ from thorctl.doctor import devices as device_checks
 from thorctl.doctor.check import Check, Status
 from thorctl.edge.pki import Pki
 from thorctl.errors import ThorError
+from thorctl.inventory import devices as fleet
 from thorctl.result import Exit, Problem, Result
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from thorctl.result import Result
 
 if TYPE_CHECKING:
     from thorctl.edge.authority import Pair
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
 
 CA_DAYS = 3650
 pki_option = click.option(

@@ -14,7 +14,7 @@ class CommandGroup(click.Group):
         """As click's; raises ``click.UsageError`` with the known commands."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            from thorctl.schema import nearest  # noqa: PLC0415 - pydantic costs 0.3 s
+            from thorctl.files.schema import nearest  # noqa: PLC0415 - pydantic costs 0.3 s
 
             guess = nearest(args[0], known)
             hint = f" Did you mean {guess!r}?" if guess else ""

@@ -13,17 +13,18 @@ from rich.text import Text
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
-from thorctl.cli.rollout_find import find, state_of
+from thorctl.cli.rollout.find import find, state_of
 from thorctl.errors import ThorError
-from thorctl.humane import age
-from thorctl.limited import read_tail
+from thorctl.files.limits import read_tail
 from thorctl.result import Exit, Result
-from thorctl.rollout import telling, words
-from thorctl.rollout.at_work import at_work, folder_of
-from thorctl.rollout.terms import PADDING
-from thorctl.rollout.view import RolloutView
+from thorctl.rollout.run.controller_lock import at_work, folder_of
+from thorctl.rollout.views import events as telling
+from thorctl.rollout.views import summary
+from thorctl.rollout.views.rollout import RolloutView
+from thorctl.rollout.views.terms import PADDING
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
+from thorctl.ui.format import age
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def command(ctx: click.Context, number: int) -> Result | None:
 
 
 def _summary(db: sqlite3.Connection, one: Rollout) -> dict[str, Any]:
-    whole = words.as_json(one, state_of(db, one), at_work=at_work(one.id))
+    whole = summary.as_json(one, state_of(db, one), at_work=at_work(one.id))
     return {key: value for key, value in whole.items() if key not in {"devices", "waves", "there", "next"}}
 
 
@@ -114,14 +115,14 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
     if device is None:
         events = [line for line in lines if line.verb is None]
         view: RenderableType = Group(RolloutView(found, state, at_work(found.id)), Text(), *_told(events))
-        data = words.as_json(found, state, at_work=at_work(found.id))
+        data = summary.as_json(found, state, at_work=at_work(found.id))
         return Result(
             "history show",
             data={**data, "events": [telling.line_json(line) for line in events]},
             view=fit(view),
         )
     files = log_files(found.id, device, list(dict.fromkeys(line.run for line in lines)))
-    one = words.device_json(state, state.devices[device])
+    one = summary.device_json(state, state.devices[device])
     parts = [
         Text.assemble((device, "bold"), f"  {one['phase']}  {one_line(one['why'])}"),
         Text(),

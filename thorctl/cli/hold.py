@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices, run_where_recognised
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
-from thorctl.fleet_pattern import shortened
-from thorctl.humane import NOTHING, moment
+from thorctl.inventory.pattern import shortened
+from thorctl.remote.agent_call import run_verb
+from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
-from thorctl.transport import run_verb
+from thorctl.ui.format import NOTHING, moment
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:

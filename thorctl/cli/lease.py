@@ -5,17 +5,17 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices, run_where_recognised
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
-from thorctl.humane import NOTHING, moment
 from thorctl.protocol.owner import owner_of
+from thorctl.remote.agent_call import run_verb
+from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
-from thorctl.transport import run_verb
+from thorctl.ui.format import NOTHING, moment
 from thorctl.ui.printable import one_line
 
 HOUR = 3600

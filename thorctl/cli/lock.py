@@ -13,22 +13,23 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.text import Text
 
-from thorctl import licenses, locking
-from thorctl import lock as locks
-from thorctl import profile as profiles
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
-from thorctl.lock_changes import Movement, movements, short
-from thorctl.render import require_options
+from thorctl.registry import address_overrides as mapping
+from thorctl.registry import resolve
+from thorctl.release import licenses
+from thorctl.release import lock as locks
+from thorctl.release import profile as profiles
+from thorctl.release.lock_diff import Movement, movements, short
+from thorctl.release.render import require_options
 from thorctl.result import Problem, Result
 from thorctl.sim import layout, state
-from thorctl.sources import via as mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thorctl.lock import Lock
-    from thorctl.profile import Profile
+    from thorctl.release.lock import Lock
+    from thorctl.release.profile import Profile
 
 EPILOG = """\b
 Examples:
@@ -85,7 +86,7 @@ def command(
     profile = profiles.load(ctx.deploy, name)
     path = locks.path_of(ctx.deploy, name)
     before, unusable = existing(ctx, name)
-    chosen = locking.platform_of(profile, ctx.deploy, platform)
+    chosen = resolve.platform_of(profile, ctx.deploy, platform)
     licenses.acceptance(profile.license, None, accepted)  # a wrong word is told before the network is asked
     warnings: list[str] = []
 
@@ -97,14 +98,14 @@ def command(
     require_simulation(profile, known)
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Resolving {name}"))
-        found = locking.resolve(
+        found = resolve.resolve(
             profile,
             chosen,
             known,
             lambda what: status.update(f"Resolving {escape(what)}"),
             warn,
         )
-    lock = locking.accepted(found, profile, before, accepted)
+    lock = resolve.accepted(found, profile, before, accepted)
     if not check:
         options = {name: value for name, value in profile.options.items() if name != "port"}
         require_options(profile, lock, options)
@@ -112,11 +113,11 @@ def command(
     if objection and not check and not dry_run:
         if not (objection.code == "license_not_accepted" and agreed(ctx, profile)):
             raise objection
-        lock, objection = locking.accepted(found, profile, before, [profile.license]), None
+        lock, objection = resolve.accepted(found, profile, before, [profile.license]), None
     changed = locks.changes(before, lock)
     written = bool(changed) and not check and not dry_run
     if written:
-        locking.write(path, lock)
+        resolve.write(path, lock)
     moved = movements(before, lock, decimal) if before else []
     errors = problems(name, before, unusable, len(changed), objection) if check else ()
     data = {

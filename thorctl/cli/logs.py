@@ -10,15 +10,15 @@ import click
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import one_device
 from thorctl.cli.process import stop_writing
-from thorctl.device_events import in_words
-from thorctl.journal_command import in_order, log_command, reads_backwards
 from thorctl.protocol import foreign_json
-from thorctl.remote_lines import stream_lines
+from thorctl.remote.journalctl import in_order, log_command, reads_backwards
+from thorctl.remote.lines import stream_lines
 from thorctl.result import Result
+from thorctl.status.event_view import in_words
 from thorctl.ui.console import echo
 
 if TYPE_CHECKING:
-    from thorctl.journal_command import Log
+    from thorctl.remote.journalctl import Log
 
 DEFAULT_LINES = 100
 JSON_CHARACTERS = 64 * 1024 * 1024  # of all lines: --json keeps them until the last one has come

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thorctl import releases
-from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.errors import ThorError
-from thorctl.preflight_report import report
-from thorctl.preflight_view import PreflightView
+from thorctl.preflight.report import report
+from thorctl.preflight.view import PreflightView
+from thorctl.release import find as releases
+from thorctl.release.desired import check_deploy
+from thorctl.remote.answer import Answer, exit_code_for_answers
+from thorctl.remote.shipped_agent import Question, look
 from thorctl.result import Problem, Result
-from thorctl.shipped_agent import Question, look
-from thorctl.wanted import check_deploy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
 
 PREFLIGHT_TIMEOUT = (
     120.0  # seconds; a few on the device, the rest for bringing the agent there over a slow line

@@ -75,7 +75,7 @@ def stop_writing() -> None:
 
 def unforeseen(error: Exception) -> ThorError:
     """The error for an exception that no verb has words for."""
-    from thorctl.sources import environment  # noqa: PLC0415 - httpx costs 0.1 s
+    from thorctl.registry import environment  # noqa: PLC0415 - httpx costs 0.1 s
 
     for fault in environment.faults().values():  # most likely the cause
         return fault

@@ -11,16 +11,18 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from thorctl import licenses, release_memory, releases
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
-from thorctl.humane import NOTHING, data_size
-from thorctl.render import yaml_value
+from thorctl.release import find as releases
+from thorctl.release import licenses
+from thorctl.release import memory as release_memory
+from thorctl.release.render import yaml_value
 from thorctl.result import Result
+from thorctl.ui.format import NOTHING, data_size
 
 if TYPE_CHECKING:
-    from thorctl.release import Release
+    from thorctl.release.document import Release
 
 # Parts of Memory, in the order in which they are shown.
 MEMORY_PARTS = {

@@ -13,17 +13,17 @@ from rich.syntax import Syntax
 from rich.text import Text
 from rich.tree import Tree
 
-from thorctl import releases
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
-from thorctl.humane import data_size
-from thorctl.render import FILES
+from thorctl.release import find as releases
+from thorctl.release.render import FILES
 from thorctl.result import Result
+from thorctl.ui.format import data_size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from thorctl.release import Release
+    from thorctl.release.document import Release
 
 EPILOG = """\b
 Examples:

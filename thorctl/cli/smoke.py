@@ -7,13 +7,13 @@ import socket
 
 import click
 
-from thorctl.answer import Answer, exit_code_for_answers
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
+from thorctl.remote.agent_call import run_verb
+from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
-from thorctl.smoke_report import as_json, view
-from thorctl.transport import run_verb
+from thorctl.smoke.report import as_json, view
 
 SMOKE_TIMEOUT = 1800.0  # seconds; ten generations, and a first start that is still compiling before them
 

@@ -16,24 +16,24 @@ from rich.text import Text
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
-from thorctl.drift_view import DriftView
-from thorctl.fleet_pattern import shortened
+from thorctl.inventory.pattern import shortened
+from thorctl.release.desired import Wanted, wanted_releases
+from thorctl.remote.agent_call import run_verb
 from thorctl.result import Result, exit_code_for
-from thorctl.status import rows, verdict
-from thorctl.status_view import StatusView
-from thorctl.transport import run_verb
+from thorctl.status.drift_view import DriftView
+from thorctl.status.model import rows, verdict
+from thorctl.status.view import StatusView
 from thorctl.ui.console import Console, echo, echo_json
-from thorctl.wanted import Wanted, wanted_releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import RenderableType
 
-    from thorctl.answer import Answer
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
+    from thorctl.remote.answer import Answer
     from thorctl.result import Problem
-    from thorctl.status import Row
+    from thorctl.status.model import Row
 
 WATCH_SECONDS = 5.0
 STATUS_TIMEOUT = 30.0  # seconds; a device that needs longer for its own status is in trouble

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thorctl.edge.pki import Pki
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
 
 NAME = "edge certificates"
 REMEDY = "Issue new ones, then bring them: `thorctl edge cert`, `ansible-playbook edge.yml`."

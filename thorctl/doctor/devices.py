@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from thorctl.doctor.check import Check, Status
 from thorctl.protocol.identity import identity_of, stranger, twins
-from thorctl.release import LAYOUT
-from thorctl.transport import run_verb
+from thorctl.release.document import LAYOUT
+from thorctl.remote.agent_call import run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thorctl.answer import Answer
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
+    from thorctl.remote.answer import Answer
 
 AREA = "devices"
 DEVICE_TIMEOUT = 30.0  # seconds for the agent's status

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
+from thorctl.release.desired import check_deploy
 from thorctl.remote.endpoint import resolve
-from thorctl.ssh_trust import Trust
-from thorctl.wanted import check_deploy
+from thorctl.remote.known_hosts import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
     from thorctl.remote.endpoint import Endpoint
 
 AREA = "inventory"

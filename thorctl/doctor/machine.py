@@ -17,9 +17,9 @@ from docker.errors import DockerException
 
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
+from thorctl.registry.environment import PROXIES, without_password
+from thorctl.registry.environment import faults as environment_faults
 from thorctl.sim.engine import connect
-from thorctl.sources.environment import PROXIES, without_password
-from thorctl.sources.environment import faults as environment_faults
 from thorctl.store import place
 
 if TYPE_CHECKING:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl import device_class, lock, profile, releases, shipped
+from thorctl import shipped
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
+from thorctl.release import device_class, lock, profile
+from thorctl.release import find as releases
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
 from thorctl.errors import ThorError
-from thorctl.schema import Model
+from thorctl.files.schema import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -23,7 +23,7 @@ from thorctl.remote.effective import Answer, SshRefusedError, ask, tilde
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thorctl.fleet import Device
+    from thorctl.inventory.devices import Device
 
 # Those of ssh(1); with a colon the ones that take a value.
 _FLAGS = "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:P:p:Q:R:S:W:w:"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
-    from thorctl.maintenance import Window
+    from thorctl.inventory.maintenance import Window
 
 # Windows begin and end on whole minutes, and so do all changes of clocks since 1972.
 MINUTE = timedelta(minutes=1)

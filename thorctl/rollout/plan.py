@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from thorctl import __version__
 from thorctl.errors import ThorError
 from thorctl.protocol.identity import UNKNOWN, Identity
-from thorctl.rollout.waves import PlannedWave, waves
+from thorctl.rollout.model.waves import PlannedWave, waves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from thorctl.rollout.model.waves import Candidate
     from thorctl.rollout.policy import Policy
-    from thorctl.rollout.waves import Candidate
 
 CANARY = 1  # the number of the canary's wave
 

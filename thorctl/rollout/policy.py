@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from thorctl import maintenance, schema
 from thorctl.errors import ThorError
+from thorctl.files import schema
+from thorctl.inventory import maintenance
 from thorctl.rollout.calendar import Calendar, zone
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl import schema, shipped
+from thorctl import shipped
+from thorctl.files import schema
 from thorctl.rollout.policy import SELECTORS, Policy, from_document
 
 if TYPE_CHECKING:

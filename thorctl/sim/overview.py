@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from thorctl.humane import data_size
 from thorctl.sim import power
 from thorctl.sim.inventory import SSH_PORT
+from thorctl.ui.format import data_size
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -16,13 +16,14 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from thorctl import agent_pack
-from thorctl.answer import Answer, read_answer
-from thorctl.bridge import explain, foresee
-from thorctl.bridge.call import Call, call_for, stand_in
-from thorctl.bridge.poll import Look, look_command, read_look
-from thorctl.bridge.progress import progress_line, worth_showing
+from thorctl.ansible_plugins import check_mode
+from thorctl.ansible_plugins import failure as explain
+from thorctl.ansible_plugins.call import Call, call_for, stand_in
+from thorctl.ansible_plugins.poll import Look, look_command, read_look
+from thorctl.ansible_plugins.progress import progress_line, worth_showing
 from thorctl.errors import ThorError
+from thorctl.remote import agent_archive
+from thorctl.remote.answer import Answer, read_answer
 from thorctl.ui.printable import printable, printable_all
 
 MODULE = "thorctl.thor.thor_agent"  # the module of this name
@@ -57,9 +58,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         try:
             asked = call_for(str(args.get("verb")), release, args.get("arguments") or [])
             runs = stand_in(asked, release) if self._task.check_mode else asked
-            if asked is runs and self._task.diff and release and foresee.shows_diff(asked.verb):
+            if asked is runs and self._task.diff and release and check_mode.shows_diff(asked.verb):
                 plan = self._ask(stand_in(asked, release))
-                result["diff"] = [] if plan.error else foresee.diffs(asked.verb, plan.data)
+                result["diff"] = [] if plan.error else check_mode.diffs(asked.verb, plan.data)
             answer = self._ask_patiently(runs)
         except ThorError as error:
             return result | {
@@ -88,9 +89,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if answer.error is not None:
             return judged | {"failed": True, "code": answer.error.code, "msg": explain.failure_text(answer)}
         if runs is not asked:
-            judged["changed"] = foresee.would_change(asked.verb, runs.verb, answer.data)
+            judged["changed"] = check_mode.would_change(asked.verb, runs.verb, answer.data)
             if runs.verb == "plan":
-                judged["diff"] = foresee.diffs(asked.verb, answer.data)
+                judged["diff"] = check_mode.diffs(asked.verb, answer.data)
         return judged
 
     def _ask_patiently(self, call: Call) -> Answer:
@@ -110,7 +111,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """
         may_ship = call.reads_only and not boolean(self._task.args.get("installed", False))
         with tempfile.TemporaryDirectory(prefix="thorctl-") as scratch:
-            zipapp = agent_pack.build(Path(scratch) / "agent.pyz")
+            zipapp = agent_archive.build(Path(scratch) / "agent.pyz")
             ours = hashlib.sha256(zipapp.read_bytes()).hexdigest() if may_ship else None
             said = self._run(call, INSTALLED, ours)
             if said.get("ran") is False and may_ship:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.bridge import bench, edge, preflight_table
-from thorctl.bridge.converged import reads, serves, waits_for_rollout
-from thorctl.bridge.daemon_json import merged, needs_restart
-from thorctl.bridge.explain import standing
-from thorctl.bridge.restart import decide, window_problem
-from thorctl.bridge.swap import swap_bytes
+from thorctl.ansible_plugins import bench, edge, preflight_table
+from thorctl.ansible_plugins.converged import reads, serves, waits_for_rollout
+from thorctl.ansible_plugins.daemon_json import merged, needs_restart
+from thorctl.ansible_plugins.failure import standing
+from thorctl.ansible_plugins.restart import decide, window_problem
+from thorctl.ansible_plugins.swap import swap_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

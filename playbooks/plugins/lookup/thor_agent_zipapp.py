@@ -10,12 +10,12 @@ from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 
-from thorctl import agent_pack
+from thorctl.remote import agent_archive
 
 DOCUMENTATION = r"""
 name: thor_agent_zipapp
 short_description: The bytes of agent.pyz, in base64
-description: Packs C(thorctl/agent) as C(thorctl.agent_pack) does; the same sources give the same bytes.
+description: Packs C(thorctl/agent) as C(thorctl.remote.agent_archive) does; the same sources give the same bytes.
 """
 
 EXAMPLES = r"""
@@ -37,5 +37,5 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
     def run(self, *_: Any, **__: Any) -> list[str]:
         """One base64 text."""
         with tempfile.TemporaryDirectory() as scratch:
-            packed = agent_pack.build(Path(scratch) / "agent.pyz")
+            packed = agent_archive.build(Path(scratch) / "agent.pyz")
             return [base64.b64encode(packed.read_bytes()).decode()]

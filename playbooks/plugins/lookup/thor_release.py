@@ -10,8 +10,9 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from thorctl import project, releases
+from thorctl import project
 from thorctl.errors import ThorError
+from thorctl.release import find as releases
 
 DOCUMENTATION = r"""
 name: thor_release

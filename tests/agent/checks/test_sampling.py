@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from thorctl.agent.checks.sampling import GREEDY, recommended
+from thorctl.agent.smoke.sampling import GREEDY, recommended
 
 MAKER = {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "eos_token_id": [1, 2]}
 VALUES = {"temperature": 0.6, "top_k": 20, "top_p": 0.95}

@@ -12,9 +12,10 @@ import pytest
 from tests.agent.device_double import ANSWERS, PROMPTS, Programs, make_context, make_release, serving
 from tests.doubles.engine import Engine
 from tests.doubles.engine_modes import FEATURE_MODES
-from thorctl.agent import checkpoint, smoke
-from thorctl.agent.checks import features
-from thorctl.agent.outcome import AgentError, Outcome
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.smoke import features
+from thorctl.agent.staging import checkpoint
+from thorctl.agent.verbs import smoke
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,18 +15,18 @@ import pytest
 from tests.agent.device_double import make_context, make_release
 from tests.doubles import hostile_http
 from tests.doubles.engine import Engine
-from thorctl.agent import engine_client
-from thorctl.agent.docker_api import DockerApi
+from thorctl.agent.core.docker_api import DockerApi
+from thorctl.agent.core.paths import ENGINE_SOCKET
+from thorctl.agent.engine import client as engine_client
 from thorctl.agent.engine import endpoint
-from thorctl.agent.engine_client import EngineClient
-from thorctl.agent.paths import ENGINE_SOCKET
-from thorctl.agent.release_document import SOCKET_LAYOUT, Release
+from thorctl.agent.engine.client import EngineClient
+from thorctl.agent.release.document import SOCKET_LAYOUT, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.doubles.hostile_http import Hostile
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 ENGINE, OTHER = 4711, 4712
 

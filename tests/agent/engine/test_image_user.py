@@ -9,10 +9,10 @@ import pytest
 
 from tests.agent.device_double import make_context
 from tests.agent.engine.test_prepare import WithProgram, release
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.runner import RC_TIMED_OUT, Completed, Runner
 from thorctl.agent.engine import account, image_user
 from thorctl.agent.engine.account import Account
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.runner import RC_TIMED_OUT, Completed, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,19 +13,22 @@ import pytest
 
 from tests.agent.device_double import make_context, make_release
 from tests.agent.stateful_device import Images
-from thorctl.agent import gc, image, journal_file, release_store
-from thorctl.agent.engine import account, cache, prepare
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.paths import ENGINE_SOCKET
+from thorctl.agent.engine import account, cache
 from thorctl.agent.engine.account import Account
-from thorctl.agent.journal import COMMITTED, Journal
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.paths import ENGINE_SOCKET
-from thorctl.agent.release_document import SOCKET_LAYOUT, Release, canonical, parse, true_id
+from thorctl.agent.release import store as release_store
+from thorctl.agent.release.document import SOCKET_LAYOUT, Release, canonical, parse, true_id
+from thorctl.agent.staging import image
+from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import COMMITTED, Journal
+from thorctl.agent.verbs import engine_prepare, gc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 UID = GID = MEMBERS = 4242
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="gives directories to another user")
@@ -55,7 +58,7 @@ def release(**changes: Any) -> Release:
 
 def prepared(ctx: Context, of: Release) -> dict[str, Any]:
     release_store.write(ctx, of)
-    return prepare.run(ctx, Namespace(id=of.id)).data
+    return engine_prepare.run(ctx, Namespace(id=of.id)).data
 
 
 def changed_files(text: str) -> dict[str, Any]:

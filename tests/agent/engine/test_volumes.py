@@ -10,14 +10,14 @@ import pytest
 from tests.agent.device_double import make_context
 from tests.agent.engine.test_image_user import Docker
 from tests.agent.engine.test_prepare import WithProgram, ctx, prepared, release, root_only  # noqa: F401
+from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.engine import account, image_user, volumes
 from thorctl.agent.engine.account import Account
-from thorctl.agent.outcome import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 
 class Declaring(WithProgram):

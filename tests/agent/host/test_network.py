@@ -9,10 +9,10 @@ import pytest
 
 from tests.agent.device_double import make_context
 from tests.agent.read_capture import text
-from thorctl.agent.host import network
+from thorctl.agent.checks.network import _command
+from thorctl.agent.core.runner import Completed, Runner
+from thorctl.agent.facts import network
 from thorctl.agent.parsers import nmcli
-from thorctl.agent.preflight_network import _command
-from thorctl.agent.runner import Completed, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

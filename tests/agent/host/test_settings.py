@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.agent.device_double import Programs, make_context
-from thorctl.agent.host.conf import Setting, effective
-from thorctl.agent.host.settings import compared
+from thorctl.agent.drift.conf import Setting, effective
+from thorctl.agent.drift.host_settings import compared
 
 if TYPE_CHECKING:
     from pathlib import Path

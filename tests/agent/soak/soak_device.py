@@ -10,21 +10,21 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tests.agent.device_double import make_context, make_release, serving
-from thorctl.agent import journal_file
-from thorctl.agent.arguments import parser
-from thorctl.agent.clock import Clock
-from thorctl.agent.dispatch import dispatch
-from thorctl.agent.docker_api import DockerApi
-from thorctl.agent.journal import TRIAL, Journal
-from thorctl.agent.runner import Completed, Runner
-from thorctl.agent.soak import work
+from thorctl.agent.core.arguments import parser
+from thorctl.agent.core.clock import Clock
+from thorctl.agent.core.dispatch import dispatch
+from thorctl.agent.core.docker_api import DockerApi
+from thorctl.agent.core.runner import Completed, Runner
+from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import TRIAL, Journal
+from thorctl.agent.verbs import soak_work as work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.outcome import Outcome
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.core.outcome import Outcome
 
 PATIENCE_SECONDS = 120.0
 ACTIVATION = 7

@@ -10,9 +10,10 @@ import pytest
 from tests.agent.soak.soak_device import ACTIVATION, Containers
 from tests.agent.soak.soak_device import Device as SoakDevice
 from tests.doubles.engine import Engine
-from thorctl.agent import journal_file
-from thorctl.agent.journal import Journal
-from thorctl.agent.soak import record, watch, work
+from thorctl.agent.soak import record, watch
+from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import Journal
+from thorctl.agent.verbs import soak_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +25,9 @@ XID = "NVRM: Xid (PCI:0000:01:00): 31, pid=4711, name=VLLM::EngineCor, MMU Fault
 
 @pytest.fixture(autouse=True)
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(work, "SLOW_LOOKS", 1)
-    monkeypatch.setattr(work, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(soak_work, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(soak_work, "SLOW_LOOKS", 1)
+    monkeypatch.setattr(soak_work, "SETTLE_SECONDS", 0.2)
     monkeypatch.setattr(watch, "QUIET_SECONDS", 0.3)
 
 
@@ -172,7 +173,7 @@ def test_priority_scheduling_is_used_where_the_profile_turns_it_on(tmp_path: Pat
     device.work(steps=30)
     device.until_state("done")
     priorities = {body.get("priority", 0) for body in engine.requests if body["max_completion_tokens"] > 1}
-    assert priorities == {work.LOW_PRIORITY}
+    assert priorities == {soak_work.LOW_PRIORITY}
     device.end_trial()
 
 
@@ -183,7 +184,7 @@ def test_one_sequence_stays_free_for_others(tmp_path: Path, engine: Engine) -> N
     device.until(lambda found: found["steps"] > 3)
     loads = [body for body in engine.requests if body["max_completion_tokens"] > 1]
     assert len(loads) == 1
-    assert loads[0]["max_completion_tokens"] == 300 - work.PROMPT_TOKENS
+    assert loads[0]["max_completion_tokens"] == 300 - soak_work.PROMPT_TOKENS
     device.end_trial()
 
 

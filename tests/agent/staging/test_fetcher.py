@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.hub_stage import Sandboxless, refused, release_of
-from thorctl.agent.account import Account
+from thorctl.agent.core.account import Account
 from thorctl.agent.staging import fetch, fetcher
 
 if TYPE_CHECKING:
     from tests.agent.cutting_hub import CuttingHub
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 CODES = {*re.findall(r'"((?:hub|file|disk|download)_[a-z_]+)"', Path(fetch.__file__).read_text())} - {
     "disk_failed"

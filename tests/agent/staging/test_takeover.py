@@ -11,15 +11,15 @@ import pytest
 
 from tests.agent.device_double import make_context
 from tests.agent.engine.test_prepare import _emptied, nest  # noqa: F401 - a fixture
-from thorctl.agent.account import Account
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core.account import Account
+from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.staging import takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 NAME, SHA = "thorctl--tiny@c", "a" * 64
 ME = Account("me", os.geteuid(), os.getegid())

@@ -7,10 +7,10 @@ import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core.outcome import AgentError
 
 if TYPE_CHECKING:
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.release.document import Release
 
 NAME = "thor-engine"
 GROUP = "thor-api"  # its members may connect: the door, the edge, the operator's SSH user

@@ -10,16 +10,17 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import device, removal
-from thorctl.agent.files import TEMPORARY_PREFIX
+from thorctl.agent.core import removal
+from thorctl.agent.core.files import TEMPORARY_PREFIX
+from thorctl.agent.facts import device
 from thorctl.agent.parsers.driver import parse_driver_version
-from thorctl.agent.release_document import SOCKET_LAYOUT, UNIT_FILE, canonical
+from thorctl.agent.release.document import SOCKET_LAYOUT, UNIT_FILE, canonical
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
 
 # Rendered; every other file of a release is the engine's code.
 _GIVEN = ("serve.yaml", "engine.env")

@@ -11,15 +11,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thorctl.agent import removal
-from thorctl.agent.paths import ENGINE_SOCKET
-from thorctl.agent.release_document import TCP_LAYOUT
+from thorctl.agent.core import removal
+from thorctl.agent.core.paths import ENGINE_SOCKET
+from thorctl.agent.release.document import TCP_LAYOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
 
 DOOR_UNIT = "thor-door.service"
 DOOR_ACCOUNT = "thor-door"  # User= of that unit

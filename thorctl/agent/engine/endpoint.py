@@ -8,16 +8,16 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
-from thorctl.agent import ports
+from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.engine.socket import open_socket
-from thorctl.agent.paths import ENGINE_SOCKET
-from thorctl.agent.release_document import TCP_LAYOUT
+from thorctl.agent.facts import ports
+from thorctl.agent.release.document import TCP_LAYOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
 
     # Seconds of the connection's time-out -> a connected stream socket.
     Dial = Callable[[float], socket.socket]

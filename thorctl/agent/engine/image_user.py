@@ -6,14 +6,15 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thorctl.agent.engine import account, prepare, volumes
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.runner import RC_NOT_FOUND, RC_TIMED_OUT
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.runner import RC_NOT_FOUND, RC_TIMED_OUT
+from thorctl.agent.engine import account, volumes
+from thorctl.agent.verbs import engine_prepare
 
 if TYPE_CHECKING:
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import Release
-    from thorctl.agent.runner import Completed
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.core.runner import Completed
+    from thorctl.agent.release.document import Release
 
 CONTAINER = "thor-prove"
 # This is the image's first program to run, on every device that stages it, beside the engine that serves.
@@ -34,7 +35,7 @@ def prove(ctx: Context, release: Release) -> None:
         AgentError: ``image_user_unusable``, ``account_missing``, ``image_volume_refused``.
     """
     user = account.of_engine(release)
-    program = prepare.command(ctx, release.image, release.entrypoint)[0]
+    program = engine_prepare.command(ctx, release.image, release.entrypoint)[0]
     container = release.document["device_class"]["container"]
     argv = ["docker", "run", "--rm", "--name", CONTAINER, "--pull", "never", *LIMITS]
     argv += ["--network", "none", "--read-only", "--cap-drop", "ALL"]

@@ -14,18 +14,18 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.paths import ENGINE_CONTAINER
 from thorctl.agent.engine import endpoint
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.paths import ENGINE_CONTAINER
-from thorctl.agent.release_document import TCP_LAYOUT
+from thorctl.agent.release.document import TCP_LAYOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
     from thorctl.agent.engine.endpoint import Dial
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.release.document import Release
 
 CONNECT_SECONDS = 10.0
 CHUNK_BYTES = 65536

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.files import read_json
+from thorctl.agent.core.files import read_json
 
 if TYPE_CHECKING:
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 NONE = "none"
 OWN = "bridge"  # Docker's: a namespace of its own behind the host's, never the host's

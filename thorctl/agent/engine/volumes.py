@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core.outcome import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 TMP = "/tmp"  # noqa: S108 - of the container
 # What the engine's unit mounts. Docker prefers an explicit mount to a declared volume of the same place.

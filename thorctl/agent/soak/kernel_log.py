@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 CALL_SECONDS = 30.0
 LONGEST_LINE = 300  # characters

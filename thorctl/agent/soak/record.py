@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.files import read_json
-from thorctl.agent.journal import TRIAL
+from thorctl.agent.core.files import read_json
+from thorctl.agent.state.journal import TRIAL
 
 if TYPE_CHECKING:
-    from thorctl.agent.context import Context
-    from thorctl.agent.journal import Journal
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.state.journal import Journal
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 STALE_SECONDS = 60.0  # the record is written once a second; a busy engine may delay that by its time-outs

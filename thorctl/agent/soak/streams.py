@@ -9,14 +9,14 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent import sse
-from thorctl.agent.chat_stream import Reply
-from thorctl.agent.engine_client import lines
+from thorctl.agent.engine import sse
+from thorctl.agent.engine.chat_stream import Reply
+from thorctl.agent.engine.client import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from thorctl.agent.engine_client import EngineClient
+    from thorctl.agent.engine.client import EngineClient
 
 _POLL_SECONDS = 0.2
 AFTER_FAULT_SECONDS = 1.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from thorctl.agent.deadline import AGENT
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.state.deadline import AGENT
 
 if TYPE_CHECKING:
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 AGAIN_SECONDS = 5
 STOP_SECONDS = 10  # of a process that has only connections to close

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.boot import this_boot
-from thorctl.agent.files import read_json
+from thorctl.agent.core.boot import this_boot
+from thorctl.agent.core.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 
 def note_release(ctx: Context, release_id: str) -> None:

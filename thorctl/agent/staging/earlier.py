@@ -12,15 +12,15 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thorctl.agent import removal
+from thorctl.agent.core import removal
 from thorctl.agent.staging import takeover
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.account import Account
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import Release
+    from thorctl.agent.core.account import Account
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
 
 PARTIAL_PREFIX = ".partial-"
 _SCRATCH_PREFIX = ".tmp-earlier-"

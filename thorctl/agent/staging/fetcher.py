@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import thorctl.agent
-from thorctl.agent import hub_token
-from thorctl.agent.files import read_json
-from thorctl.agent.outcome import AgentError
-from thorctl.agent.staging import takeover
+from thorctl.agent.core.files import read_json
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.staging import hub_token, takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thorctl.agent.account import Account
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import CheckpointFile, Release
+    from thorctl.agent.core.account import Account
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import CheckpointFile, Release
 
 UNIT = "thor-fetch.service"
 POLL_SECONDS = 0.5

@@ -6,12 +6,12 @@ import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.progress import Progress
+from thorctl.agent.core.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.context import Context
 
 LEAVE_SECONDS = 20.0  # for a part to notice that the other failed; a pull waits for Docker's next message
 

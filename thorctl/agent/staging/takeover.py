@@ -14,15 +14,15 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from thorctl.agent import removal
-from thorctl.agent.outcome import AgentError
+from thorctl.agent.core import removal
+from thorctl.agent.core.outcome import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thorctl.agent.account import Account
-    from thorctl.agent.context import Context
+    from thorctl.agent.core.account import Account
+    from thorctl.agent.core.context import Context
 
 PART_SUFFIX, KEPT_SUFFIX = ".part", ".kept"
 MOST_ENTRIES = 20_000  # of one checkpoint's directory; the fetcher makes two a file

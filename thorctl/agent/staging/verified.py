@@ -12,14 +12,14 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.files import read_json
+from thorctl.agent.core.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from thorctl.agent.context import Context
-    from thorctl.agent.release_document import CheckpointFile
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import CheckpointFile
 
 OLD_MARKER = ".thor-verified.json"  # of earlier agents, beside the files: not believed, removed
 BLOCK_BYTES = 4 * 1024 * 1024

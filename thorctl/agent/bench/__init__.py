@@ -1,0 +1,1 @@
+"""The benchmark: method, client, accounting."""

@@ -1,0 +1,60 @@
+"""The condition a device is in when it is measured: what makes the same release faster or slower."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core.gather import gather
+from thorctl.agent.facts import device
+from thorctl.agent.parsers import l4t, meminfo, nvidia_smi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thorctl.agent.core.context import Context
+
+_LONGEST_SECONDS = device.TOOL_SECONDS + 1
+
+
+def read(ctx: Context) -> dict[str, Any]:
+    """Return the condition as of now; what cannot be read is None.
+
+    Keys: ``at``, ``power_mode`` (its name), ``clocks_locked`` (by jetson_clocks), ``gpu_min_hertz``,
+    ``gpu_max_hertz``, ``memory_hertz``, ``temperature_celsius`` and ``power_milliwatts`` (by sensor),
+    ``over_current_events`` (by counter, since boot), ``gpu_processes`` (their names), ``gpu_memory_bytes``,
+    ``memory_available_bytes``, ``l4t`` (as 38.4.0).
+    """
+    slow: dict[str, Callable[[], Any]] = {
+        "sensors": partial(device.sensors, ctx),
+        "power_mode": partial(device.power_mode, ctx),
+        "clocks": partial(device.clocks, ctx),
+        "processes": partial(device.gpu_processes, ctx),
+    }
+    found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
+    temperatures, rails = found["sensors"] or (None, None)
+    clocks, processes = found["clocks"], found["processes"]
+    linux = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
+    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
+    return {
+        "at": ctx.clock.now_text(),
+        "power_mode": found["power_mode"].name if found["power_mode"] else None,
+        "clocks_locked": clocks.locked if clocks else None,
+        "gpu_min_hertz": clocks.gpu_min_hertz if clocks else None,
+        "gpu_max_hertz": clocks.gpu_max_hertz if clocks else None,
+        "memory_hertz": clocks.memory_hertz if clocks else None,
+        "temperature_celsius": temperatures,
+        "power_milliwatts": rails,
+        "over_current_events": device.over_current_events(ctx),
+        "gpu_processes": None if processes is None else sorted(one.name for one in processes),
+        "gpu_memory_bytes": nvidia_smi.used_bytes(processes),
+        "memory_available_bytes": memory.get("available_bytes"),
+        "l4t": linux.revision_full if linux else None,
+    }
+
+
+def delta(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, int] | None:
+    """Return by how much each counter rose; None unless the same counters were read both times."""
+    if before is None or after is None or before.keys() != after.keys():
+        return None
+    return {name: after[name] - count for name, count in before.items()}

@@ -1,0 +1,109 @@
+"""Preflight checks of the disks: room for the release, whether it stays there, and what it lies on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, gibibytes
+from thorctl.agent.release.disk_space import required_bytes, shortfalls
+from thorctl.agent.state.disk_errors import READ_ONLY_REMEDY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thorctl.agent.checks.situation import Situation
+
+# Filesystems whose content a restart takes away, or that cannot be written to.
+_FLEETING = {"overlay", "aufs", "tmpfs", "ramfs", "rootfs", "squashfs"}
+_READ_ONLY = {"state_read_only": "/var/lib/thor", "docker_read_only": "Docker's images"}
+_SLOW = {"mmc": "an SD card or eMMC", "usb": "a USB disk"}
+
+
+def _disk(situation: Situation) -> Item:
+    required = required_bytes(
+        situation.release,
+        image_present=situation.image_present,
+        checkpoint_present_bytes=situation.checkpoint_present_bytes,
+    )
+    disk = situation.part("disk")
+    state, docker = disk.get("state_free_bytes"), disk.get("docker_free_bytes")
+    missing = shortfalls(
+        required,
+        state_free_bytes=state,
+        docker_free_bytes=docker,
+        same_filesystem=disk.get("same_filesystem"),
+    )
+    found = f"{gibibytes(state)} for state, {gibibytes(docker)} for images"
+    if disk.get("same_filesystem"):
+        found = f"{gibibytes(state)} for state and images"
+    store = situation.part("docker").get("image_store")
+    copies = (
+        "packed and unpacked, which containerd keeps both" if store == "containerd" else "and unpack copy"
+    )
+    wanted = (
+        f"{gibibytes(required.total_bytes)}: image {copies} {gibibytes(required.image_bytes)}, "
+        f"checkpoint {gibibytes(required.checkpoint_bytes)}, reserve {gibibytes(required.reserve_bytes)}"
+    )
+    if not required.total_bytes:
+        return Item("disk", PASS, found, "nothing", "All bytes of the release are there.")
+    if not missing:
+        return Item("disk", PASS, found, wanted, "Image, checkpoint and unpack copy fit.")
+    lacks = "; ".join(
+        f"{short.filesystem}: {gibibytes(short.required_bytes)} needed, {gibibytes(short.free_bytes)} free"
+        for short in missing
+    )
+    remedy = (
+        "Free space on the device (`sudo thor-agent gc`, `docker image prune`), or give it a larger disk."
+    )
+    return Item("disk", FAIL, found, wanted, f"The disk is too small ({lacks}).", remedy)
+
+
+def _filesystem(situation: Situation) -> Item:
+    """A reboot must not take the release away: some robots have an overlay over a read-only root."""
+    disk, wanted = situation.part("disk"), "disks that outlive a restart"
+    kinds = {"state": disk.get("state_filesystem"), "images": disk.get("docker_filesystem")}
+    if not situation.wanted.get("overlay_root_kept"):
+        kinds = {"root": situation.facts.get("root_filesystem"), **kinds}
+    found = ", ".join(f"{kind or UNKNOWN} for {what}" for what, kind in kinds.items())
+    lost = [what for what, kind in kinds.items() if kind in _FLEETING]
+    if lost:
+        message = f"A restart takes away what is written to {', '.join(lost)}."
+        remedy = (
+            "Turn the overlay off (`findmnt /` shows it), or put /etc, /var/lib/thor and Docker's data-root "
+            "on a disk that is mounted by UUID before Docker starts."
+        )
+        return Item("filesystem", FAIL, found, wanted, message, remedy)
+    read_only = {name: disk.get(fact) for fact, name in _READ_ONLY.items()}
+    if any(read_only.values()):
+        names = " and ".join(name for name, is_so in read_only.items() if is_so)
+        message = f"The disk of {names} takes no write: it is read-only."
+        return Item("filesystem", FAIL, f"{found}, read-only", wanted, message, READ_ONLY_REMEDY)
+    if None in (*kinds.values(), *read_only.values()):
+        remedy = "Read /proc/self/mountinfo on the device; nothing else says whether the release would last."
+        return Item("filesystem", FAIL, found, wanted, "What the release would lie on is unknown.", remedy)
+    return Item("filesystem", PASS, found, wanted, "What is written stays.")
+
+
+def _storage(situation: Situation) -> Item:
+    disk, name, wanted = situation.part("disk"), "storage", "NVMe or as fast"
+    kinds = {one["name"]: one["kind"] for one in situation.facts.get("disks") or []}
+    under = dict.fromkeys((disk.get("state_disk"), disk.get("docker_disk")))
+    found = ", ".join(f"{one or UNKNOWN} ({kinds.get(one or '') or UNKNOWN})" for one in under)
+    nvme = [one for one, kind in kinds.items() if kind == "nvme" and one not in under]
+    where = f"the NVMe disk {nvme[0]} that is there" if nvme else "an NVMe disk"
+    remedy = f"Put /var/lib/thor and Docker's data-root on {where}, mounted by UUID before Docker starts."
+    slow = [_SLOW[kind] for one in under if (kind := kinds.get(one or "")) in _SLOW]
+    if slow:
+        message = f"Weights and images lie on {' and '.join(dict.fromkeys(slow))}: every start takes minutes."
+        return Item(name, WARN, found, wanted, message, remedy)
+    if any(kinds.get(one or "") is None for one in under):
+        message = "What kind of disk the weights and images lie on is unknown."
+        return Item(name, WARN, found, wanted, message, f"`lsblk -o NAME,TRAN,MOUNTPOINT` shows it. {remedy}")
+    return Item(name, PASS, found, wanted, "Weights and images lie on a fast disk.")
+
+
+CHECKS: dict[str, Callable[[Situation], Item]] = {
+    "disk": _disk,
+    "filesystem": _filesystem,
+    "storage": _storage,
+}

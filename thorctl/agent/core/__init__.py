@@ -1,0 +1,1 @@
+"""What every verb uses: arguments, dispatch, context, locks, events, files, programs, Docker."""

@@ -1,0 +1,42 @@
+"""Everything a verb may touch: ``run(ctx, args) -> Outcome`` reaches the world through ``ctx`` only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+
+    from thorctl.agent.core.clock import Clock
+    from thorctl.agent.core.docker_api import DockerApi
+    from thorctl.agent.core.files import Files
+    from thorctl.agent.core.holder import Holder
+    from thorctl.agent.core.paths import Paths
+    from thorctl.agent.core.progress import Progress
+    from thorctl.agent.core.runner import Runner
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a verb gets besides its arguments.
+
+    Attributes:
+        paths: where things lie; never write an absolute path, use ``paths.at("/proc/meminfo")``.
+        runner: runs programs (argv lists); a missing program gives rc 127, a slow one rc 124.
+        clock: wall and monotonic time, sleep.
+        files: durable writes (write, fsync, rename, fsync of the directory).
+        docker: Docker's Engine API over its unix socket; raises ``AgentError("docker_unavailable")``.
+        holder: who asks.
+        log: messages for people, on stderr.
+        progress: ``/run/thor/progress.json``; removed by the dispatcher at the end.
+    """
+
+    paths: Paths
+    runner: Runner
+    clock: Clock
+    files: Files
+    docker: DockerApi
+    holder: Holder
+    log: logging.Logger
+    progress: Progress

@@ -1,0 +1,109 @@
+"""One verb from arguments to outcome: lease, locks, events, progress around ``run``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from thorctl.agent.core import events
+from thorctl.agent.core.locking import locked
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.signals import Interrupted
+from thorctl.agent.core.verb_table import VERBS
+from thorctl.agent.state import deadline, disk_errors, journal_file
+from thorctl.agent.state.deadline_lock import Impatience
+from thorctl.agent.verbs import hold, lease
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.core.verb_table import Verb
+
+DEVICE_PATIENCE_SECONDS = 6 * 3600.0  # the deadline's timer fires once: it waits for whoever is at work
+
+
+def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Run ``args.verb``. Never raises an ``Exception``: what a verb did not foresee is ``internal``."""
+    verb = VERBS[args.verb]
+    return _settled(
+        ctx, verb, lambda: verb.load()(ctx, args) if verb.reads_only else _changing(ctx, args, verb)
+    )
+
+
+def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
+    who = str(ctx.holder.owner)
+    owner = {"verb": verb.name, "holder": who, "pid": os.getpid(), "since": ctx.clock.now_text()}
+    patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
+    work = verb.load()  # before any wait: the agent's own file may be another one after it
+    impatience = partial(Impatience, ctx, getattr(args, "only_in", None), getattr(args, "leave_alone", 0.0))
+    if verb.name == "activate":
+        hold.wait(ctx, args.wait_hold, args.over_hold)
+    with ExitStack() as stack:
+        try:
+            for name in verb.locks:
+                path, earlier = ctx.paths.locks / name, ctx.paths.run_dir / name
+                waiting = impatience(path, earlier)
+                stack.enter_context(locked(path, ctx.clock, owner, patience, waiting, earlier=earlier))
+            if verb.leased and not ctx.holder.is_device:
+                lease.check(ctx)
+        except AgentError as refused:
+            if refused.code == "busy" and verb.yields:
+                return Outcome({"did": "nothing", "busy_with": refused.details})
+            events.refused(ctx, verb.name, refused)
+            raise
+        if getattr(args, "action", None) == "show" or _left_over(ctx, args):
+            return work(ctx, args)
+        stack.callback(ctx.progress.close)
+        asked = getattr(args, "id", None)
+        events.begin(ctx, verb.name, asked, _arguments(args))
+        outcome = _settled(ctx, verb, lambda: work(ctx, args))
+        events.end(ctx, verb.name, asked, outcome)
+        return outcome
+
+
+def _left_over(ctx: Context, args: argparse.Namespace) -> bool:
+    """True for a timer whose state is over: it does nothing, which is no event."""
+    only_in: str | None = getattr(args, "only_in", None)
+    try:
+        return only_in is not None and not deadline.still_meant(journal_file.load(ctx.paths), only_in)
+    except AgentError:
+        return False
+
+
+def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
+    """What ``work`` gives back or raises, as an outcome."""
+    try:
+        return work()
+    except AgentError as failed:
+        return Outcome.of_error(failed)
+    except Interrupted as signal:
+        stopped = AgentError(
+            "internal",
+            f"`{verb.name}` was stopped by {signal}.",
+            "Say it again to go on; `thorctl status DEVICE` says where the device stands.",
+        )
+        return Outcome.of_error(stopped)
+    except Exception as unforeseen:
+        refused = disk_errors.as_error(unforeseen)
+        if refused is not None:
+            return Outcome.of_error(refused)
+        ctx.log.exception("unforeseen")
+        bug = AgentError(
+            "internal",
+            f"{type(unforeseen).__name__}: {unforeseen}",
+            "The traceback is on stderr. `thorctl status DEVICE` says where the device stands.",
+        )
+        return Outcome.of_error(bug)
+
+
+def _arguments(args: argparse.Namespace) -> dict[str, object]:
+    left_out = ("verb", "root", "holder", "json_logs", "release")
+    return {
+        key: value
+        for key, value in vars(args).items()
+        if key not in left_out and value not in (None, "", False)
+    }

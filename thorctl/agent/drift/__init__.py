@@ -1,0 +1,1 @@
+"""Desired against actual settings of a device."""

@@ -1,0 +1,133 @@
+"""What this device has of its release, read part by part. A part that cannot be read is left out: unknown."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.paths import ENGINE_CONTAINER
+from thorctl.agent.drift import compare as drift
+from thorctl.agent.drift import desired
+from thorctl.agent.drift.compare import RELEASE, Item
+from thorctl.agent.engine import cache, network
+from thorctl.agent.release.document import SOCKET_LAYOUT
+from thorctl.agent.staging import checkpoint, image
+from thorctl.agent.staging.verified import UNVERIFIED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
+    from thorctl.agent.state.journal import Journal
+
+COMPILE_CACHE = "compile cache"
+
+
+def compared(
+    ctx: Context, journal: Journal | None, release: Release | None, broken: str | None
+) -> list[Item]:
+    """The device against the release that its journal says should run.
+
+    Args:
+        ctx: the device.
+        journal: None if it cannot be read.
+        release: its document; None if none should run, or none can be read.
+        broken: what is wrong with the document.
+    """
+    if journal is None:
+        return [Item("release", RELEASE, None)]
+    if broken is not None:
+        return [Item("release", RELEASE, journal.running, broken, same=False)]
+    return _nothing(ctx) if release is None else _parts(ctx, release)
+
+
+def _nothing(ctx: Context) -> list[Item]:
+    """No release should run here, so no unit may be installed."""
+    found = {}
+    with suppress(OSError):
+        found[desired.INSTALLED_UNIT] = _hash_of(ctx.paths.engine_unit)
+    return drift.release_items({desired.INSTALLED_UNIT: None}, found)
+
+
+def _parts(ctx: Context, release: Release) -> list[Item]:
+    wanted = desired.of_release(release)
+    found: dict[str, Any] = {}
+    places = {f"release {name}": ctx.paths.release_dir(release.id) / name for name in release.files()}
+    for what, place in {**places, desired.INSTALLED_UNIT: ctx.paths.engine_unit}.items():
+        with suppress(OSError):
+            found[what] = _hash_of(place)
+    _checkpoint(ctx, release, wanted, found)
+    with suppress(AgentError):  # Docker does not answer
+        found[desired.IMAGE_ON_DISK] = release.image if image.present(ctx, release) else None
+    _container(ctx, release, wanted, found)
+    _cache(ctx, release, wanted, found)
+    return drift.release_items(wanted, found)
+
+
+def _checkpoint(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """By record, size and time, so no weights are read. Whole it is one part, else its bad files are some.
+
+    Files that nobody has hashed yet are unknown: an agent of before this record may have staged them.
+    """
+    try:
+        bad = checkpoint.unverified(ctx, release)
+    except OSError:
+        return
+    if not bad:
+        found[desired.CHECKPOINT] = release.checkpoint_name
+        return
+    changed = [one for one in bad if one.code != UNVERIFIED]
+    if not changed:
+        return
+    del wanted[desired.CHECKPOINT]
+    for one in changed:
+        wanted[f"checkpoint {one.file.path}"] = f"sha256:{one.file.sha256}"
+        found[f"checkpoint {one.file.path}"] = one.code
+
+
+def _container(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Without a container there is no image to compare; that the engine does not run is told elsewhere."""
+    wanted[desired.CONTAINER_IMAGE] = release.image
+    with suppress(AgentError):
+        container = ctx.docker.container(ENGINE_CONTAINER)
+        if container is None:
+            del wanted[desired.CONTAINER_IMAGE]
+        else:
+            digest = image.running_digest(ctx, container)
+            if release.layout == SOCKET_LAYOUT:
+                wanted[desired.ENGINE_NETWORK] = network.NONE
+                found[desired.ENGINE_NETWORK] = container["HostConfig"]["NetworkMode"]
+            same = digest == release.document["lock"]["image"]["digest"]
+            found[desired.CONTAINER_IMAGE] = release.image if same else container["Config"]["Image"]
+
+
+def _cache(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Where the release was ready once, its cache is filled; without it the next start takes long."""
+    if release.layout == SOCKET_LAYOUT and cache.ready_mark(ctx, release).exists():
+        wanted[COMPILE_CACHE] = "there"
+        found[COMPILE_CACHE] = "there" if cache.directory(ctx, release).is_dir() else None
+
+
+def way_back_items(rollback: dict[str, Any] | None) -> list[Item]:
+    """Whether the device could go back, as ``status`` tells it."""
+    if rollback is None:
+        return []
+    whole, gone = f"{rollback['release']}, whole", rollback["lacking"]
+    if gone is None:
+        return [Item("rollback release", RELEASE, whole)]
+    found = f"without {', '.join(gone)}" if gone else whole
+    return [Item("rollback release", RELEASE, whole, found, same=not gone)]
+
+
+def _hash_of(path: Path) -> str | None:
+    """None: it is not there.
+
+    Raises:
+        OSError: there may be something, and it cannot be read.
+    """
+    try:
+        return desired.hash_of(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None

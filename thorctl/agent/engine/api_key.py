@@ -1,0 +1,19 @@
+"""The key that the engine asks for, where this device has one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from thorctl.agent.facts import device
+
+if TYPE_CHECKING:
+    from thorctl.agent.core.context import Context
+
+_LINE = re.compile(r"^VLLM_API_KEY=(.+)$", re.MULTILINE)
+
+
+def api_key(ctx: Context) -> str | None:
+    """Return VLLM_API_KEY of /etc/thor/secrets.env; None if the file or the line is not there."""
+    found = _LINE.search(device.text(ctx, "/etc/thor/secrets.env") or "")
+    return found.group(1).strip().strip("\"'") if found else None

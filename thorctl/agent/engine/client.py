@@ -1,0 +1,196 @@
+"""The engine's HTTP API: ready or not, which models, one streamed chat generation."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.engine import sse
+from thorctl.agent.engine.chat_stream import Reply, error_message
+from thorctl.protocol import foreign_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thorctl.agent.engine.endpoint import Dial
+
+_PROBE_SECONDS = 10.0
+_PROBE_TOTAL_SECONDS = 20.0
+# Longest line read at once; a chat chunk is well under a kilobyte, logprobs included.
+_LINE_BYTES = 4 * 1024 * 1024
+# Of one streamed answer: 16,384 tokens, each with the logprobs of 20 others, take 24 MiB.
+STREAM_BYTES = 64 * 1024 * 1024
+_FAULTS = (OSError, http.client.HTTPException, ValueError)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, dial: Dial, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._dial, self._seconds = dial, seconds
+        self._late = threading.Event()
+
+    def connect(self) -> None:
+        self.sock = self._own = self._dial(self._seconds)
+        if self._late.is_set():
+            raise TimeoutError
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[_Connection]:
+        """Yield the connection; close it at the end, or after ``seconds`` where the engine drips.
+
+        Each piece of such an answer comes in time, and whoever reads it may hold the device's lock.
+
+        Raises:
+            TimeoutError: it was closed before the end.
+        """
+
+        def end() -> None:
+            self._late.set()
+            with suppress(OSError, AttributeError):  # closed, or not connected yet
+                self._own.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield self
+        except (OSError, http.client.HTTPException):
+            if not self._late.is_set():
+                raise
+        finally:
+            timer.cancel()
+            self.close()
+        if self._late.is_set():
+            raise TimeoutError(f"not finished after {seconds:.3g} s")
+
+
+@dataclass(frozen=True)
+class EngineClient:
+    """An engine of this device.
+
+    Attributes:
+        dial: connects to it (thorctl.agent.engine.endpoint).
+        api_key: VLLM_API_KEY of the device's secrets, if it has one.
+    """
+
+    dial: Dial
+    api_key: str | None = None
+
+    def connection(self, seconds: float) -> http.client.HTTPConnection:
+        """Return a connection that its first request opens; ``seconds``: the longest wait for a piece."""
+        return _Connection(self.dial, seconds)
+
+    def healthy(self) -> bool:
+        """Return whether GET /health answers 200; a refused connection is not healthy, not an error."""
+        try:
+            return self._get("/health")[0] == 200
+        except _FAULTS:
+            return False
+
+    def models(self) -> list[str] | None:
+        """Return the names under which models are served; None if the engine gave no such list."""
+        try:
+            status, body = self._get("/v1/models")
+            document: Any = foreign_json.read(body)
+            return [str(card["id"]) for card in document["data"]] if status == 200 else None
+        except (*_FAULTS, KeyError, TypeError):
+            return None
+
+    def context_tokens(self) -> int | None:
+        """Return the longest context the engine serves, prompt and answer; None if it does not say."""
+        try:
+            status, body = self._get("/v1/models")
+            tokens = foreign_json.read(body)["data"][0]["max_model_len"]
+            return tokens if status == 200 and type(tokens) is int else None
+        except (*_FAULTS, KeyError, TypeError, IndexError):
+            return None
+
+    def text(self, path: str) -> str | None:
+        """Return what GET ``path`` answers (/version, /metrics); None unless it is HTTP 200."""
+        try:
+            status, body = self._get(path)
+        except _FAULTS:
+            return None
+        return body.decode("utf-8", errors="replace") if status == 200 else None
+
+    def chat(self, body: dict[str, Any], *, silence_seconds: float, total_seconds: float) -> Reply:
+        """POST one streamed chat completion and read it to its end; whatever goes wrong stands in ``error``.
+
+        Args:
+            body: the request; streaming and usage are added here.
+            silence_seconds: longest wait for the next piece.
+            total_seconds: longest time for the whole answer: a stream that drips for ever ends here.
+        """
+        reply = Reply()
+        started = time.monotonic()
+        request = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        try:
+            with _Connection(self.dial, silence_seconds).within(total_seconds) as connection:
+                connection.request("POST", "/v1/chat/completions", json.dumps(request), self.headers())
+                response = connection.getresponse()
+                if response.status != 200:
+                    reply.error = f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
+                else:
+                    reply.read(sse.events(lines(response)))
+        except TimeoutError as late:
+            reply.error = str(late) if str(late) != "timed out" else f"silent for {silence_seconds:g} s"
+        except _FAULTS as fault:
+            reply.error = f"the connection broke: {fault or type(fault).__name__}"
+        reply.seconds = time.monotonic() - started
+        return reply
+
+    def cancel(self, body: dict[str, Any], *, pieces: int, silence_seconds: float) -> str | None:
+        """POST one streamed chat completion and hang up after ``pieces`` events; return why that failed."""
+        request = json.dumps({**body, "stream": True})
+        try:
+            with _Connection(self.dial, silence_seconds).within(silence_seconds) as connection:
+                connection.request("POST", "/v1/chat/completions", request, self.headers())
+                response = connection.getresponse()
+                if response.status != 200:
+                    return f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
+                seen = list(itertools.islice(sse.events(lines(response)), pieces))
+                return None if len(seen) == pieces else f"the stream ended after {len(seen)} events"
+        except TimeoutError:
+            return f"silent for {silence_seconds:g} s"
+        except _FAULTS as fault:
+            return f"the connection broke: {fault or type(fault).__name__}"
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        with _Connection(self.dial, _PROBE_SECONDS).within(_PROBE_TOTAL_SECONDS) as connection:
+            connection.request("GET", path, headers=self.headers())
+            response = connection.getresponse()
+            return response.status, response.read(_LINE_BYTES)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every request."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        return {**headers, "Authorization": f"Bearer {self.api_key}"} if self.api_key else headers
+
+
+def lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the lines of a streamed answer.
+
+    Raises:
+        ValueError: the answer is larger than ``STREAM_BYTES``.
+    """
+    size = 0
+    for line in iter(partial(response.readline, _LINE_BYTES), b""):
+        size += len(line)
+        if size > STREAM_BYTES:
+            raise ValueError(f"an answer of more than {STREAM_BYTES} bytes")
+        yield line
+
+
+def _refusal(body: bytes) -> str:
+    try:
+        return error_message(foreign_json.read(body))
+    except ValueError:
+        return body[:500].decode("utf-8", errors="replace").strip() or "no body"

@@ -1,0 +1,1 @@
+"""Facts about a device, read from files and programs."""

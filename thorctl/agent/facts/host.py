@@ -1,0 +1,151 @@
+"""Reads one fact at a time of the system around the engine: updates, swap, filesystems, kernel, systemd."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.facts import device
+from thorctl.agent.parsers import apt, block, dpkg, kernel_config, mountinfo, swaps, systemd
+from thorctl.agent.parsers.numbers import integer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorctl.agent.core.context import Context
+
+_SECTOR_BYTES = 512  # of /sys/block/*/size, whatever the disk's own are
+_UPGRADE_TIMER = "apt-daily-upgrade.timer"
+# apt would write its caches anew; a look at the device writes nothing.
+_NO_CACHES = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
+_MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+
+
+def packages_held(ctx: Context) -> list[str] | None:
+    """Return the packages that apt keeps at their version."""
+    return apt.parse_holds(device.output(ctx, "apt-mark", "showhold", *_NO_CACHES))
+
+
+def package_holds(ctx: Context) -> dict[str, bool] | None:
+    """Return every installed package, and whether it is held at its version; at a glance."""
+    words = ("dpkg-query", "--show", f"--showformat={dpkg.HOLDS_FORMAT}")
+    return dpkg.parse_holds(device.output(ctx, *words, seconds=device.GLANCE_SECONDS))
+
+
+def upgrades_by_itself(ctx: Context) -> tuple[bool | None, bool | None]:
+    """Return whether apt's configuration asks for unattended upgrades, and whether their timer is on."""
+    return upgrades_asked_for(ctx), upgrade_timer(ctx)
+
+
+def upgrades_asked_for(ctx: Context, seconds: float = device.TOOL_SECONDS) -> bool | None:
+    """Return whether apt's configuration asks for unattended upgrades."""
+    return apt.parse_periodic(device.output(ctx, "apt-config", "dump", "APT::Periodic", seconds=seconds))
+
+
+def upgrade_timer(ctx: Context, seconds: float = device.TOOL_SECONDS) -> bool | None:
+    """Return whether the timer of unattended upgrades is on."""
+    done = ctx.runner.run(["systemctl", "is-enabled", _UPGRADE_TIMER], timeout=seconds)
+    return systemd.parse_enabled(done.stdout)  # whatever its exit status means
+
+
+def swap(ctx: Context) -> list[dict[str, Any]] | None:
+    """Return every swap area, [] where there is none."""
+    found = swaps.parse_swaps(device.text(ctx, "/proc/swaps"))
+    return None if found is None else [asdict(area) for area in found]
+
+
+def default_target(ctx: Context) -> str | None:
+    """Return the target that this device boots into."""
+    return systemd.parse_default_target(device.output(ctx, "systemctl", "get-default"))
+
+
+def watchdog(ctx: Context) -> dict[str, Any]:
+    """Return whether there is a hardware watchdog, and its seconds of patience with systemd (0 = off)."""
+    return {
+        "device": any(ctx.paths.at("/dev").glob("watchdog*")),
+        "runtime_seconds": watchdog_seconds(ctx)[0],
+    }
+
+
+def watchdog_seconds(ctx: Context, seconds: float = device.TOOL_SECONDS) -> tuple[int | None, int | None]:
+    """Return systemd's seconds for the hardware watchdog, at work and at a restart; 0 is off."""
+    names = ("RuntimeWatchdogUSec", "RebootWatchdogUSec")
+    said = device.output(ctx, "busctl", "get-property", *_MANAGER, *names, seconds=seconds)
+    runtime, reboot = (*map(systemd.parse_watchdog_seconds, (said or "").splitlines()), None, None)[:2]
+    return runtime, reboot
+
+
+def snap_refreshes(ctx: Context) -> str | None:
+    """Return whether snapd's refreshes are 'held', until when, or 'not held'; None if it does not answer."""
+    done = ctx.runner.run(["snap", "get", "system", "refresh.hold"], timeout=device.GLANCE_SECONDS)
+    if done.ok:
+        until = done.stdout.strip()
+        return "held" if until == "forever" else f"held until {until}" if until else "not held"
+    return "not held" if "refresh.hold" in done.stderr else None
+
+
+def mounts(ctx: Context) -> list[mountinfo.Mount]:
+    """Return what is mounted, [] if unknown."""
+    return mountinfo.parse_mountinfo(device.text(ctx, "/proc/self/mountinfo"))
+
+
+def iptables_raw(ctx: Context) -> bool | None:
+    """Return whether the kernel has iptables' table raw, which Docker wants for published ports."""
+    if "raw" in (device.text(ctx, "/proc/net/ip_tables_names") or "").split():
+        return True
+    return kernel_config.built(_kernel_config(ctx), "IP_NF_RAW")
+
+
+def disks(ctx: Context) -> list[dict[str, Any]] | None:
+    """Return the disks: name, kind (nvme, mmc, usb, virtio, ata, null) and size."""
+    try:
+        names = sorted(os.listdir(ctx.paths.at("/sys/block")))  # noqa: PTH208 - names, not paths
+    except OSError:
+        return None
+    return [
+        {
+            "name": name,
+            "kind": block.kind_of(os.path.realpath(ctx.paths.at(f"/sys/block/{name}"))),
+            "size_bytes": None if sectors is None else sectors * _SECTOR_BYTES,
+        }
+        for name in names
+        if block.is_disk(name)
+        for sectors in [integer(device.text(ctx, f"/sys/block/{name}/size"))]
+    ]
+
+
+def disk_under(ctx: Context, mount: mountinfo.Mount | None) -> str | None:
+    """Return the one disk below a mount, through partitions, LVM and encryption; None if it is not one."""
+    if mount is None:
+        return None
+    by_number = ctx.paths.at(f"/sys/dev/block/{mount.number}")
+    # btrfs shows a number that no block device has.
+    by_name = ctx.paths.at(f"/sys/class/block/{os.path.basename(mount.source)}")  # noqa: PTH119 - a device's name
+    return _disk(by_number if by_number.exists() else by_name)
+
+
+def _disk(entry: Path) -> str | None:
+    place = entry.resolve()
+    if not place.exists():
+        return None
+    if (place / "partition").exists():
+        place = place.parent
+    below: set[str | None] = set()
+    with suppress(OSError):
+        below = {_disk(one) for one in (place / "slaves").iterdir()}
+    if below:
+        return below.pop() if len(below) == 1 else None
+    return place.name if block.is_disk(place.name) else None
+
+
+def _kernel_config(ctx: Context) -> str | None:
+    packed = device.content(ctx, "/proc/config.gz")
+    if packed is None:
+        return device.text(ctx, f"/boot/config-{os.uname().release}")
+    with suppress(OSError, EOFError, zlib.error):
+        return gzip.decompress(packed).decode("utf-8", errors="replace")
+    return None

@@ -1,0 +1,1 @@
+"""The release document and the release store of a device."""

@@ -1,0 +1,87 @@
+"""What a release still needs on this device, and whether the disks can take it: for plan and stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.release import store as release_store
+from thorctl.agent.release.disk_space import Required, required_bytes, shortfalls
+from thorctl.agent.staging import checkpoint, image
+from thorctl.agent.verbs import facts
+
+if TYPE_CHECKING:
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is absent. ``image_bytes`` compressed, ``checkpoint_bytes`` to download; ``files`` to write."""
+
+    image_bytes: int
+    checkpoint_bytes: int
+    checkpoint_unverified: bool
+    files: list[str]
+    required: Required
+
+    @property
+    def download_bytes(self) -> int:
+        """Bytes over the network."""
+        return self.image_bytes + self.checkpoint_bytes
+
+    @property
+    def nothing(self) -> bool:
+        """True if the release is staged."""
+        return not (self.image_bytes or self.checkpoint_bytes or self.checkpoint_unverified or self.files)
+
+
+def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> Needs:
+    """Look at the device; reads sizes and the record, hashes nothing.
+
+    ``docker_optional``: without a Docker engine the image counts as absent (a bare device, before site.yml).
+    """
+    has_image = False
+    try:
+        has_image = image.present(ctx, release)
+    except AgentError:
+        if not docker_optional:
+            raise
+    missing = checkpoint.missing_bytes(ctx, release)
+    total = release.document["lock"]["checkpoint"]["total_bytes"]
+    return Needs(
+        # At least 1: an absent image is never free, whatever the lock says of its size.
+        image_bytes=0 if has_image else max(1, release.document["lock"]["image"]["compressed_bytes"]),
+        checkpoint_bytes=missing,
+        checkpoint_unverified=bool(checkpoint.unverified(ctx, release)),
+        files=release_store.differences(ctx.paths, release),
+        required=required_bytes(
+            release.document, image_present=has_image, checkpoint_present_bytes=total - missing
+        ),
+    )
+
+
+def disks(ctx: Context) -> dict[str, Any]:
+    """``state_free_bytes``, ``docker_free_bytes``, ``same_filesystem``; None where unknown."""
+    found = facts.disk(ctx)
+    return {key: found[key] for key in ("state_free_bytes", "docker_free_bytes", "same_filesystem")}
+
+
+def check_space(ctx: Context, needs: Needs) -> None:
+    """Raise ``disk_too_small`` if a filesystem cannot take its part: said before the first byte."""
+    if not needs.download_bytes:
+        return
+    short = shortfalls(needs.required, **disks(ctx))
+    if short:
+        lines = [
+            f"{one.filesystem}: {one.required_bytes} bytes needed,"
+            f" {'unknown' if one.free_bytes is None else one.free_bytes} free"
+            for one in short
+        ]
+        raise AgentError(
+            "disk_too_small",
+            f"The release does not fit ({'; '.join(lines)}).",
+            "Free space on the device: `sudo thor-agent gc`, `docker image prune`, or a larger disk.",
+            details={"short": [vars(one) for one in short], "required": vars(needs.required)},
+        )

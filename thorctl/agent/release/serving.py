@@ -1,0 +1,69 @@
+"""The release that runs on this device, and its engine being ready to be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.engine import ready
+from thorctl.agent.release import store as release_store
+from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import COMMITTED, TRIAL
+
+if TYPE_CHECKING:
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.engine.client import EngineClient
+    from thorctl.agent.release.document import Release
+
+
+def running_release(ctx: Context, wanted: str | None) -> Release:
+    """Return the release that runs; its id must be ``wanted``, where given.
+
+    Raises:
+        AgentError: ``bad_state`` where no release runs steadily, or another one; as ``release_store.load``.
+    """
+    journal = journal_file.load(ctx.paths)
+    if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
+        message = f"No release runs steadily here: the device is in state {journal.state}."
+        remedy = (
+            "Activate one first: `ansible-playbook activate.yml --limit DEVICE`. On the device, "
+            "`sudo thor-agent recover` ends an interrupted change."
+        )
+        raise AgentError("bad_state", message, remedy)
+    if wanted not in (None, journal.running):
+        message = f"{wanted} does not run here; {journal.running} does."
+        raise AgentError("bad_state", message, f"Activate it first: `thor-agent activate {wanted}`.")
+    return release_store.load(ctx.paths, journal.running, journal.running_sha256)
+
+
+def wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> None:
+    """Wait until the engine serves the release's model.
+
+    Raises:
+        AgentError: ``engine_not_ready``, ``engine_died``.
+    """
+    served = client.models() if client.healthy() else None
+    if served is None:
+        try:
+            ready.wait(ctx, release)
+        except AgentError as error:
+            error.changed = False  # looking changes nothing, whatever the engine did
+            if error.details.get("unit", {}).get("active") == "inactive":
+                raise _stopped(release, error) from error
+            raise
+    elif release.model not in served:
+        # Waiting would not help: what answers here is another engine, or has another configuration.
+        message = f"The engine serves {', '.join(served) or 'nothing'}, not {release.model}."
+        remedy = "Look at `docker ps` and `ss -ltnp`: another engine may hold the port."
+        raise AgentError("engine_not_ready", message, remedy)
+
+
+def _stopped(release: Release, error: AgentError) -> AgentError:
+    """A unit that is inactive did not fail: somebody stopped it, or something keeps it from starting."""
+    return AgentError(
+        "engine_not_ready",
+        f"The engine of {release.id} is stopped: its unit thor-engine is inactive.",
+        "Start it: `cd playbooks && ansible DEVICE --become -a 'systemctl start thor-engine'`. If it does "
+        "not start: `thorctl logs DEVICE --engine`.",
+        details=error.details,
+    )

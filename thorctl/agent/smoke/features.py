@@ -1,0 +1,241 @@
+"""What a smoke asks of the engine's interface, and whether the answer is right. Pure.
+
+Only the form is judged, but for ``long_prompt_answer``: a schema, a call, numbers that are numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.smoke.judge import printable_fault, repetition_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from thorctl.agent.engine.chat_stream import Reply
+
+PASSED, FAILED, NOT_ASKED = "passed", "failed", "not_asked"
+
+LOGPROBS = "logprobs"
+STRUCTURED = "structured_output"
+TOOL_CALL = "tool_call"
+LONG_PROMPT = "long_prompt"
+LONG_ANSWER = "long_prompt_answer"
+CANCELLED = "cancelled_stream"
+NAMES = (LOGPROBS, STRUCTURED, TOOL_CALL, LONG_PROMPT, LONG_ANSWER, CANCELLED)
+
+_LOGPROBS_TOKENS = 8
+_TOP = 2
+_ROUNDING = 1e-3  # a log-probability may come out a little above zero
+# Three quarters of the context, bounded: a Thor takes in some thousand tokens a second.
+_LONG_SHARE, _LONG_TOKENS = 0.75, 16384
+_CHUNK_MARGIN = 1.25  # of max-num-batched-tokens, so that the prompt is taken in by more than one step
+_ROOM = 160  # tokens of the context that question, chat template and a short answer need beside the records
+_SAMPLE_LINES = 5
+_CANCEL_SHARE = 0.5  # of the context: far more than is generated until the hang-up is noticed
+
+
+@dataclass(frozen=True)
+class Result:
+    """A check by its stable name; ``reason`` says what was seen, or why nothing was asked."""
+
+    name: str
+    result: str
+    reason: str
+    seconds: float = 0.0
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "enum": ["Paris", "London", "Madrid"]},
+        "capital": {"type": "boolean"},
+    },
+    "required": ["city", "capital"],
+    "additionalProperties": False,
+}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "read_file",
+        "description": "Reads a file and returns its text.",
+        "parameters": {
+            "type": "object",
+            "properties": {"path": {"type": "string", "description": "Path of the file."}},
+            "required": ["path"],
+        },
+    },
+}
+
+
+def reason_not_to_ask(name: str, smoke: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    """Return why ``name`` is not asked of a release with this smoke and these options; None: it is."""
+    if "not_asked" not in smoke:
+        return "the release was rendered by an earlier thorctl, which promised nothing of it"
+    if reason := smoke["not_asked"].get(name):
+        return f"the profile says: {reason}"
+    if name == TOOL_CALL and not options.get("tool-call-parser"):
+        return "the profile has no tool-call-parser"
+    if name == CANCELLED and options.get("disable-log-stats"):
+        return "the profile sets disable-log-stats, so the engine does not say what runs"
+    if name == LOGPROBS and options.get("max-logprobs") == 0:
+        return "the profile sets max-logprobs: 0"
+    return None
+
+
+def logprobs_body() -> dict[str, Any]:
+    """A request for log-probabilities."""
+    return _body("What is 2 + 2?", _LOGPROBS_TOKENS, logprobs=True, top_logprobs=_TOP)
+
+
+def structured_body(tokens: int) -> dict[str, Any]:
+    """A request whose answer must fit ``SCHEMA``; ``tokens`` leave room for models that always think."""
+    form = {"type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": SCHEMA}}
+    return _body("Which city is the capital of France? Answer as JSON.", tokens, response_format=form)
+
+
+def tool_body(tokens: int) -> dict[str, Any]:
+    """A request that a model answers by calling ``TOOL``; ``tokens`` as in ``structured_body``."""
+    asked = "Read the file /etc/hostname with the tool read_file."
+    return _body(asked, tokens, tools=[TOOL], tool_choice="auto")
+
+
+def cancel_body(context: int) -> dict[str, Any]:
+    """A request that would generate for long."""
+    return _body("Count from one upwards.", int(context * _CANCEL_SHARE), ignore_eos=True)
+
+
+def long_tokens(context: int, options: Mapping[str, Any]) -> int:
+    """Return how many tokens the long prompt is to have."""
+    chunk = options.get("max-num-batched-tokens")
+    step = _CHUNK_MARGIN * chunk if isinstance(chunk, int) else 0
+    return int(min(_LONG_SHARE * context, context - _ROOM, max(_LONG_TOKENS, step)))
+
+
+def long_sample_body() -> dict[str, Any]:
+    """A short request of the same lines, whose usage tells how many tokens a line has."""
+    return _body(_records(_SAMPLE_LINES), 1)
+
+
+def lines_for(tokens: int, sample_tokens: int) -> int:
+    """Return how many lines have about ``tokens``, if ``_SAMPLE_LINES`` of them have ``sample_tokens``."""
+    return max(_SAMPLE_LINES, tokens * _SAMPLE_LINES // max(sample_tokens, 1))
+
+
+def long_body(lines: int, tokens: int) -> dict[str, Any]:
+    """A question about one of ``lines`` records, in the middle of them; an answer of at most ``tokens``."""
+    wanted = lines // 2
+    asked = f"{_records(lines)}\nWhich code does record {wanted} have? Answer with the code only."
+    return _body(asked, tokens)
+
+
+def long_answer_tokens(context: int, prompt: int, most: int) -> int:
+    """Return how many tokens the answer to a prompt of ``prompt`` tokens may have."""
+    return max(1, min(most, context - prompt - _ROOM // 2))
+
+
+def _records(lines: int) -> str:
+    return "\n".join(f"Record {number} has the code {_code(number)}." for number in range(1, lines + 1))
+
+
+def _code(number: int) -> int:
+    return 1000 + number * 7919 % 9000
+
+
+def _body(asked: str, tokens: int, **more: Any) -> dict[str, Any]:
+    return {
+        "messages": [{"role": "user", "content": asked}],
+        "max_tokens": tokens,
+        "temperature": 0,
+        "chat_template_kwargs": {"enable_thinking": False},
+        **more,
+    }
+
+
+def broken(reply: Reply) -> str | None:
+    """What is wrong with a reply whatever was asked: an error, a cut stream, a text that no model means."""
+    if reply.error:
+        return reply.error
+    if not reply.ended:
+        return "the stream stopped without [DONE]"
+    if not reply.tokens:
+        return f"usage.completion_tokens is {reply.tokens}"
+    return printable_fault(reply.content) or repetition_fault(reply.content)
+
+
+def logprobs_fault(reply: Reply) -> str | None:
+    """What is wrong with log-probabilities; NaN is what broken kernels give."""
+    if not reply.logprobs:
+        return "no token came with its log-probability"
+    for number, entry in enumerate(reply.logprobs):
+        found = [entry, *(entry.get("top_logprobs") or [])] if isinstance(entry, dict) else []
+        values = [one.get("logprob") for one in found if isinstance(one, dict)]
+        if len(values) < 2 or not all(isinstance(one, int | float) and _is_log(one) for one in values):
+            return f"token {number} has the log-probabilities {values}"
+    return None
+
+
+def _is_log(value: float) -> bool:
+    return math.isfinite(value) and value <= _ROUNDING
+
+
+def structured_fault(reply: Reply) -> str | None:
+    """What is wrong with an answer that must fit ``SCHEMA``."""
+    try:
+        found = json.loads(reply.content)
+    except (ValueError, RecursionError):
+        return f"the answer is not JSON: {reply.content[:80]!r}, finish_reason {reply.finish_reason!r}"
+    properties: dict[str, Any] = SCHEMA["properties"]  # type: ignore[assignment]
+    cities = properties["city"]["enum"]
+    fits = (
+        isinstance(found, dict)
+        and set(found) == set(properties)
+        and found["city"] in cities
+        and isinstance(found["capital"], bool)
+    )
+    return None if fits else f"the answer does not fit the schema: {reply.content[:80]!r}"
+
+
+def tool_fault(reply: Reply) -> str | None:
+    """What is wrong with an answer that must be a call of ``TOOL``."""
+    if not reply.calls:
+        return f"no call came: {reply.content[:80]!r}"
+    call = reply.calls[min(reply.calls)]
+    try:
+        path = json.loads(call.arguments)["path"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return f"the arguments are {call.arguments[:80]!r}"
+    if call.name != "read_file" or not isinstance(path, str):
+        return f"the call is {call.name[:40]!r} with {call.arguments[:80]!r}"
+    if reply.finish_reason != "tool_calls":
+        return f"finish_reason is {reply.finish_reason!r}, not 'tool_calls'"
+    return None
+
+
+def long_fault(reply: Reply, wanted: int) -> str | None:
+    """What is wrong with the reply to a prompt of about ``wanted`` tokens."""
+    taken = reply.prompt_tokens
+    if not isinstance(taken, int) or taken < wanted / 2:
+        return f"usage.prompt_tokens is {taken}, for a prompt of about {wanted}"
+    return None if reply.content.strip() or reply.reasoning.strip() else "the answer is empty"
+
+
+def long_answer_fault(reply: Reply, lines: int) -> str | None:
+    """Whether the answer names the code that the prompt held."""
+    code = str(_code(lines // 2))
+    return None if code in reply.content else f"the code {code} is not in the answer {reply.content[:80]!r}"
+
+
+def counted(name: str, passed: int, failed: int, detail: str | None) -> Result:
+    """One check of the generations as a result."""
+    if failed:
+        return Result(name, FAILED, f"{failed} of {passed + failed} generations: {detail}")
+    return Result(name, PASSED, f"{passed} generations")
+
+
+def failed(results: Sequence[Result]) -> list[Result]:
+    """Those that failed."""
+    return [one for one in results if one.result == FAILED]

@@ -1,0 +1,192 @@
+"""Whether a generation is right: pure checks over what an engine sent, never over HTTP status alone."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thorctl.agent.smoke.repetition import find_repetition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_MARKERS = ("<think>", "</think>")
+_MISSES = frozenset({"known_answer", "finished", "thinking_closed", "not_empty"})
+# Unicode categories without a glyph: control, surrogate, private use. Not "unassigned": what is assigned
+# depends on the age of the device's Python.
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Co"})
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One prompt and everything that came back for it.
+
+    Attributes:
+        prompt_name, prompt, thinking, expect: as in the profile's smoke.prompts.
+        reasoning: the thinking, without its markers.
+        answer: what stands after the thinking.
+        tokens: usage.completion_tokens; None if the engine never said.
+        seconds: from sending the request to the end of the stream.
+        finish_reason: the engine's word, None if none came.
+        ended: the stream's [DONE] came.
+        error: what the engine or the connection reported instead of a whole answer.
+    """
+
+    prompt_name: str
+    prompt: str
+    thinking: bool
+    expect: str | None
+    reasoning: str
+    answer: str
+    tokens: int | None
+    seconds: float
+    finish_reason: str | None
+    ended: bool
+    error: str | None
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check by its stable name, and what was seen."""
+
+    check: str
+    detail: str
+
+
+def judge(generation: Generation) -> list[FailedCheck]:
+    """Return the checks that failed, the most telling first; empty means the generation is right."""
+    details = ((name, check(generation)) for name, check in CHECKS.items())
+    return [FailedCheck(name, detail) for name, detail in details if detail is not None]
+
+
+def judge_together(generations: Sequence[Generation]) -> list[FailedCheck]:
+    """Judge what only shows across generations: an engine that says the same to every prompt."""
+    prompts = {generation.prompt for generation in generations}
+    answers = {generation.answer.strip() for generation in generations}
+    if len(prompts) > 1 and len(answers) == 1:
+        return [
+            FailedCheck("different_answers", f"{len(prompts)} prompts got one answer: {answers.pop()[:80]!r}")
+        ]
+    return []
+
+
+def may_be_asked_again(generation: Generation) -> bool:
+    """Return whether its failed checks are such as a sound engine shows now and then.
+
+    A wrong or missing answer, or one that ran into the token limit. What broken kernels, weights or templates
+    show (repetition, unprintable text, an error, a cut stream, a stray marker) never is.
+    """
+    names = {entry.check for entry in judge(generation)}
+    stray = any(marker in generation.answer + generation.reasoning for marker in _MARKERS)
+    return bool(names) and names <= _MISSES and generation.finish_reason in ("stop", "length") and not stray
+
+
+def count_checks(failed: Iterable[Sequence[FailedCheck]]) -> dict[str, dict[str, int]]:
+    """Return check → {"passed": n, "failed": n} over the failed checks of each generation."""
+    lists = [{entry.check for entry in entries} for entries in failed]
+    return {
+        name: {
+            "passed": sum(name not in names for names in lists),
+            "failed": sum(name in names for names in lists),
+        }
+        for name in CHECKS
+    }
+
+
+def split_thinking(content: str) -> tuple[str, str]:
+    """Split text from an engine without a reasoning parser into (thinking, answer).
+
+    The chat template may have opened the block in the prompt, so `<think>` need not be there. Without
+    `</think>` an opened block is all thinking, and a text without markers is all answer.
+    """
+    before, closed, after = content.partition("</think>")
+    if closed:
+        return before.replace("<think>", "", 1).strip(), after
+    if content.lstrip().startswith("<think>"):
+        return content.lstrip().removeprefix("<think>").strip(), ""
+    return "", content
+
+
+def _no_error(generation: Generation) -> str | None:
+    return generation.error
+
+
+def _stream_ended(generation: Generation) -> str | None:
+    return None if generation.ended else "the stream stopped without [DONE]"
+
+
+def _finished(generation: Generation) -> str | None:
+    if generation.finish_reason == "stop":
+        return None
+    if generation.finish_reason == "length":
+        return "cut off at the token limit (finish_reason length)"
+    return f"finish_reason is {generation.finish_reason!r}, wanted 'stop'"
+
+
+def _thinking_closed(generation: Generation) -> str | None:
+    stray = [marker for marker in _MARKERS if marker in generation.answer or marker in generation.reasoning]
+    if stray:
+        return f"stray {' and '.join(stray)} in the text"
+    if generation.thinking and not generation.reasoning.strip():
+        return "thinking was asked for and none came"
+    if generation.reasoning.strip() and not generation.answer.strip():
+        return "the thinking was never closed: no answer after it"
+    return None
+
+
+def _not_empty(generation: Generation) -> str | None:
+    return None if generation.answer.strip() else "the answer is empty"
+
+
+def printable_fault(text: str, name: str = "answer") -> str | None:
+    """Return the first character that no text has, and where it stands."""
+    for position, character in enumerate(text):
+        if character in "\n\r\t":
+            continue
+        if character == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(character) in _UNPRINTABLE:
+            return f"U+{ord(character):04X} at position {position} of the {name}"
+    return None
+
+
+def repetition_fault(text: str, name: str = "answer") -> str | None:
+    """Return what the text repeats, where it is stuck."""
+    repeated = find_repetition(text)
+    return None if repeated is None else f"the {name} repeats {repeated}"
+
+
+def _printable(generation: Generation) -> str | None:
+    return printable_fault(generation.answer) or printable_fault(generation.reasoning, "thinking")
+
+
+def _not_repeated(generation: Generation) -> str | None:
+    return repetition_fault(generation.answer) or repetition_fault(generation.reasoning, "thinking")
+
+
+def _known_answer(generation: Generation) -> str | None:
+    if generation.expect is None:
+        return None
+    try:
+        found = re.search(generation.expect, generation.answer)
+    except re.error as error:
+        return f"the profile's pattern {generation.expect!r} is no regular expression: {error}"
+    return None if found else f"nothing in the answer matches {generation.expect!r}"
+
+
+def _usage(generation: Generation) -> str | None:
+    return None if generation.tokens else f"usage.completion_tokens is {generation.tokens}"
+
+
+# In the order in which failures are told: what went wrong first, then how the text looks.
+CHECKS: dict[str, Callable[[Generation], str | None]] = {
+    "no_error": _no_error,
+    "stream_ended": _stream_ended,
+    "printable": _printable,
+    "not_repeated": _not_repeated,
+    "thinking_closed": _thinking_closed,
+    "not_empty": _not_empty,
+    "known_answer": _known_answer,
+    "finished": _finished,
+    "usage": _usage,
+}

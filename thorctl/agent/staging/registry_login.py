@@ -1,0 +1,49 @@
+"""The login to a registry, where this device has one: from its file to Docker's socket (X-Registry-Auth)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.facts import device
+
+if TYPE_CHECKING:
+    from thorctl.agent.core.context import Context
+
+# root, 0600; written by Ansible (role thor_host) as ``{host: {"username": …, "password": …}}``.
+FILE = "/etc/thor/registry.json"
+DOCKER_HUB = "docker.io"
+
+
+def headers(ctx: Context, repository: str) -> dict[str, str]:
+    """Headers that authenticate a pull of ``repository``; none where there is no login for its registry.
+
+    Raises:
+        AgentError: ``bad_state`` if the file is not what it should be. Its content is never quoted.
+    """
+    text = device.text(ctx, FILE)
+    if not (text or "").strip():
+        return {}
+    registry = host_of(repository)
+    try:
+        login: Any = json.loads(text or "{}").get(registry)
+        if login is None:
+            return {}
+        told = {"username": str(login["username"]), "password": str(login["password"])}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise AgentError(
+            "bad_state",
+            f"{FILE} does not hold logins by registry.",
+            "Run site.yml again; see docs/how-to/secrets.md.",
+        ) from None
+    document = json.dumps({**told, "serveraddress": registry})
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(document.encode()).decode()}
+
+
+def host_of(repository: str) -> str:
+    """The registry of ``host[:port]/name``; as for Docker, a first part without a dot or port is no host."""
+    first = repository.split("/", 1)[0]
+    is_host = "/" in repository and ("." in first or ":" in first or first == "localhost")
+    return first if is_host else DOCKER_HUB

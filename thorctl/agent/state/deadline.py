@@ -1,0 +1,117 @@
+"""The timer that ends a trial though nobody comes back: a transient unit of systemd on the device itself.
+
+It names the state and the activation it was set for, so one that fires late or was left over does nothing.
+Systemd counts its seconds by a clock that never jumps, and tries a rollback that fails (Docker hangs) again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from thorctl.agent.core.holder import DEVICE
+from thorctl.agent.core.outcome import EXIT_BUSY, AgentError
+from thorctl.agent.state.journal import REVIEW, ROLLING_BACK, TRIAL
+
+if TYPE_CHECKING:
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.state.journal import Journal
+
+AGENT = "/usr/local/bin/thor-agent"
+AGAIN_SECONDS = 60
+GUARD_SECONDS = 120  # until the device looks after a verb that may have died; one at work is left alone
+
+
+def guard(ctx: Context, state: str, activation: int, release_id: str, leave_alone: int = 0) -> None:
+    """Have the device roll ``release_id`` back as soon as whoever holds the lock dies in ``state``.
+
+    ``leave_alone``: seconds after which one that is still at work is ended.
+    """
+    arm(ctx, state, activation, release_id, GUARD_SECONDS, also=("--leave-alone", str(leave_alone)))
+
+
+def arm(
+    ctx: Context,
+    state: str,
+    activation: int,
+    release_id: str,
+    seconds: int,
+    *,
+    also: tuple[str, ...] = (),
+) -> None:
+    """Have the device roll ``release_id`` back in ``seconds``, if it is then still in ``state``.
+
+    ``also``: further options of the rollback.
+
+    Raises:
+        AgentError: ``internal``, if systemd refused: without its timer no trial begins.
+    """
+    disarm(ctx, state, activation)
+    reason = "deadline" if state in (TRIAL, REVIEW) else "interrupted"
+    root = [] if ctx.paths.root == ctx.paths.root.parent else ["--root", os.fspath(ctx.paths.root)]
+    argv = [
+        *("systemd-run", "--collect", "--unit", unit_name(state, activation)),
+        *("--description", f"End of the {state} state of {release_id}"),
+        *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
+        *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
+        # Another verb is at work: no failure of the unit, and tried again.
+        *(
+            "--property",
+            f"SuccessExitStatus={EXIT_BUSY}",
+            "--property",
+            f"RestartForceExitStatus={EXIT_BUSY}",
+        ),
+        *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
+        *("rollback", "--reason", reason, "--only-in", f"{state}:{activation}"),
+        *also,
+    ]
+    done = ctx.runner.run(argv)
+    if not done.ok:
+        raise AgentError(
+            "internal",
+            f"systemd would not take the deadline's timer (exit {done.rc}): {done.stderr.strip()}",
+            "Look at `systemctl status` and `journalctl -b` on the device.",
+        )
+
+
+def disarm(ctx: Context, state: str, activation: int) -> None:
+    """Take the timer back; it is fine if there is none, and harmless if it stays."""
+    ctx.runner.run(["systemctl", "stop", f"{unit_name(state, activation)}.timer"])
+
+
+def dismiss(ctx: Context, state: str, activation: int) -> None:
+    """As ``disarm``, and end what the timer has started: for a verb that is not that."""
+    name = unit_name(state, activation)
+    ctx.runner.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
+
+
+def armed(ctx: Context, state: str, activation: int) -> bool:
+    """True if the timer still waits for its time.
+
+    Raises:
+        AgentError: ``internal``, if systemd does not say.
+    """
+    timer = f"{unit_name(state, activation)}.timer"
+    done = ctx.runner.run(["systemctl", "show", "--property", "ActiveState", timer])
+    if not done.ok:
+        raise AgentError(
+            "internal",
+            f"systemd does not say whether {timer} waits (exit {done.rc}): {done.stderr.strip()}",
+            "Look at `systemctl status` and `journalctl -b` on the device.",
+        )
+    return done.stdout.strip() == "ActiveState=active"
+
+
+def still_meant(journal: Journal, only_in: str) -> bool:
+    """True if the timer's activation is in the timer's state still, or died on its way back from there.
+
+    The timer of a trial means nothing once the trial is kept for review, and that of a review only then.
+    """
+    state, _, activation = only_in.partition(":")
+    now = journal.timer if journal.state == TRIAL else journal.state
+    return activation == str(journal.activation) and now in (state, ROLLING_BACK)
+
+
+def unit_name(state: str, activation: int) -> str:
+    """Name of the transient units, such as ``thor-trial-7``."""
+    return f"thor-{state}-{activation}"

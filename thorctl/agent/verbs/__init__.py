@@ -1,0 +1,1 @@
+"""The verbs of ``thor-agent``, one module each with ``run(ctx, args)``."""

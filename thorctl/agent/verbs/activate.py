@@ -1,0 +1,187 @@
+"""``activate``: switch to a staged release and wait until it is ready; the device is then on trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core import docker_wait
+from thorctl.agent.core.boot import this_boot
+from thorctl.agent.core.clock import as_text
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.signals import Interrupted
+from thorctl.agent.engine import door, ready
+from thorctl.agent.facts import ports
+from thorctl.agent.release import store as release_store
+from thorctl.agent.release.document import SOCKET_LAYOUT
+from thorctl.agent.staging import checkpoint, image
+from thorctl.agent.state import deadline, disk_errors, disk_reserve, journal_file, rollback_check, switch
+from thorctl.agent.state.journal import (
+    ACTIVATING,
+    COMMITTED,
+    ROLLING_BACK,
+    TRIAL,
+    begin_activation,
+    begin_trial,
+)
+from thorctl.agent.verbs import hold
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
+    from thorctl.agent.state.journal import Journal
+
+# Stopping the old engine and starting the new one, on top of the release's own time to get ready.
+SWITCH_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class _Call:
+    ctx: Context
+    release: Release
+    trial_seconds: int
+    over_hold: str | None
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Nothing changes unless the release is staged, there is a way back, no hold, and the port is free."""
+    if args.deadline <= 0:
+        raise AgentError("bad_call", f"--deadline {args.deadline}: must be positive.", "Give it in seconds.")
+    release = release_store.load(ctx.paths, args.id)
+    ctx = docker_wait.patient(ctx)
+    _check_staged(ctx, release)
+    call = _Call(ctx, release, args.deadline, args.over_hold)
+    image.pin(ctx, release)
+    journal = journal_file.load(ctx.paths)
+    if journal.state == TRIAL and not deadline.armed(ctx, journal.timer, journal.activation):
+        # Its time is up, or a restart took its timer: a trial that nothing would end is over.
+        journal = switch.roll_back(ctx, journal, "deadline")
+    if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:
+        release_store.read_document(ctx.paths, release.id, journal.running_sha256)
+        return _again(call, journal)
+    if journal.state == TRIAL:
+        raise AgentError(
+            "bad_state",
+            f"The device is on trial with {journal.target} until {journal.deadline}.",
+            "Commit it or roll it back first: `thorctl commit DEVICE`, `thorctl rollback DEVICE`.",
+        )
+    hold.check(ctx, args.over_hold)
+    _check_port(ctx, release)
+    if journal.state == ROLLING_BACK or (journal.state == ACTIVATING and journal.target != release.id):
+        # Its process is dead, or it would hold the lock.
+        journal = switch.roll_back(ctx, journal, "interrupted")
+        if journal.current == release.id:
+            return _again(call, journal)
+    if journal.state == COMMITTED:
+        rollback_check.check(ctx, journal)
+    return _switch(call, journal)
+
+
+def _switch(call: _Call, before: Journal) -> Outcome:
+    ctx, release = call.ctx, call.release
+    now, by = ctx.clock.now_text(), str(ctx.holder.owner)
+    journal = begin_activation(before, release.id, now, this_boot(ctx), release.sha256, by=by)
+    disk_reserve.load(ctx)
+    longest = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
+    deadline.guard(ctx, ACTIVATING, journal.activation, release.id, longest)
+    try:
+        journal_file.save(ctx, journal)
+        switch.run_release(ctx, release)
+        seconds = ready.wait(ctx, release)
+        deadline.arm(ctx, TRIAL, journal.activation, release.id, call.trial_seconds)
+        began = ctx.clock.now()
+        ends = ctx.clock.since_boot() + call.trial_seconds
+        journal = begin_trial(journal, as_text(began), as_text(began + call.trial_seconds), ends)
+        journal_file.save(ctx, journal)
+    except (Exception, Interrupted) as failed:
+        raise _undo(ctx, release, failed) from failed
+    deadline.dismiss(ctx, ACTIVATING, journal.activation)
+    return Outcome(_data(journal, seconds), changed=True)
+
+
+def _again(call: _Call, journal: Journal) -> Outcome:
+    """The release already runs, or should: nothing to do if it is healthy, else it is started anew."""
+    ctx, release = call.ctx, call.release
+    if ready.healthy(ctx, release):
+        return Outcome(_data(journal, 0.0))
+    hold.check(ctx, call.over_hold)
+    _check_port(ctx, release)
+    try:
+        switch.run_again(ctx, release)
+        return Outcome(_data(journal, ready.wait(ctx, release)), changed=True)
+    except (Exception, Interrupted) as failed:
+        if journal.state == TRIAL:
+            raise _undo(ctx, release, failed) from failed
+        raise
+
+
+def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
+    """Roll back by ourselves and say why the activation failed and where the device stands now."""
+    journal = journal_file.load(ctx.paths)
+    if journal.target == release.id:
+        try:
+            journal = switch.roll_back(
+                ctx, journal, f"activation failed: {failed}", repair=not isinstance(failed, Interrupted)
+            )
+        except (AgentError, OSError) as stuck:
+            message = f"{failed} The way back failed too, and is tried again: {stuck}"
+            return AgentError(
+                "internal", message, "Or at once: `sudo thor-agent recover` on the device.", changed=True
+            )
+    deadline.dismiss(ctx, ACTIVATING, journal.activation)
+    back, waited = f"The device is back on {journal.current or 'no release'}.", None
+    if not isinstance(failed, Interrupted):
+        try:
+            waited = switch.wait_for_current(ctx, journal)
+        except AgentError as not_ready:
+            back = f"The device went back to {journal.current}, which is not ready either: {not_ready}"
+    data = {"release": journal.current, "state": journal.state, "rolled_back_ready_seconds": waited}
+    failed = disk_errors.as_error(failed) or failed
+    if not isinstance(failed, AgentError):
+        failed = AgentError("internal", f"{type(failed).__name__}: {failed}", "See the traceback on stderr.")
+    return AgentError(
+        failed.code,
+        f"{failed.message} {back}",
+        failed.remedy,
+        details=failed.details,
+        data=data,
+        changed=True,
+    )
+
+
+def _data(journal: Journal, seconds: float) -> dict[str, Any]:
+    return {
+        "release": journal.running,
+        "state": journal.state,
+        "deadline": journal.deadline,
+        "ready_seconds": seconds,
+        "previous": journal.current if journal.state == TRIAL else journal.previous,
+    }
+
+
+def _check_staged(ctx: Context, release: Release) -> None:
+    faults = [bad.document() for bad in checkpoint.unverified(ctx, release)]
+    lacking = [] if image.present(ctx, release) else [f"image {release.image}"]
+    if faults or lacking:
+        what = ", ".join([*lacking, *(f"{fault['path']} ({fault['code']})" for fault in faults[:3])])
+        raise AgentError(
+            "not_staged",
+            f"{release.id} is not whole on this device: {what}.",
+            "Stage it again; only what is missing or changed is fetched.",
+            details={"image_present": not lacking, "files": faults},
+        )
+
+
+def _check_port(ctx: Context, release: Release) -> None:
+    if release.layout == SOCKET_LAYOUT and not door.installed(ctx, door.DOOR_UNIT):
+        return  # a closed door: nothing of ours is to have the port
+    listener = ports.listener(ctx, release.port)
+    if listener and not (listener.is_engine or listener.is_door):
+        raise AgentError(
+            "port_in_use",
+            f"Port {release.port} is in use by {listener}.",
+            f"Stop it (`ss -ltnp 'sport = :{release.port}'` shows it), or set another serve.port.",
+            details={"port": release.port, "pid": listener.pid, "process": listener.name},
+        )

@@ -1,0 +1,225 @@
+"""``thor-agent bench``: the model card's method, on the release that runs.
+
+Changes nothing, but takes the engine for minutes: so it holds the device's lock, respects another operator's
+lease and the device's own hold, and asks that nobody else uses the engine, before and all the while.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.bench import bytes as bench_bytes
+from thorctl.agent.bench import call as bench_call
+from thorctl.agent.bench import client as bench_client
+from thorctl.agent.bench import condition as bench_condition
+from thorctl.agent.bench import headers as bench_headers
+from thorctl.agent.bench import metrics as bench_metrics
+from thorctl.agent.bench.result import UnusableError
+from thorctl.agent.core import disconnect
+from thorctl.agent.core.machine import machine
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.paths import ENGINE_CONTAINER
+from thorctl.agent.engine import endpoint, loopback
+from thorctl.agent.engine.api_key import api_key
+from thorctl.agent.engine.client import EngineClient
+from thorctl.agent.release import serve_yaml
+from thorctl.agent.release.serving import running_release, wait_until_ready
+from thorctl.agent.staging import image
+from thorctl.agent.verbs import hold
+from thorctl.protocol import foreign_json
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.bench.call import Measurement, Sizes
+    from thorctl.agent.bench.result import Measured
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.release.document import Release
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Measure; ``--dry-run`` only says what would be run.
+
+    Raises:
+        AgentError: ``bad_state``, ``bad_call``, ``held``, ``engine_not_ready``, ``engine_died``,
+            ``bench_failed``; ``busy`` while others use the engine.
+    """
+    release = running_release(ctx, args.id)
+    serve = release.document["profile"]["serve"]
+    wanted = _wanted(args)
+    sizes = bench_call.checked(wanted, serve)
+    plan = bench_call.measurements(sizes)
+    data: dict[str, Any] = {
+        "release": release.id,
+        "machine": machine(ctx),
+        "device_class": release.document["device_class"].get("name"),
+        "power_modes": release.document["device_class"].get("power_modes"),
+        "method": {
+            **asdict(sizes),
+            "at_once_wanted": wanted.at_once,
+            "quick": bool(args.quick),
+            "commands": [_shown(release, step) for step in plan],
+        },
+    }
+    if args.dry_run:
+        return Outcome(data)
+    hold.check(ctx)
+    client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
+    ctx.progress.update("bench", release=release.id, message="waiting for the engine")
+    wait_until_ready(ctx, client, release)
+    began = ctx.clock.monotonic()
+    try:
+        with (
+            disconnect.ends_us()
+        ):  # else a client that is gone would have it measure on, and the next one wait
+            data |= _measured(ctx, client, release, plan, args.timeout)
+    except UnusableError as fault:
+        raise _failed(client, release, str(fault), data) from fault
+    single = data["measured"]["single"]
+    data |= _memory(ctx, release, sizes, single["input_tokens"] / single["requests"], single)
+    data["seconds"] = round(ctx.clock.monotonic() - began, 1)
+    return Outcome(data)
+
+
+def _wanted(args: argparse.Namespace) -> Sizes:
+    """The sizes of --quick or the card's, with what was said on the command line in their place."""
+    given = {"tokens": args.tokens, "requests": args.requests, "rounds": args.rounds, "at_once": args.at_once}
+    basis = bench_call.QUICK if args.quick else bench_call.CARD
+    return replace(basis, **{name: value for name, value in given.items() if value is not None})
+
+
+def _shown(release: Release, step: Measurement) -> list[str]:
+    return bench_call.words(step, port=release.port, model=release.model, result=f"{step.name}.json")
+
+
+def _measured(
+    ctx: Context, client: EngineClient, release: Release, plan: tuple[Measurement, ...], timeout: float
+) -> dict[str, Any]:
+    before, counters = bench_condition.read(ctx), client.text("/metrics")
+    _check_alone(counters)
+    key = api_key(ctx)
+    measured: dict[str, Measured] = {}
+    with loopback.port(ctx, release) as port:
+        for number, step in enumerate(plan, start=1):
+            what = f"{number} of {len(plan)}: {step.name}, {len(step.prompts)} × {step.tokens} tokens, "
+            what += f"{step.at_once} at once"
+            ctx.progress.update("bench", release=release.id, message=what)
+            ctx.log.info("%s", what)
+            try:
+                measured[step.name] = bench_client.measure(
+                    ctx, step, port=port, model=release.model, key=key, timeout=timeout
+                )
+            except UnusableError as fault:
+                raise UnusableError(f"{step.name}: {fault}") from fault
+    alone = _made_ours(counters, client.text("/metrics"), sum(step.generated for step in plan))
+    after = bench_condition.read(ctx)
+    if before["power_mode"] != after["power_mode"]:
+        raise UnusableError(
+            f"the power mode changed from {before['power_mode']} to {after['power_mode']} meanwhile"
+        )
+    return {
+        "measured": {name: asdict(figures) for name, figures in measured.items()},
+        "engine": {
+            "vllm_version": _version(client),
+            "image_digest": _digest(ctx),
+            "model": release.model,
+            "alone": alone,
+        },
+        "before": before,
+        "after": after,
+        "over_current_delta": bench_condition.delta(
+            before["over_current_events"], after["over_current_events"]
+        ),
+    }
+
+
+def _check_alone(counters: str | None) -> None:
+    """Raise ``busy`` if the engine answers other requests. If it does not say: see ``_made_ours``."""
+    at_work = (bench_metrics.total(counters, bench_metrics.RUNNING) or 0) + (
+        bench_metrics.total(counters, bench_metrics.WAITING) or 0
+    )
+    if at_work:
+        raise AgentError(
+            "busy",
+            f"The engine is answering {at_work} other request{'s'[: at_work != 1]}.",
+            "Measure when nobody uses it: other requests would be in the figures.",
+            details={"requests": at_work},
+        )
+
+
+def _made_ours(before: str | None, after: str | None, ours: int) -> bool | None:
+    """Return True if the engine made exactly our tokens meanwhile; None if it does not say.
+
+    Raises:
+        UnusableError: it made more (somebody else used it) or fewer (a warm-up failed).
+    """
+    first = bench_metrics.total(before, bench_metrics.GENERATED)
+    last = bench_metrics.total(after, bench_metrics.GENERATED)
+    if first is None or last is None:
+        return None
+    if last - first != ours:
+        who = "somebody else used it" if last - first > ours else "requests of the warm-up failed"
+        raise UnusableError(
+            f"the engine made {last - first} tokens meanwhile, {ours} of them asked for here: {who}"
+        )
+    return True
+
+
+def _memory(
+    ctx: Context, release: Release, sizes: Sizes, prompt_tokens: float, single: dict[str, Any]
+) -> dict[str, Any]:
+    """The checkpoint's size on disk, the bytes a token takes, the share of the bandwidth that was reached."""
+    folder = ctx.paths.checkpoints / release.checkpoint_name
+    files = [folder / file.path for file in release.checkpoint_files]
+    size = sum(file.stat().st_size for file in files)
+    found: dict[str, Any] = {
+        "checkpoint_bytes": size,
+        "bytes_per_token": None,
+        "roofline": None,
+        "unknown": None,
+    }
+    try:
+        parts = bench_bytes.bytes_per_token(
+            bench_headers.tensor_bytes(file for file in files if file.suffix == ".safetensors"),
+            json.loads((folder / "config.json").read_bytes()),
+            serve=serve_yaml.options(release),
+            context_tokens=prompt_tokens + sizes.tokens / 2,
+        )
+    except (bench_bytes.UnaccountableError, ValueError, OSError, KeyError, AttributeError) as fault:
+        return {**found, "unknown": str(fault)}
+    bandwidth = release.document["device_class"].get("memory_bandwidth_bytes_per_second")
+    reached = bench_bytes.share(single["decode_tokens_per_second"], parts["total"], bandwidth)
+    return {**found, "bytes_per_token": parts, "roofline": reached}
+
+
+def _version(client: EngineClient) -> str | None:
+    try:
+        return str(foreign_json.read(client.text("/version") or "")["version"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(ctx: Context) -> str | None:
+    try:
+        container = ctx.docker.container(ENGINE_CONTAINER)
+    except AgentError:
+        return None
+    return image.running_digest(ctx, container) if container else None
+
+
+def _failed(client: EngineClient, release: Release, why: str, data: dict[str, Any]) -> AgentError:
+    healthy = client.healthy()
+    remedy = (
+        "Say it again; if it fails again, `thorctl smoke DEVICE` shows what the engine answers."
+        if healthy
+        else "The engine no longer answers: read `thorctl logs DEVICE`, then `thorctl status DEVICE`."
+    )
+    return AgentError(
+        "bench_failed",
+        f"The benchmark of {release.id} measured nothing that may be reported: {why}.",
+        remedy,
+        details={"engine_healthy": healthy},
+        data=data,
+    )

@@ -1,0 +1,242 @@
+"""``thor-agent facts``: what this device is and how it is, read once; whatever cannot be read is null."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core import machine
+from thorctl.agent.core.files import read_json
+from thorctl.agent.core.gather import gather
+from thorctl.agent.core.outcome import Outcome
+from thorctl.agent.facts import device, network
+from thorctl.agent.facts import host as device_host
+from thorctl.agent.parsers import (
+    boot_control,
+    devicetree,
+    driver,
+    l4t,
+    meminfo,
+    module,
+    mountinfo,
+    nvidia_smi,
+    system,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.parsers.docker import DockerInfo
+    from thorctl.agent.parsers.jetson_clocks import Clocks
+    from thorctl.agent.parsers.mountinfo import Mount
+    from thorctl.agent.parsers.nvidia_smi import Gpu
+
+_LONGEST_SECONDS = device.TOOL_SECONDS + 1  # past this a fact is null
+_STATE = "/var/lib/thor"
+_DEVICE_TREE = "/sys/firmware/devicetree/base"
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
+    """Return all facts as the verb's data; changes nothing and cannot fail."""
+    return Outcome(data=collect(ctx))
+
+
+def collect(ctx: Context) -> dict[str, Any]:
+    """Return the facts in the shape of docs/reference/interfaces.md."""
+    slow: dict[str, Callable[[], Any]] = {
+        "sensors": partial(device.sensors, ctx),
+        "gpu": partial(device.gpu, ctx),
+        "gpu_processes": partial(device.gpu_processes, ctx),
+        "gpu_table": partial(device.gpu_table, ctx),
+        "power_mode": partial(device.power_mode, ctx),
+        "clocks": partial(device.clocks, ctx),
+        "docker": partial(device.docker_info, ctx),
+        "packages": partial(device.packages, ctx),
+        "packages_held": partial(device_host.packages_held, ctx),
+        "upgrades": partial(device_host.upgrades_by_itself, ctx),
+        "default_target": partial(device_host.default_target, ctx),
+        "watchdog": partial(device_host.watchdog, ctx),
+        "network": partial(network.collect, ctx),
+    }
+    found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
+    temperatures, rails = found["sensors"] or (None, None)
+    packages, mounts = found["packages"], device_host.mounts(ctx)
+    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo"))
+    root = mountinfo.mount_of(mounts, "/")
+    return {
+        **_identity(ctx, found["gpu"], memory),
+        "l4t_core_package": (packages or {}).get("nvidia-l4t-core"),
+        "jetpack_package": (packages or {}).get("nvidia-jetpack"),
+        "container_toolkit": (packages or {}).get("nvidia-container-toolkit"),
+        "gpu": _gpu(ctx, found["gpu"], found["gpu_table"]),
+        "gpu_processes": _each(found["gpu_processes"]),
+        "power_mode": asdict(found["power_mode"]) if found["power_mode"] else None,
+        "clocks": _clocks(found["clocks"]),
+        "cpus": os.cpu_count(),
+        "memory": memory,
+        "swap": device_host.swap(ctx),
+        "disk": _disk(ctx, found["docker"], mounts),
+        "disks": device_host.disks(ctx),
+        "root_filesystem": root.type if root else None,
+        "temperature_celsius": temperatures,
+        "power_milliwatts": rails,
+        "over_current_events": device.over_current_events(ctx),
+        "docker": _docker(ctx, found["docker"], packages or {}),
+        "cgroup": mountinfo.cgroup_version(mounts),
+        "iptables_raw": device_host.iptables_raw(ctx),
+        "packages_held": found["packages_held"],
+        "unattended_upgrades": _upgrades(packages, found["upgrades"]),
+        "default_target": found["default_target"],
+        "watchdog": found["watchdog"] or {"device": None, "runtime_seconds": None},
+        "network": found["network"] or {"management": None, "connections": None},
+        "uptime_seconds": system.parse_uptime(device.text(ctx, "/proc/uptime")),
+        "clock_synchronized": device.clock_synchronized(),
+        "clock_settable": device.clock_settable(ctx),
+    }
+
+
+def disk(ctx: Context) -> dict[str, Any]:
+    """Return the fact ``disk`` alone: of the programs and services it asks only the Docker engine."""
+    return _disk(ctx, device.docker_info(ctx), device_host.mounts(ctx))
+
+
+def light(ctx: Context) -> dict[str, Any]:
+    """Return the few facts that status shows, in a fraction of a second.
+
+    Keys: ``l4t`` ('38.4.0'), ``power_mode`` ('120W'), ``memory_available_bytes``, ``memory_total_bytes``,
+    ``disk_free_bytes`` (state filesystem), ``temperature_celsius`` (hottest sensor); each may be None.
+    """
+    slow: dict[str, Callable[[], Any]] = {
+        "sensors": partial(device.sensors, ctx, device.GLANCE_SECONDS),
+        "power_mode": partial(device.power_mode, ctx, device.GLANCE_SECONDS),
+    }
+    found = gather(slow, seconds=device.GLANCE_SECONDS + 1, log=ctx.log)
+    release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
+    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
+    state = device.filesystem(ctx.paths.state_dir)
+    temperatures = (found["sensors"] or (None, None))[0] or {}
+    return {
+        "l4t": release.revision_full if release else None,
+        "power_mode": found["power_mode"].name if found["power_mode"] else None,
+        "memory_available_bytes": memory.get("available_bytes"),
+        "memory_total_bytes": memory.get("total_bytes"),
+        "disk_free_bytes": state.free_bytes if state else None,
+        "temperature_celsius": max(temperatures.values(), default=None),
+    }
+
+
+def _identity(ctx: Context, gpu: Gpu | None, memory: dict[str, int | None] | None) -> dict[str, Any]:
+    system_name = os.uname()
+    tnspec = boot_control.parse_tnspec(device.text(ctx, "/etc/nv_boot_control.conf"))
+    model = devicetree.parse_string(device.content(ctx, f"{_DEVICE_TREE}/model"))
+    compatible = devicetree.parse_strings(device.content(ctx, f"{_DEVICE_TREE}/compatible"))
+    release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
+    boot_id = device.text(ctx, "/proc/sys/kernel/random/boot_id")
+    return {
+        "device_name": _device_name(ctx),
+        "machine": machine.machine(ctx),
+        "serial": machine.serial(ctx),
+        "architecture": system_name.machine or None,
+        "hostname": system_name.nodename or None,
+        "kernel": system_name.release or None,
+        "os_release": system.parse_os_release(device.text(ctx, "/etc/os-release")),
+        "soc_compatible": compatible,
+        "model_name": model,
+        "tnspec": tnspec,
+        "module": module.module_of(
+            tnspec=tnspec,
+            model=model,
+            gpu=gpu.name if gpu else None,
+            compatible=compatible,
+            memory_bytes=(memory or {}).get("total_bytes"),
+        ),
+        "l4t": asdict(release) if release else None,
+        "jetpack": l4t.jetpack_of(release.revision_full) if release else None,
+        "boot_id": boot_id.strip() or None if boot_id else None,
+    }
+
+
+def _device_name(ctx: Context) -> str | None:
+    """The name of the inventory that site.yml gave this device."""
+    try:
+        known = read_json(ctx.paths.device_json)
+    except (ValueError, OSError):
+        return None
+    name = known.get("name") if isinstance(known, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _gpu(ctx: Context, found: Gpu | None, table: str | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    loaded = driver.parse_driver_version(device.text(ctx, "/proc/driver/nvidia/version"))
+    return {
+        **asdict(found),
+        "driver": found.driver or loaded,
+        "cuda": nvidia_smi.parse_cuda(table),
+        "mig": nvidia_smi.parse_mig(table),
+    }
+
+
+def _clocks(found: Clocks | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "gpu_hertz": found.gpu_hertz,
+        "gpu_min_hertz": found.gpu_min_hertz,
+        "gpu_max_hertz": found.gpu_max_hertz,
+        "memory_hertz": found.memory_hertz,
+        "locked": found.locked,
+    }
+
+
+def _each(found: list[Any] | None) -> list[dict[str, Any]] | None:
+    return None if found is None else [asdict(one) for one in found]
+
+
+def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[str, Any]:
+    # Docker 29 keeps new images with containerd, whose directory need not be on Docker's filesystem.
+    if info is not None and info.image_store == "containerd":
+        images = "/var/lib/containerd"
+    else:
+        images = (info.root_directory if info else None) or "/var/lib/docker"
+    state, store = device.filesystem(ctx.paths.state_dir), device.filesystem(ctx.paths.at(images))
+    under_state, under_store = (mountinfo.mount_of(mounts, path) for path in (_STATE, images))
+    return {
+        "state_free_bytes": state.free_bytes if state else None,
+        "docker_free_bytes": store.free_bytes if store else None,
+        "same_filesystem": state.device == store.device if state and store else None,
+        "state_filesystem": under_state.type if under_state else None,
+        "docker_filesystem": under_store.type if under_store else None,
+        "state_read_only": state.read_only if state else None,
+        "docker_read_only": store.read_only if store else None,
+        "state_disk": device_host.disk_under(ctx, under_state),
+        "docker_disk": device_host.disk_under(ctx, under_store),
+    }
+
+
+def _upgrades(
+    packages: Mapping[str, str] | None, conditions: tuple[bool | None, bool | None] | None
+) -> dict[str, bool | None]:
+    """The package must be there, asked for, and its timer on: one no is a no, else one unknown is unknown."""
+    installed = None if packages is None else "unattended-upgrades" in packages
+    all_three = (installed, *(conditions or (None, None)))
+    enabled = False if False in all_three else None if None in all_three else True
+    return {"installed": installed, "enabled": enabled}
+
+
+def _docker(ctx: Context, info: DockerInfo | None, packages: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "installed": info is not None or device.docker_installed(ctx),
+        "package": next((name for name in ("docker.io", "docker-ce") if name in packages), None),
+        "version": info.version if info else None,
+        "storage_driver": info.storage_driver if info else None,
+        "image_store": info.image_store if info else None,
+        "default_runtime": info.default_runtime if info else None,
+        "runtimes": info.runtimes if info else None,
+        "unpigz": device.unpigz_installed(ctx),
+    }

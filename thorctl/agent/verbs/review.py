@@ -1,0 +1,77 @@
+"""``review``: keep the first release of a device on trial for longer, though its smoke failed.
+
+There is nothing to go back to, so somebody may look at it and accept it (``commit --accept-failed-smoke``).
+Once a trial, for a bounded time; a reboot ends it like any trial.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core.clock import as_text
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.state import deadline, journal_file
+from thorctl.agent.state.journal import REVIEW, TRIAL, begin_review
+from thorctl.agent.verbs import commit
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.state.journal import Journal
+
+MOST_SECONDS = 7 * 86400
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Set the second timer, then write the journal, which ends what the first one means; then stop that."""
+    if not 0 < args.seconds <= MOST_SECONDS:
+        raise AgentError(
+            "bad_call", f"--seconds {args.seconds}: must be from 1 to {MOST_SECONDS}.", "Give another number."
+        )
+    journal = journal_file.load(ctx.paths)
+    commit.check_on_trial(journal, args.id)
+    if journal.review is not None:
+        return Outcome(_data(ctx, journal))
+    _check(ctx, journal)
+    now, ends = ctx.clock.now(), ctx.clock.since_boot() + args.seconds
+    deadline.arm(ctx, REVIEW, journal.activation, str(journal.target), args.seconds)
+    kept = begin_review(journal, as_text(now), as_text(now + args.seconds), ends)
+    journal_file.save(ctx, kept)
+    deadline.disarm(ctx, TRIAL, kept.activation)
+    return Outcome(_data(ctx, kept), changed=True)
+
+
+def seconds_left(ctx: Context, journal: Journal) -> int | None:
+    """Seconds until the review ends; None where the trial is not kept for one."""
+    if journal.review is None or journal.deadline_since_boot is None:
+        return None
+    return max(0, round(journal.deadline_since_boot - ctx.clock.since_boot()))
+
+
+def _data(ctx: Context, journal: Journal) -> dict[str, Any]:
+    return {
+        "release": journal.target,
+        "state": journal.state,
+        "deadline": journal.deadline,
+        "review_seconds_left": seconds_left(ctx, journal),
+    }
+
+
+def _check(ctx: Context, journal: Journal) -> None:
+    if journal.current is not None:
+        raise AgentError(
+            "bad_state",
+            f"{journal.target} is not the first release here: {journal.current} was committed before it.",
+            "Return to that one: `thorctl rollback DEVICE`.",
+        )
+    if not commit.smoke_failed(ctx, journal):
+        raise AgentError(
+            "bad_state",
+            f"No smoke of {journal.target} failed since its activation, so there is nothing to review.",
+            "Run `thorctl smoke DEVICE`; if it passes, `thorctl commit DEVICE`.",
+        )
+    if not deadline.armed(ctx, TRIAL, journal.activation):
+        raise AgentError(
+            "bad_state", f"The time of the trial of {journal.target} is up.", "Activate it anew."
+        )

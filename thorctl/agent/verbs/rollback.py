@@ -1,0 +1,82 @@
+"""``rollback``: leave the release on trial, or the committed one, for the one before; without the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.release import store as release_store
+from thorctl.agent.state import deadline, journal_file, switch
+from thorctl.agent.state.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.state.journal import Journal
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """``ID`` is the release to leave: once it is left, saying it again changes nothing.
+
+    Without ID a rollback right after a rollback does nothing either; to go further back, name the release.
+    """
+    journal = journal_file.load(ctx.paths)
+    if args.only_in and not deadline.still_meant(journal, args.only_in):
+        return Outcome(_data(ctx, journal, left=None))
+    if journal.state not in (ACTIVATING, TRIAL, ROLLING_BACK):
+        if journal.left is not None and args.id in (None, journal.left):
+            return Outcome(_data(ctx, journal, left=journal.left))
+        _check_committed(ctx, journal, args.id)
+    elif args.id not in (None, journal.target):
+        raise _not_running(journal, args.id)
+    journal = switch.roll_back(ctx, journal, args.reason or "asked", repair=True)
+    try:
+        seconds = switch.wait_for_current(ctx, journal)
+    except AgentError as not_ready:
+        not_ready.data = _data(ctx, journal, left=journal.left)
+        raise
+    return Outcome({**_data(ctx, journal, left=journal.left), "ready_seconds": seconds}, changed=True)
+
+
+def _data(ctx: Context, journal: Journal, left: str | None) -> dict[str, Any]:
+    return {
+        "release": journal.running,
+        "state": journal.state,
+        "from": left,
+        "also_possible": _also_possible(ctx, journal),
+    }
+
+
+def _also_possible(ctx: Context, journal: Journal) -> list[dict[str, str]]:
+    """Where else this device can go from here by what lies on it: ``release`` and the ``command`` for it."""
+    further = journal.previous if journal.state == COMMITTED else None
+    others = [
+        {"release": one, "command": f"thor-agent activate {one}"}
+        for one in release_store.staged_ids(ctx.paths)
+        if one not in (journal.running, further)
+    ]
+    back = [{"release": further, "command": f"thor-agent rollback {journal.current}"}] if further else []
+    return back + others
+
+
+def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None:
+    if wanted not in (None, journal.current):
+        raise _not_running(journal, wanted)
+    if journal.state != COMMITTED or journal.previous is None:
+        possible = _also_possible(ctx, journal)
+        commands = ", ".join(f"`thorctl rollout start {one['release']} DEVICE`" for one in possible)
+        raise AgentError(
+            "nothing_to_roll_back",
+            f"Nothing was committed before {journal.current or 'now'} on this device.",
+            f"Roll out the one that you want: {commands or '`thorctl rollout start RELEASE DEVICE`'}.",
+            details={"also_possible": possible},
+        )
+
+
+def _not_running(journal: Journal, wanted: str | None) -> AgentError:
+    return AgentError(
+        "bad_state",
+        f"{wanted} does not run here; the device is {journal.state} with {journal.running or 'no release'}.",
+        "Name the release to leave, or none: `thorctl rollback DEVICE`.",
+    )

@@ -1,0 +1,72 @@
+"""What check mode and --diff show: the agent's plan, read as Ansible's ``changed`` and ``diff``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thorctl.ansible_plugins.progress import bytes_text
+
+STAGE_ACTIONS = frozenset({"pull_image", "download_checkpoint", "verify_checkpoint", "write_release"})
+UNFINISHED = frozenset({"trial", "activating", "rolling-back"})
+
+
+def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:
+    """Whether ``verb`` would change the device, going by the data of the verb that stood in for it."""
+    match verb, answered:
+        case "stage", "plan":
+            change = data["already"] == "absent"
+        case "commit", "plan":
+            change = data["already"] != "committed"
+        case _, "plan":
+            change = bool(data["actions"]) or data["already"] != "committed"
+        case _, "gc":
+            change = bool(data["removed"])
+        case "bench", _:
+            change = False
+        case "rollback", _:
+            change = data["state"] in UNFINISHED or data.get("previous") is not None
+        case "review", _:
+            change = data.get("review_seconds_left") is None
+        case "recover", _:
+            change = data["state"] in UNFINISHED
+        case _:
+            change = (
+                True  # lease, hold: whether they would differ depends on who asks; say the cautious thing
+            )
+    return bool(change)
+
+
+def shows_diff(verb: str) -> bool:
+    """Whether ``diffs`` has anything to show for this verb."""
+    return verb in {"stage", "activate"}
+
+
+def diffs(verb: str, plan: dict[str, Any]) -> list[dict[str, str]]:
+    """A plan as Ansible's diff: for stage the steps with their bytes, for activate each file."""
+    if verb == "stage":
+        steps = [action_line(a) for a in plan["actions"] if a["action"] in STAGE_ACTIONS]
+        if not steps:
+            return []
+        return [{**header(plan["release"]), "before": "", "after": "".join(steps)}]
+    if verb == "activate":
+        return [
+            {
+                **header(entry["path"]),
+                "before": entry["before"] or "",
+                "after": entry["after"] or "",
+            }
+            for entry in plan["diff"]
+            if entry["before"] != entry["after"]
+        ]
+    return []
+
+
+def header(name: str) -> dict[str, str]:
+    """What a diff is of."""
+    return {"before_header": name, "after_header": name}
+
+
+def action_line(action: dict[str, Any]) -> str:
+    """One step of a plan as a line of text."""
+    size = f" ({bytes_text(action['bytes'])})" if action.get("bytes") else ""
+    return f"{action['action']}{size} {action.get('detail') or ''}".rstrip() + "\n"

@@ -1,0 +1,1 @@
+"""Chat with a device's model: the generation, its stream, its view."""

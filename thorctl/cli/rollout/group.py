@@ -1,0 +1,207 @@
+"""``thorctl rollout``: a release through a fleet in waves; what is planned, and its start.
+
+The other verbs have modules of their own: rollout_status, rollout_orders, rollout_resume.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from thorctl.cli import consent
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.devices import chosen_devices
+from thorctl.cli.group import CommandGroup
+from thorctl.cli.output import fit
+from thorctl.cli.rollout import holds as rollout_holds
+from thorctl.cli.rollout import orders
+from thorctl.cli.rollout import resume as rollout_resume
+from thorctl.cli.rollout import status as rollout_status
+from thorctl.cli.rollout.find import check_alone, check_unfinished
+from thorctl.cli.rollout.run import work
+from thorctl.cli.smoke import me
+from thorctl.result import Result
+from thorctl.rollout import plan as plans
+from thorctl.rollout import policy_file as policies
+from thorctl.rollout.run import preparation
+from thorctl.rollout.run.controller_lock import only_one, starting
+from thorctl.rollout.views.plan import PlanView
+from thorctl.store import rollouts
+from thorctl.store.connection import opened
+from thorctl.store.rollouts import Rollout
+from thorctl.ui.console import Console
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from thorctl.rollout.plan import Plan
+    from thorctl.rollout.policy import Policy
+    from thorctl.rollout.run.preparation import Given
+
+POLICY = "careful"
+
+
+@click.group(
+    cls=CommandGroup,
+    name="rollout",
+    epilog="""\b
+Examples:
+  thorctl rollout plan tiny-qwable                who would change when; changes nothing
+  thorctl rollout start tiny-qwable               with the policy `careful`
+  thorctl rollout start tiny-qwable lab --policy one-by-one --soak 300
+  thorctl rollout status --watch                  the last one
+  thorctl rollout approve                         let the next wave begin
+  thorctl rollout pause | resume | abort [--return]
+  thorctl rollout resume --over-hold thor-07      though the device is on hold
+""",
+)
+def command() -> None:
+    """A release through a fleet in waves: staged first, tried, judged, kept or returned.
+
+    A rollout survives its own controller: whatever kills it, `thorctl rollout resume` goes on where it was.
+    docs/explanation/rollout.md describes the decisions.
+    """
+
+
+def planned(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments of ``plan`` and ``start``."""
+    for decorate in reversed(
+        [
+            click.argument("release"),
+            click.argument("devices", nargs=-1),
+            click.option("--policy", "name", default=POLICY, show_default=True, help="Of deploy/policies."),
+            click.option("--canary", type=click.IntRange(1), metavar="N", help="So many devices first."),
+            click.option("--soak", type=click.IntRange(0), metavar="SECONDS", help="For every wave."),
+            click.option("--parallel", type=click.IntRange(1), metavar="N", help="Out of service at once."),
+            click.option("--stop-at", type=click.IntRange(1), metavar="N", help="Stop at so many failures."),
+            click.option("--approve", type=click.Choice(["never", "after_canary", "each_wave"])),
+            click.option("--on-stop", type=click.Choice(["keep", "return"])),
+            click.option(
+                "--speed-tolerance", type=click.FloatRange(0, 100, max_open=True), metavar="PERCENT",
+                help="So much slower than before is still well.",
+            ),
+            click.option(
+                "--wait-hold", type=click.IntRange(0), metavar="SECONDS",
+                help="For a device on hold, in its wave; then it is caught up later.",
+            ),
+        ]
+    ):  # fmt: skip
+        function = decorate(function)
+    return function
+
+
+@command.command(
+    "plan",
+    short_help="Say who would change when, and what it takes. Changes nothing.",
+    epilog="""\b
+Examples:
+  thorctl rollout plan tiny-qwable
+  thorctl rollout plan tiny-qwable lab --canary 2 --soak 300
+  thorctl rollout plan tiny-qwable --json | jq .data.plan
+""",
+)
+@planned
+@pass_context
+def plan(context: Context, /, release: str, devices: tuple[str, ...], name: str, **options: Any) -> Result:
+    """Say who would change when, from what to what, how much is downloaded and how long it takes.
+
+    RELEASE is a profile, a release's id, or a folder of `thorctl render`. Asks every device, changes nothing.
+    """
+    made, _, _ = _plan(context, release, devices, name, options)
+    return Result("rollout plan", data={"plan": made.document()}, view=fit(PlanView(made)))
+
+
+@command.command(
+    "start",
+    epilog="""\b
+Examples:
+  thorctl rollout start tiny-qwable
+  thorctl rollout start tiny-qwable --dry-run
+  thorctl rollout start tiny-qwable lab --policy one-by-one --approve after_canary
+  thorctl rollout start tiny-qwable --wait-hold 3600 --over-hold thor-07
+""",
+)
+@planned
+@rollout_holds.over_hold
+@click.option("--dry-run", is_flag=True, help="As `thorctl rollout plan`.")
+@consent.yes_option
+@click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
+@pass_context
+def start(
+    context: Context,
+    /,
+    release: str,
+    devices: tuple[str, ...],
+    name: str,
+    *,
+    over: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    no_wait: bool,
+    **options: Any,
+) -> Result:
+    """Roll RELEASE out: a profile, a release's id, or a folder of `thorctl render`.
+
+    Who cannot take it is found out before a byte is fetched; everything is staged before anything changes.
+    Then wave by wave: lease, activation on trial, smoke test, speed, soak; a device that is not well returns
+    alone, and too many of them stop everything.
+
+    Exit code 0 when all are updated, 3 when some failed or were absent, 1 when it stopped.
+    """
+    made, policy, given = _plan(context, release, devices, name, options)
+    holds = rollout_holds.chosen(over, {one.name: one.hold for one in made.devices}, "this rollout")
+    view = fit(PlanView(made))
+    if dry_run or not made.waves:
+        return Result("rollout start", data={"plan": made.document()}, view=view)
+    with opened() as db:
+        _check_free(db, made)
+    if not yes:
+        Console(stderr=True).print(view)
+    consent.agreed(context, f"Begin the rollout of {release}?", yes=yes)
+    began = Rollout(
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        me(),
+        release,
+        policy.model_dump(mode="json"),
+        replace(made, token=secrets.token_hex(4)).document(),
+        given.documents,
+    )
+    with opened() as db, ExitStack() as stack:
+        with starting():
+            _check_free(db, made)
+            kept = rollouts.put(db, began)
+            stack.enter_context(only_one(kept.id))
+        context.messages.print(f"rollout {kept.id}", highlight=False)
+        rollout_holds.pass_over(db, kept, holds)
+        return work(context, db, kept, "rollout start", wait_for_people=not no_wait)
+
+
+def _check_free(db: sqlite3.Connection, made: Plan) -> None:
+    names = {one.name for one in made.devices}
+    check_alone(db, names)
+    check_unfinished(db, names)
+
+
+def _plan(
+    context: Context, wanted: str, patterns: tuple[str, ...], name: str, options: dict[str, Any]
+) -> tuple[Plan, Policy, Given]:
+    fleet = chosen_devices(context, patterns)
+    policy = policies.changed(policies.load(context.deploy, name), options)
+    given = preparation.releases(context.deploy, wanted, Path(wanted), fleet)
+    with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …"):
+        seen = preparation.look(fleet, given)
+    with opened() as db:
+        rates = preparation.rates(db, fleet)
+    made = plans.make(preparation.candidates(fleet, given), policy, seen, rates, datetime.now(UTC))
+    return made, policy, given
+
+
+for one in (rollout_status.status, orders.pause, orders.approve, rollout_resume.command, orders.abort):
+    command.add_command(one)

@@ -1,0 +1,92 @@
+"""``thorctl rollout resume``: on with a rollout, wherever it was left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from thorctl.cli import consent
+from thorctl.cli.context import Context, pass_context
+from thorctl.cli.rollout import holds as rollout_holds
+from thorctl.cli.rollout.find import (
+    Order,
+    alone,
+    check_newest,
+    devices_of,
+    find,
+    heard,
+    names_of,
+    say,
+    state_of,
+)
+from thorctl.cli.rollout.run import work
+from thorctl.cli.rollout.show import standing
+from thorctl.cli.smoke import me
+from thorctl.rollout.run.controller_lock import at_work
+from thorctl.store.connection import opened
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from thorctl.result import Result
+    from thorctl.store.rollouts import Rollout
+
+
+@click.command(
+    "resume",
+    short_help="Go on after a pause or a crash; catch up absent devices.",
+    epilog="""\b
+Examples:
+  thorctl rollout resume               the last one
+  thorctl rollout resume 20261125-1 --no-wait
+  thorctl rollout resume --over-hold thor-07    though it is on patrol
+""",
+)
+@click.argument("rollout", required=False)
+@rollout_holds.over_hold
+@click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
+@consent.yes_option
+@pass_context
+def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wait: bool, yes: bool) -> Result:
+    """Go on with a rollout: after a pause, a crash of its controller, or to catch up absent devices.
+
+    What was under way is looked at first: no device is changed twice, none is forgotten.
+
+    --over-hold may also be said to a rollout that is at work.
+    """
+    with opened() as db:
+        found = find(db, rollout)
+        state = state_of(db, found)
+        if state.ended in {"finished", "stopped", "aborted"}:
+            context.messages.print(f"rollout {found.id} has ended: {state.ended}", highlight=False)
+            return standing(db, found, "rollout resume")
+        check_newest(db, found)
+        consent.agreed(context, f"Go on with rollout {found.id} ({found.label})?", yes=yes)
+        if over:
+            _pass_over(context, db, found, over)
+            if at_work(found.id):
+                context.messages.print("the thorctl that works on it has been told", highlight=False)
+                return standing(db, found, "rollout resume")
+        if _goes_on(db, found):
+            context.messages.print("the thorctl that works on it goes on", highlight=False)
+            return standing(db, found, "rollout resume")
+        with alone(db, found):
+            return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
+
+
+def _goes_on(db: sqlite3.Connection, found: Rollout) -> bool:
+    """Whether a process that still finishes devices of the paused rollout goes on with it, now told to."""
+    state = state_of(db, found)
+    if not (state.paused and at_work(found.id)):
+        return False
+    if not state.left:
+        say(db, found, Order("unpaused", f"unpaused by {me()}"))
+    return heard(db, found)
+
+
+def _pass_over(context: Context, db: sqlite3.Connection, found: Rollout, over: Sequence[str]) -> None:
+    mine = [device for device in devices_of(context, found) if device.name in over]
+    holds = dict.fromkeys(sorted(names_of(found))) | rollout_holds.ask(mine)
+    rollout_holds.pass_over(db, found, rollout_holds.chosen(over, holds, f"rollout {found.id}"))

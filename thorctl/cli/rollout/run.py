@@ -1,0 +1,94 @@
+"""Working on a rollout from the command line, until it ends or is told to leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import uuid
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from thorctl import shipped
+from thorctl.cli.devices import inventory_path
+from thorctl.cli.rollout.find import devices_of
+from thorctl.cli.rollout.show import result, shown
+from thorctl.cli.smoke import me
+from thorctl.errors import ThorError
+from thorctl.rollout.journal.record import SteadyClock, StoreRecord
+from thorctl.rollout.model.state import begin, owner
+from thorctl.rollout.run.controller import Engine
+from thorctl.rollout.run.controller_lock import folder_of
+from thorctl.rollout.run.executor import DeviceHands
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from thorctl.cli.context import Context
+    from thorctl.result import Result
+    from thorctl.store.rollouts import Rollout
+
+LEAVE_SECONDS = 15.0  # to give leases back before we are gone
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def work(
+    context: Context, db: sqlite3.Connection, rollout: Rollout, command: str, *, wait_for_people: bool
+) -> Result:
+    """Works on the rollout until it ends, is paused, or waits for a person who is not to be waited for.
+
+    The caller is the only one at it (``alone``).
+    """
+    run = uuid.uuid4().hex[:8]
+    hands = DeviceHands(
+        devices_of(context, rollout),
+        str(owner(rollout)),
+        rollout.releases,
+        begin(rollout).brief.activate_seconds,
+        playbooks=playbooks_of(context),
+        inventory=inventory_path(context),
+        folder=folder_of(rollout.id),
+        run=run,
+    )
+    with ended_gently(), hands, shown(context, rollout, hands.progress) as tell:
+        record = StoreRecord(db, rollout.id)
+        clock = SteadyClock(record.after(0))
+        engine = Engine(rollout, record, hands, clock, who=me(), run=run, tell=tell)
+        try:
+            state = engine.run(wait_for_people=wait_for_people)
+        except KeyboardInterrupt:
+            with suppress(KeyboardInterrupt):  # a second one: at once
+                engine.leave(f"left by {me()}", LEAVE_SECONDS)
+            raise _interrupted(rollout.id) from None
+    return result(rollout, state, at_work=False, command=command)
+
+
+@contextmanager
+def ended_gently() -> Iterator[None]:
+    """A lost terminal and a service manager's stop end us as Ctrl-C does; what nohup ignores is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [name for name in _ENDS if signal.getsignal(name) is not signal.SIG_IGN]
+    before = {name: signal.signal(name, signal.default_int_handler) for name in heard}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _interrupted(rollout: str) -> ThorError:
+    return ThorError(
+        "rollout_interrupted",
+        f"Rollout {rollout} is left where it is. Devices on trial return by themselves at their deadline.",
+        f"Go on: thorctl rollout resume {rollout}. Stop it for good: thorctl rollout abort {rollout}.",
+        exit_code=130,
+    )
+
+
+def playbooks_of(context: Context) -> Path:
+    """The project's playbooks, else the shipped ones."""
+    own = context.project / "playbooks"
+    return own if (own / "stage.yml").is_file() else shipped.playbooks()

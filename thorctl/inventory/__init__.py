@@ -1,0 +1,1 @@
+"""Devices as the Ansible inventory names them, patterns and maintenance windows."""

@@ -1,0 +1,99 @@
+"""Ansible's host patterns, as ``--limit`` takes them; tests compare each form with Ansible itself."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from thorctl.errors import ThorError
+from thorctl.files.schema import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?\d+)|(\d+)[:-](\d*))\]")
+# Commas separate; colons do too, except within [1:3].
+_SEPARATOR = re.compile(r",|:(?![^\[]*\])")
+
+
+def matching(pattern: str, groups: Mapping[str, list[str]], universe: str) -> list[str]:
+    """Hosts of the group ``universe`` that ``pattern`` selects, in the inventory's order.
+
+    As in Ansible, what is included comes first, then ``&`` (only those also in), then ``!`` (not those).
+
+    Raises:
+        ThorError: ``device_unknown`` where a term or the whole selects nothing, ``pattern_invalid``.
+    """
+    terms = [term.strip() for term in _SEPARATOR.split(pattern) if term.strip()]
+    every = groups[universe]
+    included = [term for term in terms if term[0] not in "!&"] or ["all"]
+    chosen = {name for term in included for name in select(term, groups, every)}
+    for term in terms:
+        if term[0] == "&":
+            chosen &= set(select(term[1:], groups, every))
+    for term in terms:
+        if term[0] == "!":
+            chosen -= set(select(term[1:], groups, every))
+    if not chosen:
+        raise ThorError(
+            "device_unknown",
+            f"{pattern!r} selects no device.",
+            f"Devices: {shortened(every)}.",
+            exit_code=2,
+        )
+    return [name for name in every if name in chosen]
+
+
+def select(term: str, groups: Mapping[str, list[str]], every: list[str]) -> list[str]:
+    """Hosts that one term (without ``!``, ``&``) names: host, group, glob, ``~regex`` or ``group[0:2]``."""
+    if term in {"all", "*"}:
+        return every
+    expression, first, last = term, None, None
+    subscript = None if term.startswith("~") else _SUBSCRIPT.fullmatch(term)
+    if subscript:
+        expression = subscript[1]
+        first, last = _bounds(subscript)
+    try:
+        regex = re.compile(expression[1:]) if expression.startswith("~") else None
+    except re.error as error:
+        raise ThorError(
+            "pattern_invalid", f"{term!r}: {error}.", "Correct the regular expression after ~.", exit_code=2
+        ) from error
+
+    def fits(name: str) -> bool:
+        return bool(regex.match(name)) if regex else fnmatchcase(name, expression)
+
+    in_groups = {name for group, hosts in groups.items() if fits(group) for name in hosts}
+    found = [name for name in every if fits(name) or name in in_groups]
+    if not found:
+        raise _unknown(term, groups, every)
+    return found[first:last] if subscript else found
+
+
+def _bounds(subscript: re.Match[str]) -> tuple[int, int | None]:
+    """First and past-the-end index; Ansible's ranges include their end."""
+    if subscript[2]:
+        index = int(subscript[2])
+        return index, index + 1 or None
+    return int(subscript[3]), int(subscript[4]) + 1 if subscript[4] else None
+
+
+def _unknown(term: str, groups: Mapping[str, list[str]], every: list[str]) -> ThorError:
+    # A device for a device: a group of the whole fleet is no guess for one name, and of names that are
+    # equally near (thor-01, thor-02, … for thor-99) none is. A group of one's own comes second.
+    smaller = [group for group, hosts in groups.items() if 0 < len({*every} & {*hosts}) < len(every)]
+    guess = nearest(term, every) or nearest(term, smaller)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    return ThorError(
+        "device_unknown",
+        f"No device and no group is called {term!r}.{hint}",
+        f"Devices: {shortened(every)}. Groups: {shortened(sorted(set(groups) - {'ungrouped'}))}.",
+        exit_code=2,
+    )
+
+
+def shortened(names: list[str], most: int = 12) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,1 @@
+"""Preflight reports and their view."""

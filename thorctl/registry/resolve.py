@@ -1,0 +1,106 @@
+"""Making a lock: which platform, from where, and onto the disk in one piece."""
+
+from __future__ import annotations
+
+import os
+import platform as machine
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thorctl.errors import ThorError
+from thorctl.registry import hub, oci
+from thorctl.registry.client import Registry
+from thorctl.release import device_class, licenses
+from thorctl.release.device_class import PLATFORMS
+from thorctl.release.image_reference import ImageReference
+from thorctl.release.lock import LicenseLock, Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from thorctl.release.profile import Profile
+
+
+def platform_of(profile: Profile, deploy: Path, chosen: str | None, here: str | None = None) -> str:
+    """The image platform to lock.
+
+    The profile's device classes decide; where they run several, it is that of this machine, on which a
+    simulation would run.
+
+    Args:
+        profile: whose classes count.
+        deploy: where the classes lie.
+        chosen: ``--platform``, which has the last word but must be one of the classes'.
+        here: as ``uname -m``; default this machine's.
+
+    Raises:
+        ThorError: ``platform_mismatch``, or whatever a device class is wrong in.
+    """
+    classes = [device_class.load(deploy, name) for name in profile.device_classes]
+    possible = sorted({platform for one in classes for platform in one.platforms})
+    wanted = chosen or (possible[0] if len(possible) == 1 else PLATFORMS.get(here or machine.machine()))
+    if wanted in possible:
+        return wanted
+    raise ThorError(
+        "platform_mismatch",
+        f"Device classes {', '.join(profile.device_classes)} run {' or '.join(possible)}, "
+        f"not {wanted or machine.machine()}.",
+        f"Choose with --platform {possible[0]}.",
+        exit_code=2,
+    )
+
+
+def resolve(
+    profile: Profile,
+    platform: str,
+    via: Mapping[str, str],
+    progress: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Lock:
+    """Asks registry and hub what the profile's tag and revision are right now; no licence is accepted in it.
+
+    ``warn`` is told of a login or token that cannot be read; it is an error only where one is needed.
+
+    Raises:
+        ThorError: as ``sources.oci.resolve`` and ``sources.hub.resolve``.
+    """
+    reference = ImageReference.parse(profile.image.reference)
+    progress(f"image {profile.image.reference}")
+    with Registry(reference.host, via.get(reference.host), warn) as registry:
+        image = oci.resolve(reference, platform, registry)
+    found = hub.resolve(
+        profile.checkpoint,
+        hub.address_of(profile.checkpoint, via),
+        lambda path: progress(f"{profile.checkpoint.repository}: {path}"),
+        warn,
+    )
+    license_ = LicenseLock(hub=found.license)
+    return Lock(schema_=1, profile=profile.name, image=image, checkpoint=found.checkpoint, license=license_)
+
+
+def accepted(lock: Lock, profile: Profile, before: Lock | None, words: Iterable[str]) -> Lock:
+    """``lock`` with the acceptance of its licence: what the person says, else what ``before`` has of it.
+
+    Raises:
+        ThorError: ``usage`` where ``words`` name another licence.
+    """
+    earlier = before.license.accepted if before else None
+    found = licenses.acceptance(profile.license, earlier, words)
+    return lock.model_copy(update={"license": LicenseLock(hub=lock.license.hub, accepted=found)})
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Replaces the file in one step: a reader finds the old lock or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(lock.text())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).chmod(0o644)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,139 @@
+"""Releases: profile + lock + device class + rendered files, immutable, named by their own content."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from thorctl.errors import ThorError
+from thorctl.files import schema
+from thorctl.files.limits import read_text
+from thorctl.release.device_class import DeviceClass
+from thorctl.release.lock import Lock, canonical_json
+from thorctl.release.lock import content_sha256 as sha256_of
+from thorctl.release.memory import Memory
+from thorctl.release.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Self
+
+LAYOUT = 2  # schema of the releases that are rendered here
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+class RenderedFile(schema.Model):
+    """One file of ``/var/lib/thor/releases/<id>/``; ``@RELEASE_ID@`` in it stands for the id."""
+
+    mode: Literal["0444"]
+    content: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the content as rendered, placeholder included."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+class Release(schema.Model):
+    """What a device is given, in one document."""
+
+    schema_: Literal[2] = Field(
+        alias="schema",
+        description="How the engine is arranged. Devices also read 1.",
+    )
+    id: str
+    name: schema.Name
+    profile: Profile
+    lock: Lock
+    device_class: DeviceClass
+    options: dict[str, Any] = Field(
+        description="Effective options of `vllm serve`, as in serve.yaml, without the model and the address."
+    )
+    memory: Memory | None = Field(
+        description="What the engine needs; null where vLLM sizes its cache itself."
+    )
+    files: dict[FileName, RenderedFile]
+
+    @model_validator(mode="after")
+    def _id_is_the_hash(self) -> Self:
+        expected = release_id(self.name, self.model_dump(mode="json"))
+        if self.id != expected:
+            raise ValueError(f"id is {self.id}, but its content makes {expected}")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        """The release as plain JSON data (docs/reference/interfaces.md)."""
+        return self.model_dump(mode="json")
+
+    def text(self) -> str:
+        """``release.json``: the canonical JSON and a newline."""
+        return canonical_json(self.document()) + "\n"
+
+
+def release_id(name: str, document: dict[str, Any]) -> str:
+    """``<name>-<first 12 hex digits of content_sha256>``."""
+    return f"{name}-{content_sha256(document)[:12]}"
+
+
+def content_sha256(document: dict[str, Any]) -> str:
+    """The SHA-256 of the canonical JSON without ``id``, as 64 hex digits: what releases are compared by."""
+    return sha256_of({key: value for key, value in document.items() if key != "id"})
+
+
+def is_another(status: Mapping[str, Any], sha256: str) -> bool:
+    """Whether the agent's status says that its release, though of the same id, is another document.
+
+    An earlier agent does not say.
+    """
+    found = status.get("release_sha256")
+    return isinstance(found, str) and found != sha256
+
+
+def make(
+    profile: Profile,
+    lock: Lock,
+    device_class: DeviceClass,
+    *,
+    options: dict[str, Any],
+    memory: Memory | None,
+    files: dict[str, RenderedFile],
+) -> Release:
+    """Puts the parts together and names the result."""
+    content: dict[str, Any] = {
+        "schema": LAYOUT,
+        "name": profile.name,
+        "profile": profile.model_dump(mode="json"),
+        "lock": lock.model_dump(mode="json"),
+        "device_class": device_class.model_dump(mode="json"),
+        "options": options,
+        "memory": memory.model_dump(mode="json") if memory else None,
+        "files": {name: file.model_dump(mode="json") for name, file in files.items()},
+    }
+    return Release.model_validate({**content, "id": release_id(profile.name, content)})
+
+
+def load(path: Path) -> Release:
+    """Reads a release document and checks its id.
+
+    Raises:
+        ThorError: ``file_unreadable`` or ``release_invalid``.
+    """
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ThorError(
+            "file_unreadable", f"{path}: {error}.", "Name a release.json written by `thorctl render`."
+        ) from error
+    try:
+        return Release.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ThorError(
+            "release_invalid",
+            f"{path}: {where or 'the document'}: {first['msg'].removeprefix('Value error, ')}.",
+            "Releases are not edited by hand; render it anew: `thorctl render PROFILE --out DIR`.",
+        ) from error

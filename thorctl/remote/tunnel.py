@@ -1,0 +1,174 @@
+"""Connect to a device's engine through SSH.
+
+The engine listens on a Unix socket. SSH forwards it where the login may open it; elsewhere the agent relays
+it (`engine_relay`). A release of layout 1 listens on a TCP port of the device's loopback. On the controller
+each way ends in a Unix socket inside a private folder: on a shared controller nobody else can use it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import httpx
+
+from thorctl.errors import ThorError
+from thorctl.protocol import foreign_json
+from thorctl.remote.agent_call import agent_command, as_root, ask, become_of, run_bounded
+from thorctl.remote.relay import relayed
+from thorctl.remote.ssh import CONNECT_TIMEOUT, connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+    from thorctl.inventory.devices import Device
+
+RELEASES = "/var/lib/thor/releases"
+SILENCE_SECONDS = 120.0  # the longest wait for the next byte: a first token behind a long prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An open way to one device's engine.
+
+    Attributes:
+        client: speaks HTTP to it; paths are relative, such as ``/v1/models``.
+        model: the name it serves.
+        release: what the device says it runs.
+    """
+
+    device: str
+    client: httpx.AsyncClient
+    model: str
+    release: str
+
+
+@asynccontextmanager
+async def open_engine(
+    device: Device, *, api_key: str | None = None, connect_timeout: float = CONNECT_TIMEOUT
+) -> AsyncIterator[Engine]:
+    """Opens a way to the engine; asks the agent first which model it serves, and where.
+
+    Raises:
+        ThorError: as ``ssh.connect``; ``engine_not_ready``, ``tunnel_refused``, ``release_unreadable``, or
+            what the agent says.
+    """
+    async with connect(device, connect_timeout) as connection:
+        status = await _status(connection, device.name)
+        engine, release = status.get("engine") or {}, status.get("release")
+        if not engine.get("ready") or not release:
+            raise _not_ready(
+                device.name,
+                f"its engine is {engine.get('unit') or 'not running'}, not ready",
+                stopped=engine.get("unit") == "inactive" and bool(release),
+            )
+        with tempfile.TemporaryDirectory(prefix="thorctl-") as folder:  # mode 0700
+            path = f"{folder}/engine"
+            socket, model = engine.get("socket"), engine.get("model")
+            way: AbstractAsyncContextManager[object]
+            if socket is None:
+                profile = await _profile(connection, device.name, str(release))
+                model = model or profile["serve"]["served-model-name"][0]
+                way = _by_port(connection, device.name, profile["serve"]["port"], path)
+            elif await may_open(connection, socket):
+                way = connection.forward_local_path(path, socket)
+            else:
+                way = relayed(connection, device.name, path)
+            async with way:
+                # No compression: a small answer must not unpack to a large one.
+                headers = {"Accept-Encoding": "identity"}
+                headers |= {"Authorization": f"Bearer {api_key}"} if api_key else {}
+                async with httpx.AsyncClient(
+                    transport=httpx.AsyncHTTPTransport(uds=path),
+                    base_url="http://engine",
+                    headers=headers,
+                    trust_env=False,  # no proxy between us and a socket
+                    timeout=httpx.Timeout(connect_timeout, read=SILENCE_SECONDS),
+                ) as client:
+                    yield Engine(device.name, client, str(model), str(release))
+
+
+async def may_open(connection: asyncssh.SSHClientConnection, socket: str) -> bool:
+    """Whether sshd connects the login to the engine's socket now.
+
+    It does not if the account is no member of thor-api, or not yet in this login, if
+    ``AllowStreamLocalForwarding`` is off, or if nothing listens. The agent's relay tells the last one apart.
+    """
+    try:
+        _, writer = await connection.open_unix_connection(socket)
+    except asyncssh.ChannelOpenError:
+        return False
+    writer.close()
+    return True
+
+
+@asynccontextmanager
+async def _by_port(
+    connection: asyncssh.SSHClientConnection, device: str, port: int, path: str
+) -> AsyncIterator[None]:
+    """Forward the Unix socket ``path`` to the engine of a layout 1 release."""
+    await _probe(connection, device, port)
+    async with connection.forward_local_path_to_port(path, "127.0.0.1", port):
+        yield
+
+
+async def _status(connection: asyncssh.SSHClientConnection, device: str) -> dict[str, Any]:
+    command = agent_command(connection.get_extra_info("username"), "status", (), become=become_of(connection))
+    answer = await ask(connection, device, "status", command)
+    if answer.error:
+        problem = answer.error
+        raise ThorError(problem.code, problem.message, problem.remedy, device=device)
+    return answer.data
+
+
+async def _profile(connection: asyncssh.SSHClientConnection, device: str, release: str) -> dict[str, Any]:
+    """The profile of the release that the device runs; the one here may have moved on."""
+    path = f"{RELEASES}/{release}/release.json"
+    user = connection.get_extra_info("username")
+    _, shown, stderr = await run_bounded(connection, as_root(user, ("cat", path), become_of(connection)))
+    try:
+        profile: dict[str, Any] = foreign_json.read(shown)["profile"]
+        if isinstance(profile["serve"]["port"], int) and profile["serve"]["served-model-name"]:
+            return profile
+    except (ValueError, KeyError, TypeError):
+        pass
+    said = stderr.strip() or "it holds no profile with a port and a model name"
+    raise ThorError(
+        "release_unreadable",
+        f"{shlex.quote(path)} cannot be used: {said}.",
+        f"Stage it again: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        device=device,
+    )
+
+
+async def _probe(connection: asyncssh.SSHClientConnection, device: str, port: int) -> None:
+    """Tells an engine that does not listen from an sshd that forbids forwarding."""
+    try:
+        _, writer = await connection.open_connection("127.0.0.1", port)
+        writer.close()
+    except asyncssh.ChannelOpenError as error:
+        if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+            raise ThorError(
+                "tunnel_refused",
+                f"sshd on the device forbids forwarding to port {port}.",
+                "Allow it in sshd_config: AllowTcpForwarding local, PermitOpen 127.0.0.1:*.",
+                device=device,
+            ) from None
+        raise _not_ready(device, f"nothing listens on its port {port}") from None
+
+
+def _not_ready(device: str, why: str, *, stopped: bool = False) -> ThorError:
+    return ThorError(
+        "engine_not_ready",
+        f"{device} cannot answer: {why}.",
+        f"Start it: cd playbooks && ansible {device} --become -a 'systemctl start thor-engine'. If it does"
+        f" not start: thorctl logs {device} --engine."
+        if stopped
+        else f"See why: thorctl logs {device} --engine; thorctl status {device}.",
+        device=device,
+    )

@@ -1,0 +1,1 @@
+"""The recorded events of a rollout and their replay."""

@@ -1,0 +1,1 @@
+"""The state of a rollout: phases, transitions, observations, gates, the scheduler. Pure."""

@@ -1,0 +1,199 @@
+"""Decisions: is this device well, does the next wave begin? Pure; every answer carries its reason in words.
+
+Unknown is not well. A device that could not be reached before anything changed on it is absent, not failed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from thorctl.remote.answer import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thorctl.rollout.model.waves import PlannedWave
+    from thorctl.rollout.policy import Policy, Speed
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """About one device."""
+
+    good: bool
+    reason: str
+
+
+class Action(StrEnum):
+    """What follows for the rollout."""
+
+    GO_ON = "go on"
+    WAIT = "wait"
+    STOP = "stop"
+    STOP_AND_RETURN = "stop and return"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """About a wave or the fleet."""
+
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How the devices of a wave, or of the fleet, stand.
+
+    Attributes:
+        still: not decided yet.
+        unfit: those of the failed on which the release was never tried, such as for want of room.
+    """
+
+    well: int = 0
+    failed: int = 0
+    absent: int = 0
+    still: int = 0
+    unfit: int = 0
+
+    @property
+    def all(self) -> int:
+        """Every device of it."""
+        return self.well + self.failed + self.absent + self.still
+
+
+def judge_smoke(data: Mapping[str, Any], release: str) -> Verdict:
+    """What ``thor-agent smoke`` found, as long as it speaks of this release."""
+    if data.get("release") != release:
+        return Verdict(False, f"the smoke test speaks of {data.get('release')!r}, not of {release}")
+    if data.get("passed") is not True:
+        return Verdict(False, "the smoke test does not say that it passed")
+    generations = data.get("generations")
+    count = len(generations) if isinstance(generations, list) else 0
+    return Verdict(True, f"{count} answers passed")
+
+
+def judge_speed(speed: Speed | None, before: float | None, now: object, had_release: bool) -> Verdict:
+    """Tokens per second of the new release's smoke test against that of the release before.
+
+    Args:
+        speed: the policy's tolerance; None = not judged.
+        before: what the same device made with the release before; None = not known.
+        now: what it makes now, as the device said it.
+        had_release: whether there was a release before.
+    """
+    if speed is None:
+        return Verdict(True, "speed is not judged by this policy")
+    if isinstance(now, bool) or not isinstance(now, (int, float)) or not math.isfinite(now) or now <= 0:
+        return Verdict(False, f"the speed is not known: the smoke test says {quoted(str(now))}")
+    if before is None or before <= 0:
+        return _without_baseline(speed, now, had_release)
+    least = before * (1 - speed.tolerance_percent / 100)
+    words = f"{now:.1f} tok/s against {before:.1f} before"
+    if now < least:
+        return Verdict(False, f"too slow: {words}, at least {least:.1f} are asked for")
+    return Verdict(True, words)
+
+
+def _without_baseline(speed: Speed, now: float, had_release: bool) -> Verdict:
+    if not had_release:
+        return Verdict(True, f"{now:.1f} tok/s; nothing served before to compare with")
+    if speed.without_baseline == "accept":
+        return Verdict(True, f"{now:.1f} tok/s; the speed before is not known, which the policy accepts")
+    return Verdict(False, f"{now:.1f} tok/s, but the speed of the release before is not known")
+
+
+def judge_health(
+    status: Mapping[str, Any], release: str, restarts: int | None, *, generates: bool = False
+) -> Verdict:
+    """Whether a device on trial is well, from its status.
+
+    Args:
+        status: data of ``thor-agent status``.
+        release: the one that must be on trial.
+        restarts: how often its engine had been restarted when the soak began; None = this look begins it.
+        generates: whether it made tokens since the last look: then it may be too busy to answer at once.
+    """
+    state, found = status.get("state"), status.get("release")
+    if state != "trial" or found != release:
+        return Verdict(False, f"it is no longer on trial with {release}: {state or 'state unknown'}, {found}")
+    engine = status.get("engine")
+    if not isinstance(engine, dict):
+        return Verdict(False, "nothing is known of its engine")
+    count = engine.get("restarts")
+    if not isinstance(count, int) or isinstance(count, bool):
+        return Verdict(False, "it is not known how often its engine was restarted")
+    if restarts is not None and count > restarts:
+        return Verdict(False, f"its engine died and was restarted {count - restarts} times in the soak")
+    ready = engine.get("ready") is True or generates
+    if not ready or engine.get("unit") != "active":
+        return Verdict(False, f"its engine is not ready: unit {engine.get('unit') or 'unknown'}")
+    return Verdict(True, "on trial, engine ready")
+
+
+def judge_fleet(policy: Policy, fleet: Count) -> Decision | None:
+    """Whether the failures of the whole fleet stop the rollout; None: they do not."""
+    percent, cap = policy.errors.stop_at_percent, policy.errors.stop_at_devices
+    if cap is not None and fleet.failed >= cap:
+        return _stop(policy, f"{plural(fleet.failed)} failed; the policy stops at {cap}")
+    if percent is not None and fleet.failed and 100 * fleet.failed >= percent * fleet.all:
+        share = 100 * fleet.failed / fleet.all
+        return _stop(
+            policy, f"{fleet.failed} of {fleet.all} devices failed ({share:.0f} %); it stops at {percent:g} %"
+        )
+    return None
+
+
+def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, canary: bool) -> Decision:
+    """Whether the next wave may begin.
+
+    A stop comes as soon as it is certain: when even a good end of all others would not reach the success
+    threshold any more. That one judges the release, so it counts who tried it; a canary has to be able to.
+    """
+    stopped = judge_fleet(policy, fleet)
+    if stopped:
+        return stopped
+    failed = here.failed if canary else here.failed - here.unfit
+    best = here.well + here.still
+    if failed and 100 * best < wave.success_percent * (best + failed):
+        reason = f"{failed} of {best + failed} devices of {_name(wave)} failed"
+        return _stop(policy, f"{reason}; {wave.success_percent:g} % must be well")
+    if here.still:
+        return Decision(Action.WAIT, f"{plural(here.still)} of {_name(wave)} not decided yet")
+    if canary and here.well == 0:
+        return Decision(Action.WAIT, "no canary could be tried: an absent one proves nothing")
+    over = _over_budget(policy, fleet)
+    if over:
+        return Decision(Action.WAIT, over)
+    tried = here.well + failed
+    found = (
+        f"{here.well} of {tried} devices of {_name(wave)} are well" if tried else f"nobody of {_name(wave)}"
+    )
+    unfit = f", {here.unfit} cannot take it" if here.unfit and not canary else ""
+    absent = f", {here.absent} absent (caught up later)" if here.absent else ""
+    return Decision(Action.GO_ON, f"{found}{unfit}{absent}")
+
+
+def _over_budget(policy: Policy, fleet: Count) -> str | None:
+    budget, percent = policy.offline.budget_devices, policy.offline.budget_percent
+    if budget is not None and fleet.absent > budget:
+        return f"{plural(fleet.absent)} absent; the policy goes on with at most {budget}"
+    if percent is not None and 100 * fleet.absent > percent * fleet.all:
+        return f"{fleet.absent} of {fleet.all} devices absent; the policy goes on with at most {percent:g} %"
+    return None
+
+
+def _stop(policy: Policy, reason: str) -> Decision:
+    return Decision(Action.STOP_AND_RETURN if policy.on_stop == "return" else Action.STOP, reason)
+
+
+def _name(wave: PlannedWave) -> str:
+    return "the canary" if wave.number == 1 else f"wave {wave.number}"
+
+
+def plural(count: int) -> str:
+    """``1 device``, ``2 devices``."""
+    return f"{count} device{'s'[: count != 1]}"

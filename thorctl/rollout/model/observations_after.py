@@ -1,0 +1,182 @@
+"""What its status makes of a device that was activated: in its soak, in doubt, on its way back. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from thorctl.rollout.model.device import Device, Phase, forget_trial
+from thorctl.rollout.model.gates import judge_health
+from thorctl.rollout.model.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES, TRIES
+from thorctl.rollout.model.soak import SHORTEST_LOOK_SECONDS, progress
+from thorctl.rollout.model.transitions import (
+    absent,
+    again_back,
+    in_use_words,
+    is_ours,
+    kept_for_review,
+    settled_as,
+    unwell,
+)
+
+if TYPE_CHECKING:
+    from thorctl.rollout.model.rules import Ended, Rules
+
+
+def soaked(device: Device, end: Ended, rules: Rules) -> Device:
+    """In its soak: well and over, well, unwell once, or unwell for good."""
+    begun = device.soak_from
+    assert begun is not None  # noqa: S101 - the phase says so
+    if end.data.get("state") != "trial" or end.data.get("release") != device.target:
+        return replace(device, phase=Phase.DOUBT, due=0.0)
+    before = device.soak
+    device = replace(device, soak=progress(end.data, device.target))
+    if rules.work is not None and device.soak is not None and device.soak.state == "failed":
+        return unwell(device, f"in the soak: {device.soak.reason or 'its device gives no reason'}")
+    generates = before is not None and device.soak is not None and device.soak.steps > before.steps
+    verdict = judge_health(end.data, device.target, device.restarts, generates=generates)
+    if device.restarts is None:  # also of an engine that is not well: it may be back before the next look
+        device = replace(device, restarts=_restarts(end))
+    if not verdict.good:
+        strikes = device.strikes + 1
+        if strikes < STRIKES:
+            return replace(device, strikes=strikes, due=end.at + LOOK_SECONDS)
+        return unwell(device, f"in the soak: {verdict.reason}")
+    no_way_back = lacking(end)
+    why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
+    well = replace(device, strikes=0, why=why)
+    if rules.work is not None and (device.soak is None or device.soak.state != "done"):
+        return _worked(well, end)
+    finish = begun + rules.soak_seconds
+    over = end.at >= finish
+    return replace(
+        well,
+        phase=Phase.PASSED if over else Phase.SOAKING,
+        due=0.0 if over else min(finish, end.at + SOAK_LOOK_SECONDS),
+    )
+
+
+def _worked(device: Device, end: Ended) -> Device:
+    """Its soak's work goes on, or has to begin again."""
+    soak = device.soak
+    if soak is not None and soak.alive:
+        left = SOAK_LOOK_SECONDS if soak.left_seconds is None else soak.left_seconds
+        return replace(device, tries=0, due=end.at + min(max(left, SHORTEST_LOOK_SECONDS), SOAK_LOOK_SECONDS))
+    if device.tries >= TRIES:
+        return unwell(device, f"in the soak: its work ended {TRIES} times without a result")
+    return replace(device, soak=None, tries=device.tries + 1, due=end.at)
+
+
+def lacking(end: Ended) -> str | None:
+    """What of the release that a rollback returns to is not on the device, in words; None: nothing known."""
+    rollback = end.data.get("rollback")
+    known = rollback if isinstance(rollback, dict) else {}
+    gone = known.get("lacking")
+    if not isinstance(gone, list) or not gone:
+        return None
+    return (
+        f"it could not go back to {known.get('release')}, which lacks {', '.join(map(str, gone))}: a rollback"
+        " pulls an image first, stage.yml with that release's profile brings all of it"
+    )
+
+
+def _restarts(end: Ended) -> int | None:
+    engine = end.data.get("engine")
+    count = engine.get("restarts") if isinstance(engine, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def confirmed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """Updated before this run: what somebody took back since is not well."""
+    state, release = end.data.get("state"), end.data.get("release")
+    if state not in {"committed", "empty"} or release == device.target:
+        return device
+    fault = f"somebody took it back after it was updated; it serves {release or 'nothing'}"
+    return replace(device, phase=Phase.FAILED, fault=fault, why=fault, changed=False)
+
+
+def reviewed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """Kept for review before this run: still so, accepted by a person, or ended."""
+    state, release = end.data.get("state"), end.data.get("release")
+    if state == "trial" and release == device.target:
+        return device
+    if state == "committed" and release == device.target:
+        why = f"a person accepted it: {device.fault}"
+        return replace(device, phase=Phase.DONE, fault=None, why=why, changed=False)
+    why = f"{device.fault}; its review ended; it serves {release or 'nothing'}"
+    return replace(forget_trial(device), phase=Phase.FAILED, why=why)
+
+
+def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
+    """The device's own word on what became of a step."""
+    state, ours = end.data.get("state"), end.data.get("release") == device.target
+    if state in {"activating", "rolling-back"}:
+        return _at_work(device, end, rules)
+    if state == "trial":
+        return _still_on_trial(device, end, rules) if ours else _others(device, end)
+    if state == "committed" and ours:
+        if device.phase is Phase.LEFT or device.fault is not None:
+            return again_back(device, end)
+        changed = is_ours(end.data, rules) is not False
+        return replace(device, phase=Phase.DONE, changed=changed, why=device.why or "committed")
+    if state in {"committed", "empty"}:
+        return _back(device, end, rules)
+    return replace(device, phase=Phase.LOST, why=f"its state cannot be read: {state!r}", due=math.inf)
+
+
+def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
+    if is_ours(end.data, rules) is False:  # our own trial ended, and somebody began another
+        if device.fault is not None:
+            return _others(device, end)
+        return absent(device, in_use_words(device.name, end.data), end.at)
+    if isinstance(end.data.get("review_seconds_left"), int):
+        return kept_for_review(device, end)
+    if device.phase is Phase.LEFT or device.fault is not None or rules.stopped:
+        return again_back(device, end)
+    trial_from = end.at if device.trial_from is None else device.trial_from
+    phase = Phase.TRIAL if device.soak_from is None else Phase.SOAKING
+    return replace(device, phase=phase, trial_from=trial_from, due=0.0)
+
+
+def _others(device: Device, end: Ended) -> Device:
+    fault = f"somebody else put {end.data.get('release')} on trial meanwhile: "
+    fault += in_use_words(device.name, end.data)
+    return replace(forget_trial(device), phase=Phase.FAILED, fault=fault, why=fault)
+
+
+def _at_work(device: Device, end: Ended, rules: Rules) -> Device:
+    """The device itself is at it: wait, but not for ever."""
+    start = end.at if device.began_at is None else device.began_at
+    since = device.refused_since if device.refused_since is not None else start
+    waiting = replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
+    if end.at - since <= rules.activate_seconds:
+        return waiting
+    fault = device.fault or f"{end.data.get('state')} for more than {rules.activate_seconds} s"
+    return again_back(replace(device, fault=fault), end)
+
+
+def _back(device: Device, end: Ended, rules: Rules) -> Device:
+    """It is committed to another release than ours, or to none."""
+    calm = replace(forget_trial(device), due=0.0, refused_since=None, tries=0)
+    if device.fault is not None:
+        return _home(calm, end, device.fault)
+    if device.phase is Phase.LEFT or rules.stopped:
+        return _home(replace(calm, changed=False), end, "the rollout stopped")
+    if device.since is not None and end.data.get("since") == device.since:
+        return replace(calm, phase=Phase.STAGED, why="its activation had not begun")
+    ends = device.trial_ends
+    if ends is not None and end.at >= ends:
+        return replace(calm, phase=Phase.STAGED, why="its trial ended while nobody watched")
+    fault = (
+        "it went back by itself before its deadline: a failed activation, a reboot, or somebody's rollback"
+    )
+    return _home(replace(calm, fault=fault), end, fault)
+
+
+def _home(device: Device, end: Ended, why: str) -> Device:
+    """Back on what it had, which is asked: the way back may have failed too, and its speed is known anew."""
+    release, why = end.data.get("release"), why.rstrip(".")  # half a sentence now
+    if not isinstance(release, str):
+        return replace(device, phase=settled_as(device), why=f"{why}; it serves nothing, as before")
+    return replace(device, phase=Phase.BACK, before=release, why=f"{why}; it serves {release}")

@@ -1,0 +1,229 @@
+"""What the answer to a verb makes of a device. Pure. What it leaves open makes the device one to look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from thorctl.protocol.owner import owner_of
+from thorctl.rollout.model.device import PREPARED, Device, Phase, forget_trial
+from thorctl.rollout.model.gates import judge_smoke, judge_speed
+from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNWELL
+from thorctl.rollout.model.soak import progress
+from thorctl.rollout.model.transitions import (
+    absent,
+    failed_untouched,
+    held,
+    kept_for_review,
+    reason_of,
+    refusal_words,
+    refused,
+    settled_as,
+    stuck,
+    unwell,
+)
+
+if TYPE_CHECKING:
+    from thorctl.rollout.model.rules import Ended, Rules
+
+
+def preflight_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """After ``preflight``: whether it can take the release, before a byte of it comes.
+
+    Asked more than once: Docker may just restart, or a device that is back has no time from the network yet.
+    """
+    if end.ok and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.STAGING, tries=0, due=0.0)
+    if end.ok:
+        return failed_untouched(device, f"preflight: it speaks of {end.data.get('release')!r}")
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    if end.code != "preflight_failed":
+        return failed_untouched(device, end.words)
+    if device.tries + 1 < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS, why=end.message)
+    return failed_untouched(device, end.message)
+
+
+def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``stage``."""
+    if end.ok and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.STAGED, staged=True, tries=0, refused_since=None, due=0.0)
+    if end.ok:
+        return failed_untouched(device, f"staging: it speaks of {end.data.get('release')!r}")
+    if end.code in {"busy", "leased"}:
+        return refused(device, end, rules)
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    if end.passing and device.tries + 1 < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + end.retry_seconds, why=end.words)
+    return failed_untouched(device, f"staging: {end.words}")
+
+
+def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``lease take``."""
+    recalled = device.phase is Phase.RECALLED
+    lease = end.data.get("lease")
+    if end.ok and isinstance(lease, dict) and str(owner_of(lease)) == rules.holder:
+        phase = Phase.RETURNING if recalled else Phase.LEASED
+        return replace(device, phase=phase, leased=True, refused_since=None, due=0.0)
+    if end.code in {"busy", "leased"}:
+        return refused(replace(device, leased=False), end, rules)
+    if recalled:
+        return stuck(device, end)
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    return failed_untouched(device, f"its lease: {end.words}")
+
+
+def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``activate``."""
+    if end.ok and end.data.get("state") == "trial" and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.TRIAL, trial_from=end.at, tries=0, refused_since=None, due=0.0)
+    if end.ok or end.unanswered:
+        return replace(device, phase=Phase.DOUBT, silent_since=None, due=end.at)
+    untouched = forget_trial(device)
+    if end.code == "held":
+        return held(untouched, reason_of(end.details.get("hold")), end, rules)
+    if end.code in {"busy", "leased"}:
+        return refused(replace(untouched, phase=Phase.LEASED), end, rules)
+    if end.code == "not_staged" and not device.restaged:
+        return replace(untouched, phase=Phase.STAGING, staged=False, restaged=True, why=end.words)
+    return replace(device, phase=Phase.LEFT, fault=f"activation: {end.words}", silent_since=None, due=end.at)
+
+
+def smoke_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``smoke``: of the release it has, the one on trial, or the one it went back to."""
+    if device.phase is Phase.BACK:
+        return _asked_back(device, end)
+    if device.phase is Phase.MEASURE:
+        return _measured(device, end, rules)
+    if device.began_at is None:
+        return device  # measured for an activation that will not be
+    return _tried(device, end, rules)
+
+
+def _measured(device: Device, end: Ended, rules: Rules) -> Device:
+    """A smoke test of the release it has: without it nobody could say that the new one is slower."""
+    if end.code in {"busy", "leased"}:
+        return refused(replace(device, phase=Phase.LEASED), end, rules)
+    if end.unanswered:
+        return absent(device, f"offline: {end.message}", end.at)
+    known = end.ok and end.data.get("release") == device.before and end.data.get("passed") is True
+    return replace(device, phase=Phase.READY, baseline=_speed(end) if known else None, due=0.0)
+
+
+def _speed(end: Ended) -> float | None:
+    """Tokens per second that a smoke test says; None for anything but a number."""
+    speed = end.data.get("tokens_per_second")
+    if isinstance(speed, bool) or not isinstance(speed, (int, float)):
+        return None
+    return float(speed)
+
+
+def _asked_back(device: Device, end: Ended) -> Device:
+    """The smoke test of what it went back to: worth knowing, and nothing more is done by ourselves."""
+    if end.code == "busy" and device.tries < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
+    passed = end.ok and device.before is not None and judge_smoke(end.data, device.before).good
+    found = f"BUT IT COULD NOT BE SEEN TO ANSWER: {end.words}"
+    if passed:
+        speed = _speed(end)
+        found = "which passes its smoke test" + (f" at {speed:.1f} tok/s" if speed is not None else "")
+    if end.code in UNWELL:
+        found = f"BUT THAT FAILS ITS SMOKE TEST TOO: {end.message}"
+    return replace(device, phase=settled_as(device), why=f"{device.why}, {found}", tries=0, due=0.0)
+
+
+def _tried(device: Device, end: Ended, rules: Rules) -> Device:
+    """The smoke test of the release on trial."""
+    if end.ok:
+        smoke = judge_smoke(end.data, device.target)
+        if not smoke.good:
+            return unwell(device, smoke.reason)
+        speed = judge_speed(
+            rules.speed, device.baseline, end.data.get("tokens_per_second"), device.had_release
+        )
+        if not speed.good:
+            return unwell(device, speed.reason)
+        return replace(
+            device,
+            phase=Phase.SOAKING,
+            soak_from=end.at,
+            restarts=None,
+            soak=None,
+            strikes=0,
+            tries=0,
+            refused_since=None,
+            speed=_speed(end),
+            why=f"{smoke.reason}, {speed.reason}",
+            due=end.at,
+        )
+    wished = rules.review_seconds > 0 and not rules.stopped and not device.had_release
+    if end.code == "smoke_failed" and wished:
+        return replace(device, phase=Phase.REVIEW, why=end.words, tries=0, refused_since=None, due=0.0)
+    if end.code in UNWELL:
+        return unwell(device, end.words)
+    return _doubted(device, end, rules, "the smoke test")
+
+
+def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``review``: a first release that failed its smoke test stays on trial, or goes back after all.
+
+    Where nobody knows what became of it, the device is looked at and asked its smoke test again.
+    """
+    if end.ok and end.data.get("state") == "trial" and end.data.get("release") == device.target:
+        return kept_for_review(device, end)
+    if end.ok or end.unanswered or end.code in {"busy", "leased"}:
+        return _doubted(device, end, rules, "keeping it for review")
+    return unwell(device, f"{device.why}; it could not be kept for review: {end.words}")
+
+
+def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``soak start``: the device is at it, or has done it for a controller before this one."""
+    begun = progress(end.data, device.target) if end.ok else None
+    if begun is None:
+        return _doubted(device, end, rules, "the begin of the soak's work")
+    return replace(device, soak=begun, refused_since=None, due=end.at)
+
+
+def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``commit``."""
+    if end.ok and end.data.get("state") == "committed" and end.data.get("release") == device.target:
+        return replace(device, phase=Phase.DONE, changed=True, tries=0)
+    return _doubted(device, end, rules, "the commit")
+
+
+def _doubted(device: Device, end: Ended, rules: Rules, what: str) -> Device:
+    """A step on trial that did not say what it should: look, and if the device is there, do it again."""
+    if end.code in {"busy", "leased"}:  # our own verb, cut off from us, may still be at work there
+        since = end.at if device.refused_since is None else device.refused_since
+        if end.at - since < rules.activate_seconds:
+            return replace(device, phase=Phase.DOUBT, refused_since=since, due=end.at + LOOK_SECONDS)
+    tries = device.tries + 1
+    if tries > TRIES:
+        said = "an answer that says nothing" if end.ok else end.words
+        return unwell(device, f"{what} gave no result in {TRIES} attempts: {said}")
+    due = end.at + LOOK_SECONDS if end.code in {"busy", "leased"} else end.at
+    return replace(device, phase=Phase.DOUBT, tries=tries, due=due)
+
+
+def rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:
+    """After ``rollback``."""
+    if end.code in {"busy", "leased"}:
+        since = end.at if device.refused_since is None else device.refused_since
+        if end.at - since < rules.activate_seconds:
+            return replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
+        why = f"{device.fault or 'it was to return'}; refused: {refusal_words(device.name, end)}"
+        return replace(device, phase=Phase.LOST, why=why, due=end.at + ABSENT_LOOK_SECONDS)
+    # Whatever it said: the device is looked at.
+    return replace(device, phase=Phase.LEFT, silent_since=None, due=end.at)
+
+
+def give_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+    """After ``lease give``."""
+    if end.code == "busy" and device.tries < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
+    phase = Phase.STAGED if device.phase in PREPARED else device.phase
+    # Given back, another's by now, or it expires by itself.
+    return replace(device, phase=phase, leased=False, tries=0)

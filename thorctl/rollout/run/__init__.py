@@ -1,0 +1,1 @@
+"""The process that drives a rollout: controller, executor, lock, preparation."""

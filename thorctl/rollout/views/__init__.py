@@ -1,0 +1,1 @@
+"""A rollout and its plan on a terminal and as JSON."""

@@ -1,0 +1,134 @@
+"""A plan as a terminal shows it. Pure: values in, rich renderables out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from thorctl.inventory.pattern import shortened
+from thorctl.rollout.model.gates import plural
+from thorctl.rollout.views.terms import PADDING, alike, change, duration, headline
+from thorctl.ui.format import NOTHING, data_size, moment
+from thorctl.ui.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from thorctl.rollout.model.waves import PlannedWave
+    from thorctl.rollout.plan import Plan, PlannedDevice
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """The plan: every wave with its devices, what they fetch and how long it takes, as far as it is known."""
+
+    plan: Plan
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draws itself."""
+        if self.plan.waves:
+            yield Text.assemble((headline(self._changes), "bold"), f", by policy {self.plan.policy}")
+            yield Text()
+            yield self._table()
+            yield Text()
+            yield from self._remarks()
+        for wave in self.plan.waves:
+            yield Text(_wave(wave), style="dim")
+        yield from self._agents()
+        for name, counted in self.plan.same:
+            words = f"{name} is the same machine as {counted}: left out, counted as {counted}."
+            yield Text(words, style="yellow")
+        if self.plan.there:
+            yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
+        for release, size in {one.release: one.memory_bytes for one in self.plan.devices}.items():
+            if size is not None:
+                yield Text(f"{release} needs {data_size(size)} of memory.", style="dim")
+        yield Text(_total(self.plan), style="bold")
+
+    @property
+    def _changes(self) -> list[tuple[str | None, str]]:
+        return [(one.before, one.release) for one in self.plan.devices]
+
+    def _agents(self) -> Iterator[Text]:
+        """Which devices get an agent before their release is staged."""
+        given = [one for one in self.plan.devices if one.agent]
+        for agent in dict.fromkeys(one.agent for one in given):
+            names = [one.name for one in given if one.agent == agent]
+            verb = "gets" if len(names) == 1 else "get"
+            yield Text(
+                f"{plural(len(names))} {verb} agent {agent} first, without an engine restart; theirs "
+                f"is too old: {shortened(names)}.",
+                style="dim",
+            )
+
+    def _table(self) -> Table:
+        """Columns that would say the same of every device are left out."""
+        by_name = {one.name: one for one in self.plan.devices}
+        sites = len({one.site for one in by_name.values()}) > 1
+        windows = any(one.opens_at for one in by_name.values())
+        releases = not alike(self._changes)
+        table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
+        for title in ("Wave", "Device", *(["Site"] if sites else []), *(["Release"] if releases else [])):
+            table.add_column(title)
+        for title in ("Download", "Stage", "Change"):
+            table.add_column(title, justify="right")
+        if windows:
+            table.add_column("Not before")
+        for wave in self.plan.waves:
+            for number, name in enumerate(wave.devices):
+                one = by_name[name]
+                table.add_row(
+                    f"{wave.number} {wave.name}" if number == 0 else "",
+                    name,
+                    *([one.site or NOTHING] if sites else []),
+                    *([change(one.before, one.release)] if releases else []),
+                    data_size(one.download_bytes),
+                    duration(one.stage_seconds),
+                    duration(one.change_seconds),
+                    *([moment(one.opens_at) if one.opens_at else "now"] if windows else []),
+                )
+        return table
+
+    def _remarks(self) -> Iterator[Table | Text]:
+        spoken = [one for one in self.plan.devices if one.remarks]
+        if not spoken:
+            return
+        table = Table(box=None, pad_edge=False, padding=PADDING, show_header=False)
+        for one in spoken:
+            for remark in one.remarks:
+                table.add_row(Text(one.name, style="bold"), Text(one_line(remark), style="yellow"))
+        yield table
+        yield Text()
+
+
+def _wave(wave: PlannedWave) -> str:
+    share = "all" if wave.success_percent == 100 else f"{wave.success_percent:g} %"
+    known = "" if wave.seconds is None else f", about {duration(wave.seconds)}"
+    asks = "; a person must approve it" if wave.approval else ""
+    soak = f"soak {duration(wave.soak_seconds)}{', worked' if wave.worked else ''}"
+    return (
+        f"Wave {wave.number}, {wave.name}: {plural(len(wave.devices))}, "
+        f"{share} must be well, {soak}{known}{asks}."
+    )
+
+
+def _total(plan: Plan) -> str:
+    if not plan.waves:
+        return "Nothing to do: every device serves the release already."
+    waves = f"{len(plan.waves)} wave{'s'[: len(plan.waves) != 1]}"
+    time = f"about {duration(plan.seconds)} in all"
+    if plan.seconds is None:
+        time = f"at least {duration(plan.least_seconds)}, for not every device was measured here"
+    return f"{plural(len(plan.devices))} in {waves}, {_download(plan.devices)}; {time}."
+
+
+def _download(devices: tuple[PlannedDevice, ...]) -> str:
+    known = [one.download_bytes for one in devices if one.download_bytes is not None]
+    unknown = len(devices) - len(known)
+    more = f" (not known of {plural(unknown)})" if unknown else ""
+    return f"{data_size(sum(known)) if known else NOTHING} to download{more}"

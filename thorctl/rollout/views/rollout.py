@@ -1,0 +1,212 @@
+"""A rollout as a terminal shows it. Pure: values in, rich renderables out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from thorctl.rollout.model.device import GOING_BACK, Phase
+from thorctl.rollout.model.state import seconds
+from thorctl.rollout.views.progress import of_all, of_one
+from thorctl.rollout.views.shortlist import shortlist
+from thorctl.rollout.views.summary import next_command, reason, standing, wave_state
+from thorctl.rollout.views.terms import PADDING, alike, change, duration, headline
+from thorctl.ui.format import NOTHING
+from thorctl.ui.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from thorctl.rollout.model.device import Device
+    from thorctl.rollout.model.soak import Progress
+    from thorctl.rollout.model.state import State
+    from thorctl.store.rollouts import Rollout
+
+_STYLES = {
+    Phase.DONE: "green",
+    Phase.FAILED: "bold red",
+    Phase.LOST: "bold red",
+    Phase.STUCK: "bold red",
+    Phase.KEPT: "bold red",
+    Phase.RETURNED: "yellow",
+    Phase.ABSENT: "yellow",
+    Phase.HELD: "yellow",
+    Phase.RETURNING: "red",
+    Phase.LEFT: "red",
+    Phase.BACK: "red",
+    Phase.RECALLED: "yellow",
+    Phase.DOUBT: "yellow",
+}
+_ACTIVE = "cyan"
+LONGEST_PART = 100  # characters of one part of a reason
+_OTHER_LINES = 8  # two above the waves, two titles, two empty ones, two for the next command
+_BACK = GOING_BACK | {Phase.RETURNED, Phase.STUCK}
+_STANDINGS = {
+    "finished": "bold green",
+    "running": "bold cyan",
+    "incomplete": "bold yellow",
+    "paused": "bold yellow",
+}
+# A step that takes a while is worth more than the phase it is taken in.
+_AT_IT = {
+    "preflight": "checking",
+    "stage": "staging",
+    "activate": "activating",
+    "smoke": "smoke test",
+    "rollback": "rolling back",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutView:
+    """Where a rollout stands.
+
+    Attributes:
+        progress: device -> what its agent says of the verb at work, as far as it is known.
+        now: seconds since the epoch, for what is left; None = not shown.
+        live: drawn again and again on a screen, where those are counted only that do not fit.
+    """
+
+    rollout: Rollout
+    state: State
+    at_work: bool
+    progress: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    now: float | None = None
+    live: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draws itself."""
+        state = self.state
+        word = standing(state, at_work=self.at_work)
+        style = _STANDINGS.get(word, "bold red")
+        title = f"Rollout {self.rollout.id}"
+        yield Text.assemble(
+            (title, "bold"),
+            "  ",
+            (word, style),
+            f"  {reason(state) or (self._left() if word == 'running' else '')}",
+        )
+        yield Text(f"{headline(self._changes)}, by {self.rollout.began_by}")
+        yield Text()
+        yield self._waves()
+        yield Text()
+        room = options.max_height - len(state.waves) - _OTHER_LINES if self.live else len(state.devices)
+        devices, others = shortlist(state, room)
+        yield self._devices(devices)
+        if others:
+            yield Text(others, style="dim")
+        command = next_command(self.rollout.id, state, at_work=self.at_work)
+        if command:
+            yield Text()
+            yield Text.assemble("Go on with: ", (command, "bold"))
+
+    @property
+    def _changes(self) -> list[tuple[str | None, str]]:
+        return [(one.before, one.target) for one in self.state.devices.values()]
+
+    def _left(self) -> str:
+        """What is left: of the bytes, while everything is staged; then of the plan's time."""
+        if self.state.wave == 0:
+            at_it = [self.progress[name] for name in self.state.open if name in self.progress]
+            return f"staging everywhere first; {of_all(at_it)}".removesuffix("; ")
+        planned = self.state.brief.plan
+        whole = planned.least_seconds if planned.seconds is None else planned.seconds
+        if self.now is None or whole is None:
+            return ""
+        left = whole - (self.now - seconds(self.rollout.began_at))
+        if planned.seconds is None:
+            return f"at least {duration(left)} left" if left > 0 else ""
+        if left < 0:
+            return f"{duration(-left)} longer than the {duration(whole)} of the plan"
+        return f"about {duration(left)} left, by what was last measured"
+
+    def _waves(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
+        for title in ("Wave", "Who", "State"):
+            table.add_column(title)
+        for title, _, _ in self._figures(()):
+            table.add_column(title, justify="right")
+        for number, wave in self.state.waves.items():
+            word = wave_state(self.state, number)
+            table.add_row(
+                str(number),
+                wave.name,
+                Text(word, style=_ACTIVE if word == "open" else ""),
+                *(_figure(count, style) for _, count, style in self._figures(wave.devices)),
+            )
+        return table
+
+    def _figures(self, names: Sequence[str]) -> list[tuple[str, int, str]]:
+        """What is counted of these devices: title, count, style."""
+        count = self.state.count(names)
+        ends = [("Well", count.well, "green"), ("Failed", count.failed, "bold red")]
+        absent = ("Absent", count.absent, "yellow")
+        if self.state.stopped is None:
+            return [*ends, absent, ("To go", count.still, "")]
+        devices = [self.state.devices[name] for name in names]
+        back = sum(one.phase in _BACK and not one.counts_as_failed for one in devices)
+        return [*ends, ("Returned", back, "yellow"), absent, ("Left alone", count.still - back, "")]
+
+    def _devices(self, devices: Sequence[Device]) -> Table:
+        table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold", expand=self.live)
+        releases = not alike(self._changes)
+        for title in ("Device", "Wave", "Phase", *(["Release"] if releases else [])):
+            table.add_column(title, no_wrap=True)
+        # One line for each, live: what does not fit there stands in the lines above.
+        table.add_column("", no_wrap=self.live, overflow="ellipsis", ratio=1 if self.live else None)
+        for one in devices:
+            wave = self.state.wave_of(one.name)
+            table.add_row(
+                one.name,
+                str(wave.number) if wave else NOTHING,
+                Text(self._phase(one), style=_STYLES.get(one.phase, "")),
+                *([change(one.before, one.target)] if releases else []),
+                Text(one_line(self._remark(one)), style="dim"),
+            )
+        return table
+
+    def _phase(self, one: Device) -> str:
+        begun = self.state.open.get(one.name)
+        return _AT_IT.get(str(begun.verb) if begun else "", one.phase.value)
+
+    def _remark(self, one: Device) -> str:
+        if one.name in self.state.open:  # `why` is from before this step
+            progress = self.progress.get(one.name)
+            return of_one(progress) if progress else ""
+        if one.phase is Phase.SOAKING and self.now is not None and one.soak_from is not None:
+            soak = self.state.rules(one.name).soak_seconds
+            well = f"well for {duration(max(0.0, self.now - one.soak_from))} of {duration(soak)}"
+            return "; ".join([well, *worked(one.soak)])
+        return folded(one.why)
+
+
+def worked(soak: Progress | None) -> list[str]:
+    """``12300 of 20000 steps, 28.1/s, 5 min left``, as far as it is known; nothing where nobody generates."""
+    if soak is None:
+        return []
+    words = [f"{min(soak.steps, soak.wanted)} of {soak.wanted} steps"]
+    if soak.rate is not None:
+        words.append(f"{soak.rate:.1f}/s")
+    if soak.paused:
+        words.append(f"put off: {soak.paused}")
+    elif soak.left_seconds:
+        words.append(f"{duration(soak.left_seconds)} left")
+    if soak.xid is None:
+        words.append("kernel log unknown")
+    return [", ".join(words)]
+
+
+def folded(why: str) -> str:
+    """A reason whose parts are cut where they get long: what a bad model said is in the history, whole."""
+    return "; ".join(
+        part if len(part) <= LONGEST_PART else f"{part[:LONGEST_PART].rstrip()}…" for part in why.split("; ")
+    )
+
+
+def _figure(count: int, style: str) -> Text:
+    return Text(str(count), style=style if count else "dim")

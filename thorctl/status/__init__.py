@@ -1,0 +1,1 @@
+"""The status of a fleet: rows, drift, events and their views."""

@@ -1,0 +1,79 @@
+"""``status --drift``: what differs, desired beside actual. Pure: rows in, a table out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from thorctl.status import drift as status_drift
+from thorctl.status.model import attention, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from thorctl.status.drift import Item
+    from thorctl.status.model import Row
+
+_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
+
+
+@dataclass(frozen=True, slots=True)
+class DriftView:
+    """What differs or is unknown on all devices, how much was compared, and the verdict.
+
+    ``verbose``: also what is as desired.
+    """
+
+    rows: Sequence[Row]
+    verbose: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draws itself as wide as the console allows; long values are folded, never cut."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for title in ("Device", "", "What", "Desired", "Actual"):
+            table.add_column(title, overflow="fold")
+        for row in self.rows:
+            if row.compared is None:
+                table.add_row(
+                    row.name, _mark(None), "everything", "", Text(_why_not(row), style=_MARKS[None][1])
+                )
+            for item in row.compared or ():
+                if self.verbose or item.same is not True or item.note:
+                    table.add_row(row.name, *_cells(item))
+        if table.row_count:
+            yield table
+            yield Text()
+        yield Text(self._counts())
+        calm = not any(map(attention, self.rows))
+        yield Text(verdict(self.rows), style="bold green" if calm else "bold yellow")
+
+    def _counts(self) -> str:
+        items = [item for row in self.rows for item in row.compared or ()]
+        differ = sum(item.same is False and not item.note for item in items)
+        devices = sum(row.compared is not None for row in self.rows)
+        unknown = sum(item.same is None for item in items)
+        also = f", {unknown} unknown" if unknown else ""
+        verb = "differs" if differ == 1 else "differ"
+        plural = "s"[: devices != 1]
+        return f"{len(items)} settings of {devices} device{plural} compared: {differ} {verb}{also}."
+
+
+def _cells(item: Item) -> tuple[Text, str, str, Text]:
+    mark = Text("•") if item.note else _mark(item.same)
+    note = f" ({item.note})" if item.note else ""
+    style = "" if item.same or item.note else _MARKS[item.same][1]
+    desired, actual = status_drift.shown(item)
+    return mark, item.what, desired, Text(actual + note, style=style)
+
+
+def _mark(same: bool | None) -> Text:
+    return Text(*_MARKS[same])
+
+
+def _why_not(row: Row) -> str:
+    return attention(row)[0] if row.error else "unknown: its agent does not say (run site.yml)"

@@ -1,0 +1,274 @@
+"""What a fleet is doing: one row a device, and the verdict over all of them. Pure; unknown is None.
+
+``attention`` of a row says in words why somebody should look; empty means all is well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from thorctl.protocol.identity import Identity, twins
+from thorctl.protocol.owner import owner_of, parse
+from thorctl.release.document import LAYOUT
+from thorctl.result import Problem
+from thorctl.status import drift as status_drift
+from thorctl.status.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from thorctl.inventory.devices import Device
+    from thorctl.release.desired import Wanted
+    from thorctl.remote.answer import Answer
+    from thorctl.status.drift import Item
+
+
+# What a device that cannot be asked is called in the table; the error says the rest.
+_NO_STATUS = {
+    "agent_missing": "no agent",
+    "journal_corrupt": "journal corrupt",
+    "host_key_mismatch": "wrong host key",
+    "host_key_unknown": "unknown host key",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One device.
+
+    Attributes:
+        reachable: whether we could log in, whatever its agent then said.
+        wanted: the release its profile, lock and class make; None if that cannot be told here.
+        wanted_sha256: the full hash of that release's document.
+        same_as: another name of the inventory under which this machine counts.
+    """
+
+    name: str
+    site: str | None
+    reachable: bool
+    report: Report
+    wanted: str | None = None
+    error: Problem | None = None
+    wanted_sha256: str | None = None
+    same_as: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What the device says it is."""
+        return Identity(self.report.name, self.report.machine, self.report.serial)
+
+    @property
+    def another_document(self) -> bool:
+        """Whether the device has the wanted release's id, and another document under it."""
+        found = self.report.release_sha256
+        same_id = self.wanted is not None and self.report.release == self.wanted
+        return same_id and None not in (found, self.wanted_sha256) and found != self.wanted_sha256
+
+    @property
+    def serves_wanted(self) -> bool | None:
+        """Whether the engine is ready with the wanted release; None when the wanted one is unknown."""
+        if self.wanted is None:
+            return None
+        serves = self.report.engine.word == "ready" and self.report.release == self.wanted
+        return serves and not self.another_document
+
+    @property
+    def layout_note(self) -> str | None:
+        """That the committed release is of the wanted profile in an earlier layout; None if it is not."""
+        report, layout = self.report, self.report.layout
+        if report.state != "committed" or layout is None or layout >= LAYOUT:
+            return None
+        profile = str(report.release).rpartition("-")[0]
+        if profile != str(self.wanted).rpartition("-")[0]:
+            return None
+        return f"layout {layout}; a rollout brings layout {LAYOUT}: thorctl rollout start {profile}"
+
+    @property
+    def _release(self) -> Item:
+        if self.another_document:
+            wanted, found = f"sha256:{self.wanted_sha256}", f"sha256:{self.report.release_sha256}"
+            return status_drift.Item(what="release", wanted=wanted, found=found, same=False)
+        item = status_drift.release(self.wanted, self.report.release)
+        return item.model_copy(update={"note": self.layout_note})
+
+    @property
+    def compared(self) -> list[Item] | None:
+        """Everything that is desired, its release first, against what is; None if the device did not say."""
+        return None if self.report.compared is None else [self._release, *self.report.compared]
+
+    @property
+    def drift(self) -> list[Item] | None:
+        """Of these what is not known to be as desired; None if the device did not say."""
+        if self.report.drift is None:
+            return None
+        release = self._release
+        return [*([] if release.same or release.note else [release]), *self.report.drift]
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``status --json`` says of the device."""
+        report = self.report.model_dump(exclude={"engine", "compared", "drift", "name"})
+        engine = self.report.engine
+        return {
+            "name": self.name,
+            "site": self.site,
+            "reachable": self.reachable,
+            "wanted_release": self.wanted,
+            **report,
+            "answers_as": self.report.name,
+            "same_as": self.same_as,
+            "compared": _documents(self.compared),
+            "drift": _documents(self.drift),
+            "engine": engine.word,
+            "engine_unit": engine.unit,
+            "engine_restarts": engine.restarts,
+            "model": engine.model,
+            "attention": list(attention(self)),
+            "error": asdict(self.error) if self.error else None,
+        }
+
+
+def _documents(items: list[Item] | None) -> list[dict[str, Any]] | None:
+    return None if items is None else [item.model_dump() for item in items]
+
+
+def row(device: Device, answer: Answer, wanted: str | None, wanted_sha256: str | None = None) -> Row:
+    """The row of one device. A report of the wrong shape is an error, and nothing of it is believed."""
+    error = answer.error
+    try:
+        report = Report.model_validate(answer.data)
+    except ValidationError as invalid:
+        report, error = Report(), error or _strange(device.name, invalid)
+    return Row(device.name, device.site, answer.reached, report, wanted, error, wanted_sha256)
+
+
+def _strange(device: str, invalid: ValidationError) -> Problem:
+    first = invalid.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return Problem(
+        "agent_garbage",
+        f"The agent's status cannot be used: {where}: {first['msg']}.",
+        f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        device,
+    )
+
+
+def rows(
+    devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, Wanted | None]
+) -> list[Row]:
+    """The rows of a fleet, in the order of ``devices``."""
+    found = [
+        row(device, answer, *(wanted.get(device.name) or (None, None)))
+        for device, answer in zip(devices, answers, strict=True)
+    ]
+    further = twins({one.name: one.identity for one in found})
+    return [replace(one, same_as=further.get(one.name)) for one in found]
+
+
+def attention(row: Row) -> tuple[str, ...]:
+    """Why somebody should look at this device, most important first."""
+    if row.error:
+        return (_NO_STATUS.get(row.error.code, "no status" if row.reachable else "unreachable"),)
+    report, found = row.report, []
+    if row.same_as:
+        found.append(f"the same machine as {row.same_as}: remove one of the two names")
+    elif row.identity.name not in {None, row.name}:
+        found.append(f"answers as {row.identity.name}: swapped, or its address is reused")
+    if report.state == "empty":
+        found.append("no release yet")
+    elif report.state == "trial" and (review := review_words(report.review_seconds_left)):
+        found.append(f"{review}; accept it with thorctl commit {row.name} --accept-failed-smoke REASON")
+    elif report.state == "trial":
+        whose = f", begun by {parse(report.activated_by).words}" if report.activated_by else ""
+        found.append((f"on trial until {clock(report.deadline)}" if report.deadline else "on trial") + whose)
+    elif report.state != "committed":
+        found.append(report.state or "state unknown")
+    if report.state != "empty" and report.engine.word != "ready":
+        cold = report.engine.cold_start_seconds
+        longest = f" (cold start, up to {round(cold / 60)} min)" if cold else ""
+        found.append(f"engine {report.engine.word or 'unknown'}{longest}")
+    if row.wanted and report.release and report.release != row.wanted and row.layout_note is None:
+        found.append(f"serves {report.release}, wanted is {row.wanted}")
+    if row.another_document:
+        found.append(f"another document has the id {row.wanted} (release_conflict)")
+    found += _smoke(report)
+    found += ["drift unknown"] if report.drift is None else map(status_drift.words, report.drift)
+    return tuple(found)
+
+
+def _smoke(report: Report) -> list[str]:
+    smoke = report.last_smoke
+    if report.state == "empty":
+        return []
+    if smoke is None or (report.release and smoke.release != report.release):
+        return ["this release has no smoke test yet"]
+    if smoke.passed or smoke.accepted:
+        return []
+    checks = f" ({', '.join(smoke.failed_checks)})" if smoke.failed_checks else ""
+    return [f"last smoke test failed{checks}"]
+
+
+def review_words(seconds_left: int | None) -> str | None:
+    """That a trial is kept for review, and for how long; None if it is not."""
+    if seconds_left is None:
+        return None
+    hours, minutes = divmod(-(-seconds_left // 60), 60)
+    return f"kept for review, {f'{hours} h ' if hours else ''}{minutes} min left"
+
+
+def remarks(row: Row) -> tuple[str, ...]:
+    """What is going on without being wrong: an earlier layout, work in progress, a lease, a hold."""
+    report, found = row.report, []
+    if row.layout_note:
+        found.append(row.layout_note)
+    smoke = report.last_smoke
+    if smoke and smoke.accepted and report.state == "committed" and smoke.release == report.release:
+        found.append(
+            f"its smoke failed and was accepted by {smoke.accepted.get('by')}: {smoke.accepted.get('reason')}"
+        )
+    if restarts := report.engine.restarts:
+        end = report.engine.last_end or {}
+        last = f", last after {end.get('code')} {end.get('status')}" if end else ""
+        found.append(f"engine restarted {restarts} time{'s'[: restarts != 1]}{last}")
+    if report.progress:
+        found.append(progress_words(report.progress))
+    if report.lease:
+        owner, reason = owner_of(report.lease), report.lease.get("reason")
+        own = owner.rollout is not None and str(reason).startswith("rollout ")  # says no more than its owner
+        found.append(f"leased by {owner.words}" + (f" ({reason})" if reason and not own else ""))
+    if report.hold:
+        found.append(f"on hold: {report.hold.get('reason')}")
+    return tuple(found)
+
+
+def progress_words(progress: Mapping[str, Any]) -> str:
+    """``stage: checkpoint 45 %``."""
+    words = f"{progress.get('verb') or 'work'}: {progress.get('phase') or 'under way'}"
+    done, total = progress.get("done_bytes"), progress.get("total_bytes")
+    if isinstance(done, int) and isinstance(total, int) and total > 0:
+        words += f" {100 * done // total} %"
+    return words
+
+
+def clock(time: str) -> str:
+    """``2026-01-02T03:04:05Z`` as ``03:04:05Z``; anything else unchanged."""
+    return time.partition("T")[2] or time
+
+
+def verdict(fleet: Sequence[Row]) -> str:
+    """One sentence over all: how many serve what they should."""
+    total = len(fleet)
+    serve = "device serves" if total == 1 else "devices serve"
+    known = [r for r in fleet if r.wanted is not None]
+    needy = sum(1 for r in fleet if attention(r))
+    tail = "." if not needy else f"; {needy} {'needs' if needy == 1 else 'need'} attention."
+    if not known:
+        ready = sum(1 for r in fleet if r.report.engine.word == "ready")
+        return f"{ready} of {total} {serve} a model (the wanted release is not known here){tail}"
+    good = sum(1 for r in known if r.serves_wanted)
+    unknown = f" (not known for {total - len(known)})" if len(known) < total else ""
+    earlier = sum(1 for r in known if r.layout_note)
+    waiting = f", {earlier} an earlier layout of it" if earlier else ""
+    return f"{good} of {total} {serve} the wanted release{waiting}{unknown}{tail}"
