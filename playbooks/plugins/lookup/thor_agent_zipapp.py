@@ -15,7 +15,7 @@ from thorctl.remote import agent_archive
 DOCUMENTATION = r"""
 name: thor_agent_zipapp
 short_description: The bytes of agent.pyz, in base64
-description: Packs C(thorctl/agent) as C(thorctl.remote.agent_archive) does; the same sources give the same bytes.
+description: C(thorctl/agent) packed by C(thorctl.remote.agent_archive). The same sources give the same bytes.
 """
 
 EXAMPLES = r"""

@@ -28,7 +28,6 @@ class Verb:
     locks: tuple[str, ...] = ()
     leased: bool = True
     yields: bool = False
-    module: str = ""  # below thorctl.agent; empty: as the verb's name
 
     @property
     def reads_only(self) -> bool:
@@ -37,7 +36,7 @@ class Verb:
 
     def load(self) -> Callable[[Context, argparse.Namespace], Outcome]:
         """The verb's function; imported only when asked for, so that status starts fast."""
-        module = importlib.import_module(f"thorctl.agent.{self.module or self.name}")
+        module = importlib.import_module(f"thorctl.agent.verbs.{self.name.replace('-', '_')}")
         return cast("Callable[[Context, argparse.Namespace], Outcome]", module.run)
 
 
@@ -47,14 +46,14 @@ _ALL = (
     Verb("plan"),
     Verb("status"),
     Verb("connect"),
-    Verb("engine-prepare", module="engine.prepare"),  # by the engine's unit, while a verb holds the lock
+    Verb("engine-prepare"),  # by the engine's unit, while a verb holds the lock
     Verb("stage", (STAGE_LOCK,)),
     Verb("activate", (STATE_LOCK,)),
     Verb("smoke", (STATE_LOCK,)),
     Verb("bench", (STATE_LOCK,)),  # changes nothing, but nothing may change under it
     Verb("review", (STATE_LOCK,)),
-    Verb("soak", (STATE_LOCK,), module="soak.start"),
-    Verb("soak-work", module="soak.work"),  # by the soak's transient unit, for as long as the trial lasts
+    Verb("soak", (STATE_LOCK,)),
+    Verb("soak-work"),  # by the soak's transient unit, for as long as the trial lasts
     Verb("commit", (STATE_LOCK,)),
     Verb("rollback", (STATE_LOCK,)),
     Verb("recover", (STATE_LOCK,), leased=False, yields=True),

@@ -1,4 +1,4 @@
-"""Where a rollout stands: values. fold.py says how the lines of its log add up to them."""
+"""The state of a rollout: values. ``rollout.journal.replay`` derives them from the recorded events."""
 
 from __future__ import annotations
 
