@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,8 @@ SEEN_BEFORE = {
     "connection_not_followed",
     "host_key_unknown",
 }
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def agree(machines: World, rows: list[Row]) -> None:
         assert (row.says == OK) == row.gets_in or row.says in REFUSALS, row
     # What can be known without asking a device, doctor knows.
     for row, device in zip(rows, devices, strict=True):
-        checks = inventory_checks(inventory, [device])
+        checks = inventory_checks(inventory, [device], DEPLOY)
         failed = {check.name for check in checks if check.status == "fail"} & {"ways", "host keys"}
         if row.says == OK or row.says in SEEN_BEFORE:
             assert bool(failed) == (row.says != OK), (row, checks)

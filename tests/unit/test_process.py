@@ -207,7 +207,7 @@ def test_a_vaulted_file_of_one_device_fails_that_device_alone(tmp_path: Path) ->
     with pytest.raises(ThorError) as caught:
         preparation.releases(tmp_path, "tiny-qwable", tmp_path, devices)
     assert caught.value.code == "vault_password_missing"
-    found = {check.name: check for check in checks(inventory, devices)}
+    found = {check.name: check for check in checks(inventory, devices, tmp_path)}
     assert (found["secrets"].status, "thor-03" in found["secrets"].found) == ("warn", True)
     assert found["ways"].status == "fail"
     (alone,) = fleet.load(inventory, "thor-01")
