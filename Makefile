@@ -35,6 +35,10 @@ test-all: lint ## Lint and all tests, the long ones and the virtual Thor's too; 
 test-vm: bootstrap ## Only the virtual Thor: preflight, roles, reboot, power cut on a whole aarch64 machine
 	@$(BIN)/python -m pytest -m vm
 
+.PHONY: quick
+quick: bootstrap ## A minute on two cores: ruff, mypy, import rules, and tests without device, vLLM, root or servers
+	@scripts/quick
+
 .PHONY: unit
 unit: bootstrap ## The tests that need no simulated device
 	@$(BIN)/python -m pytest -m "not sim"

@@ -27,6 +27,7 @@ NAME = f"test-{os.getpid()}"
 DEVICES = 2
 # No test depends on the machine's speed.
 hypothesis.settings.register_profile("thorctl", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("thorctl")
 BROKEN = "thorctl/tiny-qwable-broken"
 

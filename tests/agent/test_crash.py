@@ -109,6 +109,7 @@ def _cut(scene: Scene, at: int) -> None:
         scene.device.say(*scene.words, fuse=Fuse(at))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "first", "layouts"), LAYOUT_SCENES)
 def test_power_cut_at_every_step(tmp_path: Path, verb: str, *, first: bool, layouts: tuple[int, int]) -> None:
     steps = _steps(tmp_path / "whole", verb, first=first, layouts=layouts)
@@ -128,6 +129,7 @@ def test_power_cut_at_every_step(tmp_path: Path, verb: str, *, first: bool, layo
         scene.device.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "first"), SCENES)
 def test_power_cut_at_every_step_and_again_at_every_step_of_recover(
     tmp_path: Path, verb: str, *, first: bool
@@ -151,6 +153,7 @@ def test_power_cut_at_every_step_and_again_at_every_step_of_recover(
                 break
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "first", "layouts"), LAYOUT_SCENES)
 def test_killed_at_every_step_timers_alone_settle_it(
     tmp_path: Path, verb: str, *, first: bool, layouts: tuple[int, int]
@@ -165,6 +168,7 @@ def test_killed_at_every_step_timers_alone_settle_it(
         scene.device.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "first"), SCENES)
 def test_killed_at_every_step_saying_it_again_completes_it(tmp_path: Path, verb: str, *, first: bool) -> None:
     steps = _steps(tmp_path / "count", verb, first=first)

@@ -22,6 +22,8 @@ from thorctl.agent.state.journal import COMMITTED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.root
+
 NOBODY = 65534
 # Locks, for reading and for good, every file and directory of the device that it can open, and tells which.
 ATTACKER = """

@@ -19,6 +19,8 @@ from thorctl.agent.core.clock import Clock
 from thorctl.agent.core.locking import locked
 from thorctl.remote import agent_archive
 
+pytestmark = pytest.mark.slow
+
 EARLIER = "d679725d6b091f8d59d51946b1a1266f2cd2a433"
 LOADS_VERBS = {"verbs.py"}  # imports a verb's module, which dispatch asks for before it waits
 WAIT_SECONDS = 30

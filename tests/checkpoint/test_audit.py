@@ -6,10 +6,7 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -17,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests.doubles.command_line import thorctl
 from tests.unit.test_hub_tree import served
 from thorctl.checkpoint import engine_names, inventory, repair
 from thorctl.checkpoint.audit import Verdict, audit
@@ -28,6 +26,7 @@ from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_the_source_is_what_it_should_be(bf16: Path) -> None:
@@ -437,7 +436,9 @@ DIALECTS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_another_notation_is_named_and_not_judged(repaired: Path, tmp_path: Path, name: str) -> None:
+def test_another_notation_is_named_and_not_judged(
+    repaired: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(repaired, copy)
     change, called = DIALECTS[name]
@@ -445,14 +446,8 @@ def test_another_notation_is_named_and_not_judged(repaired: Path, tmp_path: Path
     found = audit(Folder(copy))
     assert called in found.dialect
     assert (found.verdict, found.off) == (Verdict.NOT_JUDGED, ())
-    script = Path(sys.executable).with_name("thorctl")
-    shown = subprocess.run(
-        [script, "checkpoint", "audit", copy],
-        env={**os.environ, "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = thorctl("checkpoint", "audit", str(copy))
     assert shown.returncode == 1
     assert called in shown.stdout.splitlines()[0]
 

@@ -6,14 +6,13 @@ import json
 import math
 import signal
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from tests.checkpoint import sources
+from tests.doubles.command_line import thorctl
 from tests.unit.test_hub_tree import served
 from thorctl.checkpoint import inventory, nvfp4, repair
 from thorctl.checkpoint.audit import Verdict, audit
@@ -23,6 +22,8 @@ from thorctl.checkpoint.source import Folder
 from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.checkpoint.conftest import Made
 
 
@@ -197,11 +198,7 @@ def test_a_dry_run_reads_a_hub_by_ranges_alone_and_needs_no_extra(bf16: Path, tm
 
 def here(*words: str) -> dict[str, Any]:
     """`thorctl --json checkpoint …` in this environment, which has no llm-compressor."""
-    script = Path(sys.executable).with_name("thorctl")
-    done = subprocess.run(
-        [script, "--json", "checkpoint", *words], stdout=subprocess.PIPE, text=True, check=False
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(thorctl("--json", "checkpoint", *words).stdout)
     return answer
 
 

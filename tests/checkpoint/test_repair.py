@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.checkpoint.variants import dequantize
+from tests.doubles.command_line import Done, thorctl
 from thorctl.checkpoint import inventory, nvfp4, repair
 from thorctl.checkpoint.audit import audit
 from thorctl.checkpoint.manifest import NAME, load
@@ -168,11 +169,8 @@ def test_a_full_disk_is_refused_before_the_first_byte(
 
 
 def test_the_command(written: Path, tmp_path: Path) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        script = Path(sys.executable).with_name("thorctl")
-        return subprocess.run(
-            [str(script), "--json", "checkpoint", *words], capture_output=True, text=True, check=False
-        )
+    def run(*words: str) -> Done:
+        return thorctl("--json", "checkpoint", *words)
 
     assert run("audit", str(written)).returncode == 0  # a repair can wait
     out = str(tmp_path / "out")

@@ -14,6 +14,8 @@ from thorctl.inventory import devices as fleet
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 BOOKS = ["site", "preflight", "stage", "activate", "smoke", "rollback", "bench", "edge"]
 
 

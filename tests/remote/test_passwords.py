@@ -21,6 +21,8 @@ from thorctl.remote.agent_call import run_verb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 SECRET = "of sudo, 'quoted' $HOME"
 
 

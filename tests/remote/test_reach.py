@@ -14,6 +14,8 @@ from thorctl.doctor.inventory import checks as inventory_checks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 SEEN_BEFORE = {
     "ssh_options_invalid",
     "ssh_option_not_followed",

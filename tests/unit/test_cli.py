@@ -11,20 +11,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.doubles.command_line import thorctl
 from thorctl import __version__
 from thorctl.cli.main import VERBS, cli, run
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 
-
-def thorctl(*words: str, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+def installed(*words: str) -> subprocess.CompletedProcess[str]:
     """The installed console script, as a person runs it."""
     script = Path(sys.executable).with_name("thorctl")
-    return subprocess.run([str(script), *words], capture_output=True, text=True, check=False, cwd=cwd)
+    return subprocess.run([str(script), *words], capture_output=True, text=True, check=False)
 
 
 def test_without_words_the_help_is_shown() -> None:
-    done = thorctl()
+    done = installed()
     assert (done.returncode, done.stderr) == (0, "")
     shown = " ".join(done.stdout.split())  # as it was before click broke it into lines
     assert all(f"{verb} {promise}" in shown for verb, promise in VERBS.items())
@@ -37,7 +36,7 @@ def test_a_group_without_a_verb_shows_its_help() -> None:
 
 
 def test_version() -> None:
-    assert thorctl("--version").stdout == f"thorctl, version {__version__}\n"
+    assert installed("--version").stdout == f"thorctl, version {__version__}\n"
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
@@ -59,7 +58,7 @@ def test_json_may_stand_anywhere(project: Path, place: int) -> None:
 
 
 def test_an_error_for_people_goes_to_stderr_with_its_remedy(project: Path) -> None:
-    done = thorctl("--project", str(project), "render", "nobody", "--out", str(project / "out"))
+    done = installed("--project", str(project), "render", "nobody", "--out", str(project / "out"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "profile_unknown" in done.stderr
     assert "what to do: There are: " in done.stderr

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
+pytestmark = pytest.mark.slow
+
 ASKS = {
     "commit": ["commit", "thor-01"],
     "hold release": ["hold", "release", "thor-01"],

@@ -46,6 +46,7 @@ def inventory(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow  # asks Ansible
 def test_a_device_and_all_its_variables(inventory: Path) -> None:
     device = fleet.load(inventory)[0]
     ssh = inventory / ".." / "ssh"
@@ -64,6 +65,7 @@ def test_a_device_and_all_its_variables(inventory: Path) -> None:
     )
 
 
+@pytest.mark.slow  # asks Ansible
 def test_only_devices_in_the_inventorys_order(inventory: Path) -> None:
     found = fleet.load(inventory)
     assert [device.name for device in found] == ["thor-01", "thor-02", "thor-10", "thor-03", "robot"]
@@ -105,6 +107,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[st
     return fleet.members(fleet.read(path)), InventoryManager(loader=DataLoader(), sources=[str(path)])
 
 
+@pytest.mark.slow  # asks Ansible
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_means_what_it_means_to_ansible(
     listing: tuple[dict[str, list[str]], InventoryManager], pattern: str
@@ -116,6 +119,7 @@ def test_a_pattern_means_what_it_means_to_ansible(
     assert set(matching(pattern, groups, "thor")) == expected
 
 
+@pytest.mark.slow  # asks Ansible
 def test_a_pattern_narrows_the_devices(inventory: Path) -> None:
     assert [device.name for device in fleet.load(inventory, "lab,!thor-01")] == ["thor-02", "thor-10"]
 
@@ -169,6 +173,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow  # asks Ansible
 @pytest.mark.parametrize(("text", "code"), BROKEN.values(), ids=BROKEN.keys())
 def test_broken_inventories(tmp_path: Path, text: str, code: str) -> None:
     path = tmp_path / "hosts.yml"
@@ -179,6 +184,7 @@ def test_broken_inventories(tmp_path: Path, text: str, code: str) -> None:
     assert caught.value.remedy
 
 
+@pytest.mark.slow  # asks Ansible
 @pytest.mark.parametrize(
     ("value", "names"),
     [
@@ -199,6 +205,7 @@ def test_further_names_are_a_list_or_words_with_commas(
     assert device.edge_names == names
 
 
+@pytest.mark.slow  # asks Ansible
 @pytest.mark.parametrize(("value", "seconds"), [("", 0), ("0", 0), ("86400", 86400), ("'{{ 2 * 60 }}'", 120)])
 def test_how_long_a_failed_first_release_is_kept(tmp_path: Path, value: str, seconds: int) -> None:
     path = tmp_path / "hosts.yml"
@@ -217,6 +224,7 @@ def test_a_review_of_no_length_is_refused(tmp_path: Path, value: str) -> None:
         fleet.load(path)
 
 
+@pytest.mark.slow  # asks Ansible
 def test_templates_cannot_reach_python(tmp_path: Path) -> None:
     path = tmp_path / "hosts.yml"
     path.write_text("thor: {hosts: {a: {ansible_host: \"{{ ''.__class__.__mro__ }}\"}}}")
@@ -260,6 +268,7 @@ hosts.sync-conflict-20261130-1.yml hosts.tar.gz id_ed25519 id_ed25519.pub ca.pem
 vault-password .vault_pass README.md notes.txt .git/config __pycache__/x.pyc .vscode/settings.json"""
 
 
+@pytest.mark.slow  # asks Ansible
 def test_what_lies_beside_an_inventory_is_none(inventory: Path) -> None:
     names = [device.name for device in fleet.load(inventory, config=CONFIG)]
     for name in [*BY_PRODUCTS.split(), "hosts (conflicted copy).yml"]:
@@ -268,6 +277,7 @@ def test_what_lies_beside_an_inventory_is_none(inventory: Path) -> None:
     assert [device.name for device in fleet.load(inventory, config=CONFIG)] == names
 
 
+@pytest.mark.slow  # asks Ansible
 def test_a_file_that_ansible_takes_for_an_inventory_is_named(inventory: Path) -> None:
     (inventory / "LICENSE").write_text("[[[ all rights\n")
     with pytest.raises(ThorError) as caught:
@@ -277,6 +287,7 @@ def test_a_file_that_ansible_takes_for_an_inventory_is_named(inventory: Path) ->
     assert "ignore_patterns" in caught.value.remedy
 
 
+@pytest.mark.slow  # asks Ansible
 def test_the_example_is_nobodys_fleet(
     inventory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

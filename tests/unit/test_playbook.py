@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from thorctl.ansible_support.playbook import Run, TaskEnd
 
+pytestmark = pytest.mark.slow
+
 # A device that does what it is told.
 SHELL = "import os; os.execvp('sh', ['sh', '-c', os.environ['SSH_ORIGINAL_COMMAND']])"
 CONFIG = """[defaults]

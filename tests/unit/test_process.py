@@ -22,6 +22,8 @@ from thorctl.rollout.run import preparation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.slow
+
 THORCTL = str(Path(sys.executable).parent / "thorctl")
 HOSTS = """
 thor:

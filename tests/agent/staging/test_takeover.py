@@ -102,9 +102,8 @@ def test_what_is_no_plain_file_is_refused(
     assert list((tmp_path / "root").iterdir()) == []
 
 
+@pytest.mark.root  # only root can give a file away
 def test_file_of_another_account_is_refused(ctx: Context, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can give a file away")
     part(ctx).write_bytes(BODY)
     os.chown(part(ctx), 4242, 4242)
     with pytest.raises(AgentError, match="belongs to the user id 4242"):
@@ -196,9 +195,8 @@ def test_removal_does_not_follow_links(ctx: Context, tmp_path: Path) -> None:
     assert (tmp_path / "kept/file").exists()
 
 
+@pytest.mark.root  # only root can give a file away
 def test_directory_of_the_account_before_is_given_on(ctx: Context, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can give a file away")
     part(ctx).write_bytes(BODY)
     os.link(tmp_path / "secret", incoming(ctx) / "hard")
     (incoming(ctx) / "soft").symlink_to(tmp_path / "secret")
