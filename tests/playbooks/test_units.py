@@ -9,13 +9,17 @@ from pathlib import Path
 
 import jinja2
 import pytest
+from pydantic import SecretStr
 
 from tests.unit.documents import release_of
+from thorctl.edge.settings import MIB, DoorSettings, Settings
 
 ROLES = Path(__file__).resolve().parents[2] / "playbooks" / "roles"
 DOOR = ROLES / "thor_door" / "files"
 CLOCKS = ROLES / "thor_host" / "templates" / "thor-clocks.service.j2"
 EDGE = ROLES / "thor_edge" / "templates" / "thor-edge.service.j2"
+HEADER_BYTES = 36 * 1024  # large_client_header_buffers, and the connection's own
+EDGE_SETTINGS = Settings.model_construct(certificate="", private_key=SecretStr(""))
 THRESHOLD = "15"  # tenths of systemd-analyze's exposure; 25 is asked for
 
 
@@ -57,6 +61,21 @@ def test_an_edge_below_1024_may_bind_and_no_more() -> None:
         "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
         "AmbientCapabilities=CAP_NET_BIND_SERVICE",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("thor-door.service", DoorSettings()), ("thor-edge.service", EDGE_SETTINGS)]
+)
+def test_memory_is_limited_above_what_the_configuration_allows(
+    name: str, settings: DoorSettings | Settings
+) -> None:
+    """A local program that fills all places gets no worker killed, and nobody gets more than that."""
+    (limit,) = re.findall(r"^MemoryMax=(\d+)([MG])$", UNITS[name], re.MULTILINE)
+    allowed = int(limit[0]) * {"M": MIB, "G": 1024 * MIB}[limit[1]]
+    headers = 2 * settings.worker_connections * HEADER_BYTES
+    generations = 2  # old workers finish what they answer
+    assert generations * (settings.bodies_bytes + headers) < allowed < 4 * 1024 * MIB
+    assert "OOMPolicy=continue" in lines(UNITS[name])
 
 
 @pytest.mark.parametrize("name", ["thor-door.service", "thor-edge.service"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
@@ -36,8 +36,11 @@ class Common(Model):
         body_bytes: largest request body; held in memory, so that no prompt is written to disk.
         client_seconds: longest pause of a client that sends a request.
         engine_seconds: longest silence of the engine; without streaming that is a whole generation.
+        bodies_bytes: of all requests at once, in memory until each is answered. MemoryMax= of the unit leaves
+            room for twice as many: workers that finish after a reload keep theirs.
     """
 
+    bodies_bytes: ClassVar[int]
     model_config = ConfigDict(hide_input_in_errors=True)
 
     keys: dict[KeyName, SecretStr] = Field(default_factory=dict)
@@ -50,6 +53,11 @@ class Common(Model):
     client_seconds: int = Field(default=15, ge=1)
     engine_seconds: int = Field(default=1800, ge=1)
 
+    @property
+    def requests_at_once(self) -> int:
+        """Requests at once of all clients together, health checks aside: as many as their bodies fit."""
+        return min(512, self.bodies_bytes // self.body_bytes)
+
 
 class Settings(Common):
     """One device's edge.
@@ -60,6 +68,7 @@ class Settings(Common):
             ``open_connections`` is the limit of TCP connections.
     """
 
+    bodies_bytes = 1024 * MIB
     metrics_addresses: tuple[str, ...] = ()
     certificate: str
     private_key: SecretStr
@@ -107,6 +116,7 @@ class DoorSettings(Common):
         port: on 127.0.0.1.
     """
 
+    bodies_bytes = 512 * MIB
     mode: Literal["open", "keyed", "closed"] = "open"
     metrics: bool = False
     port: int = Field(default=8000, ge=1024, le=65535)
@@ -118,8 +128,8 @@ class DoorSettings(Common):
 
     @property
     def worker_connections(self) -> int:
-        """Of each of two workers: two for each request."""
-        return 4096
+        """Of each of two workers: two for each request, and as many that are idle or send their headers."""
+        return max(1024, 4 * self.requests_at_once)
 
 
 def checked(raw: Mapping[str, Any]) -> Settings:
