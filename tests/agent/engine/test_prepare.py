@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import stat
 import subprocess
+import tempfile
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.agent.device_double import make_context, make_release
 from tests.agent.stateful_device import Images
+from tests.agent.trial_steps import commit_one
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.engine import account, cache
@@ -26,8 +30,8 @@ from thorctl.agent.verbs import engine_prepare, gc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from tests.agent.stateful_device import Device
     from thorctl.agent.core.context import Context
 
 UID = GID = MEMBERS = 4242
@@ -233,6 +237,50 @@ def test_a_mark_is_not_in_the_engines_cache(ctx: Context) -> None:
     """A symlink there would have root make any file: /etc/nologin, say."""
     for one in (make_release(), release()):
         assert not cache.ready_mark(ctx, one).is_relative_to(ctx.paths.cache)
+
+
+def test_links_in_the_cache_have_root_make_no_file(device: Device, tmp_path: Path) -> None:
+    """The engine puts a link in the place of each file that an activation made there."""
+    commit_one(device, 1)
+    second = device.release(2)
+    device.done("activate", second.id)
+    device.done("rollback")
+    victim = tmp_path / "nologin"
+    for path in list(device.paths.cache.rglob("*")):
+        if path.is_file():
+            path.unlink()
+            path.symlink_to(victim)
+    device.done("activate", second.id)
+    device.done("rollback")
+    assert not victim.exists()
+
+
+@pytest.fixture
+def entered() -> Iterator[Path]:
+    """A place that others may enter, as /var/lib is."""
+    with tempfile.TemporaryDirectory(prefix="device-") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        yield place
+
+
+@root_only
+def test_a_setuid_program_in_the_cache_is_out_of_a_local_user_s_reach(ctx: Context, entered: Path) -> None:
+    """Also where nosuid is not mounted. An engine of uid 0 makes it, and a local user knows the path."""
+    there = dataclasses.replace(make_context(entered), docker=ctx.docker)
+    cached = prepared(there, release())["THOR_ENGINE_CACHE"]
+    program = shutil.copy("/usr/bin/id", f"{cached}/id")
+    os.chmod(program, 0o4755)  # noqa: PTH101, S103 - the attack
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{program} -u; cd {cached} && ./id -u"],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode != 0) == ("", True)
 
 
 @pytest.mark.parametrize("layout", [1, 2])
