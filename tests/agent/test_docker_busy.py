@@ -18,13 +18,14 @@ from tests.agent.test_pull import PULL, Engine
 from thorctl.agent.core import docker_wait
 from thorctl.agent.core.docker_api import ENDING_SECONDS, WAIT_SECONDS, DockerApi
 from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.runner import Completed
 from thorctl.agent.engine import ready
 from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.engine.unit import UnitState
 from thorctl.agent.staging import image, image_keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 REMOVING = (409, {"message": "removal of container 1f2 is already in progress"})
@@ -202,6 +203,45 @@ def test_engine_that_ends_with_docker_has_not_died(
     except AgentError as failed:
         found = failed.code
     assert found == outcome
+
+
+class Systemd(Programs):
+    """The engine runs, and stops once its stop was canceled so often."""
+
+    def __init__(self, canceled: int, said: str = "Job for thor-engine.service canceled.") -> None:
+        super().__init__()
+        self.canceled, self.said = canceled, said
+
+    def run(self, argv: Sequence[str], **_: Any) -> Completed:
+        self.calls.append(list(argv))
+        if argv[1] == "show":
+            return Completed(tuple(argv), 0, "ActiveState=active\nSubState=running\n", "")
+        self.canceled -= 1
+        return (
+            Completed(tuple(argv), 1, "", self.said)
+            if self.canceled >= 0
+            else Completed(tuple(argv), 0, "", "")
+        )
+
+    @property
+    def stops(self) -> int:
+        return self.calls.count(["systemctl", "stop", "thor-engine.service"])
+
+
+def test_stop_of_the_engine_that_a_docker_restart_cancels_is_repeated(tmp_path: Path) -> None:
+    systemd = Systemd(canceled=2)
+    engine_unit.stop(make_context(tmp_path, systemd))
+    assert systemd.stops == 3
+
+
+def test_stop_of_the_engine_that_fails_is_not_repeated_for_ever(tmp_path: Path) -> None:
+    for systemd, stops in (
+        (Systemd(canceled=99), engine_unit.STOP_TRIES),
+        (Systemd(canceled=99, said="Failed to connect to bus: Connection timed out"), 1),
+    ):
+        with pytest.raises(AgentError, match=r"`systemctl stop thor-engine\.service` failed") as caught:
+            engine_unit.stop(make_context(tmp_path, systemd))
+        assert (caught.value.code, systemd.stops) == ("internal", stops)
 
 
 def test_kept_image_has_a_container_that_can_do_nothing(tmp_path: Path) -> None:

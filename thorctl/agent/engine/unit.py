@@ -12,12 +12,16 @@ from thorctl.agent.release.document import UNIT_FILE
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
+    from thorctl.agent.core.runner import Completed
     from thorctl.agent.release.document import Release
 
 # Above what the unit's own limits add up to: `docker stop` until streams in flight have ended (90 s by
 # default), `docker kill` and `docker rm` 35 s each, and TimeoutStopSec= for what is left.
 STOP_SECONDS = 420
 CALL_SECONDS = 60
+STOP_TRIES = 5
+STOP_PAUSE_SECONDS = 2.0
+_REPLACED = "canceled"  # systemctl(1) about a job in whose place systemd has put another one
 LOG_LINES = 1000  # the workers' traceback and those of the two processes above it: some 200 lines
 _TIDYING = f"No such container: {ENGINE_CONTAINER}"  # said by the unit's `docker rm`, where nothing is left
 ENGINE_IDENTIFIER = "thor-engine"  # SyslogIdentifier= of the unit's template
@@ -72,9 +76,20 @@ def remove(ctx: Context) -> None:
 
 
 def stop(ctx: Context) -> None:
-    """Stop the engine and wait for its end; not running is fine."""
-    if state(ctx).active not in IDLE:
-        _systemctl(ctx, "stop", ENGINE_UNIT, timeout=STOP_SECONDS)
+    """Stop the engine and wait for its end; not running is fine.
+
+    A restart of Docker has systemd restart the engine, which cancels this stop: it is repeated.
+    """
+    words = ("systemctl", "stop", ENGINE_UNIT)
+    for tries_left in reversed(range(STOP_TRIES)):
+        if state(ctx).active in IDLE:
+            return
+        done = ctx.runner.run(words, timeout=STOP_SECONDS)
+        if done.ok or not tries_left or _REPLACED not in done.stderr:
+            _succeeded(done)
+            return
+        ctx.log.warning("another job took the place of the engine's stop: %s", done.stderr.strip())
+        ctx.clock.sleep(STOP_PAUSE_SECONDS)
 
 
 def start(ctx: Context) -> None:
@@ -137,11 +152,15 @@ def log_tail(ctx: Context, seconds: float) -> list[str]:
 
 
 def _systemctl(ctx: Context, *words: str, timeout: float = CALL_SECONDS) -> str:
-    done = ctx.runner.run(["systemctl", *words], timeout=timeout)
+    return _succeeded(ctx.runner.run(["systemctl", *words], timeout=timeout))
+
+
+def _succeeded(done: Completed) -> str:
+    """Return its output; raise the error that names it if it failed."""
     if not done.ok:
         raise AgentError(
             "internal",
-            f"`systemctl {' '.join(words)}` failed (exit {done.rc}): {done.stderr.strip()}",
+            f"`{' '.join(done.argv)}` failed (exit {done.rc}): {done.stderr.strip()}",
             "On the device, look at `systemctl status` and `journalctl -b`; then `sudo thor-agent recover`.",
         )
     return done.stdout
