@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,21 +48,41 @@ asyncio.run(main())
 CONNECT = f"import socket; socket.socket(socket.AF_UNIX).connect({ENGINE_SOCKET!r})"
 
 
+@dataclass(frozen=True)
+class Site:
+    """site.yml for the device."""
+
+    inventory: Path
+    deploy: Path
+
+    def __call__(self, *words: str) -> None:
+        """It has to succeed; ``words``: variables as ``name=value``, and options of ansible-playbook."""
+        given = (f"thor_deploy={self.deploy}", "thor_profile=one", *(word for word in words if "=" in word))
+        variables = [word for one in given for word in ("-e", one)]
+        options = [word for word in words if "=" not in word]
+        run = playbook("-i", str(self.inventory), "site.yml", *variables, *options)
+        assert run.exit_code == 0, run.text
+
+
 @pytest.fixture(scope="module")
-def sim(
-    docker_client: DockerClient, sim_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Simulated]:
-    """One device that site.yml took to a committed release."""
+def bare(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
     with running(docker_client, f"test-{os.getpid()}-confined", devices=1) as simulated:
         light_image.push(docker_client, simulated.simulation, light_image.ensure(docker_client, "amd64"))
-        project = tmp_path_factory.mktemp("light")
-        light_project.make(project, simulated.simulation, releases={"one": {}})
-        run = playbook(
-            *("-i", str(simulated.simulation.inventory), "site.yml"),
-            *("-e", f"thor_deploy={project / 'deploy'}", "-e", "thor_profile=one"),
-        )
-        assert run.exit_code == 0, run.text
         yield simulated
+
+
+@pytest.fixture(scope="module")
+def site(bare: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    project = tmp_path_factory.mktemp("light")
+    light_project.make(project, bare.simulation, releases={"one": {}})
+    return Site(bare.simulation.inventory, project / "deploy")
+
+
+@pytest.fixture(scope="module")
+def sim(bare: Simulated, site: Site) -> Simulated:
+    """One device that site.yml took to a committed release."""
+    site()
+    return bare
 
 
 def root(sim: Simulated, command: str) -> str:
@@ -86,14 +107,21 @@ def wait_until_ready(sim: Simulated) -> None:
         time.sleep(1)
 
 
-def test_a_port_scan_of_a_serving_device_shows_ssh_only(sim: Simulated) -> None:
-    assert status(sim)["engine"]["ready"]
+def open_ports(sim: Simulated) -> list[int]:
+    """What a neighbour of the device's finds open on it."""
     networks = sim.container(DEVICE).attrs["NetworkSettings"]["Networks"].values()
     (address,) = {one["IPAddress"] for one in networks}
     neighbour = sim.client.containers.get(f"thorctl-{sim.name}-hub")
     done = neighbour.exec_run(["python3", "-c", SCAN, address])
     assert isinstance(done.output, bytes)
-    assert (done.exit_code, done.output.decode().strip()) == (0, "[22]")
+    assert done.exit_code == 0, done.output.decode()
+    ports: list[int] = json.loads(done.output)
+    return ports
+
+
+def test_a_port_scan_of_a_serving_device_shows_ssh_only(sim: Simulated) -> None:
+    assert status(sim)["engine"]["ready"]
+    assert open_ports(sim) == [22]
 
 
 def test_the_engine_has_no_network_and_no_rights(sim: Simulated) -> None:
@@ -103,6 +131,23 @@ def test_the_engine_has_no_network_and_no_rights(sim: Simulated) -> None:
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
     assert found["Config"]["User"] == root(sim, "echo $(id -u thor-engine):$(id -g thor-engine)")
     assert in_python(sim, "print(os.listdir('/sys/class/net'))") == "['lo']"
+
+
+def test_the_engine_gets_a_network_of_its_own_where_the_inventory_asks(sim: Simulated, site: Site) -> None:
+    site("thor_engine_network=own", "--tags", "thor_host")
+    assert status(sim)["drift"] == []  # taken at the engine's next start
+    root(sim, "systemctl restart thor-engine")
+    wait_until_ready(sim)
+    (found,) = json.loads(root(sim, "docker inspect thor-engine"))
+    assert found["HostConfig"]["NetworkMode"] == "bridge"
+    (drift,) = status(sim)["drift"]
+    assert (drift["what"], drift["wanted"], drift["found"]) == ("engine network", "none", "bridge")
+    assert in_python(sim, "print(sorted(os.listdir('/sys/class/net')))") == "['eth0', 'lo']"
+    assert open_ports(sim) == [22]
+    site("thor_engine_network=none", "--tags", "thor_host")
+    root(sim, "systemctl restart thor-engine")
+    wait_until_ready(sim)
+    assert status(sim)["drift"] == []
 
 
 def test_a_setuid_file_in_the_cache_is_nobodys_program(sim: Simulated) -> None:

@@ -33,6 +33,16 @@ DOCKER = (
     _back_to_old("rolling back", "dockerd is killed", "done", "rollback:done"),
     _back_to_old("rolling back from committed", "dockerd is killed", "done", "rollback:done"),
     _back_to_old("committed", "dockerd is killed, no verb at work", "done"),
+    # In order, as its package's upgrade does.
+    _back_to_old("pulling", "Docker is restarted", "done", "stage:done"),
+    _back_to_old("pulling", "Docker is stopped for a while", "done", "stage:done"),
+    _back_to_old("staging", "Docker is stopped for a while", "done", "stage:done"),
+    Row("activating", "Docker is restarted", "done", "trial", "new", ("activate:done",)),
+    Row("activating", "Docker is stopped for a while", "done", "trial", "new", ("activate:done",)),
+    Row("trial", "Docker is stopped for a while, no verb at work", "done", "trial", "new", ()),
+    _back_to_old("rolling back", "Docker is restarted", "done", "rollback:done"),
+    _back_to_old("rolling back", "Docker is stopped for a while", "done", "rollback:done"),
+    _back_to_old("committed", "Docker is stopped for a while, no verb at work", "done"),
     _back_to_old("activating", "Docker hangs", "docker_unavailable", "activate:docker_unavailable"),
     _back_to_old("rolling back", "Docker hangs for a while", "done", "rollback:done"),
     # Without Docker nothing can start: the verb cannot say that it is done, and the device tries again.

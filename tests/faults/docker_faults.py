@@ -39,6 +39,29 @@ def _killed_beside(world: ContainerWorld) -> None:
     world.device.wait("the engine is back", lambda: engine_of(world.device) is not None)
 
 
+def _restarted(world: ContainerWorld) -> None:
+    """In order, as an upgrade of its package does, while the verb is half way."""
+    world.begin()
+    world.device.sh("systemctl restart docker.service")
+    world.finish()
+
+
+def _stopped_for_a_while(world: ContainerWorld) -> None:
+    """In order, while the verb is half way; the verb goes on without Docker until it is started."""
+    world.begin()
+    world.device.sh(f"systemctl stop {_UNITS}")
+    world.device.sh(f"{_IN_A_WHILE}={STOPPED_SECONDS} systemctl start {_UNITS}")
+    world.finish()
+
+
+def _stopped_beside(world: ContainerWorld) -> None:
+    """No verb is at work: with Docker the engine comes back by itself."""
+    world.device.sh(f"systemctl stop {_UNITS}")
+    assert engine_of(world.device) is None
+    world.device.sh(f"systemctl start {_UNITS}")
+    world.device.wait("the engine is back", lambda: engine_of(world.device) is not None)
+
+
 def _killed_and_time_is_up(world: ContainerWorld) -> None:
     _killed_beside(world)
     world.device.fire_timers()
@@ -61,12 +84,18 @@ def _hangs_for_a_while(world: ContainerWorld) -> None:
     world.answer = saying.answer()
 
 
+STOPPED_SECONDS = 15  # far below what the agent waits for Docker
+_IN_A_WHILE = "systemd-run --quiet --timer-property=AccuracySec=1s --on-active"
+_UNITS = "docker.socket docker.service"
 _SIGNAL = "kill -{} $(systemctl show --property MainPID --value docker.service)"
 
 FAULTS: dict[str, Callable[[ContainerWorld], None]] = {
     "Docker is gone": _gone,
     "Docker hangs": _hangs,
     "Docker hangs for a while": _hangs_for_a_while,
+    "Docker is restarted": _restarted,
+    "Docker is stopped for a while": _stopped_for_a_while,
+    "Docker is stopped for a while, no verb at work": _stopped_beside,
     "dockerd is killed": _killed,
     "dockerd is killed, no verb at work": _killed_beside,
     "dockerd is killed, and nobody comes back": _killed_and_time_is_up,
