@@ -59,13 +59,13 @@ done
 import sys
 
 sys.path.insert(0, "/opt/thor/agent.pyz")
-from thorctl.agent import checkpoint, release_store
 from thorctl.agent.__main__ import make_context
 from thorctl.agent.core.arguments import parser
-from thorctl.agent.staging import verified
+from thorctl.agent.release import store
+from thorctl.agent.staging import checkpoint, verified
 
 ctx = make_context(parser().parse_args(["status"]))
-for name in release_store.staged_ids(ctx.paths):
-    release = release_store.read_document(ctx.paths, name)
+for name in store.staged_ids(ctx.paths):
+    release = store.read_document(ctx.paths, name)
     assert not verified.check(ctx, checkpoint.final_dir(ctx, release), release.checkpoint_files)
 EOF

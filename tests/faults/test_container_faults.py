@@ -6,7 +6,9 @@ container and image agree), and what the events hold.
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +50,14 @@ def test_fault(row: Row, ground: Ground, record_property: Callable[[str, object]
         world.befall(row.fault)
         assert world.seen() == seen_by(row)
     record_property("proved: fault rows", 1)
+
+
+def test_restore_script_imports_what_the_agent_has() -> None:
+    script = Path(__file__).with_name("restore.sh").read_text(encoding="utf-8")
+    imports = re.findall(r"^from (thorctl\.\S+) import (.+)$", script, re.MULTILINE)
+    assert imports
+    for module, names in imports:
+        exec(f"from {module} import {names}", {})  # noqa: S102 - the script's own line
 
 
 def test_every_state_and_every_fault_has_rows_and_none_twice() -> None:
