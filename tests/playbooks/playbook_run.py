@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -53,12 +54,19 @@ def playbook(*words: str, echo: TextIO | None = None) -> PlaybookRun:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if echo:
-                echo.write(line)
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if echo:
+                    echo.write(line)
+        except (
+            BaseException
+        ):  # a test's time limit: `with` would wait for a playbook that nobody reads any more
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     text = "".join(lines)
     return PlaybookRun(process.returncode, text, read_recap(text), time.monotonic() - began)
 
