@@ -15,6 +15,7 @@ from tests.e2e.earlier_code import EarlierCode
 from tests.e2e.upgrade_world import DEVICE, PROFILE, UpgradeWorld, provisioned
 from tests.simulated import running
 from thorctl import __version__
+from thorctl.sim import devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,13 @@ def test_site_yml_leaves_layout_1_and_names_the_rollout(world: UpgradeWorld, bef
     shown = world.thorctl("status")
     assert f"layout 1; a rollout brings layout 2: thorctl rollout start {PROFILE}" in shown.stdout
     assert "attention" not in shown.stdout
+
+
+def test_reboot_in_order_serves_layout_1_again(world: UpgradeWorld, before: str) -> None:
+    devices.reboot(world.sim.client, world.sim.name, DEVICE)
+    status = world.wait_for("committed", before)
+    assert (status["release_layout"], status["drift"]) == (1, [])
+    assert PROFILE in world.asked_on_port()
 
 
 @pytest.fixture(scope="module")
