@@ -32,6 +32,11 @@ def folder(part: Part) -> Path:
     return package().parent / part if is_checkout() else package() / DATA / part
 
 
+def set_up() -> str:
+    """The remedy for an environment that lacks a part of thorctl."""
+    return "make bootstrap" if is_checkout() else "pip install --force-reinstall thorctl"
+
+
 def local_folder() -> Path:
     """Where simulations and built disks are kept: ``.thorctl`` of the checkout, else the user's state."""
     if is_checkout():

@@ -36,6 +36,7 @@ VERBS = {
     "edge": "TLS and keys in front of the engines: authority, certificates, API keys.",
     "history": "Show every rollout, and everything that was done for it on each device.",
     "hold": "Show, set or release the veto of a device against being changed.",
+    "init": "Make a project: inventory, profile, playbook, settings and a README.",
     "lease": "Show, take or give back the right to change a device.",
     "lock": "Resolve a profile to exact bytes: image digest, commit, files with SHA-256.",
     "logs": "Show the engine's or the agent's log of a device.",
@@ -48,6 +49,9 @@ VERBS = {
     "smoke": "Ask the running models the known questions and judge the answers.",
     "status": "Show every device: release, state, engine, model, health. Changes nothing.",
 }
+
+
+WITHOUT_PROJECT = "init"  # the verb that makes one
 
 
 class Verbs(CommandGroup):
@@ -112,13 +116,19 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
 
     here = process.require_places()
     ctx.obj = Context(
-        project=projects.given(project) if project else projects.find(here),
+        project=_project(ctx.invoked_subcommand, project, here),
         json=as_json,
         quiet=quiet,
         messages=Console(stderr=True, quiet=quiet),
         inventory=inventory,
     )
     place.default_folder = partial(_state_folder, ctx.obj)
+
+
+def _project(verb: str | None, named: Path | None, here: Path) -> Path:
+    if verb == WITHOUT_PROJECT:
+        return here
+    return projects.given(named) if named else projects.find(here)
 
 
 def _state_folder(context: Context) -> Path:

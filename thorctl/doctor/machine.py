@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from docker.errors import DockerException
 
+from thorctl import shipped
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
 from thorctl.registry.environment import PROXIES, without_password
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 AREA = "machine"
 PYTHON = (3, 11)
 COLLECTIONS = ("thorctl.thor",)
-SET_UP = "Set the environment up again: make bootstrap."
+SET_UP = f"Set the environment up again: {shipped.set_up()}."
 
 
 def python(running: tuple[int, int, int] = sys.version_info[:3]) -> Check:
@@ -36,7 +37,9 @@ def python(running: tuple[int, int, int] = sys.version_info[:3]) -> Check:
     found = ".".join(map(str, running))
     if running >= PYTHON:
         return Check(AREA, "Python", "pass", found)
-    return Check(AREA, "Python", "fail", found, "Install Python 3.11 or later, then: make bootstrap.")
+    return Check(
+        AREA, "Python", "fail", found, "Install Python 3.11 or later, then set the environment up again."
+    )
 
 
 def ssh_client(path: str | None = None) -> Check:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thorctl import shipped
 from thorctl.ansible_support import environment as ansible_environment
 from thorctl.errors import ThorError
 from thorctl.inventory.pattern import matching
@@ -121,7 +122,7 @@ def find_inventory(chosen: Path | None, project: Path, simulation: Path | None =
     raise ThorError(
         "inventory_missing",
         f"No devices are known: {project / 'inventory'} has no hosts.yml, and no simulation is running.",
-        "Write inventory/hosts.yml (playbooks/inventory/example shows how), name one with -i, "
+        "Write inventory/hosts.yml (`thorctl init` writes one to start from), name one with -i, "
         "or start simulated devices: `thorctl sim up`.",
         exit_code=2,
     )
@@ -145,7 +146,7 @@ def load(inventory: Path, limit: str | None = None, config: Path | None = None) 
         raise ThorError(
             "inventory_empty",
             f"{inventory} names no device: the group {GROUP!r} is empty or missing.",
-            f"Put every device into the group {GROUP!r}; playbooks/inventory/example shows how.",
+            f"Put every device into the group {GROUP!r}; the file that `thorctl init` writes shows how.",
         )
     names = matching(limit, groups, GROUP) if limit else groups[GROUP]
     hostvars: Mapping[str, Mapping[str, Any]] = listing["_meta"]["hostvars"]
@@ -240,7 +241,7 @@ def _unreadable(inventory: Path, stderr: str) -> ThorError:
         return ThorError(
             "ansible_missing",
             "Ansible is not installed beside thorctl.",
-            "Set it up again: `make bootstrap`.",
+            f"Set it up again: `{shipped.set_up()}`.",
         )
     if "Traceback (most recent call last)" in stderr:  # a setting that Ansible does not take
         stderr = stderr.strip().splitlines()[-1]

@@ -1,0 +1,1 @@
+"""From nothing to a device that serves: the operator's project first."""
