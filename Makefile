@@ -40,8 +40,8 @@ quick: bootstrap ## A minute on two cores: ruff, mypy, import rules, and tests w
 	@scripts/quick
 
 .PHONY: unit
-unit: bootstrap ## The tests that need no simulated device
-	@$(BIN)/python -m pytest -m "not sim"
+unit: bootstrap ## The tests that need no simulated device and no package registry
+	@$(BIN)/python -m pytest -m "not sim and not wheel"
 
 .PHONY: bench-converge
 bench-converge: bootstrap ## Time of a first and of a second site.yml, and their ratio
@@ -50,6 +50,10 @@ bench-converge: bootstrap ## Time of a first and of a second site.yml, and their
 .PHONY: bench-serve
 bench-serve: bootstrap ## How fast the demo's devices generate, twice, and the ratios (BENCH=--quick for a minute)
 	@$(BIN)/python -m tests.bench.bench_serve $(BENCH)
+
+.PHONY: bench-status
+bench-status: bootstrap ## Start, status of one device and of a fleet, against click, ssh and ansible (BENCH="--devices 1000")
+	@$(BIN)/python -m tests.bench.bench_status $(BENCH)
 
 .PHONY: docs
 docs: bootstrap ## Write the generated parts of docs/

@@ -81,7 +81,7 @@ def ensure(client: DockerClient, kind: Kind, report: Report) -> ImageTag:
 
 @contextmanager
 def _one_at_a_time(kind: Kind) -> Iterator[None]:
-    _LOCKS.mkdir(exist_ok=True)
+    _LOCKS.mkdir(parents=True, exist_ok=True)
     with (_LOCKS / f"build-{kind}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # between processes, and between threads: each opens the file anew
         yield

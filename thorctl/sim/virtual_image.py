@@ -138,7 +138,7 @@ def remove() -> int:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    _HOME.mkdir(exist_ok=True)
+    _HOME.mkdir(parents=True, exist_ok=True)
     with (_HOME / f"build-{KIND}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
