@@ -38,6 +38,8 @@ class Sshd:
         known_hosts: the file that names this sshd's host key.
         command: the file whose content (Python) answers every command; write it before connecting.
         asked: the last command line it was given.
+        log: what it logs.
+        pid: of the process that listens.
     """
 
     port: int
@@ -47,6 +49,7 @@ class Sshd:
     command: Path
     asked: Path
     log: Path
+    pid: int
 
     def inventory(self, file: Path, *names: str, **variables: str) -> Path:
         """Writes an Ansible inventory in which every name is this sshd."""
@@ -113,7 +116,16 @@ ForceCommand {force}
         process = subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=stderr)
         try:
             _wait_for(port, process, log)
-            yield Sshd(port, getpass.getuser(), folder / "id", folder / "known_hosts", command, asked, log)
+            yield Sshd(
+                port,
+                getpass.getuser(),
+                folder / "id",
+                folder / "known_hosts",
+                command,
+                asked,
+                log,
+                process.pid,
+            )
         finally:
             process.terminate()
             process.wait()
