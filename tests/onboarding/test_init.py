@@ -61,7 +61,7 @@ def test_new_folder_becomes_a_project(tmp_path: Path) -> None:
 def test_no_placeholder_is_left_and_the_readme_names_the_next_commands(tmp_path: Path) -> None:
     made(tmp_path)
     texts = {path: (tmp_path / path).read_text() for path in FILES}
-    assert not [path for path, text in texts.items() if "@" in text.replace("@sha256", "")]
+    assert not [path for path, text in texts.items() if "__" in text.replace("__pycache__", "")]
     assert all(f"    {command} " in texts["README.md"] for command in init.NEXT)
 
 

@@ -54,7 +54,7 @@ def files(extends: str) -> dict[str, str]:
     deploy = shipped.folder("deploy")
     base = profile.load(deploy, extends)
     kind = device_class.load(deploy, base.device_classes[0])
-    values = {"@NAME@": NAME, "@EXTENDS@": base.name, "@DEVICE_CLASS@": kind.name}
+    values = {"__NAME__": NAME, "__EXTENDS__": base.name, "__DEVICE_CLASS__": kind.name}
     found = {"ansible.cfg": _ansible_config()}
     for path, text in _template(resources.files("thorctl.onboarding") / "template").items():
         filled = text
