@@ -65,7 +65,7 @@ def files(extends: str) -> dict[str, str]:
 
 
 def _template(folder: Traversable, below: str = "") -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for entry in folder.iterdir():
         path = f"{below}{entry.name}"
         if entry.is_dir():
