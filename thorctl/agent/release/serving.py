@@ -32,7 +32,7 @@ def running_release(ctx: Context, wanted: str | None) -> Release:
         raise AgentError("bad_state", message, remedy)
     if wanted not in (None, journal.running):
         message = f"{wanted} does not run here; {journal.running} does."
-        raise AgentError("bad_state", message, f"Activate it first: `thor-agent activate {wanted}`.")
+        raise AgentError("bad_state", message, f"Roll it out first: `thorctl rollout start {wanted} DEVICE`.")
     return release_store.load(ctx.paths, journal.running, journal.running_sha256)
 
 

@@ -37,7 +37,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             "bad_state",
             f"{release.id} is not on trial here; the device is {journal.state}.",
-            "A soak works a release on trial: `thor-agent activate ID` begins one.",
+            f"A soak works a release on trial: `thorctl rollout start {release.id} DEVICE` begins one.",
         )
     known = record.load(ctx)
     if known is None or (known.activation, known.asked) != (journal.activation, asked):
