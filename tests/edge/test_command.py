@@ -239,3 +239,29 @@ def test_a_vault_password_that_is_none(fleet: Fleet, tmp_path: Path, content: st
     answer = fleet.edge("keys", "new", "alice", "--vault-password-file", str(password))
     assert code(answer) == "vault_password_unreadable"
     assert answer["data"] == {}
+
+
+def test_the_way_out_of_each_refusal_of_the_authority(fleet: Fleet, tmp_path: Path) -> None:
+    """What the remedies say is done, in the order in which somebody meets them."""
+    assert code(fleet.edge("cert")) == "edge_ca_missing"
+    assert code(fleet.edge("ca", "init", "--no-passphrase", "--permit", "é")) == "edge_permit_invalid"
+    permits = ["--permit", "thor-01", "--permit", "example.test", "--permit", "192.0.2.0/24"]
+    assert fleet.edge("ca", "init", "--no-passphrase", *permits)["exit_code"] == 0
+    assert code(fleet.edge("ca", "init", "--no-passphrase")) == "edge_ca_exists"
+    assert fleet.edge("cert", "thor-01")["exit_code"] == 0
+    assert code(fleet.edge("cert", "thor-02")) == "edge_san_not_permitted"
+    other = ["--pki", str(tmp_path / "other")]
+    assert (
+        fleet.edge("ca", "init", *other, "--no-passphrase", *permits, "--permit", "thor-02")["exit_code"] == 0
+    )
+    assert fleet.edge("cert", "thor-02", *other)["exit_code"] == 0
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    third = ["ca", "init", "--pki", str(tmp_path / "third"), "--passphrase-file", str(empty)]
+    assert code(fleet.edge(*third)) == "passphrase_empty"
+    empty.write_text("correct horse\n")
+    assert fleet.edge(*third)["exit_code"] == 0
+    (tmp_path / "file").write_text("")
+    under = ["ca", "init", "--no-passphrase", "--pki"]
+    assert code(fleet.edge(*under, str(tmp_path / "file" / "pki"))) == "edge_pki_unwritable"
+    assert fleet.edge(*under, str(tmp_path / "fourth"))["exit_code"] == 0

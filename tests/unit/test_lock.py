@@ -389,3 +389,27 @@ def test_profile_of_the_simulation_without_one_names_it(project: Path, via: tupl
     assert "registry.thorctl.test:5000" in error.message
     assert ("hub.thorctl.test" in error.message) == (not via)
     assert "thorctl sim up" in error.remedy
+
+
+def test_the_command_of_the_remedy_makes_any_bad_lock_good(project: Path, upstream: list[str]) -> None:
+    deploy = project / "deploy"
+    path = locks.path_of(deploy, "tiny-qwable")
+
+    def bad(code: str) -> None:
+        with pytest.raises(ThorError) as caught:
+            locks.load(deploy, "tiny-qwable")
+        assert caught.value.code == code
+        assert "`thorctl lock tiny-qwable`" in caught.value.remedy
+        assert thorctl(project, "lock", "tiny-qwable", *upstream).exit_code == 0
+        assert locks.load(deploy, "tiny-qwable")
+
+    bad("lock_missing")
+    path.write_text("{}")
+    bad("lock_invalid")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ThorError) as caught:
+        locks.load(deploy, "tiny-qwable")
+    assert caught.value.code == "lock_unreadable"
+    path.rmdir()  # "or delete it"
+    bad("lock_missing")

@@ -135,8 +135,8 @@ def _same(release_id: str, here: str | None, wanted: str | None) -> None:
         raise AgentError(
             "release_conflict",
             f"{release_id} stands for another document on this device: SHA-256 {here}, not {wanted}.",
-            "Find out who staged it: `thorctl logs DEVICE --events`. On the device, `sudo thor-agent gc --keep"
-            " 0` deletes it if no state needs it; a profile of another name gives another id.",
+            "Find out who staged it: `thorctl logs DEVICE --events`. On the device, `sudo thor-agent gc "
+            "--keep 0` deletes it if no state needs it; a profile of another name gives another id.",
             details={"release": release_id, "sha256": here, "wanted_sha256": wanted},
         )
 

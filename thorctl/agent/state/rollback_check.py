@@ -31,8 +31,8 @@ def check(ctx: Context, journal: Journal) -> None:
             f"{journal.current} runs, but is not whole on this device any more: {', '.join(gone)}. There "
             "would be no way back to it.",
             "`ansible-playbook stage.yml --limit DEVICE` with that release's profile fetches what is missing,"
-            f" and only that; on the device, `thor-agent stage --release {document}` does. Or stop the engine,"
-            " then it can be left: `ansible DEVICE --become -a 'systemctl stop thor-engine'`.",
+            f" and only that; on the device, `thor-agent stage --release {document}` does. Or stop the"
+            " engine, then it can be left: `ansible DEVICE --become -a 'systemctl stop thor-engine'`.",
             details={"release": journal.current, "lacking": gone},
         )
     image_keeper.keep(ctx, release_store.read_document(ctx.paths, journal.current, journal.current_sha256))
