@@ -26,8 +26,8 @@ OPERATORS = frozenset(
         *("chat", "logs", "drift", "review"),
     }
 )
-# No remedies: the data of a rollback, and what a unit on the device runs.
-ON_THE_DEVICE = frozenset({"thorctl/agent/rollback.py"})
+# No remedies: the data of a rollback.
+ON_THE_DEVICE = frozenset({"thorctl/agent/verbs/rollback.py"})
 ANSIBLE_OPTIONS = frozenset(
     {
         "--limit",

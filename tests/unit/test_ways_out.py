@@ -15,7 +15,7 @@ from thorctl.cli import edge
 from thorctl.cli.context import Context
 from thorctl.edge.settings import KEY, checked_door
 from thorctl.errors import ThorError
-from thorctl.fleet_pattern import matching
+from thorctl.inventory.pattern import matching
 from thorctl.result import Result
 from thorctl.rollout.policy import from_document
 from thorctl.sim import layout

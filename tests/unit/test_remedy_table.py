@@ -1,0 +1,99 @@
+"""The way out of every error: the test that goes it, or the page that describes it (``remedies.txt``)."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = Path(__file__).with_name("remedies.txt")
+ERRORS = frozenset({"ThorError", "AgentError", "Problem"})
+# Errors whose way out nobody has gone in a test and no page describes: fewer only.
+MOST_OPEN = 24
+
+
+@cache
+def codes() -> frozenset[str]:
+    """Every code that stands in the source as a word of its own where an error is made."""
+    found = set()
+    for folder in ("thorctl", "playbooks/plugins"):
+        for path in (ROOT / folder).rglob("*.py"):
+            found |= set(_codes(ast.parse(path.read_text())))
+    return frozenset(found)
+
+
+def _codes(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        first = node.args[0]
+        if name in ERRORS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield first.value
+
+
+@cache
+def table() -> dict[str, tuple[str, str]]:
+    """Code -> (``tried``, ``page`` or ``open``, the test's name or the page and its heading)."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in TABLE.read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        code, kind, where = [*line.split(maxsplit=2), ""][:3]
+        assert code not in found, f"{code} stands there twice"
+        assert kind in {"tried", "page", "open"}, line
+        found[code] = (kind, where)
+    return found
+
+
+def test_every_error_has_its_line_and_every_line_its_error() -> None:
+    assert set(table()) == codes(), "add a line to remedies.txt: CODE tried TEST, or CODE page FILE#HEADING"
+
+
+def test_the_tests_that_go_a_way_out_exist_and_meet_the_error() -> None:
+    tests: dict[str, str] = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text()
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef):
+                tests[node.name] = tests.get(node.name, "") + text
+    wrong = [
+        f"{code}: {where}"
+        for code, (kind, where) in table().items()
+        if kind == "tried" and code not in tests.get(where, "")
+    ]
+    assert not wrong, wrong
+
+
+def test_the_pages_that_describe_a_way_out_exist() -> None:
+    wrong = []
+    for code, (kind, where) in table().items():
+        page, _, heading = where.partition("#")
+        file = ROOT / page
+        if kind == "page" and (not file.is_file() or heading not in _headings(file)):
+            wrong.append(f"{code}: {where}")
+    assert not wrong, wrong
+
+
+@cache
+def _headings(page: Path) -> frozenset[str]:
+    return frozenset(
+        line.lstrip("#").strip() for line in page.read_text().splitlines() if line.startswith("#")
+    )
+
+
+def test_no_more_errors_are_without_a_way_out() -> None:
+    left = [code for code, (kind, _) in table().items() if kind == "open"]
+    assert len(left) <= MOST_OPEN, left
+
+
+def test_a_code_is_found_wherever_an_error_is_made() -> None:
+    source = (
+        "raise ThorError('a_b', 'm', 'r')\nx = errors.Problem('c_d', f'{1}', 'r')\nThorError(code, 'm')\n"
+    )
+    assert list(_codes(ast.parse(source))) == ["a_b", "c_d"]
