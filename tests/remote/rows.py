@@ -1,4 +1,4 @@
-"""Some sixty configurations, and what ssh, Ansible and thorctl make of them."""
+"""Over a hundred configurations, and what ssh, Ansible and thorctl make of them."""
 
 from __future__ import annotations
 
@@ -303,4 +303,141 @@ ROWS = [
         "device_unreachable",
         variables=_args("-o HostKeyAlgorithms=ecdsa-sha2-nistp256"),
     ),
+    # What ansible.cfg files and ssh configurations hold beside what matters here.
+    Row(
+        "control-master",
+        variables={
+            "ansible_ssh_args": "-C -o ControlMaster=auto -o ControlPersist=2s -o ControlPath={folder}/cm-%C"
+        },
+    ),
+    Row("control-path-gone", variables=_args("-o ControlPath={folder}/none/%C -o ControlMaster=no")),
+    Row("gssapi", variables=_args("-o GSSAPIAuthentication=yes -o GSSAPIDelegateCredentials=yes -K")),
+    Row(
+        "gssapi-only",
+        "auth_failed",
+        variables={**_key("{folder}/stranger"), **_args("-o GSSAPIAuthentication=yes -o IdentitiesOnly=yes")},
+    ),
+    Row("pkcs11", variables=_args("-o PKCS11Provider={folder}/none.so")),
+    Row(
+        "pkcs11-only",
+        "auth_failed",
+        variables={
+            **_key("{folder}/stranger"),
+            **_args("-o PKCS11Provider={folder}/none.so -o IdentityAgent=none"),
+        },
+    ),
+    Row("security-key", variables=_args("-o SecurityKeyProvider={folder}/none.so")),
+    Row(
+        "canonical",
+        variables={**NO_PORT, "ansible_host": "localhost"},
+        config="CanonicalizeHostname always\nCanonicalizeFallbackLocal yes\n"
+        "Match canonical host localhost\n  Port {port}\n",
+    ),
+    Row(
+        "canonical-fails",
+        "ssh_options_invalid",
+        variables={"ansible_host": "thor-nowhere"},
+        config="CanonicalizeHostname yes\nCanonicalDomains invalid\nCanonicalizeFallbackLocal no\n",
+    ),
+    Row("match-final", variables=NO_PORT, config="Match final host 127.0.0.1\n  Port {port}\n"),
+    Row("match-user", variables=NO_PORT, config="Match user {user} host 127.*\n  Port {port}\n"),
+    Row("match-localuser", variables=NO_PORT, config="Match localuser {user}\n  Port {port}\n"),
+    Row(
+        "include-in-host",
+        variables=NO_PORT,
+        config="Host 127.0.0.1\n  Include {folder}/port.conf\nHost *\n  Port {closed}\n",
+    ),
+    Row("include-of-nothing", config="Include {folder}/absent/*.conf\n"),
+    Row("identity-agent-socket", variables={**_key(None), **_args("-o IdentityAgent={SSH_AUTH_SOCK}")}),
+    Row(
+        "identity-agent-gone",
+        "auth_failed",
+        variables={**_key("{folder}/stranger"), **_args("-o IdentityAgent={folder}/none")},
+    ),
+    Row("identity-none", variables={**_key(None), **_args("-o IdentityFile=none")}),
+    Row(
+        "identities-only-none",
+        "auth_failed",
+        variables={
+            **_key("{folder}/stranger"),
+            **_args("-o IdentitiesOnly=yes -o IdentityAgent={SSH_AUTH_SOCK}"),
+        },
+    ),
+    Row("key-tokens", variables=_key(None), config="IdentityAgent none\nIdentityFile {folder}/key-%h-%r\n"),
+    Row(
+        "revoked-keys-file",
+        "ssh_option_not_followed",
+        ssh=True,
+        variables=_args("-o RevokedHostKeys={folder}/stranger.pub"),
+    ),
+    Row("three-files", variables=_known('"{folder}/none {known_empty} {known_device}"')),
+    Row(
+        "global-file",
+        variables={
+            "ansible_ssh_common_args": "-o UserKnownHostsFile=none -o GlobalKnownHostsFile={known_device} "
+            "-o StrictHostKeyChecking=yes"
+        },
+    ),
+    Row("wrong-then-right", variables=_known('"{known_wrong} {known_device}"')),
+    Row(
+        "no-auth-for-localhost",
+        "host_key_unknown",
+        ssh=True,
+        variables=_known("{known_empty}", "-o NoHostAuthenticationForLocalhost=yes"),
+    ),
+    Row(
+        "accept-new",
+        "host_key_unknown",
+        ssh=True,
+        variables={
+            "ansible_ssh_common_args": "-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=accept-new"
+        },
+    ),
+    Row(
+        "jump-ipv6",
+        variables={"ansible_host": "::1", "ansible_port": "{six}", **_args("-J gate")},
+        config=BASTION,
+    ),
+    Row(
+        "ipv6-in-brackets", "device_unreachable", variables={"ansible_host": "[::1]", "ansible_port": "{six}"}
+    ),
+    Row(
+        "family-flag",
+        "device_unreachable",
+        variables={"ansible_host": "::1", "ansible_port": "{six}", **_args("-4")},
+    ),
+    Row("bind-flag", variables=_args("-b 127.0.0.1")),
+    Row("bind-impossible", "device_unreachable", variables=_args("-o BindAddress=192.0.2.7")),
+    Row("bind-interface", "ssh_option_not_followed", ssh=True, variables=_args("-B lo")),
+    Row(
+        "attached-flags",
+        variables={**NO_PORT, "ansible_user": None, **_args("-p{port} -l{user} -oCompression=yes -q -A -x")},
+    ),
+    Row("password-first", variables=_args("-o PreferredAuthentications=password,publickey")),
+    Row("password-only", variables=_args("-o PreferredAuthentications=password"), plain=False),
+    Row("key-algorithms", "auth_failed", variables={**_args("-o PubkeyAcceptedAlgorithms=rsa-sha2-512")}),
+    Row(
+        "key-algorithms-of-certificates",
+        "auth_failed",
+        variables={
+            **_key("{folder}/beside"),
+            **_args("-o IdentityAgent=none -o PubkeyAcceptedAlgorithms=ssh-ed25519"),
+        },
+    ),
+    Row("key-algorithms-more", variables=_args("-o PubkeyAcceptedAlgorithms=+ssh-rsa")),
+    Row("local-command", variables=_args("-o PermitLocalCommand=yes -o LocalCommand=true")),
+    Row(
+        "forwards",
+        variables=_args(
+            "-o 'LocalForward={closed} localhost:1' -o SendEnv=LANG -o SetEnv=A=b -o RequestTTY=no"
+        ),
+    ),
+    Row(
+        "fdpass",
+        "ssh_option_not_followed",
+        ssh=False,
+        variables=_args("-o ProxyUseFdpass=yes -o ProxyCommand=false"),
+    ),
+    Row("jump-and-proxycommand", variables=_args("-J gate -o ProxyCommand=false"), config=BASTION),
+    Row("canonical-no", variables=_args("-o CanonicalizeHostname=no -o CanonicalDomains=example.test")),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,11 @@ import pytest
 from tests.remote.rows import ROWS, SHORT
 from tests.remote.world import OK, REFUSALS, Row, World, by_ansible, by_ssh, by_thorctl, load, world
 from thorctl.doctor.inventory import checks as inventory_checks
+from thorctl.errors import ThorError
+from thorctl.remote.ssh import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-pytestmark = pytest.mark.slow
 
 SEEN_BEFORE = {
     "ssh_options_invalid",
@@ -56,3 +57,21 @@ def test_ssh_ansible_and_thorctl_agree(machines: World) -> None:
 @pytest.mark.long
 def test_ssh_ansible_and_thorctl_agree_on_every_configuration(machines: World) -> None:
     agree(machines, ROWS)
+
+
+def test_a_key_that_ssh_leaves_out_is_named(machines: World) -> None:
+    """Its kind is not in PubkeyAcceptedAlgorithms: the file is fine."""
+    row = next(row for row in ROWS if row.name == "key-algorithms")
+    (device,) = load(machines, machines.inventory([row]))
+
+    async def refused() -> ThorError:
+        with pytest.raises(ThorError) as caught:
+            async with connect(device):
+                pass
+        return caught.value
+
+    error = asyncio.run(refused())
+    assert error.code == "auth_failed"
+    assert "PubkeyAcceptedAlgorithms leaves out " in error.message
+    assert f"{machines.words['key']}." in error.message
+    assert "PubkeyAcceptedAlgorithms" in error.remedy

@@ -277,6 +277,10 @@ def _words(folder: Path, device: Sshd, bastion: Sshd, six: int) -> dict[str, str
     )
     (folder / "vault-password").write_text("pw\n")
     (folder / "included").mkdir()
+    (folder / "port.conf").write_text(f"Port {device.port}\n")
+    named = folder / f"key-127.0.0.1-{device.user}"
+    named.write_bytes(device.key.read_bytes())
+    named.chmod(0o600)
     (folder / "included" / "one.conf").write_text(f"Host inc\n  HostName 127.0.0.1\n  Port {device.port}\n")
     return {
         "folder": str(folder),

@@ -70,6 +70,7 @@ class Endpoint:
         identities_only: an agent's other keys are not offered.
         agent: its socket; None: none.
         logins: methods in order: publickey, keyboard-interactive, password.
+        key_algorithms: kinds of keys and certificates that are offered; empty: all.
         algorithms: asyncssh's argument -> names that ssh would accept, in order.
         keepalive: seconds between signs of life, 0: none; and how many may be missed.
         connect_timeout: seconds; None: not set.
@@ -91,6 +92,7 @@ class Endpoint:
     identities_only: bool = False
     agent: str | None = None
     logins: tuple[str, ...] = ("publickey",)
+    key_algorithms: frozenset[str] = frozenset()
     algorithms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keepalive: tuple[int, int] = (0, 3)
     connect_timeout: int | None = None
@@ -211,6 +213,7 @@ def _endpoint(device: Device, words: list[str], alias: str, jumps: int) -> Endpo
         identities_only=_one(answer, "identitiesonly") == "yes",
         agent=agent,
         logins=_logins(answer),
+        key_algorithms=frozenset((_one(answer, "pubkeyacceptedalgorithms") or "").split(",")) - {""},
         algorithms={
             ours: tuple((_one(answer, theirs) or "").split(","))
             for ours, theirs in (

@@ -36,11 +36,13 @@ class Offer:
         keys: in order.
         names: where each came from, for messages.
         unusable: file -> why it was passed over; only files that are there or were named outright.
+        not_accepted: names of keys whose kind PubkeyAcceptedAlgorithms leaves out.
     """
 
     keys: list[asyncssh.SSHKeyPair] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     unusable: dict[Path, str] = field(default_factory=dict)
+    not_accepted: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,27 @@ async def offered(endpoint: Endpoint) -> AsyncIterator[Offer]:
             if file.private and file.public not in held:
                 offer.keys += asyncssh.load_keypairs([file.private])
                 offer.names.append(str(path))
+        _drop_unaccepted(offer, endpoint)
         yield offer
+
+
+def _drop_unaccepted(offer: Offer, endpoint: Endpoint) -> None:
+    """Leave out what PubkeyAcceptedAlgorithms leaves out; an ssh that does not say it takes all."""
+    accepted = endpoint.key_algorithms
+    if not accepted:
+        return
+    both = list(zip(offer.keys, offer.names, strict=True))
+    kept = [one for one in both if _kinds(one[0].algorithm.decode()) & accepted]
+    offer.not_accepted = [name for pair, name in both if (pair, name) not in kept]
+    offer.keys, offer.names = [one[0] for one in kept], [one[1] for one in kept]
+
+
+def _kinds(algorithm: str) -> set[str]:
+    """The names of a key's kind in a list of algorithms: of an RSA key, those of its signatures."""
+    name, at, rest = algorithm.partition("-cert-v01@")
+    rsa = {"ssh-rsa", "rsa-sha2-256", "rsa-sha2-512"}
+    names = rsa if name in rsa else {name}
+    return {f"{one}{at}{rest}" for one in names}
 
 
 def _add_certified(

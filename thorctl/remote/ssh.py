@@ -191,6 +191,8 @@ def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: 
         if endpoint.not_tried
         else ""
     )
+    if offer.not_accepted:
+        more += f" PubkeyAcceptedAlgorithms leaves out {', '.join(offer.not_accepted)}."
     remedy = (
         "Give ssh a key for the jump host: IdentityFile in ~/.ssh/config, or ssh-add. The device's key "
         "(ansible_ssh_private_key_file) is not offered to it, as with ssh."
@@ -198,7 +200,7 @@ def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: 
         else "Add the public key to that user's authorized_keys, or correct ansible_user and "
         "ansible_ssh_private_key_file; a key with a passphrase must be in the agent: ssh-add."
     )
-    if not offer.keys and passed:
+    if not offer.keys and passed and not offer.not_accepted:
         return ThorError(
             "key_unreadable",
             f"{where} does not let {endpoint.user} in: no SSH key can be used. {passed}.{more}",
@@ -208,6 +210,8 @@ def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: 
             device=device,
         )
     unusable = f" Not used: {passed}." if passed else ""
+    if offer.not_accepted and not offer.keys:
+        remedy = "Take PubkeyAcceptedAlgorithms out of the ssh configuration, or use a key that it accepts."
     return ThorError(
         "auth_failed",
         f"{where} does not let {endpoint.user} in with {tried}.{unusable}{more}",
