@@ -30,6 +30,8 @@ _PASSWORD_FILE = re.compile(
     r"\[ERROR\]: ([^\n]*vault password[^\n]*|[^\n]*password file[^\n]*)", re.IGNORECASE
 )
 _NO_FOLDER = re.compile(r"Unable to create local directories [^\n]*")
+# Its prompt reads the terminal, or standard input where there is none, which is empty.
+_NOBODY_ASKED = re.compile(r"EOFError \(ctrl-d\) on prompt for")
 _SETTING = re.compile(r"Config '[^'\n]+' from '(?:env: )?([^'\n]+)' has an invalid value[.:]*([^\n]*)")
 
 
@@ -72,6 +74,20 @@ def explain(inventory: Path, stderr: str) -> ThorError | None:
             "vault_password_unreadable",
             f"The vault's password cannot be read: {found[1].rstrip('.')}.",
             "Correct ANSIBLE_VAULT_PASSWORD_FILE, or vault_password_file in [defaults] of ansible.cfg.",
+        )
+    return _vault_refusal(inventory, stderr)
+
+
+def _vault_refusal(inventory: Path, stderr: str) -> ThorError | None:
+    """What Ansible's refusal means where it is the vault's password that is missing or wrong."""
+    if _NOBODY_ASKED.search(stderr):
+        return ThorError(
+            "vault_password_missing",
+            "Ansible asks for the vault's password (ask_vault_pass, or a vault identity with `@prompt`), and "
+            "there is no terminal to ask at.",
+            "Run it at a terminal, or name the file that holds the password instead: "
+            "ANSIBLE_VAULT_PASSWORD_FILE=FILE with ANSIBLE_ASK_VAULT_PASS=false, or vault_password_file in "
+            "[defaults] of ansible.cfg; docs/how-to/secrets.md shows both.",
         )
     if not _NO_PASSWORD.search(stderr):
         return None
