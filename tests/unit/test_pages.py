@@ -56,6 +56,22 @@ def test_every_page_is_in_the_index() -> None:
     assert [name(page) for page in (PROJECT / "docs").rglob("*.md") if page not in {*linked, index}] == []
 
 
+MERMAID = re.compile(r"^```mermaid\n(.*?)^```", re.MULTILINE | re.DOTALL)
+RESERVED = {"call", "class", "classDef", "click", "default", "end", "graph", "href", "linkStyle", "style"}
+
+
+def nodes(diagram: str) -> set[str]:
+    """Ids of the nodes that have a label."""
+    return set(re.findall(r"\b(\w+)\[", diagram))
+
+
+def test_no_node_of_a_diagram_is_a_word_of_mermaid() -> None:
+    diagrams = [diagram for page in PAGES for diagram in MERMAID.findall(page.read_text())]
+    assert diagrams
+    assert [nodes(diagram) & RESERVED for diagram in diagrams if nodes(diagram) & RESERVED] == []
+    assert nodes('class["device class"] --> release') & RESERVED
+
+
 def wrong(words: list[str]) -> str | None:
     """What of ``thorctl WORDS`` the command line does not know; None: nothing, or it is no call."""
     command: click.Command = cli
