@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.documents import changed, lock_for, release_of
+from thorctl.agent.engine import image_user
 from thorctl.agent.engine.unit import STOP_SECONDS
 from thorctl.errors import ThorError
 from thorctl.release import device_class, profile
@@ -132,6 +133,7 @@ def test_the_container_is_confined_and_runs_the_digest() -> None:
         "--read-only",
         "--cap-drop ALL",
         "--security-opt no-new-privileges",
+        " ".join(image_user.LIMITS[2:4]),  # what the image's proof on the device had
         "--ipc private --shm-size 1g",
     ):
         assert part in line
