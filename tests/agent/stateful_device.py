@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from thorctl.agent.core.outcome import Outcome
     from thorctl.agent.state.journal import Journal
 
+PARSER = parser()  # made once: making it takes longer than most verbs
 SMALL = b"weights"
 BESIDE = {DOOR_UNIT, BRIDGE_SOCKET, BRIDGE_UNIT}
 
@@ -286,7 +287,7 @@ class Device:
 
     def say(self, *words: str, fuse: Fuse | None = None) -> Outcome:
         """Run a verb through the dispatcher, as the command line would."""
-        args = parser().parse_args(list(words))
+        args = PARSER.parse_args(list(words))
         return dispatch(self.context(args.verb, fuse, args.holder or "tester@here"), args)
 
     def done(self, *words: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 MODEL = Path(__file__).resolve().parents[2] / "images" / "tiny-qwable" / "model"
+PARSER = parser()
 KEY = "sk-not-for-anybody"
 APPS = "1234, VLLM::EngineCore, 21000\n"
 
@@ -110,7 +111,7 @@ def client(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> list[Measurement]
 
 def run(ctx: Context, *words: str) -> Outcome:
     try:
-        return bench.run(ctx, parser().parse_args(["bench", *words]))
+        return bench.run(ctx, PARSER.parse_args(["bench", *words]))
     except AgentError as error:
         return Outcome.of_error(error)
 
@@ -310,7 +311,7 @@ def test_a_key_never_stands_in_the_arguments(tmp_path: Path, engine: Engine) -> 
 
 
 def test_namespace_defaults_are_the_cards() -> None:
-    args: argparse.Namespace = parser().parse_args(["bench"])
+    args: argparse.Namespace = PARSER.parse_args(["bench"])
     assert (args.tokens, args.requests, args.quick, args.dry_run) == (None, None, False, False)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from thorctl.agent.bench.bytes import PARTS, UnaccountableError, bytes_per_token, kind_of, share
 from thorctl.agent.bench.headers import tensor_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TINY = Path(__file__).resolve().parents[2] / "images" / "tiny-qwable" / "model"
 # config.json of the full-size architecture, as far as it counts (40 layers, every fourth full attention).
@@ -98,6 +102,12 @@ def full_size(*, quantized: bool) -> dict[str, int]:
     return tensors
 
 
+@cache
+def read_a_token(*, quantized: bool) -> Mapping[str, int]:
+    """Bytes that one token of the 35B model reads, by part."""
+    return bytes_per_token(full_size(quantized=quantized), CONFIG, serve={}, context_tokens=CONTEXT)
+
+
 # Gigabytes by part, as docs/explanation/speed.md gives them.
 NVFP4 = {
     "lm_head": 1.017,
@@ -112,14 +122,14 @@ NVFP4 = {
 
 
 def test_the_nvfp4_model_reads_four_gigabytes_a_token() -> None:
-    found = bytes_per_token(full_size(quantized=True), CONFIG, serve={}, context_tokens=CONTEXT)
+    found = read_a_token(quantized=True)
     assert {part: round(found[part] / 1e9, 3) for part in NVFP4} == NVFP4
     assert round(found["total"] / 1e9, 3) == 4.005
     assert found["dense_mlp"] == 0
 
 
 def test_the_bf16_model_reads_six() -> None:
-    found = bytes_per_token(full_size(quantized=False), CONFIG, serve={}, context_tokens=CONTEXT)
+    found = read_a_token(quantized=False)
     assert round(found["total"] / 1e9, 3) == 6.025
 
 
@@ -154,7 +164,7 @@ def sparse(file: Path, tensors: dict[str, int]) -> Path:
 
 
 def test_the_parts_make_the_total_and_each_is_there() -> None:
-    found = bytes_per_token(full_size(quantized=True), CONFIG, serve={}, context_tokens=CONTEXT)
+    found = read_a_token(quantized=True)
     assert set(found) == {*PARTS, "total"}
     assert sum(found[part] for part in PARTS) == found["total"]
 
@@ -162,10 +172,7 @@ def test_the_parts_make_the_total_and_each_is_there() -> None:
 def test_the_cards_figures_are_61_and_67_percent_of_the_bandwidth() -> None:
     shares = []
     for quantized, card in ((True, 41.8), (False, 30.3)):
-        total = bytes_per_token(full_size(quantized=quantized), CONFIG, serve={}, context_tokens=CONTEXT)[
-            "total"
-        ]
-        shares.append(share(card, total, 273e9))
+        shares.append(share(card, read_a_token(quantized=quantized)["total"], 273e9))
     assert [round(one["limit_tokens_per_second"], 1) for one in shares] == [68.2, 45.3]
     assert [round(one["share"], 2) for one in shares] == [0.61, 0.67]
 

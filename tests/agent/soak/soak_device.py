@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.core.outcome import Outcome
 
+PARSER = parser()
 PATIENCE_SECONDS = 120.0
 ACTIVATION = 7
 
@@ -95,7 +96,7 @@ class Device:
         self.thread: threading.Thread | None = None
 
     def say(self, *words: str) -> Outcome:
-        return dispatch(self.ctx, parser().parse_args(list(words)))
+        return dispatch(self.ctx, PARSER.parse_args(list(words)))
 
     def done(self, *words: str) -> None:
         outcome = self.say(*words)
