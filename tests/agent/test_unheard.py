@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 VERB = """
 import sys, time
-from thorctl.agent import signals, unheard
+from thorctl.agent.core import disconnect, signals
 signals.install()
 try:
-    with unheard.ends_us():
+    with disconnect.ends_us():
         print("at work", file=sys.stderr, flush=True)
         sys.stdin.read()  # the test says when the work is done
         time.sleep(float(sys.argv[1]))
