@@ -150,6 +150,19 @@ def test_the_engine_gets_a_network_of_its_own_where_the_inventory_asks(sim: Simu
     assert status(sim)["drift"] == []
 
 
+def test_the_engine_reaches_none_of_the_devices_shared_memory(sim: Simulated) -> None:
+    """A robot's programs keep theirs there: files of /dev/shm, segments and queues of System V."""
+    root(sim, "echo secret >/dev/shm/robot && chmod 666 /dev/shm/robot && ipcmk --shmem 4096 --mode 0666")
+    segments = "print(len(open('/proc/sysvipc/shm').readlines()) - 1, os.path.exists('/dev/shm/robot'))"
+    try:
+        assert int(root(sim, "tail -n +2 /proc/sysvipc/shm | wc -l")) > 0
+        assert in_python(sim, segments) == "0 False"
+        assert in_python(sim, "open('/dev/shm/robot', 'w').write('owned')") == ""
+        assert root(sim, "cat /dev/shm/robot") == "secret"
+    finally:
+        root(sim, "rm -f /dev/shm/robot; ipcrm --all=shm")
+
+
 def test_a_setuid_file_in_the_cache_is_nobodys_program(sim: Simulated) -> None:
     copy = "import shutil; shutil.copy('/bin/dash', '/cache/x'); os.chmod('/cache/x', 0o4755)"
     assert in_python(sim, copy) == ""
