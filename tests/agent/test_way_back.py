@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import socket
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.agent.trial_steps import code, commit_one
 from thorctl.agent.core.files import Files
+from thorctl.agent.engine import cache, endpoint
+from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.state.deadline import AGAIN_SECONDS
 from thorctl.agent.state.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 
@@ -152,6 +157,54 @@ def test_a_full_disk_below_the_unit_alone_does_not_keep_a_device_from_going_back
     monkeypatch.setattr(Files, "write", refuse)
     device.done("rollback")
     assert device.systemd.running_release() == old.id
+
+
+@pytest.fixture
+def _engine_answers_on_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of layout 2 as well: the double has no socket."""
+    monkeypatch.setattr(
+        endpoint, "dial", lambda _, of: partial(socket.create_connection, (endpoint.HOST, of.port))
+    )
+
+
+@pytest.mark.usefixtures("_engine_answers_on_its_port")
+@pytest.mark.parametrize("scarce", ["f_bfree", "f_ffree"])
+@pytest.mark.parametrize("filler", ["left", "own"])
+def test_a_disk_that_an_engine_filled_has_room_for_the_release_before(
+    device: Device, monkeypatch: pytest.MonkeyPatch, scarce: str, filler: str
+) -> None:
+    """By blocks or by inodes, in its cache; the release before has the same cache if only options differ."""
+    old, new, other = (device.release(number, SOCKET_LAYOUT) for number in (1, 2, 3))
+    device.done("activate", old.id)
+    device.smoke_passed(old)
+    device.done("commit")
+    device.done("activate", new.id)
+    ctx = device.context("rollback")
+    places = {"own": old, "left": new, "other": other}
+    caches = {name: cache.directory(ctx, one) for name, one in places.items()}
+    for place in caches.values():
+        place.mkdir(parents=True)
+    full = {"f_bfree": 2**30, "f_files": 10**6, "f_ffree": 10**6, "f_frsize": 4096}
+
+    def statvfs(_: Path) -> SimpleNamespace:
+        return SimpleNamespace(**{**full, scarce: 0} if caches[filler].exists() else full)
+
+    monkeypatch.setattr(cache, "os", SimpleNamespace(statvfs=statvfs))
+    device.fire_timers()
+    assert device.systemd.running_release() == old.id
+    assert not caches[filler].exists()
+    assert caches["own"].exists() is (filler == "left")
+
+
+@pytest.mark.usefixtures("_engine_answers_on_its_port")
+def test_a_rollback_removes_no_cache_where_there_is_room(device: Device) -> None:
+    commit_one(device, 1)
+    new = device.release(2, SOCKET_LAYOUT)
+    device.done("activate", new.id)
+    place = cache.directory(device.context("rollback"), new)
+    place.mkdir(parents=True)
+    device.done("rollback")
+    assert place.exists()
 
 
 def test_a_rollback_of_the_first_release_arms_and_disarms(device: Device) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Rendered; every other file of a release is the engine's code.
 _GIVEN = ("serve.yaml", "engine.env")
 _OURS = (UNIT_FILE, *_GIVEN)
+# What Docker needs to start a container, with room for its log: some hundred files of a few MiB.
+ROOM_BYTES = 256 * 1024 * 1024
+ROOM_INODES = 2000
 
 
 def key(ctx: Context, release: Release) -> str:
@@ -106,6 +109,32 @@ def remove(ctx: Context, entry: Path) -> None:
         removal.remove_path(doomed)
         entry.rename(doomed)
     removal.remove_path(doomed)
+
+
+def make_room(ctx: Context, kept: Release) -> None:
+    """Remove caches where the disk has no room for a container: that of ``kept`` last, if it must be.
+
+    No quota bounds what an engine writes to its cache, and Docker starts nothing on a disk without blocks or
+    inodes: a start with cold caches is better than none. Call it after the engine has stopped. Raises
+    nothing: a rollback does not depend on it.
+    """
+    own = key(ctx, kept) if kept.layout == SOCKET_LAYOUT else None
+    try:
+        found = list(ctx.paths.engine_cache.iterdir()) if ctx.paths.engine_cache.is_dir() else []
+        for entry in sorted(found, key=lambda one: one.name == own):
+            if _has_room(ctx.paths.engine_cache):
+                return
+            ctx.log.warning("the disk is full: removing the cache %s", entry.name)
+            remove(ctx, entry)
+    except OSError as failed:
+        ctx.log.warning("no room could be made on the disk: %s", failed)
+
+
+def _has_room(place: Path) -> bool:
+    """Whether root can write a container's files; a file system without a fixed number of inodes has 0."""
+    found = os.statvfs(place)
+    inodes = found.f_files == 0 or found.f_ffree >= ROOM_INODES
+    return inodes and found.f_bfree * found.f_frsize >= ROOM_BYTES
 
 
 def shared_again(ctx: Context) -> None:

@@ -41,6 +41,8 @@ def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -
     """
     engine_unit.stop(ctx)
     _note_layout(ctx, release)
+    if at_any_price:
+        cache.make_room(ctx, release)
     try:
         engine_unit.install(ctx, release)
     except OSError as refused:
