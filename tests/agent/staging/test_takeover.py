@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import socket
 import stat
+import struct
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 NAME, SHA = "thorctl--tiny@c", "a" * 64
 ME = Account("me", os.geteuid(), os.getegid())
 BODY = b"weights"
+NOBODY, ANY = 65534, 0xFFFFFFFF
+ACCESS_LIST = "system.posix_acl_access"
 
 
 @pytest.fixture
@@ -86,8 +91,36 @@ def _short(part: Path, _: Path) -> None:
     part.write_bytes(BODY[:-1])
 
 
+def _sparse(part: Path, _: Path) -> None:
+    part.write_bytes(BODY)
+    os.truncate(part, 1 << 40)
+
+
+def _device(part: Path, _: Path) -> None:
+    os.mknod(part, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # where a file system is copied to it, say
+
+
+def _socket(part: Path, _: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(part.parent)  # a socket's path holds 107 bytes
+        one.bind(part.name)
+
+
 @pytest.mark.usefixtures("_emptied")
-@pytest.mark.parametrize("attack", [_symlink, _hard_link, _fifo, _folder, _depth, _short])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        _symlink,
+        _hard_link,
+        _fifo,
+        _folder,
+        _depth,
+        _short,
+        _sparse,
+        pytest.param(_device, marks=pytest.mark.root),
+        _socket,
+    ],
+)
 def test_what_is_no_plain_file_is_refused(
     ctx: Context, tmp_path: Path, attack: Callable[[Path, Path], None]
 ) -> None:
@@ -108,6 +141,32 @@ def test_file_of_another_account_is_refused(ctx: Context, tmp_path: Path) -> Non
     os.chown(part(ctx), 4242, 4242)
     with pytest.raises(AgentError, match="belongs to the user id 4242"):
         take(ctx, tmp_path)
+
+
+@pytest.mark.root  # only root can give a file a capability
+def test_rights_beside_the_mode_do_not_stay(ctx: Context, tmp_path: Path) -> None:
+    """An access list that lets another account write, and a file capability."""
+    part(ctx).write_bytes(BODY)
+    part(ctx).chmod(0o755)
+    everybody = ((1, 7, ANY), (2, 7, NOBODY), (4, 7, ANY), (16, 7, ANY), (32, 7, ANY))
+    entries = b"".join(struct.pack("<HHI", *one) for one in everybody)
+    os.setxattr(part(ctx), ACCESS_LIST, struct.pack("<I", 2) + entries)
+    os.setxattr(part(ctx), "security.capability", struct.pack("<5I", 0x02000001, ANY, 0, ANY, 0))
+    assert take(ctx, tmp_path)
+    taken = tmp_path / "root/weights"
+    assert "security.capability" not in os.listxattr(taken)
+    mask = os.getxattr(taken, ACCESS_LIST)[4 + 3 * 8 :][:4]
+    assert struct.unpack("<HH", mask) == (16, 4)  # of the list: nobody in it may do more than read
+
+
+def test_mapping_of_what_was_taken_writes_elsewhere(ctx: Context, tmp_path: Path) -> None:
+    """Its descriptor is closed; the mapping alone is left."""
+    part(ctx).write_bytes(BODY)
+    with part(ctx).open("r+b") as file:
+        mapped = mmap.mmap(file.fileno(), len(BODY))
+    assert take(ctx, tmp_path)
+    mapped[:4] = b"evil"
+    assert (tmp_path / "root/weights").read_bytes() == BODY
 
 
 def test_writer_that_stays_cannot_change_what_was_taken(ctx: Context, tmp_path: Path) -> None:
