@@ -141,7 +141,7 @@ def test_it_ends_with_a_controller_that_is_killed(place: Place) -> None:
     task = "    - {name: Wait, ansible.builtin.command: sleep 20}\n"
     (playbooks / "play.yml").write_text(PLAY.partition("    - name: Say")[0] + task)
     script = (
-        "import sys, pathlib; from thorctl import playbook; p = pathlib.Path(sys.argv[1]);"
+        "import sys, pathlib; from thorctl.ansible_support import playbook; p = pathlib.Path(sys.argv[1]);"
         "playbook.run('play', playbooks=p / 'playbooks', inventory=p / 'hosts.yml',"
         "devices=['thor-01'], folder=p / 'runs' / '1')"
     )
