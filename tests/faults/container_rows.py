@@ -39,9 +39,13 @@ DOCKER = (
     _back_to_old("staging", "Docker is stopped for a while", "done", "stage:done"),
     Row("activating", "Docker is restarted", "done", "trial", "new", ("activate:done",)),
     Row("activating", "Docker is stopped for a while", "done", "trial", "new", ("activate:done",)),
+    Row(
+        "activating", "Docker is restarted while the engine ends", "done", "trial", "new", ("activate:done",)
+    ),
     Row("trial", "Docker is stopped for a while, no verb at work", "done", "trial", "new", ()),
     _back_to_old("rolling back", "Docker is restarted", "done", "rollback:done"),
     _back_to_old("rolling back", "Docker is stopped for a while", "done", "rollback:done"),
+    _back_to_old("rolling back", "Docker is restarted while the engine ends", "done", "rollback:done"),
     _back_to_old("committed", "Docker is stopped for a while, no verb at work", "done"),
     _back_to_old("activating", "Docker hangs", "docker_unavailable", "activate:docker_unavailable"),
     _back_to_old("rolling back", "Docker hangs for a while", "done", "rollback:done"),

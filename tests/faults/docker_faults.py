@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.faults.container_ground import engine_of
+from tests.faults.container_ground import NEW, OLD, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,16 @@ def _restarted(world: ContainerWorld) -> None:
     world.begin()
     world.device.sh("systemctl restart docker.service")
     world.finish()
+
+
+def _restarted_under_a_stop(world: ContainerWorld) -> None:
+    """While the verb waits for an engine that is slow to end: systemd then wants to start it again."""
+    world.device.modes({OLD: "deaf", NEW: "deaf"})
+    saying = world.device.say(*world.words)
+    stopping = "systemctl show --property ActiveState --value thor-engine.service"
+    world.device.wait("the engine is being stopped", lambda: world.device.read(stopping) == "deactivating")
+    world.device.sh("systemctl restart docker.service")
+    world.answer = saying.answer()
 
 
 def _stopped_for_a_while(world: ContainerWorld) -> None:
@@ -94,6 +104,7 @@ FAULTS: dict[str, Callable[[ContainerWorld], None]] = {
     "Docker hangs": _hangs,
     "Docker hangs for a while": _hangs_for_a_while,
     "Docker is restarted": _restarted,
+    "Docker is restarted while the engine ends": _restarted_under_a_stop,
     "Docker is stopped for a while": _stopped_for_a_while,
     "Docker is stopped for a while, no verb at work": _stopped_beside,
     "dockerd is killed": _killed,
