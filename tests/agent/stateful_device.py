@@ -130,7 +130,8 @@ class Systemd(Runner):
     """systemctl, systemd-run and journalctl of one device.
 
     ``broken``: releases whose engine dies. ``fails``: words of systemctl that it refuses. ``armed``: what
-    every timer so far was asked for, in full; ``timers``: those that wait, with what they would say.
+    every timer so far was asked for, in full; ``timers``: those that wait, with what they would say;
+    ``services``: transient services at work.
     ``beside``: which of door and bridge are active. ``history``: what was started and stopped, in order.
     """
 
@@ -143,6 +144,7 @@ class Systemd(Runner):
         self.booting = False
         self.timers: dict[str, list[str]] = {}
         self.armed: dict[str, list[str]] = {}
+        self.services: set[str] = set()
         self.broken: set[str] = set()
         self.fails: set[str] = set()
         self.beside: set[str] = set()
@@ -164,7 +166,7 @@ class Systemd(Runner):
 
     def power_cut(self) -> None:
         self.running, self.loaded, self.failed, self.timers = None, None, False, {}
-        self.beside = set()
+        self.beside, self.services = set(), set()
         self.booting = True
         self.fuse = Fuse()
         shutil.rmtree(self.paths.run_dir, ignore_errors=True)
@@ -206,7 +208,10 @@ class Systemd(Runner):
     def _answer(self, argv: list[str]) -> str:
         if argv[0] == "systemd-run":
             name = argv[argv.index("--unit") + 1]
-            self.armed[name], self.timers[name] = argv, argv[argv.index("--holder") :]
+            if "--on-active" in argv:
+                self.armed[name], self.timers[name] = argv, argv[argv.index("--holder") :]
+            else:
+                self.services.add(name)
         elif argv[0] == "journalctl":
             return "ValueError: no weights\n"
         elif argv[1] == "daemon-reload":
@@ -215,12 +220,16 @@ class Systemd(Runner):
             self.running = self.running if argv[2] != ENGINE_UNIT else None
             for unit in argv[2:]:
                 self.timers.pop(unit.removesuffix(".timer"), None)
+                self.services.discard(unit.removesuffix(".service"))
         elif argv[1] in ("start", "restart"):
             assert "--no-block" in argv
             self._start()
         elif argv[1] == "show" and argv[-1].endswith(".timer"):
             waits = argv[-1].removesuffix(".timer") in self.timers
             return f"ActiveState={'active' if waits else 'inactive'}\n"
+        elif argv[1] == "show" and "ActiveState" in argv:
+            active = argv[-1].removesuffix(".service") in self.services
+            return f"ActiveState={'active' if active else 'inactive'}\n"
         elif argv[1] == "show":
             state = "failed" if self.failed else "active" if self.running else "inactive"
             job = "Job=7\n" if self.booting and self._unit() else ""

@@ -91,6 +91,7 @@ def test_a_verb_that_is_stopped_or_has_a_bug_has_an_end_too(
     monkeypatch.setattr(journal_file, "load", fails)
     outcome = device.say("commit")
     assert outcome.error is not None
+    assert outcome.exit_code == (143 if isinstance(raised, Interrupted) else 1)
     assert [(one["what"], one.get("error")) for one in told(device)] == [("begin", None), ("end", "internal")]
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.agent.trial_steps import code, commit_one
+from thorctl.agent.core.outcome import EXIT_BUSY
 from thorctl.agent.state.journal import ACTIVATING, COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
@@ -22,6 +23,30 @@ def test_the_way_of_a_release(device: Device) -> None:
     assert device.done("commit") == {"release": new.id, "state": COMMITTED, "accepted": None}
     assert device.systemd.timers == {}
     assert device.journal().previous == old.id
+
+
+def test_planned_end_of_a_transient_unit_is_no_failure(device: Device) -> None:
+    release = device.release(1)
+    device.done("activate", release.id)
+    assert device.systemd.armed
+    for argv in device.systemd.armed.values():
+        codes = {
+            name: [int(one) for one in codes.split()]
+            for name, _, codes in (word.partition("=") for word in argv)
+            if name in {"SuccessExitStatus", "RestartForceExitStatus"}
+        }
+        # Restarted after a SIGTERM that is not systemd's own: the trial still ends.
+        assert codes == {key: [EXIT_BUSY, 143] for key in ("SuccessExitStatus", "RestartForceExitStatus")}
+
+
+def test_soak_is_begun_on_trial_and_ended_by_the_rollback(device: Device) -> None:
+    release = device.release(1)
+    device.done("activate", release.id)
+    words = ("soak", "start", release.id)
+    assert device.say(*words).error is None
+    assert device.systemd.services == {"thor-soak-1"}
+    device.done("rollback")
+    assert device.systemd.services == set()
 
 
 def test_saying_it_twice_is_saying_it_once(device: Device) -> None:

@@ -84,6 +84,30 @@ def test_the_last_lines_since_a_time_are_read_backwards(
     assert result.data["lines"] == ["10:01 two", "10:02 three", "    of two lines"]
 
 
+NOISE = (
+    "10:01 thor systemd[1]: thor-trial-7.timer: Failed to open /run/systemd/transient/thor-trial-7.timer: x"
+)
+
+
+@pytest.mark.parametrize("words", [(), ("--since", "1 h ago"), ("-n", "9", "--since", "1 h ago")])
+def test_agent_log_leaves_out_systemds_notice_of_a_transient_unit(
+    logs: Callable[..., Result | None],
+    sshd: Sshd,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+) -> None:
+    sshd.behave(says(f"{NOISE}\n10:02 thor thor-agent[7]: rolling back\n"))
+    assert logs("--agent", *words) is None
+    assert capsys.readouterr().out == "10:02 thor thor-agent[7]: rolling back\n"
+
+
+def test_json_of_the_agent_log_leaves_it_out_too(logs: Callable[..., Result | None], sshd: Sshd) -> None:
+    sshd.behave(says(json.dumps({"MESSAGE": NOISE}) + "\n" + json.dumps({"MESSAGE": "rolling back"}) + "\n"))
+    result = logs("--agent", "--json")
+    assert result is not None
+    assert result.data["lines"] == [{"MESSAGE": "rolling back"}]
+
+
 def test_json_holds_the_lines(logs: Callable[..., Result | None], sshd: Sshd) -> None:
     sshd.behave(says(json.dumps({"verb": "stage"}) + "\nno json\n"))
     result = logs("--events", "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from thorctl.cli.devices import one_device
 from thorctl.cli.process import stop_writing
 from thorctl.protocol import foreign_json
 from thorctl.remote.journalctl import in_order, log_command, reads_backwards
+from thorctl.remote.journalctl import shown as is_shown
 from thorctl.remote.lines import stream_lines
 from thorctl.result import Result
 from thorctl.status.event_view import in_words
@@ -61,6 +63,7 @@ def command(
         found: list[str] = []
         asyncio.run(stream_lines(target, words, found.append, most_characters=JSON_CHARACTERS))
         found = in_order(found) if backwards else found
+        found = [line for line in found if is_shown(line)]
     if context.json:
         return Result("logs", data={"device": target.name, "log": log, "lines": list(map(_parsed, found))})
     try:
@@ -68,14 +71,18 @@ def command(
             for line in found:
                 echo(line)
         else:
-            show = (lambda line: echo(in_words(line))) if log == "events" else echo
-            asyncio.run(stream_lines(target, words, show))
+            asyncio.run(stream_lines(target, words, partial(_show, log)))
     except KeyboardInterrupt:
         if not follow:
             raise
     except BrokenPipeError:  # `thorctl logs … | head`: the reader has seen enough
         stop_writing()
     return None
+
+
+def _show(log: Log, line: str) -> None:
+    if is_shown(line):
+        echo(in_words(line) if log == "events" else line)
 
 
 def _parsed(line: str) -> Any:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 Log = Literal["engine", "agent", "events"]
 
+TRANSIENT_GONE = "Failed to open /run/systemd/transient/"
 EVENTS = "/var/lib/thor/events.jsonl"
 # The agent writes to its caller's stderr; in the journal is what the device did by itself: recovery at boot,
 # the ends of trials.
@@ -45,6 +46,14 @@ def log_command(
         *(("--reverse",) if reads_backwards(lines=lines, since=since) else ()),
         *(("--follow",) if follow else ()),
     )
+
+
+def shown(line: str) -> bool:
+    """Whether a line of ``log_command``, as text or JSON, is about the device.
+
+    Not shown: systemd's notice that a transient unit's file is gone, which each ended timer leaves.
+    """
+    return TRANSIENT_GONE not in line
 
 
 def reads_backwards(*, lines: int | None, since: str | None) -> bool:

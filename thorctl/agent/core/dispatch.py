@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core import events
 from thorctl.agent.core.locking import locked
-from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.outcome import EXIT_SIGNAL, AgentError, Outcome
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.core.verb_table import VERBS
 from thorctl.agent.state import deadline, disk_errors, journal_file
@@ -80,11 +81,12 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
         return work()
     except AgentError as failed:
         return Outcome.of_error(failed)
-    except Interrupted as signal:
+    except Interrupted as told:
         stopped = AgentError(
             "internal",
-            f"`{verb.name}` was stopped by {signal}.",
-            "Say it again to go on; `thorctl status DEVICE` says where the device stands.",
+            f"`{verb.name}` was ended by {told}.",
+            "Run it again; `thorctl status DEVICE` shows the device's state.",
+            exit_code=EXIT_SIGNAL + signal.Signals[str(told)],
         )
         return Outcome.of_error(stopped)
     except Exception as unforeseen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_BAD_STATE = 2
 EXIT_BUSY = 3
+EXIT_SIGNAL = 128  # plus the number of the signal that ended the verb, as shells count
+EXIT_TERMINATED = EXIT_SIGNAL + signal.SIGTERM
 
 _EXIT_OF = {
     "bad_call": EXIT_BAD_STATE,
@@ -38,6 +41,7 @@ class AgentError(Exception):
         details: facts for machines and for the curious (JSON-serialisable).
         data: the verb's data as far as known, e.g. the generations of a smoke that did not pass.
         changed: whether something on the device differs from before the call.
+        exit_code: 1 failed, 2 bad call or bad state, 3 busy; 128 + N where signal N ended the verb.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class AgentError(Exception):
         details: dict[str, Any] | None = None,
         data: dict[str, Any] | None = None,
         changed: bool = False,
+        exit_code: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -57,11 +62,7 @@ class AgentError(Exception):
         self.details = details or {}
         self.data = data or {}
         self.changed = changed
-
-    @property
-    def exit_code(self) -> int:
-        """1 failed, 2 bad call or bad state, 3 busy."""
-        return _EXIT_OF.get(self.code, EXIT_FAILED)
+        self.exit_code = _EXIT_OF.get(code, EXIT_FAILED) if exit_code is None else exit_code
 
 
 @dataclass(frozen=True)

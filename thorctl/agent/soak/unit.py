@@ -1,11 +1,11 @@
-"""The transient unit in which a soak is worked: it outlives the connection, and ends with the trial."""
+"""The transient unit of a soak: it outlives the connection, and ends with the trial."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.outcome import EXIT_TERMINATED, AgentError
 from thorctl.agent.state.deadline import AGENT
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def begin(ctx: Context, activation: int) -> None:
     argv = [
         *("systemd-run", "--collect", "--unit", name, "--description", "Soak of the release on trial"),
         *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
+        *("--property", f"SuccessExitStatus={EXIT_TERMINATED}"),
+        *("--property", f"RestartForceExitStatus={EXIT_TERMINATED}"),
         *("--property", f"TimeoutStopSec={STOP_SECONDS}", "--property", "Nice=10"),
         *("--property", "MemoryMax=512M", "--property", "TasksMax=128"),
         *(os.fspath(ctx.paths.at(AGENT)), *root, "soak-work", str(activation)),

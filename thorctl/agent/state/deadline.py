@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.holder import DEVICE
-from thorctl.agent.core.outcome import EXIT_BUSY, AgentError
+from thorctl.agent.core.outcome import EXIT_BUSY, EXIT_TERMINATED, AgentError
 from thorctl.agent.state.journal import REVIEW, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
@@ -54,13 +54,10 @@ def arm(
         *("--description", f"End of the {state} state of {release_id}"),
         *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
         *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
-        # Another verb is at work: no failure of the unit, and tried again.
-        *(
-            "--property",
-            f"SuccessExitStatus={EXIT_BUSY}",
-            "--property",
-            f"RestartForceExitStatus={EXIT_BUSY}",
-        ),
+        # Another verb is at work, or `systemctl stop` (`dismiss`): no failure of the unit. It is tried again,
+        # also after a SIGTERM that is not systemd's; a stop by systemd is never followed by a restart.
+        *("--property", f"SuccessExitStatus={EXIT_BUSY} {EXIT_TERMINATED}"),
+        *("--property", f"RestartForceExitStatus={EXIT_BUSY} {EXIT_TERMINATED}"),
         *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
         *("rollback", "--reason", reason, "--only-in", f"{state}:{activation}"),
         *also,
