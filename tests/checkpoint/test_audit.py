@@ -20,6 +20,7 @@ from thorctl.checkpoint import engine_names, inventory, repair
 from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.modules import Kind
 from thorctl.checkpoint.source import Folder, Hub
+from thorctl.cli.checkpoint import repair_view
 from thorctl.errors import ThorError
 from thorctl.release.profile import Checkpoint
 from thorctl.sim import hub_tree
@@ -52,7 +53,7 @@ def test_scales_that_differ_a_little_are_served_and_repaired_later(written: Path
     found = audit(Folder(written))
     assert found.off == ()
     assert found.verdict is Verdict.REPAIR_LATER
-    assert "serve it, repair when convenient: scales differ by at most 1." in found.advice
+    assert "serve it, repair when convenient: scales differ by up to 1." in found.advice
     assert len(found.findings) == 2
     assert all("vLLM applies one to all" in one.line for one in found.findings)
     by_kind = {kind.kind: kind for kind in found.fused}
@@ -353,6 +354,8 @@ def test_one_odd_value_costs_one_line(repaired: Path, tmp_path: Path, name: str)
     assert found.verdict is verdict
     assert [Kind.ROUTED in {row.kind for row in found.rows}, len(found.findings)] == [True, 1]
     assert EXPERT in found.findings[0].line or QUERY in found.findings[0].line
+    assert re.match(r"1 (zero )?(matrix|quantized module|module|expert|layer)\b", found.findings[0].line)
+    assert "×" not in found.advice  # one scale that is none has no ratio to another
     json.dumps(asdict(found), allow_nan=False)
 
 
@@ -363,6 +366,9 @@ def test_a_zero_matrix_takes_its_partners_scale_without_loss(
     copy = rewritten(repaired, tmp_path / "copy", ODD[name][0])
     done = repair.repair(repair.opened(Folder(copy)), tmp_path / "out")
     assert (done.mended, done.after.relative) == (1, 0.0)
+    shown = str(repair_view(done, tmp_path / "out"))
+    assert "1 ×" not in shown
+    assert ("%" in shown) == (done.before.squared_weights > 0)
     assert audit(Folder(tmp_path / "out")).verdict is Verdict.SERVE
 
 
@@ -377,7 +383,7 @@ def test_a_living_matrix_without_a_scale_is_not_repaired(repaired: Path, tmp_pat
 def test_scales_far_apart_are_repaired_first(sharded: Path) -> None:
     found = audit(Folder(sharded))
     assert found.verdict is Verdict.REPAIR_FIRST
-    assert "repair first: scales differ by at most" in found.advice
+    assert "repair first: scales differ by up to" in found.advice
     assert found.off
 
 

@@ -144,7 +144,7 @@ def test_an_engine_that_died_at_the_first_look_of_its_soak_is_not_taken_for_one_
     second = ended(first, "look", ok(dead), RULES)
     assert (second.phase, second.restarts) == (Phase.SOAKING, 0)
     third = ended(second, "look", ok(back), RULES)
-    assert (third.phase, "restarted 1 times in the soak" in third.why) == (Phase.RETURNING, True)
+    assert (third.phase, "restarted 1 time in the soak" in third.why) == (Phase.RETURNING, True)
 
 
 def test_a_way_back_that_is_not_whole_is_told_once_and_changes_no_verdict() -> None:

@@ -61,7 +61,7 @@ LOOKS = (
     Case(
         "restarted, though it makes steps", SOAKING | {"strikes": 1}, "look",
         ok(soak() | {"engine": {"unit": "active", "ready": True, "restarts": 1}}), Phase.RETURNING,
-        "restarted 1 times in the soak", WORKED,
+        "restarted 1 time in the soak", WORKED,
     ),
     Case("its work is unknown", SOAKING, "look", ok(status("trial", NEW)), Phase.SOAKING, rules=WORKED),
     Case("of another release", SOAKING, "look", ok(soak(release=OLD)), Phase.SOAKING, rules=WORKED),

@@ -241,7 +241,7 @@ FAILED_SMOKE = {**STATUS["last_smoke"], "passed": False, "failed_checks": ["know
 def test_a_trial_kept_for_review_says_so_and_how_it_ends() -> None:
     kept = said(state="trial", review_seconds_left=7141, last_smoke=FAILED_SMOKE)
     first, *others = attention(kept)
-    assert first.startswith("kept for review, 2 h 0 min left; accept it with thorctl commit thor-01 --accept")
+    assert first.startswith("kept for review, 2 h 0 min left: end it with `thorctl commit thor-01 --accept")
     assert "last smoke test failed (known_answer, tool_call)" in others
     assert kept.as_json()["review_seconds_left"] == 7141
 

@@ -8,6 +8,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
+from thorctl.protocol.plural import form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,7 @@ def _vault_refusal(inventory: Path, stderr: str) -> ThorError | None:
         return None
     files = vaulted(inventory)
     what = ", ".join(map(str, files[:3])) or f"A file of {inventory}"
-    verb = "are" if len(files) > 1 else "is"
+    verb = form(len(files) or 1, "is", "are")
     if "no vault secrets found" in stderr:
         return ThorError(
             "vault_password_missing",

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from thorctl.bench import card as cards
 from thorctl.bench.verdict import NAMES
+from thorctl.protocol.plural import counted
 from thorctl.ui.format import NOTHING, age, celsius
 
 if TYPE_CHECKING:
@@ -190,9 +191,10 @@ def _number(value: float | None) -> str:
 
 def _verdict(outcomes: Sequence[Outcome]) -> Text:
     good = sum(outcome.problem is None for outcome in outcomes)
-    noun = "device" if len(outcomes) == 1 else "devices"
     style = "bold green" if good == len(outcomes) else "bold red"
-    return Text(f"{good} of {len(outcomes)} {noun} measured and no slower than before.", style=style)
+    return Text(
+        f"{good} of {counted(len(outcomes), 'device')} measured and no slower than before.", style=style
+    )
 
 
 def plan_view(

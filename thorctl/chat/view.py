@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from thorctl.chat.stream import Answer, Thinking
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,9 @@ def summary(generation: Generation) -> str:
     tokens = (generation.usage or {}).get("completion_tokens")
     words = f"{generation.seconds:.1f} s"
     if isinstance(tokens, int):
-        words = f"{tokens} tokens in {words} ({tokens / max(generation.seconds, 0.001):.1f} tokens/s)"
+        words = (
+            f"{counted(tokens, 'token')} in {words} ({tokens / max(generation.seconds, 0.001):.1f} tokens/s)"
+        )
     if generation.first_seconds is not None:
         words += f", first after {generation.first_seconds:.1f} s"
     if not generation.answer.strip():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.checkpoint import dialect, expected, inventory, scales
 from thorctl.checkpoint.modules import PLAIN, Kind, gather
+from thorctl.protocol.plural import form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +39,7 @@ class FusedScales:
     kind: str
     groups: int
     differ: int
-    worst_ratio: float  # largest scale over smallest, over all groups
+    worst_ratio: float  # largest scale over smallest, of matrices that are not zero
     worst: str | None  # the group's name
 
 
@@ -189,13 +190,23 @@ def judge(
             "Whether vLLM reads it as it was meant is not known"
         )
     worst = max((kind.worst_ratio for kind in fused), default=1.0)
-    apart = f"scales differ by at most {worst:.3g} ×"
+    serve, first = "serve it, repair when convenient", "repair first"
+    if worst > (1 if grade is Grade.REPAIR_LATER else scales.SERVES_TO):
+        apart = f"scales differ by up to {worst:.3g} ×"
+        serve += (
+            f": {apart}. Measured at up to 1.34 ×: every test answer stayed right, 0.007 nats a token from "
+            "the meant weights (0.0005 after the repair)"
+        )
+        first += (
+            f": {apart}. Measured at 3 to 5 ×: 0 of 12 test answers were right, 12 of 12 after the repair"
+        )
+    else:  # because of zero matrices alone, of which nothing was measured
+        serve += ": only zero matrices have a scale of their own, and vLLM reads them as zero"
+        first += ": zero matrices have a scale that vLLM would apply to others, or that is not a number"
     return _VERDICTS[grade], {
         Grade.NOTE: "serve it: vLLM reads it as it was meant",
-        Grade.REPAIR_LATER: f"serve it, repair when convenient: {apart}. Measured at up to 1.34 ×: "
-        "every test answer stayed right, 0.007 nats a token from the meant weights (0.0005 after the repair)",
-        Grade.REPAIR_FIRST: f"repair first: {apart}. Measured at 3 to 5 ×: 0 of 12 test answers were "
-        "right, 12 of 12 after the repair",
+        Grade.REPAIR_LATER: serve,
+        Grade.REPAIR_FIRST: first,
         Grade.REJECT: "do not serve it: vLLM refuses it, or reads other weights than were meant",
     }[grade]
 
@@ -258,13 +269,18 @@ def no_numbers(groups: Iterable[scales.Group]) -> list[Finding]:
                 odd.append(f"{member} ({scale:g})")
     found = []
     if odd:
-        line = expected.some(len(odd), "matrices have a global scale that is no positive number", odd)
+        lacks = "a global scale that is not a positive number"
+        line = expected.some(odd, f"matrix has {lacks}", f"matrices have {lacks}")
         remedy = "Download or quantize it again: their weights are not zero, or they are too many to read."
         found.append(Finding(Grade.REJECT, line, remedy))
     return found + [
         Finding(
             grade,
-            expected.some(len(names), "matrices hold nothing but zeros, with a scale of their own", names)
+            expected.some(
+                names,
+                "zero matrix has another scale than its partner",
+                "zero matrices have another scale than their partners",
+            )
             + ": a zero matrix can take its partner's scale without loss",
             REPAIR,
         )
@@ -277,9 +293,8 @@ def differing(fused: Iterable[FusedScales]) -> list[Finding]:
     return [
         Finding(
             Grade.REPAIR_FIRST if kind.worst_ratio > scales.SERVES_TO else Grade.REPAIR_LATER,
-            f"{kind.differ} of {kind.groups} {kind.kind} have global scales that differ, "
-            f"up to {kind.worst_ratio:.4g} × "
-            f"({kind.worst}): vLLM applies one to all",
+            f"{kind.differ} of {kind.groups} {kind.kind} {form(kind.differ, 'has', 'have')} global scales "
+            f"that differ, up to {kind.worst_ratio:.4g} × ({kind.worst}): vLLM applies one to all",
             REPAIR,
         )
         for kind in fused

@@ -10,6 +10,7 @@ from thorctl.checkpoint import dialect, engine_names
 from thorctl.checkpoint.headers import damaged
 from thorctl.checkpoint.modules import GLOBAL, INPUT, NVFP4, PACKED, PARTS, PLAIN, QUANTIZED, SCALE, Kind
 from thorctl.errors import ThorError
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,8 +24,8 @@ WEIGHTS = {  # of quantization_config's `weights`
     "symmetric": True, "dynamic": False,
 }  # fmt: skip
 SOMETIMES = {Kind.VISION: "without language-model-only", Kind.MTP: "with the switch `mtp`"}
-_NEITHER = "modules are neither quantized nor ignored"
-_BOTH = "modules are quantized and in the ignore list"
+_NEITHER = ("module is neither quantized nor ignored", "modules are neither quantized nor ignored")
+_BOTH = ("module is quantized and in the ignore list", "modules are quantized and in the ignore list")
 SHOWN = 3  # examples in one line
 _EXPERT = re.compile(r"\.layers\.(\d+)\.mlp\.experts\.(\d+)\.(gate|up|down)_proj$")
 
@@ -72,19 +73,15 @@ def experts(modules: Mapping[str, Module], text: dict[str, Any]) -> list[str]:
     every = {(layer, expert) for layer in range(layers) for expert in range(count)}
     lacking = sorted(place for place in every if found[place] != 3)
     if lacking:
-        off.append(some(len(lacking), "experts are not whole", [f"layer {a} expert {b}" for a, b in lacking]))
+        off.append(some(_places(lacking), "expert is not whole", "experts are not whole"))
     if surplus := sorted(set(found) - every):
-        off.append(
-            some(
-                len(surplus), "experts are not in config.json", [f"layer {a} expert {b}" for a, b in surplus]
-            )
-        )
+        off.append(some(_places(surplus), "expert is not in config.json", "experts are not in config.json"))
     return off
 
 
 def formats(modules: Iterable[Module], quantized: bool) -> list[str]:
     """Modules that are not in the format that the card's table gives them."""
-    off: dict[str, list[str]] = {}
+    off: dict[str, tuple[str, list[str]]] = {}  # kind -> the format wanted, modules in another one
     for module in modules:
         wanted = NVFP4 if quantized and module.kind in QUANTIZED else "BF16"
         if (
@@ -93,16 +90,18 @@ def formats(modules: Iterable[Module], quantized: bool) -> list[str]:
             and not (module.kind is Kind.GDN and module.format in {"F32", "BF16/F32"})
         ):
             # A_log and the norm of a Gated DeltaNet layer may be kept in FP32: more than asked for.
-            off.setdefault(f"modules of the {module.kind} are not {wanted}", []).append(
-                f"{module.name} {module.format}"
-            )
-    return [some(len(names), what, names) for what, names in off.items()]
+            off.setdefault(f"of the {module.kind}", (wanted, []))[1].append(f"{module.name} {module.format}")
+    return [
+        some(names, f"module {whose} is not {wanted}", f"modules {whose} are not {wanted}")
+        for whose, (wanted, names) in off.items()
+    ]
 
 
 def unknown(modules: Iterable[Module]) -> list[str]:
     """Modules that no part of the model is loaded from."""
     names = [module.name for module in modules if module.kind is Kind.OTHER]
-    return [some(len(names), "modules belong to no row of the card's table", names)] if names else []
+    row = "to no row of the card's table"
+    return [some(names, f"module belongs {row}", f"modules belong {row}")] if names else []
 
 
 def shapes(modules: Iterable[Module], config: Mapping[str, Any]) -> list[str]:
@@ -128,7 +127,10 @@ def shapes(modules: Iterable[Module], config: Mapping[str, Any]) -> list[str]:
             or whole.bytes != 4
         ):
             names.append(f"{module.name}: {list(packed.shape)} {list(scale.shape)} {list(whole.shape)}")
-    return [some(len(names), "quantized modules have tensors that do not fit", names)] if names else []
+    if not names:
+        return []
+    misfit = "tensors that do not fit"
+    return [some(names, f"quantized module has {misfit}", f"quantized modules have {misfit}")]
 
 
 def quantization(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str]:
@@ -194,13 +196,14 @@ def sometimes(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str
 
 def _matched(ignore: list[str], targets: dict[str, str], modules: Mapping[str, Module]) -> list[str]:
     """vLLM loads by its own names: a list that misses them fails the load or misreads."""
-    versions_of: dict[tuple[str, str], list[str]] = {}  # of what is said of which module
+    versions_of: dict[tuple[tuple[str, str], str], list[str]] = {}  # of what is said of which module
     for version in engine_names.VERSIONS:
         for layer in engine_names.layers(modules):
             try:
                 group = engine_names.group_of(layer, ignore, targets, version)
             except engine_names.MixedSchemesError as error:
-                what = f"layers have parts that vLLM must load alike ({error})"
+                alike = f"parts that vLLM must load alike ({error})"
+                what = (f"layer has {alike}", f"layers have {alike}")
                 names: tuple[str, ...] = (layer.name,)
             else:
                 what, names = _NEITHER if group else _BOTH, layer.members
@@ -209,19 +212,23 @@ def _matched(ignore: list[str], targets: dict[str, str], modules: Mapping[str, M
                 versions_of.setdefault((what, name), []).append(version)
     for name, module in modules.items():
         if module.kind is Kind.ROUTER and module.format not in PLAIN:
-            what = "modules are quantized, which vLLM always loads as they are"
+            always = "quantized, but vLLM never loads a router quantized"
+            what = (f"module is {always}", f"modules are {always}")
             versions_of[what, name] = list(engine_names.VERSIONS)
-    lines: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    lines: dict[tuple[tuple[str, str], tuple[str, ...]], list[str]] = {}
     for (what, name), versions in versions_of.items():
         lines.setdefault((what, tuple(versions)), []).append(name)
     return [
-        some(len(names), what, names)
-        + ("" if versions == engine_names.VERSIONS else f" (vLLM {', '.join(versions)})")
+        some(names, *what) + ("" if versions == engine_names.VERSIONS else f" (vLLM {', '.join(versions)})")
         for (what, versions), names in lines.items()
     ]
 
 
-def some(count: int, what: str, examples: list[str]) -> str:
-    """One line for all: how many, what, and the first few."""
-    more = f" and {count - SHOWN} more" if count > SHOWN else ""
-    return f"{count} {what}: {', '.join(examples[:SHOWN])}{more}"
+def _places(found: list[tuple[int, int]]) -> list[str]:
+    return [f"layer {layer} expert {expert}" for layer, expert in found]
+
+
+def some(names: list[str], one: str, several: str) -> str:
+    """Return one line for all ``names``: their count, ``one`` or ``several``, and the first few."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{counted(len(names), one, several)}: {', '.join(names[:SHOWN])}{more}"

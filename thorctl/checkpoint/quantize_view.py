@@ -13,6 +13,7 @@ from rich.text import Text
 from thorctl.checkpoint import quantize as quantizes
 from thorctl.checkpoint.headers import build
 from thorctl.checkpoint.split import by_kind
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,11 @@ def report(that: Quantized, out: Path) -> Text:
         "audit: ",
         ("global scales agree", "green"),
         f"; peak memory {decimal(peak_memory())}"
-        + (f"\n{that.resumed} files were there from an earlier run" if that.resumed else ""),
+        + (
+            f"\n{counted(that.resumed, 'file was', 'files were')} there from an earlier run"
+            if that.resumed
+            else ""
+        ),
     )
 
 

@@ -28,6 +28,7 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.lock import addresses
 from thorctl.errors import ThorError
+from thorctl.protocol.plural import counted, form
 from thorctl.registry.hub import address_of
 from thorctl.release.profile import Checkpoint
 from thorctl.result import Problem, Result
@@ -35,6 +36,7 @@ from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
     from thorctl.checkpoint.audit import Audit
+    from thorctl.checkpoint.reconcile import WeightError
     from thorctl.checkpoint.repair import Repaired
 
 AUDIT_EPILOG = """\b
@@ -102,7 +104,7 @@ def audit(ctx: Context, what: str, endpoint: str, pairs: tuple[str, ...]) -> Res
     )
 
 
-@command.command("repair", epilog=REPAIR_EPILOG)
+@command.command("repair", short_help="Write a copy with shared global scales.", epilog=REPAIR_EPILOG)
 @click.argument("original", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="New folder; names the checkpoint."
@@ -126,8 +128,9 @@ def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
     }
     if dry_run:
         text = (
-            f"{original.name}: {data['to_mend']} of {data['groups']} fused groups have global scales that "
-            f"differ, up to {data['worst_ratio']:.3g} ×.\nWould write {decimal(that.bytes)} to {out}; "
+            f"{original.name}: {data['to_mend']} of {counted(data['groups'], 'fused group')} "
+            f"{form(data['to_mend'], 'has', 'have')} global scales to repair"
+            f"{_up_to(data['worst_ratio'])}.\nWould write {decimal(that.bytes)} to {out}; "
             f"{original} stays as it is."
         )
         return Result("checkpoint repair", data, view=text)
@@ -295,7 +298,7 @@ def audit_view(found: Audit) -> Group:
     ]
     for kind in found.fused:
         state = (
-            (f"{kind.differ} differ, up to {kind.worst_ratio:.4g} ×", "red")
+            (f"{counted(kind.differ, 'differs', 'differ')}, up to {kind.worst_ratio:.4g} ×", "red")
             if kind.differ
             else ("all agree", "green")
         )
@@ -308,15 +311,30 @@ def audit_view(found: Audit) -> Group:
     return Group(Text(title, style="italic"), table, *lines)
 
 
+def _up_to(ratio: float) -> str:
+    """Nothing where only zero matrices were repaired: their scales have no ratio."""
+    return f", up to {ratio:.3g} × apart" if ratio > 1 else ", all of them at zero matrices"
+
+
+def _error(before: WeightError, after: WeightError) -> list[str | tuple[str, str]]:
+    if not before.squared_weights:
+        return ["all repaired matrices are zero: no weight changes"]
+    return [
+        f"weight error as vLLM reads them: {before.relative:.2%} before (worst group {before.worst:.1%}), ",
+        (f"{after.relative:.2%}", "green"),
+        f" after ({after.worst:.1%})",
+    ]
+
+
 def repair_view(done: Repaired, out: Path) -> Text:
     """What was mended and what it changed."""
     return Text.assemble(
         (str(out), "bold"),
-        f": {done.mended} of {done.groups} fused groups mended "
-        f"(scales were up to {done.worst_ratio:.3g} × apart)\n"
-        f"weight error as vLLM reads them: {done.before.relative:.2%} before "
-        f"(worst group {done.before.worst:.1%}), ",
-        (f"{done.after.relative:.2%}", "green"),
-        f" after ({done.after.worst:.1%})"
-        + (f"\n{done.resumed} files were there from an earlier run" if done.resumed else ""),
+        f": {done.mended} of {counted(done.groups, 'fused group')} repaired{_up_to(done.worst_ratio)}\n",
+        *_error(done.before, done.after),
+        (
+            f"\n{counted(done.resumed, 'file was', 'files were')} there from an earlier run"
+            if done.resumed
+            else ""
+        ),
     )

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
+from thorctl.protocol.plural import counted
 from thorctl.registry import address_overrides as mapping
 from thorctl.registry import resolve
 from thorctl.release import licenses
@@ -211,7 +212,8 @@ def problems(
             Problem("lock_stale", "There is no lock.", f"Write it and commit it: `thorctl lock {name}`.")
         )
     elif count:
-        message = f"{count} entries of the lock are no longer what {name} resolves to."
+        differ = counted(count, "entry of the lock differs", "entries of the lock differ")
+        message = f"{differ} from what {name} resolves to now."
         found.append(Problem("lock_stale", message, f"Write it anew and commit it: `thorctl lock {name}`."))
     if objection:
         found.append(Problem.of(objection))
@@ -239,7 +241,7 @@ def view(
             f"              {image.digest}\n"
             f"              vLLM {image.vllm_version or 'of a version that the image does not say'}\n"
             f"  checkpoint  {checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}\n"
-            f"              {checkpoint.commit}, {len(checkpoint.files)} files, "
+            f"              {checkpoint.commit}, {counted(len(checkpoint.files), 'file')}, "
             f"{decimal(checkpoint.total_bytes)}\n"
             f"  license     {licenses.told(profile.license, lock.license.hub, lock.license.accepted)}"
         )

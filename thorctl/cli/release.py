@@ -14,6 +14,7 @@ from rich.text import Text
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
+from thorctl.protocol.plural import counted
 from thorctl.release import find as releases
 from thorctl.release import licenses
 from thorctl.release import memory as release_memory
@@ -77,7 +78,7 @@ def view(release: Release) -> Group:
         ("", f"{image.platform}, {decimal(image.compressed_bytes)} compressed"),
         ("checkpoint", f"{checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}"),
         ("commit", checkpoint.commit),
-        ("", f"{len(checkpoint.files)} files, {decimal(checkpoint.total_bytes)}"),
+        ("", f"{counted(len(checkpoint.files), 'file')}, {decimal(checkpoint.total_bytes)}"),
         ("license", licenses.told(release.profile.license, license_.hub, license_.accepted)),
         (
             "options",

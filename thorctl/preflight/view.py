@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thorctl.preflight.report import ROWS
+from thorctl.protocol.plural import counted
 from thorctl.ui.format import NOTHING
 from thorctl.ui.printable import one_line
 
@@ -188,7 +189,7 @@ def _verdict(reports: Sequence[Report]) -> Text:
     good = sum(one["error"] is None for one in reports)
     style = "bold green" if good == len(reports) else "bold red"
     warned = sum((one["counts"] or {}).get("warn", 0) for one in reports)
-    warnings = f", with {warned} warning{'s'[: warned != 1]}" if warned else ""
+    warnings = f", with {counted(warned, 'warning')}" if warned else ""
     if len(reports) == 1:
         (one,) = reports
         can = "can take" if good else "cannot take" if one["items"] else "could not be asked about"

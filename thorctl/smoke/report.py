@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.protocol.plural import counted, form
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _head(answer: Answer) -> Text:
     if results := _results(answer):
         left_out = sum(one.get("result") == "not_asked" for one in results)
         asked = len(results) - left_out
-        line.append(f"  {asked} check{'s'[: asked != 1]}")
+        line.append(f"  {counted(asked, 'check')}")
         line.append(f", {left_out} not asked" if left_out else "")
     return line
 
@@ -109,8 +110,8 @@ def _generation(number: int, generation: Mapping[str, Any]) -> list[RenderableTy
     failed = generation.get("failed_checks") or []
     mark = ("failed", "bold red") if failed else ("ok", "green")
     tokens, seconds = generation.get("tokens"), generation.get("seconds")
-    counted = f"{tokens if tokens is not None else '?'} tokens, "
-    counted += f"{seconds:.1f} s" if isinstance(seconds, int | float) else "? s"
+    figures = f"{tokens if tokens is not None else '?'} {form(tokens or 0, 'token')}, "
+    figures += f"{seconds:.1f} s" if isinstance(seconds, int | float) else "? s"
     name = one_line(generation.get("prompt_name") or "prompt")
     lines = Table.grid(padding=(0, 1, 0, 0))
     lines.add_row("   ", "asked", Text(one_line(generation.get("prompt"))))
@@ -119,11 +120,10 @@ def _generation(number: int, generation: Mapping[str, Any]) -> list[RenderableTy
     lines.add_row("", "answered", Text(one_line(generation.get("answer")) or "(nothing)"))
     for check in failed:
         lines.add_row("", "failed", Text(f"{check.get('check')}: {check.get('detail')}", style="red"))
-    return [Text.assemble(f"{number:>2}  ", mark, "  ", (name, "bold"), f"  {counted}"), lines]
+    return [Text.assemble(f"{number:>2}  ", mark, "  ", (name, "bold"), f"  {figures}"), lines]
 
 
 def _verdict(answers: Sequence[Answer]) -> Text:
     good = sum(answer.ok for answer in answers)
-    noun = "device" if len(answers) == 1 else "devices"
     style = "bold green" if good == len(answers) else "bold red"
-    return Text(f"{good} of {len(answers)} {noun} passed the smoke test.", style=style)
+    return Text(f"{good} of {counted(len(answers), 'device')} passed the smoke test.", style=style)

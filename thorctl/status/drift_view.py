@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.protocol.plural import counted
 from thorctl.status import drift as status_drift
 from thorctl.status.model import attention, verdict
 
@@ -58,9 +59,8 @@ class DriftView:
         devices = sum(row.compared is not None for row in self.rows)
         unknown = sum(item.same is None for item in items)
         also = f", {unknown} unknown" if unknown else ""
-        verb = "differs" if differ == 1 else "differ"
-        plural = "s"[: devices != 1]
-        return f"{len(items)} settings of {devices} device{plural} compared: {differ} {verb}{also}."
+        compared = f"{counted(len(items), 'setting')} of {counted(devices, 'device')} compared"
+        return f"{compared}: {counted(differ, 'differs', 'differ')}{also}."
 
 
 def _cells(item: Item) -> tuple[Text, str, str, Text]:

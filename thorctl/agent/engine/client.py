@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.engine import sse
 from thorctl.agent.engine.chat_stream import Reply, error_message
 from thorctl.protocol import foreign_json
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,7 +158,8 @@ class EngineClient:
                 if response.status != 200:
                     return f"HTTP {response.status}: {_refusal(response.read(_LINE_BYTES))}"
                 seen = list(itertools.islice(sse.events(lines(response)), pieces))
-                return None if len(seen) == pieces else f"the stream ended after {len(seen)} events"
+                ended = f"the stream ended after {counted(len(seen), 'event')}"
+                return None if len(seen) == pieces else ended
         except TimeoutError:
             return f"silent for {silence_seconds:g} s"
         except _FAULTS as fault:

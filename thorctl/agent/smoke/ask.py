@@ -10,6 +10,7 @@ from thorctl.agent.bench import metrics as bench_metrics
 from thorctl.agent.smoke import features
 from thorctl.agent.smoke.features import FAILED, NOT_ASKED, PASSED, Result
 from thorctl.agent.smoke.judge import split_thinking
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,7 +108,8 @@ class Engine:
     def _simple(self, name: str, body: dict[str, Any], judge: Callable[[Reply], str | None]) -> list[Result]:
         reply = self._chat(body)
         fault = features.broken(reply) or judge(reply)
-        return [Result(name, FAILED, fault) if fault else Result(name, PASSED, f"{reply.tokens} tokens")]
+        made = counted(reply.tokens or 0, "token")
+        return [Result(name, FAILED, fault) if fault else Result(name, PASSED, made)]
 
     def _tool_call(self) -> list[Result]:
         body = features.tool_body(self.answer_tokens)
@@ -190,7 +192,9 @@ def _judge_cancel(running: int | None, others: int, made: int, asked: int) -> Re
         return Result(name, NOT_ASKED, f"{others} other requests ran: whether ours ended cannot be seen")
     if running:
         return Result(
-            name, FAILED, f"{running} requests still run {CANCEL_SECONDS:g} s after a client hung up"
+            name,
+            FAILED,
+            f"{counted(running, 'request')} still running {CANCEL_SECONDS:g} s after a client hung up",
         )
     if made >= asked and not others:
         return Result(name, FAILED, f"all {asked} tokens were generated although the client had hung up")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.smoke.judge import printable_fault, repetition_fault
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -229,11 +230,11 @@ def long_answer_fault(reply: Reply, lines: int) -> str | None:
     return None if code in reply.content else f"the code {code} is not in the answer {reply.content[:80]!r}"
 
 
-def counted(name: str, passed: int, failed: int, detail: str | None) -> Result:
+def tally(name: str, passed: int, failed: int, detail: str | None) -> Result:
     """One check of the generations as a result."""
     if failed:
-        return Result(name, FAILED, f"{failed} of {passed + failed} generations: {detail}")
-    return Result(name, PASSED, f"{passed} generations")
+        return Result(name, FAILED, f"{failed} of {counted(passed + failed, 'generation')}: {detail}")
+    return Result(name, PASSED, counted(passed, "generation"))
 
 
 def failed(results: Sequence[Result]) -> list[Result]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.smoke import features
 from thorctl.agent.smoke.judge import FailedCheck, Generation, count_checks, judge, judge_together
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,14 +65,14 @@ class Report:
         """Every check by its name: those of the generations, then the features."""
         counts = count_checks([judge(generation) for generation in self.generations])
         found = [
-            features.counted(name, count["passed"], count["failed"], self._first(name))
+            features.tally(name, count["passed"], count["failed"], self._first(name))
             for name, count in counts.items()
         ]
         others = {failed.check: failed.detail for generation, failed in self.failures if generation is None}
         found += [
             features.Result(name, features.FAILED, others[name])
             if name in others
-            else features.Result(name, features.PASSED, f"{len(self.generations)} generations")
+            else features.Result(name, features.PASSED, counted(len(self.generations), "generation"))
             for name in ("different_answers", "all_made")
         ]
         return [*found, *self.features]

@@ -29,6 +29,7 @@ from thorctl.agent.release.serving import running_release, wait_until_ready
 from thorctl.agent.staging import image
 from thorctl.agent.verbs import hold
 from thorctl.protocol import foreign_json
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -143,7 +144,7 @@ def _check_alone(counters: str | None) -> None:
     if at_work:
         raise AgentError(
             "busy",
-            f"The engine is answering {at_work} other request{'s'[: at_work != 1]}.",
+            f"The engine is answering {counted(at_work, 'other request')}.",
             "Measure when nobody uses it: other requests would be in the figures.",
             details={"requests": at_work},
         )

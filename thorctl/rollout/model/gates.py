@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.plural import counted, form
 from thorctl.remote.answer import quoted
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def judge_smoke(data: Mapping[str, Any], release: str) -> Verdict:
         return Verdict(False, "the smoke test does not say that it passed")
     generations = data.get("generations")
     count = len(generations) if isinstance(generations, list) else 0
-    return Verdict(True, f"{count} answers passed")
+    return Verdict(True, f"{counted(count, 'answer')} passed")
 
 
 def judge_speed(speed: Speed | None, before: float | None, now: object, had_release: bool) -> Verdict:
@@ -127,7 +128,9 @@ def judge_health(
     if not isinstance(count, int) or isinstance(count, bool):
         return Verdict(False, "it is not known how often its engine was restarted")
     if restarts is not None and count > restarts:
-        return Verdict(False, f"its engine died and was restarted {count - restarts} times in the soak")
+        return Verdict(
+            False, f"its engine died and was restarted {counted(count - restarts, 'time')} in the soak"
+        )
     ready = engine.get("ready") is True or generates
     if not ready or engine.get("unit") != "active":
         return Verdict(False, f"its engine is not ready: unit {engine.get('unit') or 'unknown'}")
@@ -138,12 +141,11 @@ def judge_fleet(policy: Policy, fleet: Count) -> Decision | None:
     """Whether the failures of the whole fleet stop the rollout; None: they do not."""
     percent, cap = policy.errors.stop_at_percent, policy.errors.stop_at_devices
     if cap is not None and fleet.failed >= cap:
-        return _stop(policy, f"{plural(fleet.failed)} failed; the policy stops at {cap}")
+        return _stop(policy, f"{counted(fleet.failed, 'device')} failed; the policy stops at {cap}")
     if percent is not None and fleet.failed and 100 * fleet.failed >= percent * fleet.all:
         share = 100 * fleet.failed / fleet.all
-        return _stop(
-            policy, f"{fleet.failed} of {fleet.all} devices failed ({share:.0f} %); it stops at {percent:g} %"
-        )
+        failed = f"{fleet.failed} of {counted(fleet.all, 'device')} failed ({share:.0f} %)"
+        return _stop(policy, f"{failed}; the policy stops at {percent:g} %")
     return None
 
 
@@ -159,19 +161,20 @@ def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, 
     failed = here.failed if canary else here.failed - here.unfit
     best = here.well + here.still
     if failed and 100 * best < wave.success_percent * (best + failed):
-        reason = f"{failed} of {best + failed} devices of {_name(wave)} failed"
+        reason = f"{failed} of {counted(best + failed, 'device')} of {_name(wave)} failed"
         return _stop(policy, f"{reason}; {wave.success_percent:g} % must be well")
     if here.still:
-        return Decision(Action.WAIT, f"{plural(here.still)} of {_name(wave)} not decided yet")
+        return Decision(Action.WAIT, f"{counted(here.still, 'device')} of {_name(wave)} not decided yet")
     if canary and here.well == 0:
         return Decision(Action.WAIT, "no canary could be tried: an absent one proves nothing")
     over = _over_budget(policy, fleet)
     if over:
         return Decision(Action.WAIT, over)
     tried = here.well + failed
-    found = (
-        f"{here.well} of {tried} devices of {_name(wave)} are well" if tried else f"nobody of {_name(wave)}"
-    )
+    are = form(tried, "is", "are")
+    found = f"{here.well} of {counted(tried, 'device')} of {_name(wave)} {are} well"
+    if not tried:
+        found = f"no device of {_name(wave)} was tried"
     unfit = f", {here.unfit} cannot take it" if here.unfit and not canary else ""
     absent = f", {here.absent} absent (caught up later)" if here.absent else ""
     return Decision(Action.GO_ON, f"{found}{unfit}{absent}")
@@ -180,9 +183,10 @@ def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, 
 def _over_budget(policy: Policy, fleet: Count) -> str | None:
     budget, percent = policy.offline.budget_devices, policy.offline.budget_percent
     if budget is not None and fleet.absent > budget:
-        return f"{plural(fleet.absent)} absent; the policy goes on with at most {budget}"
+        return f"{counted(fleet.absent, 'device')} absent; the policy goes on with at most {budget}"
     if percent is not None and 100 * fleet.absent > percent * fleet.all:
-        return f"{fleet.absent} of {fleet.all} devices absent; the policy goes on with at most {percent:g} %"
+        absent = f"{fleet.absent} of {counted(fleet.all, 'device')} absent"
+        return f"{absent}; the policy goes on with at most {percent:g} %"
     return None
 
 
@@ -192,8 +196,3 @@ def _stop(policy: Policy, reason: str) -> Decision:
 
 def _name(wave: PlannedWave) -> str:
     return "the canary" if wave.number == 1 else f"wave {wave.number}"
-
-
-def plural(count: int) -> str:
-    """``1 device``, ``2 devices``."""
-    return f"{count} device{'s'[: count != 1]}"

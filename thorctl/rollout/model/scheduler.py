@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.plural import counted
 from thorctl.rollout.model.device import UNFINISHED, UNSTAGED, Phase
-from thorctl.rollout.model.gates import Action, Decision, judge_fleet, judge_wave, plural
+from thorctl.rollout.model.gates import Action, Decision, judge_fleet, judge_wave
 from thorctl.rollout.model.steps import Step, steps, unseen_since_closing, wake
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _next_wave(state: State) -> Event | None:
         if state.asked == number:
             return None
         return Event("asked", f"wave {number} ({wave.name}) waits for `thorctl rollout approve`", number)
-    return Event("wave_opened", f"{wave.name}: {plural(len(wave.devices))}", number)
+    return Event("wave_opened", f"{wave.name}: {counted(len(wave.devices), 'device')}", number)
 
 
 def _catch_up(state: State, number: int) -> Event | None:
@@ -131,7 +132,10 @@ def _catch_up(state: State, number: int) -> Event | None:
     if not back or any(one.phase in UNSTAGED for one in back):
         return None  # staged first, as everywhere: who comes back meanwhile shares the wave and its soak
     return Event(
-        "wave_opened", f"catch-up: {plural(len(back))} back", number, {"devices": [one.name for one in back]}
+        "wave_opened",
+        f"catch-up: {counted(len(back), 'device')} back",
+        number,
+        {"devices": [one.name for one in back]},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.rollout.model.gates import plural
+from thorctl.protocol.plural import counted
 from thorctl.rollout.views.terms import duration
 from thorctl.ui.format import data_size
 
@@ -36,7 +36,7 @@ def of_all(downloads: Iterable[Mapping[str, Any]]) -> str:
     if not figures:
         return ""
     done, total, rate = (sum(column) for column in zip(*figures, strict=True))
-    words = [f"{plural(len(figures))} at it: {_bytes(done, total)}"]
+    words = [f"{counted(len(figures), 'device')} at it: {_bytes(done, total)}"]
     if rate:
         words.append(f"{rate / 1e6:.0f} MB/s")
     if all(speed for had, whole, speed in figures if whole > had) and total > done:
