@@ -22,6 +22,11 @@ WHY = "the prompt is wrong"
 ACCEPTED = {"reason": WHY, "by": "ann@desk", "at": "2026-11-30T10:00:00Z"}
 
 
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
@@ -59,6 +64,17 @@ def test_a_failed_smoke_is_accepted_with_its_reason(sshd: Sshd, tmp_path: Path) 
     assert f"--holder {me()} commit {RELEASE} --accept-failed-smoke '{WHY}'" in asked(sshd)
     assert result.data["devices"] == [{"name": "thor-01", "ok": True, **data}]
     assert f"is committed, although its smoke failed: {WHY}" in str(result.view)
+    history = run(["history"])
+    assert history is not None
+    (kept,) = history.data["accepted_smokes"]
+    assert kept == {
+        "device": "thor-01",
+        "release": RELEASE,
+        "at": ACCEPTED["at"],
+        "who": "ann@desk",
+        "reason": WHY,
+    }
+    assert WHY in str(history.view)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

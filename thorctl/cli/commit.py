@@ -19,6 +19,9 @@ from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Problem, Result
 from thorctl.rollout.run.verb_call import STATUS_SECONDS
 from thorctl.status.model import review_words, row
+from thorctl.store import accepted_smokes
+from thorctl.store.accepted_smokes import AcceptedSmoke
+from thorctl.store.connection import opened
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ def command(
         context.messages.print("\n".join(lines), highlight=False, markup=False)
     consent.agreed(context, f"Commit on {shortened([one.name for one in fleet])}?", yes=yes)
     answers = _commit(fleet, looked, reason, parallel)
+    _record(answers)
     return _result(answers, [one_line(_done(answer)) for answer in answers])
 
 
@@ -111,6 +115,22 @@ def _commit(
         for answer in run_verb(mine, "commit", words, holder=me(), limit=parallel):
             done[answer.device] = answer
     return [done[device.name] for device in fleet]
+
+
+def _record(answers: Sequence[Answer]) -> None:
+    """Add what the devices accepted to this machine's history."""
+    found = [
+        AcceptedSmoke(
+            answer.device,
+            str(answer.data.get("release")),
+            *(str(accepted.get(key)) for key in ("at", "by", "reason")),
+        )
+        for answer in answers
+        if answer.ok and isinstance(accepted := answer.data.get("accepted"), dict)
+    ]
+    if found:
+        with opened() as db:
+            accepted_smokes.append(db, found)
 
 
 def _line(answer: Answer, reason: str | None) -> str:

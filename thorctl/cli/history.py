@@ -1,7 +1,8 @@
-"""``thorctl history``: every rollout of this machine, and everything that was done for it."""
+"""``thorctl history``: rollouts begun on this machine, their steps, and accepted smoke tests."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from thorctl.rollout.views import events as telling
 from thorctl.rollout.views import summary
 from thorctl.rollout.views.rollout import RolloutView
 from thorctl.rollout.views.terms import PADDING
-from thorctl.store import rollouts
+from thorctl.store import accepted_smokes, rollouts
 from thorctl.store.connection import opened
 from thorctl.ui.format import age
 from thorctl.ui.printable import one_line
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from thorctl.store.accepted_smokes import AcceptedSmoke
     from thorctl.store.rollouts import Line, Rollout
 
 
@@ -49,14 +51,26 @@ Examples:
   thorctl history show 20261125-1 thor-07 --logs
 """,
 )
-@click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="So many.")
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Number of rollouts, and of accepted smoke tests, shown.",
+)
 @click.pass_context
 def command(ctx: click.Context, number: int) -> Result | None:
-    """Show the rollouts that this machine began, the newest first; `history show` shows one whole."""
+    """Show the rollouts begun on this machine, the newest first.
+
+    Failed smoke tests that were accepted with `thorctl commit --accept-failed-smoke` follow, with the reason.
+    `thorctl history show ROLLOUT` shows all of one rollout.
+    """
     if ctx.invoked_subcommand is not None:
         return None
     with opened() as db:
         found = [_summary(db, one) for one in rollouts.newest(db, number)]
+        accepted = accepted_smokes.newest(db, number)
     table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
     for title in ("Rollout", "Began", "By", "Release", "Status"):
         table.add_column(title)
@@ -74,8 +88,20 @@ def command(ctx: click.Context, number: int) -> Result | None:
             one["status"],
             *map(str, figures),
         )
-    view = table if found else Text("No rollout yet: thorctl rollout start PROFILE.")
-    return Result("history", data={"rollouts": found}, view=fit(view))
+    view: RenderableType = table if found else Text("No rollout yet: thorctl rollout start PROFILE.")
+    if accepted:
+        view = Group(view, Text(), _accepted(accepted, now))
+    data = {"rollouts": found, "accepted_smokes": [asdict(one) for one in accepted]}
+    return Result("history", data=data, view=fit(view))
+
+
+def _accepted(accepted: Sequence[AcceptedSmoke], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, padding=PADDING, header_style="bold")
+    for title in ("Failed smoke test accepted", "When", "By", "Release", "Reason"):
+        table.add_column(title)
+    for one in accepted:
+        table.add_row(one.device, age(one.at, now), one.who, one.release, one_line(one.reason))
+    return table
 
 
 def _summary(db: sqlite3.Connection, one: Rollout) -> dict[str, Any]:
