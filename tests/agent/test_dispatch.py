@@ -70,6 +70,8 @@ def test_an_unreadable_lease_or_hold_refuses(device: Device) -> None:
     leased = device.say("activate", release.id)
     assert leased.error is not None
     assert leased.error.code == "leased"
+    assert "None" not in leased.error.message
+    assert "thorctl lease give DEVICE --force" in leased.error.remedy
     device.done("lease", "take", "--force")
     device.done("activate", release.id)
 
@@ -176,12 +178,14 @@ SAME_ID = "ann@desk (rollout 20261125-1 00000000)"  # of another state folder
 def test_a_lease_is_for_one_purpose(device: Device, mine: str, others: str) -> None:
     """Neither by hand nor by another rollout does its own operator change what a rollout holds."""
     release = device.release(1)
-    taken = device.done("--holder", mine, "lease", "take", "--reason", "r")["lease"]
+    reason = "rollout 20261125-1 (5f3a90c1)"
+    taken = device.done("--holder", mine, "lease", "take", "--reason", reason)["lease"]
     assert str(owner_of(taken)) == mine
     for words in (("lease", "take"), ("lease", "give"), ("activate", release.id), ("rollback",), ("gc",)):
         outcome = device.say("--holder", others, *words)
         assert outcome.error is not None, words
         assert outcome.error.code == "leased"
+        assert outcome.error.message.count("20261125-1") == 1
         assert "thorctl lease give DEVICE --force" in outcome.error.remedy
         assert ("thorctl rollout abort 20261125-1" in outcome.error.remedy) == (mine == ROLLOUT)
     device.done("--holder", mine, "activate", release.id)

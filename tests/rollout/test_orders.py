@@ -8,6 +8,7 @@ import pytest
 
 from tests.rollout.fleets import Fleet
 from tests.rollout.model_device import NEW, OLD
+from thorctl.rollout.views import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,19 @@ def test_pause_before_the_first_process_is_ready_is_obeyed() -> None:
     assert fleet.state.paused
     assert [one.activations for one in fleet.devices] == [0] * 3
     assert fleet.run() == "finished"
+
+
+def test_abort_of_an_interrupted_rollout_tells_no_resume() -> None:
+    fleet = Fleet.of(*["well"] * 3)
+    fleet.start()
+    while fleet[0].state != "trial":
+        assert fleet.engine
+        fleet.engine.turn()
+    fleet.record.order(fleet.world, "aborted", returns=False)
+    assert fleet.run() == "aborted"
+    told = [line[10:] for line in map(events.tell, fleet.record.lines) if line]
+    assert "devices on trial return, under control of ann@desk" in told
+    assert not any("resumed" in line for line in told)
 
 
 @pytest.mark.parametrize("returns", [False, True])

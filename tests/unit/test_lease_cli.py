@@ -76,7 +76,22 @@ def test_somebody_elses_lease_is_exit_code_4(one: One) -> None:
     result = one.thorctl("lease", "take", "thor-01", "--reason", "x")
     assert result.exit_code == Exit.LEASED
     assert [error.code for error in result.errors] == ["leased"]
-    assert "not known" in str(result.view)
+    assert result.view is None  # whose it is was not told: the error says all
+
+
+def test_refused_lease_shows_its_holder(one: One) -> None:
+    error = {"code": "leased", "details": {"lease": LEASE}}
+    one.sshd.behave(answers("lease", {}, error, 3))
+    result = one.thorctl("lease", "take", "thor-01", "--reason", "x")
+    assert result.exit_code == Exit.LEASED
+    assert result.data["devices"] == [{"name": "thor-01", "lease": LEASE, "ok": False}]
+    assert "carl@lab" in str(result.view)
+
+
+def test_rollout_is_named_once(one: One) -> None:
+    lease = LEASE | {"purpose": "rollout 20261125-1 5f3a90c1", "reason": "rollout 20261125-1 (5f3a90c1)"}
+    one.sshd.behave(answers("lease", {"lease": lease}))
+    assert str(one.thorctl("lease", "show").view).count("20261125-1") == 1
 
 
 def test_a_reason_and_a_device_are_asked_for(one: One) -> None:

@@ -136,7 +136,19 @@ def test_an_ended_one_is_not_resumed() -> None:
     fleet = Fleet.of("well", "well", "well")
     fleet.run()
     kept(fleet)
-    assert thorctl("rollout", "resume", "--yes").data["status"] == "finished"
+    result = thorctl("rollout", "resume", "--yes")
+    assert (result.data["status"], result.exit_code, result.errors) == ("finished", Exit.SUCCESS, ())
+
+
+def test_resume_of_a_stopped_one_names_the_devices_and_a_new_start() -> None:
+    fleet = Fleet.of("smoke_fails", "well", "well")
+    fleet.run()
+    rollout = kept(fleet)
+    result = thorctl("rollout", "resume", "--yes")
+    assert (result.errors[0].code, result.exit_code) == ("rollout_ended", Exit.USAGE)
+    assert "stopped" in result.errors[0].message
+    assert f"thorctl history show {rollout}" in result.errors[0].remedy
+    assert "thor-01 thor-02 thor-03`" in result.errors[0].remedy
 
 
 def test_a_second_controller_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +82,30 @@ def test_a_device_that_is_well_needs_nobody() -> None:
 )
 def test_what_needs_attention_is_said(changes: dict[str, Any], words: str) -> None:
     assert words in "; ".join(attention(said(**changes)))
+
+
+TRIAL = {"state": "trial", "deadline": "2026-11-23T12:30:00Z"}
+BY_ROLLOUT = TRIAL | {"activated_by": "ann@desk (rollout 20261130-1 50b80279)"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "at_work", "commands"),
+    [
+        (BY_ROLLOUT, False, ["thorctl rollout resume 20261130-1", "thorctl rollout abort 20261130-1"]),
+        (BY_ROLLOUT, True, []),
+        (TRIAL | {"activated_by": "ann@desk"}, False, ["thorctl commit thor-01", "thorctl rollback thor-01"]),
+        (
+            TRIAL | {"activated_by": "ann@desk", "review_seconds_left": 60},
+            False,
+            ["thorctl commit thor-01 --accept-failed-smoke REASON", "thorctl rollback thor-01"],
+        ),
+    ],
+)
+def test_trial_names_the_commands_that_end_it(
+    changes: dict[str, Any], at_work: bool, commands: list[str]
+) -> None:
+    words = "; ".join(attention(replace(said(**changes), at_work=at_work)))
+    assert re.findall(r"`([^`]+)`", words) == commands
 
 
 def test_what_goes_on_without_being_wrong() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.table import Table
 
@@ -11,7 +13,7 @@ from thorctl.cli.devices import chosen_devices, run_where_recognised
 from thorctl.cli.group import CommandGroup
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
-from thorctl.protocol.owner import owner_of
+from thorctl.protocol.owner import lease_reason, owner_of
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
@@ -109,10 +111,19 @@ def _agreed(context: Context, patterns: tuple[str, ...], *, yes: bool) -> None:
 
 
 def _held(answer: Answer) -> str:
-    lease = answer.data.get("lease")
-    if not isinstance(lease, dict):
-        return f"{answer.device}: {'nobody holds it' if answer.ok else 'not known who holds it'}"
-    return f"{answer.device}: {owner_of(lease).words} holds it until {moment(lease.get('expires_at'))}"
+    lease = _lease_of(answer)
+    if lease is not None:
+        until = moment(lease.get("expires_at"))
+        return f"{answer.device}: leased by {owner_of(lease).words} until {until}"
+    return f"{answer.device}: " + (f"{answer.error.message}" if answer.error else "no lease")
+
+
+def _lease_of(answer: Answer) -> dict[str, Any] | None:
+    """The device's lease, from its data or from its refusal; None: there is none, or it is not known."""
+    error = (answer.object or {}).get("error")
+    details = error.get("details") if isinstance(error, dict) else None
+    known = (answer.data, details if isinstance(details, dict) else {})
+    return next((lease for one in known if isinstance(lease := one.get("lease"), dict)), None)
 
 
 def _lease(context: Context, patterns: tuple[str, ...], action: str, *words: str) -> Result:
@@ -121,25 +132,22 @@ def _lease(context: Context, patterns: tuple[str, ...], action: str, *words: str
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("Device", "Holder", "Since", "Until", "Reason"):
         table.add_column(title)
-    for answer in answers:
+    shown = [one for one in answers if one.ok or _lease_of(one)]  # of the others the errors say all
+    for answer in shown:
         table.add_row(*_row(answer))
     return Result(
         f"lease {action}",
-        data={
-            "devices": [{"name": one.device, "lease": one.data.get("lease"), "ok": one.ok} for one in answers]
-        },
+        data={"devices": [{"name": one.device, "lease": _lease_of(one), "ok": one.ok} for one in answers]},
         errors=tuple(one.error for one in answers if one.error),
         exit_code=exit_code_for_answers(answers),
-        view=fit(table),
+        view=fit(table) if shown else None,
     )
 
 
 def _row(answer: Answer) -> tuple[str, ...]:
-    if not answer.ok:
-        return (answer.device, "not known", NOTHING, NOTHING, answer.error.code if answer.error else "")
-    lease = answer.data.get("lease")
-    if not isinstance(lease, dict):
+    lease = _lease_of(answer)
+    if lease is None:
         return (answer.device, "nobody", NOTHING, NOTHING, "")
-    holder, reason = owner_of(lease).words, str(lease.get("reason") or NOTHING)
+    holder, reason = owner_of(lease).words, lease_reason(lease) or NOTHING
     since, until = (moment(lease.get(key)) for key in ("taken_at", "expires_at"))
     return (answer.device, holder, since, until, reason)

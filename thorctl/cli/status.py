@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -17,9 +18,12 @@ from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.inventory.pattern import shortened
+from thorctl.protocol.owner import parse
+from thorctl.protocol.plural import counted
 from thorctl.release.desired import Wanted, wanted_releases
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Result, exit_code_for
+from thorctl.rollout.run.controller_lock import at_work
 from thorctl.status.drift_view import DriftView
 from thorctl.status.model import rows, verdict
 from thorctl.status.view import StatusView
@@ -125,7 +129,7 @@ def command(
 
     if watch is None:
         left = dict.fromkeys(device.name for device in fleet)
-        with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …") as spinner:
+        with context.messages.status(f"Asking {counted(len(fleet), 'device')} …") as spinner:
 
             def heard(answer: Answer) -> None:
                 left.pop(answer.device, None)
@@ -135,6 +139,13 @@ def command(
             return once(heard)
     _watch(context, once, watch)
     return None
+
+
+def _at_work(row: Row) -> bool:
+    """Whether a process here works on the rollout that began the trial of this device."""
+    by = row.report.activated_by
+    rollout = parse(by).rollout if by and row.report.state == "trial" else None
+    return rollout is not None and at_work(rollout)
 
 
 def _status(
@@ -155,7 +166,7 @@ def _status(
         timeout=STATUS_TIMEOUT,
         on_answer=heard,
     )
-    table = rows(fleet, answers, wanted)
+    table = [replace(one, at_work=_at_work(one)) for one in rows(fleet, answers, wanted)]
     errors = tuple(row.error for row in table if row.error)
     now = datetime.now(UTC)
     return Result(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BY_HAND = "by hand"
+UNKNOWN = "?"  # the holder of a lease that the agent cannot read
 ROLLOUT = "rollout "  # a purpose that begins so is a rollout's: its id, and what no other rollout has
 _TEXT = re.compile(r"(?P<name>[^()]+) \((?P<purpose>[^()]+)\)")
 
@@ -30,6 +31,11 @@ class Owner:
         return self.name if self.purpose == BY_HAND else f"{self.name} ({self.purpose})"
 
     @property
+    def known(self) -> bool:
+        """Whether the device could read whose lease it has."""
+        return self.name != UNKNOWN
+
+    @property
     def rollout(self) -> str | None:
         """The id of the rollout that it owns for; None: no rollout."""
         words = self.purpose.removeprefix(ROLLOUT).split()
@@ -38,11 +44,15 @@ class Owner:
     @property
     def words(self) -> str:
         """For people: without what only tells two rollouts of one id apart."""
+        if not self.known:
+            return "an unknown holder"
         return f"{self.name} (rollout {self.rollout})" if self.rollout else str(self)
 
     def way_out(self, device: str) -> str:
         """What to type so that ``device`` is this owner's no longer."""
         force = f"`thorctl lease give {device} --force`"
+        if not self.known:
+            return f"Remove the unreadable lease: {force}."
         if self.rollout:
             return f"Wait for its end, or {self.ends}; if its record is lost, {force}."
         return f"{self.name} gives it back with `thorctl lease give {device}`; for anybody else, {force}."
@@ -58,6 +68,21 @@ def parse(text: str) -> Owner:
     """The owner that a text names; whatever it is, it names somebody."""
     found = _TEXT.fullmatch(text)
     return Owner(found["name"], found["purpose"]) if found else Owner(text)
+
+
+def lease_reason(lease: Mapping[str, object]) -> str | None:
+    """The reason of a lease; None where there is none, or where it only repeats the owner's rollout."""
+    reason = lease.get("reason")
+    repeats = owner_of(lease).rollout is not None and str(reason).startswith(ROLLOUT)
+    return str(reason) if reason and not repeats else None
+
+
+def held_words(lease: Mapping[str, object]) -> str:
+    """``ann@desk until 2026-11-30T12:30:00Z: antenna``: holder, end and reason of a lease, once each."""
+    owner, ends, reason = owner_of(lease), lease.get("expires_at"), lease_reason(lease)
+    if reason is None and not owner.rollout:
+        reason = "no reason given"
+    return owner.words + (f" until {ends}" if ends else "") + (f": {reason}" if reason else "")
 
 
 def owner_of(lease: Mapping[str, object]) -> Owner:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from thorctl.protocol.identity import Identity, twins
-from thorctl.protocol.owner import owner_of, parse
+from thorctl.protocol.owner import lease_reason, owner_of, parse
+from thorctl.protocol.plural import counted, form
 from thorctl.release.document import LAYOUT
 from thorctl.result import Problem
 from thorctl.status import drift as status_drift
@@ -44,6 +45,7 @@ class Row:
         wanted: the release its profile, lock and class make; None if that cannot be told here.
         wanted_sha256: the full hash of that release's document.
         same_as: another name of the inventory under which this machine counts.
+        at_work: whether a process of this machine works on the rollout that began the device's trial.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Row:
     error: Problem | None = None
     wanted_sha256: str | None = None
     same_as: str | None = None
+    at_work: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -178,11 +181,8 @@ def attention(row: Row) -> tuple[str, ...]:
         found.append(f"answers as {row.identity.name}: swapped, or its address is reused")
     if report.state == "empty":
         found.append("no release yet")
-    elif report.state == "trial" and (review := review_words(report.review_seconds_left)):
-        found.append(f"{review}; accept it with thorctl commit {row.name} --accept-failed-smoke REASON")
     elif report.state == "trial":
-        whose = f", begun by {parse(report.activated_by).words}" if report.activated_by else ""
-        found.append((f"on trial until {clock(report.deadline)}" if report.deadline else "on trial") + whose)
+        found.append(_trial(row))
     elif report.state != "committed":
         found.append(report.state or "state unknown")
     if report.state != "empty" and report.engine.word != "ready":
@@ -196,6 +196,26 @@ def attention(row: Row) -> tuple[str, ...]:
     found += _smoke(report)
     found += ["drift unknown"] if report.drift is None else map(status_drift.words, report.drift)
     return tuple(found)
+
+
+def _trial(row: Row) -> str:
+    """How long the trial lasts, who began it, and the commands that end it."""
+    report = row.report
+    if review := review_words(report.review_seconds_left):
+        return (
+            f"{review}: end it with `thorctl commit {row.name} --accept-failed-smoke REASON` or "
+            f"`thorctl rollback {row.name}`"
+        )
+    words = f"on trial until {clock(report.deadline)}" if report.deadline else "on trial"
+    if not report.activated_by:
+        return words
+    owner = parse(report.activated_by)
+    words += f", begun by {owner.words}"
+    if owner.rollout is None:
+        return f"{words}: end it with `thorctl commit {row.name}` or `thorctl rollback {row.name}`"
+    if row.at_work:
+        return words
+    return f"{words}, which is not at work on this machine: {owner.ends}"
 
 
 def _smoke(report: Report) -> list[str]:
@@ -231,13 +251,12 @@ def remarks(row: Row) -> tuple[str, ...]:
     if restarts := report.engine.restarts:
         end = report.engine.last_end or {}
         last = f", last after {end.get('code')} {end.get('status')}" if end else ""
-        found.append(f"engine restarted {restarts} time{'s'[: restarts != 1]}{last}")
+        found.append(f"engine restarted {counted(restarts, 'time')}{last}")
     if report.progress:
         found.append(progress_words(report.progress))
     if report.lease:
-        owner, reason = owner_of(report.lease), report.lease.get("reason")
-        own = owner.rollout is not None and str(reason).startswith("rollout ")  # says no more than its owner
-        found.append(f"leased by {owner.words}" + (f" ({reason})" if reason and not own else ""))
+        reason = lease_reason(report.lease)
+        found.append(f"leased by {owner_of(report.lease).words}" + (f" ({reason})" if reason else ""))
     if report.hold:
         found.append(f"on hold: {report.hold.get('reason')}")
     return tuple(found)
@@ -260,10 +279,10 @@ def clock(time: str) -> str:
 def verdict(fleet: Sequence[Row]) -> str:
     """One sentence over all: how many serve what they should."""
     total = len(fleet)
-    serve = "device serves" if total == 1 else "devices serve"
+    serve = form(total, "device serves", "devices serve")
     known = [r for r in fleet if r.wanted is not None]
     needy = sum(1 for r in fleet if attention(r))
-    tail = "." if not needy else f"; {needy} {'needs' if needy == 1 else 'need'} attention."
+    tail = "." if not needy else f"; {counted(needy, 'needs', 'need')} attention."
     if not known:
         ready = sum(1 for r in fleet if r.report.engine.word == "ready")
         return f"{ready} of {total} {serve} a model (the wanted release is not known here){tail}"

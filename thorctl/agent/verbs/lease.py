@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core.clock import as_seconds, as_text
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError, Outcome
-from thorctl.protocol.owner import owner_of
+from thorctl.protocol.owner import UNKNOWN, held_words, owner_of
 
 if TYPE_CHECKING:
     import argparse
@@ -68,9 +68,9 @@ def current(ctx: Context) -> dict[str, Any] | None:
         }
     except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return {
-            "holder": "?",
-            "purpose": "?",
-            "host": "?",
+            "holder": UNKNOWN,
+            "purpose": UNKNOWN,
+            "host": UNKNOWN,
             "reason": "unreadable lease",
             "taken_at": None,
             "expires_at": None,
@@ -89,10 +89,9 @@ def check(ctx: Context) -> None:
     lease = current(ctx)
     if lease is None or owner_of(lease) == ctx.holder.owner:
         return
-    owner, reason = owner_of(lease), lease["reason"] or "no reason given"
     raise AgentError(
         "leased",
-        f"{owner.words} holds this device until {lease['expires_at']}: {reason}.",
-        owner.way_out("DEVICE"),
+        f"This device is leased by {held_words(lease)}.",
+        owner_of(lease).way_out("DEVICE"),
         details={"lease": lease},
     )

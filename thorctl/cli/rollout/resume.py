@@ -23,6 +23,11 @@ from thorctl.cli.rollout.find import (
 from thorctl.cli.rollout.run import work
 from thorctl.cli.rollout.show import standing
 from thorctl.cli.smoke import me
+from thorctl.errors import ThorError
+from thorctl.inventory.pattern import shortened
+from thorctl.protocol.plural import counted
+from thorctl.result import Exit, Result
+from thorctl.rollout.model.device import Phase
 from thorctl.rollout.run.controller_lock import at_work
 from thorctl.store.connection import opened
 
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from thorctl.result import Result
+    from thorctl.rollout.model.state import State
     from thorctl.store.rollouts import Rollout
 
 
@@ -60,8 +65,7 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
         found = find(db, rollout)
         state = state_of(db, found)
         if state.ended in {"finished", "stopped", "aborted"}:
-            context.messages.print(f"rollout {found.id} has ended: {state.ended}", highlight=False)
-            return standing(db, found, "rollout resume")
+            return _ended(context, db, found, state)
         check_newest(db, found)
         consent.agreed(context, f"Go on with rollout {found.id} ({found.label})?", yes=yes)
         if over:
@@ -74,6 +78,26 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
             return standing(db, found, "rollout resume")
         with alone(db, found):
             return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
+
+
+def _ended(context: Context, db: sqlite3.Connection, found: Rollout, state: State) -> Result:
+    """Where it stands, if every device has the release; else ``rollout_ended``, with what can be done."""
+    without = [one.name for one in state.devices.values() if one.phase is not Phase.DONE]
+    if not without:
+        have = counted(state.count().well, "device has", "devices have")
+        context.messages.print(
+            f"Rollout {found.id} is finished: {have} the release. Nothing to do.", highlight=False
+        )
+        return standing(db, found, "rollout resume")
+    why = f" ({state.stopped})" if state.stopped else ""
+    raise ThorError(
+        "rollout_ended",
+        f"Rollout {found.id} is {state.ended}{why}; {counted(len(without), 'device')} without the release: "
+        f"{shortened(without)}.",
+        f"See why: `thorctl history show {found.id}`. Begin a new one: "
+        f"`thorctl rollout start {found.label} {' '.join(without)}`.",
+        exit_code=Exit.USAGE,
+    )
 
 
 def _goes_on(db: sqlite3.Connection, found: Rollout) -> bool:

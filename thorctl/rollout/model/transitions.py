@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from thorctl.protocol.owner import owner_of, parse
+from thorctl.protocol.owner import held_words, owner_of, parse
 from thorctl.rollout.model.device import Device, Phase, forget_trial
 from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, HOLD_LOOK_SECONDS, LOOK_SECONDS, TRIES
 
@@ -121,7 +121,7 @@ def again_back(device: Device, end: Ended) -> Device:
 
 
 def reason_of(entry: object) -> str:
-    """The reason that a hold or a lease gives."""
+    """The reason of a hold."""
     return str(entry.get("reason") or "no reason given") if isinstance(entry, dict) else "?"
 
 
@@ -139,9 +139,7 @@ def refusal_words(device: str, end: Ended) -> str:
 
 def leased_words(device: str, lease: Mapping[str, Any]) -> str:
     """Who holds a lease, why, until when, and what to type so that the device is free."""
-    owner, ends = owner_of(lease), lease.get("expires_at")
-    until = f" until {ends}" if ends else ""
-    return f"leased by {owner.words}{until}: {reason_of(lease)}. {owner.way_out(device)}"
+    return f"leased by {held_words(lease)}. {owner_of(lease).way_out(device)}"
 
 
 def is_ours(status: Mapping[str, Any], rules: Rules) -> bool | None:

@@ -100,7 +100,10 @@ class Engine:
         """Take the rollout over, from its beginning or from wherever another process left it."""
         self.state = fold(self.state, self._record.after(self.state.last))  # what was told before
         kind = "resumed" if self.state.run else "started"
-        self._note([self._line(kind, f"{kind} by {self._who}", data=self._clock.mark())])
+        message = f"{kind} by {self._who}"
+        if self.state.aborted:
+            message = f"devices on trial return, under control of {self._who}"
+        self._note([self._line(kind, message, data=self._clock.mark())])
 
     def turn(self) -> Todo:
         """One round: decide, record, begin, wait. What it returns says whether another one makes sense."""

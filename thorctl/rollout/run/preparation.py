@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from thorctl.errors import ThorError
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.identity import identity_of, stranger, twins
-from thorctl.protocol.owner import owner_of, parse
+from thorctl.protocol.owner import held_words, parse
 from thorctl.release import find as made
 from thorctl.release import profile as profiles
 from thorctl.release.desired import check_deploy
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.shipped_agent import Question
 from thorctl.remote.shipped_agent import look as look_at
-from thorctl.rollout.model.transitions import hold_of, reason_of
+from thorctl.rollout.model.transitions import hold_of
 from thorctl.rollout.model.waves import Candidate
 from thorctl.rollout.plan import Rates, Seen
 from thorctl.rollout.run.verb_call import PREFLIGHT_SECONDS, STATUS_SECONDS, preflight_words
@@ -193,7 +193,7 @@ def _remarks(name: str, data: Mapping[str, Any], plan: Answer | None, check: Ans
     if hold is not None:
         found.append(f"on hold: {hold}")
     if isinstance(data.get("lease"), dict):
-        found.append(f"leased by {owner_of(data['lease']).words}: {reason_of(data['lease'])}")
+        found.append(f"leased by {held_words({**data['lease'], 'expires_at': None})}")
     if data.get("state") not in {"committed", "empty"}:
         by = data.get("activated_by")
         whose = f", begun by {parse(by).words}" if isinstance(by, str) else ""

@@ -18,13 +18,13 @@ _BEGINS = {
     "stage": "staging",
     "activate": "activating, on trial",
     "smoke": "smoke test",
-    "soak": "soaking, its engine is worked",
+    "soak": "soaking under load",
     "commit": "committing",
     "review": "keeping it for review",
     "rollback": "rolling back",
 }
 # The messages of these are sentences of their own.
-_WHOLE = frozenset({"approved", "asked"})
+_WHOLE = frozenset({"approved", "asked", "resumed"})
 
 
 def line_json(line: Line) -> dict[str, Any]:
