@@ -163,9 +163,9 @@ def test_where_the_device_stands_after_a_failed_smoke() -> None:
     none = {"skipped": True}
     assert standing("t", status, back, none) == "t went back: it is committed and serves old-1"
     good = standing("t", status, back, {"agent": {"ok": True}})
-    assert good == "t went back: it is committed and serves old-1, which passes its smoke."
-    assert "FAILS ITS SMOKE TOO: x" in standing("t", status, back, {"agent": {"ok": False}, "msg": "x"})
-    assert "FAILS ITS SMOKE TOO" in standing("t", status, back, {"failed": True})
+    assert good == "t went back: it is committed and serves old-1, which passed its smoke test."
+    assert "failed its smoke test too: x" in standing("t", status, back, {"agent": {"ok": False}, "msg": "x"})
+    assert "failed its smoke test too" in standing("t", status, back, {"failed": True})
     assert standing("t", status, none, none) == "t is trial and serves new-1"
     assert "could not be brought back: x" in standing("t", status, {"failed": True, "msg": "x"}, none)
     assert "could not be brought back" in standing("t", status, {"agent": {"ok": None, "data": {}}}, none)

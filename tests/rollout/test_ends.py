@@ -73,7 +73,7 @@ CASES = [
         "smoke",
         error("smoke_failed"),
         Phase.FAILED,
-        "FAILS ITS SMOKE TEST TOO",
+        "smoke test failed too",
     ),
     Case(
         "and silent",
@@ -81,7 +81,7 @@ CASES = [
         "smoke",
         error("device_unreachable", reached=False),
         Phase.RETURNED,
-        "COULD NOT BE SEEN",
+        "inconclusive",
     ),
     Case("and busy", {"phase": Phase.BACK, "fault": "slow"}, "smoke", error("busy"), Phase.BACK),
     Case(

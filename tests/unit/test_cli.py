@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -15,6 +17,8 @@ from tests.doubles.command_line import thorctl
 from thorctl import __version__
 from thorctl.cli.main import VERBS, cli, run
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 def installed(*words: str) -> subprocess.CompletedProcess[str]:
     """The installed console script, as a person runs it."""
@@ -44,6 +48,29 @@ def test_every_verb_has_help(verb: str) -> None:
     done = CliRunner().invoke(cli, [verb, "--help"])
     assert done.exit_code == 0, done.output
     assert "Usage:" in done.output
+
+
+def groups(command: click.Command, context: click.Context) -> Iterator[tuple[click.Group, click.Context]]:
+    """A group and all groups below it."""
+    if not isinstance(command, click.Group):
+        return
+    yield command, context
+    for name in command.list_commands(context):
+        if found := command.get_command(context, name):
+            yield from groups(found, click.Context(found, info_name=name, parent=context))
+
+
+def test_help_of_each_command_is_one_whole_line_of_80_columns() -> None:
+    broken = {}
+    for group, context in groups(cli, click.Context(cli, info_name="thorctl", **cli.context_settings)):
+        formatter = click.HelpFormatter(width=80)
+        group.format_commands(context, formatter)
+        lines = [line for line in formatter.getvalue().splitlines()[1:] if line]
+        commands = len(group.list_commands(context))
+        whole = all(len(line) <= 80 and not line.endswith(("...", "…")) for line in lines)
+        if len(lines) != commands or not whole:
+            broken[context.command_path] = lines
+    assert broken == {}
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])

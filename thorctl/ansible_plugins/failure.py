@@ -122,5 +122,5 @@ def standing(
     if after.get("skipped"):
         return back
     if (after.get("agent") or {}).get("ok") is True:
-        return f"{back}, which passes its smoke."
-    return f"{back}, BUT THAT FAILS ITS SMOKE TOO: {after.get('msg')}"
+        return f"{back}, which passed its smoke test."
+    return f"{back}, which failed its smoke test too: {after.get('msg')}"

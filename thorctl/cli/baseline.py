@@ -75,7 +75,10 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Only say which would be forgotten.")
 @pass_context
 def forget(context: Context, devices: tuple[str, ...], *, release: str | None, dry_run: bool) -> Result:
-    """Forget the baselines of devices: their next benchmark becomes the new one."""
+    """Forget the baselines of devices.
+
+    The next benchmark of each device becomes its new baseline.
+    """
     names = [device.name for device in chosen_devices(context, devices)]
     with opened() as db:
         found = [one for name in names for one in baselines.of_device(db, name)]

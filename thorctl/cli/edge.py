@@ -147,10 +147,10 @@ def cert(
     passphrase_file: Path | None,
     pki: Path | None,
 ) -> Result:
-    """Issue a certificate for every device that has none, or none that will do much longer.
+    """Issue the missing and expiring certificates of devices.
 
-    It is valid for the device's name, its ansible_host and thor_edge_names. Devices get it by edge.yml (or
-    site.yml); a running edge takes it over without losing a request.
+    A certificate is valid for the device's name, its ansible_host and thor_edge_names. Devices get it by
+    edge.yml (or site.yml); a running edge takes it over without losing a request.
     """
     store = store_of(context, pki)
     root, passphrase, rows = store.authority(), secret_of(passphrase_file), []

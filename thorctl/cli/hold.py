@@ -78,6 +78,7 @@ def set_(context: Context, devices: tuple[str, ...], reason: str, yes: bool) -> 
 
 @command.command(
     "release",
+    short_help="End the holds of devices.",
     epilog="""\b
 Examples:
   thorctl hold release thor-07
@@ -112,7 +113,7 @@ def _reason(answer: Answer) -> str:
 def _row(answer: Answer) -> tuple[str, str, str]:
     hold = answer.data.get("hold")
     if not answer.ok:
-        return (answer.device, NOTHING, f"not known: {answer.error.code}" if answer.error else "not known")
+        return (answer.device, NOTHING, f"unknown: {answer.error.code}" if answer.error else "unknown")
     if not isinstance(hold, dict):
         return (answer.device, NOTHING, "not on hold")
     return (answer.device, moment(hold.get("since")), str(hold.get("reason")))

@@ -156,7 +156,7 @@ def denied(host: str, path: str) -> ThorError:
     """The registry wants somebody else."""
     return ThorError(
         "registry_denied",
-        f"{host} does not let you read {path!r}.",
+        f"{host} denies access to {path!r}.",
         f"Log in: `docker login {host}`. Some registries answer this way for names that do not exist.",
     )
 

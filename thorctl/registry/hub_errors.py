@@ -30,7 +30,7 @@ def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorErro
     if isinstance(error, GatedRepoError) or status in {401, 403}:
         return ThorError(
             "hub_denied",
-            f"{endpoint} does not let you read {name}: it is gated, private or absent.",
+            f"{endpoint} denies access to {name}: it is gated, private or absent.",
             f"Accept its terms at {checkpoint.endpoint}/{name}, then `hf auth login` or set HF_TOKEN."
             + ("" if keeps_secrets(endpoint) else " It was not sent there, since that is not encrypted."),
         )

@@ -185,7 +185,7 @@ def _explain(
 
 def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: bool) -> ThorError:
     passed = "; ".join(f"{path}: {why}" for path, why in offer.unusable.items())
-    tried = ", ".join(offer.names) or "no key"
+    tried = f"Refused: {', '.join(offer.names)}." if offer.names else "No SSH key was found to offer."
     more = (
         f" ssh would also try {', '.join(endpoint.not_tried)}, thorctl does not."
         if endpoint.not_tried
@@ -203,7 +203,7 @@ def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: 
     if not offer.keys and passed and not offer.not_accepted:
         return ThorError(
             "key_unreadable",
-            f"{where} does not let {endpoint.user} in: no SSH key can be used. {passed}.{more}",
+            f"{where}: no usable SSH key for user {endpoint.user}. {passed}.{more}",
             "Correct ansible_ssh_private_key_file in the inventory, or the file's owner and mode."
             if not jump
             else remedy,
@@ -214,7 +214,7 @@ def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: 
         remedy = "Take PubkeyAcceptedAlgorithms out of the ssh configuration, or use a key that it accepts."
     return ThorError(
         "auth_failed",
-        f"{where} does not let {endpoint.user} in with {tried}.{unusable}{more}",
+        f"{where} refused the login of user {endpoint.user}. {tried}{unusable}{more}",
         remedy,
         device=device,
     )

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 from thorctl.errors import ThorError
 from thorctl.files import schema
 from thorctl.inventory import maintenance
+from thorctl.protocol.plural import counted
 from thorctl.rollout.calendar import Calendar, zone
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Wave(schema.Model):
     def words(self) -> str:
         """How people call it: ``2 devices``, ``25 %``, ``site lab``, ``the rest``."""
         if self.count is not None:
-            return f"{self.count} device{'s'[: self.count != 1]}"
+            return counted(self.count, "device")
         if self.percent is not None:
             return f"{self.percent:g} %"
         if self.devices is not None:
@@ -95,7 +96,7 @@ class Speed(schema.Model):
 
 
 class Figures(schema.Model):
-    """How a device is worked in its soak."""
+    """The load of a device in its soak."""
 
     steps: int = Field(
         default=20_000,
@@ -105,7 +106,7 @@ class Figures(schema.Model):
     )
     concurrency: int = Field(default=4, ge=1, le=64, description="Streams at once.")
     minimum_steps_per_second: float = Field(
-        default=8.0, gt=0, description="A device that makes fewer, while it is worked, fails."
+        default=8.0, gt=0, description="A device that makes fewer under load fails."
     )
 
 
@@ -116,7 +117,7 @@ SIMULATED = Figures(steps=40, concurrency=2, minimum_steps_per_second=0.05)
 class Work(Figures):
     """The engine generates while its device soaks, behind everybody else's requests and never on hold."""
 
-    waves: Literal["canary", "all"] = Field(default="canary", description="Whose devices are worked.")
+    waves: Literal["canary", "all"] = Field(default="canary", description="Whose devices soak under load.")
     pause_seconds: int = Field(
         default=1800,
         ge=0,

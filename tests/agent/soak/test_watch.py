@@ -151,4 +151,4 @@ def test_unknown_load_is_not_worked_and_fails_in_the_end(changes: dict[str, Any]
     assert "/metrics" in str(look(watch, 1, **{"tokens": 0, **changes}).paused)
     record = look(watch, 700, working=False, ours=0, **{"tokens": 0, **changes})
     assert (record.state, watch.works) == (FAILED, False)
-    assert "it could not be worked: 0 of 1000 steps" in str(record.reason)
+    assert "it could not be put under load: 0 of 1000 steps" in str(record.reason)

@@ -45,7 +45,7 @@ def _blocks(text: str) -> dict[str, dict[str, str]]:
 def _item(ctx: Context, name: str, unit: Mapping[str, str] | None) -> Item:
     path = f"{ctx.paths.engine_unit.parent}/{name}"
     starts = _starts_by_itself(ctx, name)
-    wanted = "its file alone, enabled" if starts else "its file alone"
+    wanted = "enabled as installed" if starts else "as installed"
     if unit is None or not unit.get("LoadState"):
         return Item(f"unit {name}", HOST, wanted)
     if unit["LoadState"] == "not-found":

@@ -43,7 +43,7 @@ class Record:
         restarts_before, container: systemd's count of restarts, and the container, when the soak began.
         reason: why it failed, or what stands in the way of its end.
         steps: decode steps so far: tokens of the engine by its own count, divided by the concurrency.
-        worked_steps, worked_seconds: those of the time in which the soak's own streams ran.
+        worked_steps, worked_seconds: those of the time under load, in which the soak's own streams ran.
         seconds, paused_seconds: since its begin; in which the work was put off.
         paused: why it is put off right now.
         xid: the GPU's errors in the kernel's log since ``since``; None where that log cannot be read.

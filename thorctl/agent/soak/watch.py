@@ -1,4 +1,4 @@
-"""Looks at the engine and the device change a soak's record: worked, put off, done or failed. Pure."""
+"""Looks at the engine and the device change a soak's record: under load, put off, done or failed. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.soak.record import DONE, FAILED, RUNNING
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ class Watch:
         if record.xid:
             yield f"GPU error in the kernel's log: {record.xid[0]}"
         if seen.restarts:
-            yield f"its engine was started anew {seen.restarts} time{'s'[: seen.restarts != 1]} in the soak"
+            yield f"its engine was started anew {counted(seen.restarts, 'time')} in the soak"
         if seen.unit not in (None, "active"):
             yield f"its engine ended: unit {seen.unit}"
         if seen.faults:
@@ -126,7 +127,7 @@ class Watch:
             )
         if record.paused and record.paused_seconds >= asked.pause_seconds:
             yield (
-                f"it could not be worked: {record.steps} of {asked.steps} steps, "
+                f"it could not be put under load: {record.steps} of {asked.steps} steps, "
                 f"put off for {record.paused_seconds:.0f} s: {record.paused}"
             )
 

@@ -117,7 +117,7 @@ _MEANING = {
         True,
     ),
     "hub_denied": (
-        "The hub does not let this device read the checkpoint",
+        "The hub denies this device access to the checkpoint",
         "Set a token that may read it (thor_hub_token, docs/how-to/secrets.md), run site.yml, stage again.",
         False,
     ),

@@ -57,7 +57,7 @@ _CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
     (
         r"unauthorized|authentication required|access denied|no basic auth|\b40[13] [A-Z]|denied:",
         "registry_denied",
-        "The registry does not let this device read it",
+        "The registry denies this device access to it",
         "Give the device a login that may (thor_registry_logins), run site.yml.",
         False,
     ),

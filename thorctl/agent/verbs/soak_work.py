@@ -1,4 +1,4 @@
-"""``soak-work``: the process of a soak. It generates, and once a second looks and records what it saw.
+"""``soak-work``: the process of a soak. It puts the engine under load and records once a second how it does.
 
 It takes no lock: commit and rollback are not to wait for it. It ends when its trial has.
 """
@@ -45,7 +45,7 @@ LOW_PRIORITY = 1_000_000  # vLLM takes the lowest number first; requests without
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Work the soak of this activation until its trial ends.
+    """Keep the engine under load until the trial of this activation ends.
 
     Raises:
         AgentError: ``bad_state``: no soak was begun for it.

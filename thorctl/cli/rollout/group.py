@@ -26,6 +26,7 @@ from thorctl.cli.rollout import status as rollout_status
 from thorctl.cli.rollout.find import check_alone, check_unfinished
 from thorctl.cli.rollout.run import work
 from thorctl.cli.smoke import me
+from thorctl.protocol.plural import counted
 from thorctl.result import Result
 from thorctl.rollout import plan as plans
 from thorctl.rollout import policy_file as policies
@@ -120,6 +121,7 @@ def plan(context: Context, /, release: str, devices: tuple[str, ...], name: str,
 
 @command.command(
     "start",
+    short_help="Roll a release out to devices in waves.",
     epilog="""\b
 Examples:
   thorctl rollout start tiny-qwable
@@ -195,7 +197,7 @@ def _plan(
     fleet = chosen_devices(context, patterns)
     policy = policies.changed(policies.load(context.deploy, name), options)
     given = preparation.releases(context.deploy, wanted, Path(wanted), fleet)
-    with context.messages.status(f"Asking {len(fleet)} device{'s'[: len(fleet) != 1]} …"):
+    with context.messages.status(f"Asking {counted(len(fleet), 'device')} …"):
         seen = preparation.look(fleet, given)
     with opened() as db:
         rates = preparation.rates(db, fleet)

@@ -46,7 +46,7 @@ class Rules:
         layout: of the release it is to get.
         sha256: of that release's document, whole.
         identity: which machine answered under its name when the plan was made.
-        work: how it is worked in its soak; None = not at all.
+        work: its load in the soak; None = no load.
         pause_seconds: how long that may be put off.
         review_seconds: how long its first release is kept on trial if it fails its smoke test; 0 = not.
     """

@@ -20,7 +20,7 @@ class Progress:
         alive: whether the process on the device is at it.
         reason: why it failed; ``paused``: why it is put off right now.
         steps, wanted: decode steps.
-        rate: steps a second while it worked.
+        rate: steps a second under load.
         xid: lines of the kernel's log; None = that log cannot be read.
     """
 

@@ -44,7 +44,7 @@ class Brief:
     hashes: Mapping[str, str] = field(default_factory=dict)  # release -> SHA-256 of its document
     sites: Mapping[str, str | None] = field(default_factory=dict)  # device -> its site
     identities: Mapping[str, Identity] = field(default_factory=dict)  # of devices, as planned
-    work: Mapping[str, Figures] = field(default_factory=dict)  # release -> how its devices are worked
+    work: Mapping[str, Figures] = field(default_factory=dict)  # release -> its load in the soak
     review_seconds: Mapping[str, int] = field(default_factory=dict)  # device -> as Rules has it
 
 

@@ -1,7 +1,7 @@
 """Which verb is next for which device, whether it may be, and when that may change. Pure.
 
 The order of a device: look, preflight, stage; then in its wave take (the lease), look, activate, smoke, soak
-(where it is worked), look through the soak, commit, give (the lease back). A device that is not well is
+(its load, if any), look through the soak, commit, give (the lease back). A device that is not well is
 rolled back, looked at and asked instead; its first release may be kept for review.
 """
 

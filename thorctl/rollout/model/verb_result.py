@@ -126,12 +126,12 @@ def _asked_back(device: Device, end: Ended) -> Device:
     if end.code == "busy" and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
     passed = end.ok and device.before is not None and judge_smoke(end.data, device.before).good
-    found = f"BUT IT COULD NOT BE SEEN TO ANSWER: {end.words}"
+    found = f"its smoke test was inconclusive: {end.words}"
     if passed:
         speed = _speed(end)
         found = "which passes its smoke test" + (f" at {speed:.1f} tok/s" if speed is not None else "")
     if end.code in UNWELL:
-        found = f"BUT THAT FAILS ITS SMOKE TEST TOO: {end.message}"
+        found = f"its smoke test failed too: {end.message}"
     return replace(device, phase=settled_as(device), why=f"{device.why}, {found}", tries=0, due=0.0)
 
 

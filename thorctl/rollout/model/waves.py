@@ -39,7 +39,7 @@ class PlannedWave:
     success_percent: float
     approval: bool  # whether a person must say yes before it
     seconds: float | None = None
-    worked: bool = False  # whether its devices generate while they soak; false in plans of earlier versions
+    worked: bool = False  # whether its devices soak under load; false in plans of earlier versions
 
 
 def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candidate]) -> list[PlannedWave]:

@@ -41,7 +41,7 @@ def words_for(begun: Begun, skip: Sequence[str] = ()) -> list[str]:
 
 def soak_words(step: Step) -> list[str]:
     """The work of a soak, by the policy's figures."""
-    assert step.work is not None  # noqa: S101 - the step is of a device that is worked
+    assert step.work is not None  # noqa: S101 - the step is of a device that soaks under load
     return [
         *("soak", "start", step.release, "--steps", str(step.work.steps)),
         *("--concurrency", str(step.work.concurrency)),

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thorctl.inventory.pattern import shortened
-from thorctl.rollout.model.gates import plural
+from thorctl.protocol.plural import counted
 from thorctl.rollout.views.terms import PADDING, alike, change, duration, headline
 from thorctl.ui.format import NOTHING, data_size, moment
 from thorctl.ui.printable import one_line
@@ -40,8 +40,8 @@ class PlanView:
         for wave in self.plan.waves:
             yield Text(_wave(wave), style="dim")
         yield from self._agents()
-        for name, counted in self.plan.same:
-            words = f"{name} is the same machine as {counted}: left out, counted as {counted}."
+        for name, other in self.plan.same:
+            words = f"{name} is the same machine as {other}: left out, counted as {other}."
             yield Text(words, style="yellow")
         if self.plan.there:
             yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
@@ -59,9 +59,9 @@ class PlanView:
         given = [one for one in self.plan.devices if one.agent]
         for agent in dict.fromkeys(one.agent for one in given):
             names = [one.name for one in given if one.agent == agent]
-            verb = "gets" if len(names) == 1 else "get"
+            get = counted(len(names), "device gets", "devices get")
             yield Text(
-                f"{plural(len(names))} {verb} agent {agent} first, without an engine restart; theirs "
+                f"{get} agent {agent} first, without an engine restart; theirs "
                 f"is too old: {shortened(names)}.",
                 style="dim",
             )
@@ -110,9 +110,9 @@ def _wave(wave: PlannedWave) -> str:
     share = "all" if wave.success_percent == 100 else f"{wave.success_percent:g} %"
     known = "" if wave.seconds is None else f", about {duration(wave.seconds)}"
     asks = "; a person must approve it" if wave.approval else ""
-    soak = f"soak {duration(wave.soak_seconds)}{', worked' if wave.worked else ''}"
+    soak = f"soak {duration(wave.soak_seconds)}{' under load' if wave.worked else ''}"
     return (
-        f"Wave {wave.number}, {wave.name}: {plural(len(wave.devices))}, "
+        f"Wave {wave.number}, {wave.name}: {counted(len(wave.devices), 'device')}, "
         f"{share} must be well, {soak}{known}{asks}."
     )
 
@@ -120,15 +120,15 @@ def _wave(wave: PlannedWave) -> str:
 def _total(plan: Plan) -> str:
     if not plan.waves:
         return "Nothing to do: every device serves the release already."
-    waves = f"{len(plan.waves)} wave{'s'[: len(plan.waves) != 1]}"
+    waves = counted(len(plan.waves), "wave")
     time = f"about {duration(plan.seconds)} in all"
     if plan.seconds is None:
         time = f"at least {duration(plan.least_seconds)}, for not every device was measured here"
-    return f"{plural(len(plan.devices))} in {waves}, {_download(plan.devices)}; {time}."
+    return f"{counted(len(plan.devices), 'device')} in {waves}, {_download(plan.devices)}; {time}."
 
 
 def _download(devices: tuple[PlannedDevice, ...]) -> str:
     known = [one.download_bytes for one in devices if one.download_bytes is not None]
     unknown = len(devices) - len(known)
-    more = f" (not known of {plural(unknown)})" if unknown else ""
+    more = f" (not known of {counted(unknown, 'device')})" if unknown else ""
     return f"{data_size(sum(known)) if known else NOTHING} to download{more}"
