@@ -209,7 +209,7 @@ def test_waves(case: Case) -> None:
 def test_a_canary_that_cannot_even_take_it_stops_it() -> None:
     here, fleet = Count(failed=1, unfit=1), Count(failed=1, unfit=1, still=11)
     decision = judge_wave(policy(), wave(1), here, fleet, canary=True)
-    assert (decision.action, decision.reason[:33]) == (STOP, "1 of 1 device of the canary failed")
+    assert (decision.action, decision.reason[:34]) == (STOP, "1 of 1 device of the canary failed")
 
 
 def test_an_absent_canary_proves_nothing() -> None:

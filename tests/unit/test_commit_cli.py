@@ -24,7 +24,7 @@ ACCEPTED = {"reason": WHY, "by": "ann@desk", "at": "2026-11-30T10:00:00Z"}
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("THORCTL_STATE_DIR", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="module")

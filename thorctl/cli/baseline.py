@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """What benchmarks are compared with: one baseline for a device and a release.
+    """Show or forget baselines, with which benchmarks are compared: one for a device and a release.
 
     \b
     thorctl bench thor-01 --set-baseline     measure it, and keep that
@@ -71,8 +71,8 @@ Examples:
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option("--release", metavar="ID", help="Of this release only. [default: of all]")
-@click.option("--dry-run", is_flag=True, help="Only say which would be forgotten.")
+@click.option("--release", metavar="ID", help="Release whose baseline is forgotten. [default: all]")
+@click.option("--dry-run", is_flag=True, help="Show what would be forgotten; change nothing.")
 @pass_context
 def forget(context: Context, devices: tuple[str, ...], *, release: str | None, dry_run: bool) -> Result:
     """Forget the baselines of devices.

@@ -56,27 +56,31 @@ Examples:
 """
 )
 @click.argument("devices", nargs=-1)
-@click.option("--quick", is_flag=True, help="Small sizes. Comparable with other quick ones only.")
-@sized("tokens", "Of each answer, exactly. [default: 256; quick: 32]")
-@sized("requests", "Measured one after another. [default: 8; quick: 3]")
-@sized("rounds", "Batches of several streams. [default: 4; quick: 1]")
-@sized("at-once", "Streams of a batch; never more than the engine runs at once. [default: 16]")
-@click.option("--set-baseline", is_flag=True, help="Make this the baseline, however fast it is.")
+@click.option(
+    "--quick", is_flag=True, help="Measure with small sizes; comparable with other quick results only."
+)
+@sized("tokens", "Tokens of each answer. [default: 256; quick: 32]")
+@sized("requests", "Number of requests of a single stream. [default: 8; quick: 3]")
+@sized("rounds", "Number of batches of concurrent streams. [default: 4; quick: 1]")
+@sized("at-once", "Streams of a batch, at most what the engine runs at once. [default: 16]")
+@click.option("--set-baseline", is_flag=True, help="Make this result the baseline, whatever its speed.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1, max_open=True),
     default=TOLERANCE,
     show_default=True,
-    help="The share by which it may be slower than its baseline.",
+    help="Accepted slowdown against the baseline, as a share from 0 to 1.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be run.")
-@click.option("--parallel", type=click.IntRange(1), default=50, show_default=True, help="Measured at once.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run; run nothing.")
+@click.option(
+    "--parallel", type=click.IntRange(1), default=50, show_default=True, help="Devices measured at once."
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
     default=PART_SECONDS,
     show_default=True,
-    help="Seconds that each of the three measurements may take.",
+    help="Time limit of each of the three measurements, in seconds.",
 )
 @pass_context
 def command(

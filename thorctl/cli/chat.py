@@ -42,7 +42,11 @@ Examples:
 @click.argument("prompt", required=False)
 @click.option("--no-thinking", is_flag=True, help="Ask the model to answer at once.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Most tokens to generate, thinking included.")
-@click.option("--temperature", type=click.FloatRange(0.0, 2.0), help="0 = always the likeliest token.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0.0, 2.0),
+    help="Sampling temperature; 0 = always the likeliest token.",
+)
 @pass_context
 def command(
     context: Context,
@@ -53,7 +57,7 @@ def command(
     max_tokens: int | None,
     temperature: float | None,
 ) -> Result | None:
-    """Talk to a device's model; thinking and answer are shown apart.
+    """Talk to a device's model. Thinking and answer are shown apart.
 
     The answer goes to stdout, thinking and remarks to stderr. Without PROMPT it is read from stdin, or, on a
     terminal, you get a conversation. If the engine asks for a key, put it into THORCTL_API_KEY.

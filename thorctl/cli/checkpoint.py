@@ -73,14 +73,14 @@ Examples:
 
 @click.group("checkpoint", cls=CommandGroup, epilog=EPILOG)
 def command() -> None:
-    """What is in a checkpoint; mending its scales, quantizing one from BF16, publishing it."""
+    """Audit, repair, quantize or publish a checkpoint."""
 
 
 @command.command(
     "audit", short_help="Judge a checkpoint by its card and by vLLM's names.", epilog=AUDIT_EPILOG
 )
 @click.argument("what", metavar="DIR|REPO[@REV]")
-@click.option("--endpoint", default=HUB, show_default=True, help="The hub of REPO.")
+@click.option("--endpoint", default=HUB, show_default=True, help="Address of the hub of REPO.")
 @click.option("--via", "pairs", multiple=True, metavar="NAME=URL", help="Reach a hub at another address.")
 @pass_context
 def audit(ctx: Context, what: str, endpoint: str, pairs: tuple[str, ...]) -> Result:
@@ -107,9 +107,12 @@ def audit(ctx: Context, what: str, endpoint: str, pairs: tuple[str, ...]) -> Res
 @command.command("repair", short_help="Write a copy with shared global scales.", epilog=REPAIR_EPILOG)
 @click.argument("original", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="New folder; names the checkpoint."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="New folder; its name becomes the checkpoint's.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @pass_context
 def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
     """Write a copy of DIR in which matrices that vLLM loads as one share their global scale.
@@ -150,11 +153,16 @@ def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
 )
 @click.argument("what", metavar="SOURCE")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="New folder; names the checkpoint."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="New folder; its name becomes the checkpoint's.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, from headers alone; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, from headers alone; write nothing.")
 @click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …")
-@click.option("--endpoint", default=HUB, show_default=True, help="The hub of SOURCE, for --dry-run.")
+@click.option(
+    "--endpoint", default=HUB, show_default=True, help="Address of the hub of SOURCE, for --dry-run."
+)
 @click.option("--via", "pairs", multiple=True, metavar="NAME=URL", help="Reach a hub at another address.")
 @pass_context
 def quantize(
@@ -202,7 +210,7 @@ def quantize(
 @click.argument("repository", metavar="OWNER/NAME")
 @click.option("--tree", required=True, type=click.Path(path_type=Path), help="The mirror's folder.")
 @click.option("--revision", default="main", show_default=True, help="Branch or tag that will name it.")
-@click.option("--as-it-is", is_flag=True, help="Also if the audit finds something off.")
+@click.option("--as-it-is", is_flag=True, help="Publish although the audit rejects it.")
 @pass_context
 def publish(
     ctx: Context, *, folder: Path, repository: str, tree: Path, revision: str, as_it_is: bool

@@ -41,17 +41,15 @@ Examples:
 """
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option(
-    "--release", metavar="RELEASE", help="The one to commit. [default: what the device is seen with]"
-)
+@click.option("--release", metavar="RELEASE", help="Release to commit. [default: the one on trial]")
 @click.option(
     ACCEPT,
     "reason",
     metavar="REASON",
-    help="Commit a device's first release although its smoke failed. The reason stays on record.",
+    help="Commit the first release of a device although its smoke test failed, for this reason.",
 )
 @click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="Devices at once.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be committed.")
+@click.option("--dry-run", is_flag=True, help="Show what would be committed; change nothing.")
 @consent.yes_option
 @pass_context
 def command(
@@ -65,10 +63,10 @@ def command(
     dry_run: bool,
     yes: bool,
 ) -> Result:
-    """Keep the release that a device has on trial. Refused unless its smoke passed.
+    """Commit the release that a device has on trial. Refused unless its smoke test passed.
 
-    A release that is a device's first has nothing to go back to: it can be kept although its smoke failed,
-    before its trial or its review ends. Reason, name and time are recorded in the device's events and status.
+    The first release of a device can be committed although its smoke test failed, before its trial or its
+    review ends. Reason, name and time are kept in `thorctl history`, and in the device's events and status.
     Exit code 4: others hold all leases.
     """
     fleet = chosen_devices(context, devices)

@@ -38,7 +38,7 @@ passphrase_option = click.option(
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Authority, certificates and API keys for the edge: TLS and keys in front of every engine.
+    """Manage the authority, certificates and API keys of the edge, which is in front of every engine.
 
     \b
     From nothing to a served request:
@@ -51,7 +51,7 @@ def command() -> None:
 
 @command.group()
 def ca() -> None:
-    """The fleet's own certificate authority."""
+    """Manage the fleet's own certificate authority."""
 
 
 @ca.command(
@@ -63,19 +63,17 @@ Examples:
   thorctl edge ca init --permit fleet.example.com --permit 10.0.0.0/8
 """,
 )
-@click.option("--name", default="thorctl edge CA", show_default=True, help="Its common name.")
-@click.option(
-    "--days", type=click.IntRange(1), default=CA_DAYS, show_default=True, help="How long it is good."
-)
+@click.option("--name", default="thorctl edge CA", show_default=True, help="Common name.")
+@click.option("--days", type=click.IntRange(1), default=CA_DAYS, show_default=True, help="Validity, in days.")
 @click.option(
     "--permit",
     "permitted",
     multiple=True,
     metavar="DOMAIN|NETWORK",
-    help="A DNS domain, address or network (CIDR) that it may sign for, no others. [default: any]",
+    help="DNS domain, address or network (CIDR) the authority may sign for. [default: any]",
 )
 @passphrase_option
-@click.option("--no-passphrase", is_flag=True, help="Keep its key without a passphrase.")
+@click.option("--no-passphrase", is_flag=True, help="Keep the private key without a passphrase.")
 @pki_option
 @pass_context
 def init(
@@ -88,7 +86,7 @@ def init(
     no_passphrase: bool,
     pki: Path | None,
 ) -> Result:
-    """Make an authority. One that is there is never replaced.
+    """Make an authority. An existing one is never replaced.
 
     Who has its key can pose as any host to those who trust it: the key gets a passphrase, and --permit limits
     the names that its certificates are accepted for.
@@ -118,20 +116,20 @@ Examples:
 )
 @click.argument("devices", nargs=-1)
 @click.option(
-    "--days", type=click.IntRange(1), default=issue.DAYS, show_default=True, help="How long they are good."
+    "--days", type=click.IntRange(1), default=issue.DAYS, show_default=True, help="Validity, in days."
 )
 @click.option(
     "--renew-before",
     type=click.IntRange(0),
     default=issue.RENEW_BEFORE_DAYS,
     show_default=True,
-    help="Days before its end at which a certificate is replaced.",
+    help="Replace certificates that end in fewer days than this.",
 )
 @click.option(
-    "--san", "sans", multiple=True, metavar="NAME", help="A further name or address, for each of them."
+    "--san", "sans", multiple=True, metavar="NAME", help="Further name or address of every certificate."
 )
-@click.option("--force", is_flag=True, help="Replace good ones too.")
-@click.option("--dry-run", is_flag=True, help="Issue nothing; show what would be.")
+@click.option("--force", is_flag=True, help="Replace valid certificates too.")
+@click.option("--dry-run", is_flag=True, help="Show what would be issued; issue nothing.")
 @passphrase_option
 @pki_option
 @pass_context
@@ -173,7 +171,7 @@ def cert(
 
 @command.group(name="keys")
 def keys_group() -> None:
-    """API keys."""
+    """Manage API keys."""
 
 
 @keys_group.command(

@@ -111,7 +111,7 @@ def _summary(db: sqlite3.Connection, one: Rollout) -> dict[str, Any]:
 
 @command.command(
     "show",
-    short_help="Show one rollout, or what was done on one of its devices.",
+    short_help="Show one rollout, or its steps on one device.",
     epilog="""\b
 Examples:
   thorctl history show 20261125-1
@@ -121,11 +121,11 @@ Examples:
 @click.argument("rollout")
 @click.argument("device", required=False)
 @click.option(
-    "--logs", is_flag=True, help="With a device: its playbook logs, and the log of a failed engine."
+    "--logs", is_flag=True, help="With DEVICE: also the playbook logs and the log of a failed engine."
 )
 @pass_context
 def show(context: Context, rollout: str, device: str | None, logs: bool) -> Result:
-    """Show one rollout: every decision with its reason; with DEVICE every step on it, and its logs."""
+    """Show the decisions of a rollout with their reasons; with DEVICE its steps and logs."""
     del context
     with opened() as db:
         found = find(db, rollout)

@@ -35,7 +35,7 @@ Examples:
 """,
 )
 def command() -> None:
-    """The veto of a device: on hold it is not activated. Staging, commit and rollback go on.
+    """Show, set or release holds. A device on hold is not activated; staging, commit and rollback go on.
 
     The device's own software sets it, or a person. It ends when it is released, or with a restart of the
     device. Rollouts wait for its end, or pass over it by name (--over-hold).
@@ -66,11 +66,11 @@ Examples:
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option("--reason", required=True, metavar="TEXT", help="What others are told.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, shown to others.")
 @consent.yes_option
 @pass_context
 def set_(context: Context, devices: tuple[str, ...], reason: str, yes: bool) -> Result:
-    """Put devices on hold. One that is on hold already gets the new reason and keeps its time."""
+    """Put devices on hold. A device on hold already gets the new reason and keeps its time."""
     fleet = chosen_devices(context, devices)
     consent.agreed(context, f"Put {shortened([one.name for one in fleet])} on hold?", yes=yes)
     return _result("set", run_where_recognised(fleet, "hold", ("set", "--", reason), holder=me()))
@@ -86,11 +86,11 @@ Examples:
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option("--reason", metavar="TEXT", help="The hold to release. [default: the one that is there]")
+@click.option("--reason", metavar="TEXT", help="Reason of the hold to release. [default: the present hold]")
 @consent.yes_option
 @pass_context
 def release(context: Context, devices: tuple[str, ...], reason: str | None, yes: bool) -> Result:
-    """End the hold of devices: the one that was seen, and none that came after it."""
+    """End the holds of devices. A hold set in the meantime is kept."""
     fleet = chosen_devices(context, devices)
     seen = run_where_recognised(fleet, "hold", ("show",))
     if not yes:

@@ -34,9 +34,9 @@ Examples:
 """,
 )
 def command() -> None:
-    """One operator's right to change a device. Rollouts take it for as long as they change a device.
+    """Show, take or give back the right to change a device. A rollout takes it for its own changes.
 
-    A lease lies on the device: it holds against every controller, survives its holder and ends by itself.
+    A lease is kept on the device: it is valid for every controller and ends by itself.
     """
 
 
@@ -64,17 +64,19 @@ Examples:
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option("--reason", required=True, metavar="TEXT", help="What others are told.")
-@click.option("--ttl", type=click.IntRange(1), default=HOUR, show_default=True, metavar="SECONDS")
-@click.option("--force", is_flag=True, help="Also over somebody else's lease, or a rollout's.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, shown to others.")
+@click.option(
+    "--ttl", type=click.IntRange(1), default=HOUR, show_default=True, metavar="SECONDS", help="Duration."
+)
+@click.option("--force", is_flag=True, help="Replace the lease of another operator or of a rollout.")
 @consent.yes_option
 @pass_context
 def take(
     context: Context, /, devices: tuple[str, ...], *, reason: str, ttl: int, force: bool, yes: bool
 ) -> Result:
-    """Take the lease of each device, or renew your own. Exit code 4 when others hold them all.
+    """Take the lease of each device, or renew it. Exit code 4 if others hold all of them.
 
-    A lease is for one purpose: what a rollout of yours holds is not yours by hand, and the other way round.
+    A lease is for one purpose: the lease of your own rollout is not yours by hand, and the other way round.
     """
     if force:
         _agreed(context, devices, yes=yes)
@@ -91,7 +93,11 @@ Examples:
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option("--force", is_flag=True, help="Also somebody else's or a rollout's, who do not know of it.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also remove the lease of another operator or of a rollout, unknown to them.",
+)
 @consent.yes_option
 @pass_context
 def give(context: Context, devices: tuple[str, ...], force: bool, yes: bool) -> Result:
@@ -107,7 +113,7 @@ def _agreed(context: Context, patterns: tuple[str, ...], *, yes: bool) -> None:
         return
     answers = run_verb(chosen_devices(context, patterns), "lease", ("show",))
     context.messages.print("\n".join(one_line(_held(answer)) for answer in answers), highlight=False)
-    consent.agreed(context, "Take the leases away from whoever holds them?", yes=yes)
+    consent.agreed(context, "Remove these leases?", yes=yes)
 
 
 def _held(answer: Answer) -> str:

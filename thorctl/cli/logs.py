@@ -37,12 +37,16 @@ Examples:
 """
 )
 @click.argument("device")
-@click.option("--engine", "log", flag_value="engine", default="engine", help="The vLLM server.  [default]")
-@click.option("--agent", "log", flag_value="agent", help="What the device did by itself.")
-@click.option("--events", "log", flag_value="events", help="Each change of the device: who, what, when.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as new lines come, until Ctrl-C.")
-@click.option("-n", "--lines", type=click.IntRange(0), help="Last lines. [default: 100; all with --since]")
-@click.option("--since", metavar="TIME", help='As journalctl: "10 min ago", "2026-01-31 12:00".')
+@click.option(
+    "--engine", "log", flag_value="engine", default="engine", help="Log of the vLLM server.  [default]"
+)
+@click.option("--agent", "log", flag_value="agent", help="Log of recoveries and ended trials.")
+@click.option("--events", "log", flag_value="events", help="Changes of the device: who, what, when.")
+@click.option("-f", "--follow", is_flag=True, help="Show new lines until Ctrl-C.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), help="Number of last lines. [default: 100; all with --since]"
+)
+@click.option("--since", metavar="TIME", help='Begin, as for journalctl: "10 min ago", "2026-01-31 12:00".')
 @pass_context
 def command(
     context: Context, device: str, *, log: Log, follow: bool, lines: int | None, since: str | None

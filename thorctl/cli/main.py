@@ -42,7 +42,7 @@ VERBS = {
     "logs": "Show the engine's or the agent's log of a device.",
     "preflight": "Check whether devices can take their release.",
     "release": "Show what a release is made of.",
-    "render": "Write the files that would run on a device, without touching one.",
+    "render": "Write the files that would run on a device to a folder.",
     "rollback": "Return devices to the previous release, without network.",
     "rollout": "Roll a release out to a fleet in waves.",
     "sim": "Run simulated devices on this machine.",

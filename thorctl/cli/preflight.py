@@ -43,20 +43,22 @@ Examples:
 """
 )
 @click.argument("devices", nargs=-1)
-@click.option("--profile", help="Instead of the inventory's thor_profile.")
+@click.option("--profile", help="Profile to check for. [default: thor_profile of the inventory]")
 @click.option(
     "--skip",
     multiple=True,
     metavar="CHECK,…",
     help="Checks whose failure is only a warning; each failure names its own.",
 )
-@click.option("--parallel", type=click.IntRange(1), default=50, show_default=True, help="Asked at once.")
+@click.option(
+    "--parallel", type=click.IntRange(1), default=50, show_default=True, help="Devices asked at once."
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
     default=PREFLIGHT_TIMEOUT,
     show_default=True,
-    help="Seconds a device may take.",
+    help="Time limit of a device, in seconds.",
 )
 @pass_context
 def command(
@@ -68,7 +70,7 @@ def command(
     parallel: int,
     timeout: float,
 ) -> Result:
-    """Ask the devices whether they can take their release. Changes nothing.
+    """Check whether devices can take their release. Changes nothing.
 
     Works on bare devices too: where no agent is installed, or another one, ours comes along for the one call.
     Ends with the model card's test device beside each device. Exit code 0 when every device can, 3 when some

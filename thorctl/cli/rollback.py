@@ -30,16 +30,22 @@ ROLLBACK_SECONDS = 3600.0  # the old engine may have to compile its kernels agai
 @click.command(
     epilog="""\b
 Examples:
-  thorctl rollback thor-07                 to the release before; asks first
+  thorctl rollback thor-07                 to the previous release; asks first
   thorctl rollback lab --dry-run           from what to what
   thorctl rollback thor-07 --leave tiny-qwable-0123456789ab --yes
 """
 )
 @click.argument("devices", nargs=-1, required=True)
-@click.option("--leave", metavar="RELEASE", help="The one to leave. [default: what the device serves]")
-@click.option("--reason", default="asked for by an operator", show_default=True, metavar="TEXT")
-@click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="At once.")
-@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--leave", metavar="RELEASE", help="Release to leave. [default: what the device serves]")
+@click.option(
+    "--reason",
+    default="asked for by an operator",
+    show_default=True,
+    metavar="TEXT",
+    help="Reason, kept in the events.",
+)
+@click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="Devices at once.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @consent.yes_option
 @pass_context
 def command(
@@ -53,7 +59,7 @@ def command(
     dry_run: bool,
     yes: bool,
 ) -> Result:
-    """Return devices to the release before: the last committed one, or the one before that.
+    """Return devices to the previous release: the last committed one, or the one before that.
 
     Whatever they need is still on their disks. A device leaves the release that it is seen with; --leave
     names another one, and then nothing happens where it does not run. Exit code 4: others hold all leases.

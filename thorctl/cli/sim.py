@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MIN_DISK_BYTES = 1 << 20
 
 name_option = click.option(
-    "--name", metavar="NAME", help="Which simulation. [default: $THORCTL_SIM, else demo]"
+    "--name", metavar="NAME", help="Name of the simulation. [default: $THORCTL_SIM, else demo]"
 )
 
 
@@ -69,11 +69,17 @@ Examples:
     "--devices",
     "count",
     type=click.IntRange(min=1),
-    help="How many containers. [default: those there are; else 1, or none with --vms]",
+    help="Number of containers. [default: as now; else 1, or none with --vms]",
 )
-@click.option("--vms", type=click.IntRange(min=1), help="How many virtual Thors. [default: those there are]")
+@click.option("--vms", type=click.IntRange(min=1), help="Number of virtual Thors. [default: as now]")
 @name_option
-@click.option("--sites", metavar="A,B", default=up.DEFAULT_SITE, show_default=True, help="Dealt in turn.")
+@click.option(
+    "--sites",
+    metavar="A,B",
+    default=up.DEFAULT_SITE,
+    show_default=True,
+    help="Sites of the devices, in turn.",
+)
 @click.option(
     "--disk", type=Size(), help="New devices get a small /var/lib/thor (in memory, so a reboot empties it)."
 )
@@ -105,7 +111,7 @@ def up_command(
     docker: Docker,
     image_store: state.ImageStore,
 ) -> Result:
-    """Start a simulation, or add devices to it. Repeats nothing that is done."""
+    """Start a simulation, or add devices to it."""
     chosen = layout.chosen_name(name)
     present = state.find(chosen)
     virtual = vms or (len(present.virtual) if present else 0)
@@ -135,11 +141,11 @@ Examples:
 """,
 )
 @name_option
-@click.option("--all", "everything", is_flag=True, help="Every simulation on this machine.")
-@click.option("--images", is_flag=True, help="Also the images built for simulations, once none is left.")
+@click.option("--all", "everything", is_flag=True, help="Remove every simulation of this machine.")
+@click.option("--images", is_flag=True, help="Also remove the images, once no simulation is left.")
 @pass_context
 def down_command(context: Context, name: str | None, everything: bool, images: bool) -> Result:
-    """Remove a simulation: devices, volumes, network, state. Nothing is kept but the images."""
+    """Remove the devices, volumes, network and state of a simulation. Images are kept."""
     client = engine.connect()
     removed = {}
     with StepProgress(context.messages) as progress:
@@ -184,7 +190,7 @@ Examples:
 """,
 )
 @name_option
-@click.option("--yaml", "as_yaml", is_flag=True, help="The content instead of the path.")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print the content instead of the path.")
 @pass_context
 def inventory_command(context: Context, name: str | None, as_yaml: bool) -> Result:  # noqa: ARG001
     """Print the path of a simulation's Ansible inventory."""

@@ -27,20 +27,22 @@ Examples:
 """
 )
 @click.argument("devices", nargs=-1)
-@click.option("--parallel", type=click.IntRange(1), default=50, show_default=True, help="Asked at once.")
+@click.option(
+    "--parallel", type=click.IntRange(1), default=50, show_default=True, help="Devices asked at once."
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
     default=SMOKE_TIMEOUT,
     show_default=True,
-    help="Seconds a device may take.",
+    help="Time limit of a device, in seconds.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show every prompt with its text, and every check.")
 @pass_context
 def command(
     context: Context, devices: tuple[str, ...], parallel: int, timeout: float, *, verbose: bool
 ) -> Result:
-    """Ask the running models the known questions and judge the answers.
+    """Ask the running models known questions and judge the answers.
 
     Prompts with thinking are sampled as the model's maker recommends; a single miss is asked once more. Then
     log-probabilities, a JSON schema, a tool call, a long prompt and a cancelled stream are asked for.

@@ -77,7 +77,7 @@ Examples:
     is_flag=False,
     flag_value=WATCH_SECONDS,
     metavar="[SECONDS]",
-    help=f"Show it again and again. [default pause: {WATCH_SECONDS:g} s]",
+    help=f"Repeat, with this pause in seconds. [default pause: {WATCH_SECONDS:g}]",
 )
 @click.option(
     "--drift",
@@ -85,7 +85,7 @@ Examples:
     is_flag=True,
     help="Show what differs: release and its files, images, checkpoint, held packages, power mode.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="With --drift: also what is as desired.")
+@click.option("-v", "--verbose", is_flag=True, help="With --drift: also show what is as desired.")
 @click.option(
     "--parallel",
     "limit",
@@ -99,7 +99,7 @@ Examples:
     type=click.FloatRange(0.1),
     default=10.0,
     show_default=True,
-    help="Seconds until logged in.",
+    help="Time limit of the login, in seconds.",
 )
 @pass_context
 def command(
@@ -112,7 +112,7 @@ def command(
     limit: int,
     connect_timeout: float,
 ) -> Result | None:
-    """Show every device: release, state, engine, model, health. Changes nothing.
+    """Show the release, state, engine, model and drift of devices. Changes nothing.
 
     Ends with how many devices serve the release that their profile, lock and class make here. Exit code 3
     when some devices could not be asked, 1 when none could; what drifted is told and changes no exit code.

@@ -64,9 +64,9 @@ Examples:
 """,
 )
 def command() -> None:
-    """A release through a fleet in waves: staged first, tried, judged, kept or returned.
+    """Roll a release out in waves: staged first, tried, judged, kept or returned.
 
-    A rollout survives its own controller: whatever kills it, `thorctl rollout resume` goes on where it was.
+    After a crash of its controller `thorctl rollout resume` continues a rollout.
     docs/explanation/rollout.md describes the decisions.
     """
 
@@ -77,20 +77,32 @@ def planned(function: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.argument("release"),
             click.argument("devices", nargs=-1),
-            click.option("--policy", "name", default=POLICY, show_default=True, help="Of deploy/policies."),
-            click.option("--canary", type=click.IntRange(1), metavar="N", help="So many devices first."),
-            click.option("--soak", type=click.IntRange(0), metavar="SECONDS", help="For every wave."),
-            click.option("--parallel", type=click.IntRange(1), metavar="N", help="Out of service at once."),
-            click.option("--stop-at", type=click.IntRange(1), metavar="N", help="Stop at so many failures."),
-            click.option("--approve", type=click.Choice(["never", "after_canary", "each_wave"])),
-            click.option("--on-stop", type=click.Choice(["keep", "return"])),
+            click.option("--policy", "name", default=POLICY, show_default=True, help="In deploy/policies."),
+            click.option(
+                "--canary", type=click.IntRange(1), metavar="N", help="Number of devices in the first wave."
+            ),
+            click.option("--soak", type=click.IntRange(0), metavar="SECONDS", help="Soak of every wave."),
+            click.option(
+                "--parallel", type=click.IntRange(1), metavar="N", help="Devices out of service at once."
+            ),
+            click.option(
+                "--stop-at", type=click.IntRange(1), metavar="N", help="Failed devices that stop the rollout."
+            ),
+            click.option(
+                "--approve", type=click.Choice(["never", "after_canary", "each_wave"]),
+                help="Waves that a person must approve.",
+            ),
+            click.option(
+                "--on-stop", type=click.Choice(["keep", "return"]),
+                help="What committed devices do when the rollout stops.",
+            ),
             click.option(
                 "--speed-tolerance", type=click.FloatRange(0, 100, max_open=True), metavar="PERCENT",
-                help="So much slower than before is still well.",
+                help="Accepted slowdown against the previous release, in percent.",
             ),
             click.option(
                 "--wait-hold", type=click.IntRange(0), metavar="SECONDS",
-                help="For a device on hold, in its wave; then it is caught up later.",
+                help="Longest wait for a device on hold, in its wave; then it is caught up later.",
             ),
         ]
     ):  # fmt: skip
@@ -100,7 +112,7 @@ def planned(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @command.command(
     "plan",
-    short_help="Say who would change when, and what it takes. Changes nothing.",
+    short_help="Show which devices would change, and when. Changes nothing.",
     epilog="""\b
 Examples:
   thorctl rollout plan tiny-qwable
@@ -111,9 +123,10 @@ Examples:
 @planned
 @pass_context
 def plan(context: Context, /, release: str, devices: tuple[str, ...], name: str, **options: Any) -> Result:
-    """Say who would change when, from what to what, how much is downloaded and how long it takes.
+    """Show which devices would change when, the download and the time. Changes nothing.
 
-    RELEASE is a profile, a release's id, or a folder of `thorctl render`. Asks every device, changes nothing.
+    RELEASE is a profile, a release's id, or a folder of `thorctl render`. Every device is asked. Options
+    replace those of the policy.
     """
     made, _, _ = _plan(context, release, devices, name, options)
     return Result("rollout plan", data={"plan": made.document()}, view=fit(PlanView(made)))
@@ -132,9 +145,9 @@ Examples:
 )
 @planned
 @rollout_holds.over_hold
-@click.option("--dry-run", is_flag=True, help="As `thorctl rollout plan`.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, as `thorctl rollout plan`; change nothing.")
 @consent.yes_option
-@click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
+@click.option("--no-wait", is_flag=True, help="End where a wave waits for approval.")
 @pass_context
 def start(
     context: Context,
@@ -151,9 +164,9 @@ def start(
 ) -> Result:
     """Roll RELEASE out: a profile, a release's id, or a folder of `thorctl render`.
 
-    Who cannot take it is found out before a byte is fetched; everything is staged before anything changes.
-    Then wave by wave: lease, activation on trial, smoke test, speed, soak; a device that is not well returns
-    alone, and too many of them stop everything.
+    Devices are checked before anything is downloaded, and staged before anything changes. Then wave by wave:
+    lease, activation on trial, smoke test, speed, soak. An unhealthy device is rolled back; too many of them
+    stop the rollout.
 
     Exit code 0 when all are updated, 3 when some failed or were absent, 1 when it stopped.
     """

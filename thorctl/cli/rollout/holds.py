@@ -32,7 +32,7 @@ def over_hold(function: Callable[..., Any]) -> Callable[..., Any]:
         "over",
         multiple=True,
         metavar="DEVICE",
-        help="Activate it though it is on hold, for the reason it has now. Kept in the history; repeatable.",
+        help="Device to activate despite its present hold; kept in the history. Repeatable.",
     )(function)
 
 

@@ -29,10 +29,10 @@ Examples:
 """,
 )
 @click.argument("rollout", required=False)
-@click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason, kept in the history.")
 @pass_context
 def pause(context: Context, rollout: str | None, reason: str) -> Result:
-    """Begin nothing more. Devices that are being changed are finished; `resume` goes on."""
+    """Pause a rollout. Devices at work are finished, no other begins; `resume` continues it."""
     del context
     return _order(rollout, Order("paused", _by("paused", reason)), "rollout pause")
 
@@ -46,11 +46,13 @@ Examples:
 """,
 )
 @click.argument("rollout", required=False)
-@click.option("--wave", type=click.IntRange(2), metavar="N", help="Which one. [default: the one that waits]")
+@click.option(
+    "--wave", type=click.IntRange(2), metavar="N", help="Wave to approve. [default: the one that waits]"
+)
 @consent.yes_option
 @pass_context
 def approve(context: Context, rollout: str | None, wave: int | None, yes: bool) -> Result:
-    """Let the wave begin that waits for a person."""
+    """Approve the wave that waits for a person."""
     with opened() as db:
         found = find(db, rollout)
         state = state_of(db, found)
@@ -65,7 +67,7 @@ def approve(context: Context, rollout: str | None, wave: int | None, yes: bool) 
             )
         consent.agreed(context, f"Let wave {number} of rollout {found.id} ({found.label}) begin?", yes=yes)
         say(db, found, Order("approved", _by(f"wave {number} approved", ""), number))
-        context.messages.print(f"wave {number} of rollout {found.id} is approved", highlight=False)
+        context.messages.print(f"Wave {number} of rollout {found.id} is approved.", highlight=False)
         return standing(db, found, "rollout approve")
 
 
@@ -78,19 +80,19 @@ Examples:
 """,
 )
 @click.argument("rollout", required=False)
-@click.option("--return", "returns", is_flag=True, help="Devices that were committed already return, too.")
-@click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
+@click.option("--return", "returns", is_flag=True, help="Also roll committed devices back.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason, kept in the history.")
 @consent.yes_option
 @pass_context
 def abort(context: Context, rollout: str | None, returns: bool, reason: str, yes: bool) -> Result:
-    """Stop a rollout for good. Devices on trial return to the release they had."""
+    """End a rollout. Devices on trial return to the release they had."""
     with opened() as db:
         found = find(db, rollout)
         _check_open(found, state_of(db, found).ended, also=("incomplete",))
         consent.agreed(context, f"Abort rollout {found.id} ({found.label})?", yes=yes)
         say(db, found, Order("aborted", _by("aborted", reason), data={"returns": returns}))
         if heard(db, found):
-            context.messages.print("the thorctl that works on it brings it to an end", highlight=False)
+            context.messages.print("The process at work on the rollout ends it.", highlight=False)
             return standing(db, found, "rollout abort")
         with alone(db, found):
             ended = work(context, db, found, "rollout abort", wait_for_people=False)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "resume",
-    short_help="Go on after a pause or a crash; catch up absent devices.",
+    short_help="Continue after a pause or a crash; catch up absent devices.",
     epilog="""\b
 Examples:
   thorctl rollout resume               the last one
@@ -51,15 +51,14 @@ Examples:
 )
 @click.argument("rollout", required=False)
 @rollout_holds.over_hold
-@click.option("--no-wait", is_flag=True, help="End when a person must approve, instead of waiting for it.")
+@click.option("--no-wait", is_flag=True, help="End where a wave waits for approval.")
 @consent.yes_option
 @pass_context
 def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wait: bool, yes: bool) -> Result:
-    """Go on with a rollout: after a pause, a crash of its controller, or to catch up absent devices.
+    """Continue a rollout after a pause or a crash of its controller, or catch up absent devices.
 
-    What was under way is looked at first: no device is changed twice, none is forgotten.
-
-    --over-hold may also be said to a rollout that is at work.
+    Devices whose step was interrupted are asked first, so that none is changed twice. --over-hold is also
+    accepted by a rollout at work.
     """
     with opened() as db:
         found = find(db, rollout)
@@ -67,14 +66,14 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
         if state.ended in {"finished", "stopped", "aborted"}:
             return _ended(context, db, found, state)
         check_newest(db, found)
-        consent.agreed(context, f"Go on with rollout {found.id} ({found.label})?", yes=yes)
+        consent.agreed(context, f"Continue rollout {found.id} ({found.label})?", yes=yes)
         if over:
             _pass_over(context, db, found, over)
             if at_work(found.id):
-                context.messages.print("the thorctl that works on it has been told", highlight=False)
+                context.messages.print("The process at work on the rollout was notified.", highlight=False)
                 return standing(db, found, "rollout resume")
         if _goes_on(db, found):
-            context.messages.print("the thorctl that works on it goes on", highlight=False)
+            context.messages.print("The process at work on the rollout continues it.", highlight=False)
             return standing(db, found, "rollout resume")
         with alone(db, found):
             return work(context, db, found, "rollout resume", wait_for_people=not no_wait)

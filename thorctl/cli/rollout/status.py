@@ -40,10 +40,10 @@ Examples:
 """,
 )
 @click.argument("rollout", required=False)
-@click.option("-w", "--watch", is_flag=True, help="Until it ends, or Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="Show it until it ends, or Ctrl-C.")
 @pass_context
 def status(context: Context, rollout: str | None, watch: bool) -> Result:
-    """Show where a rollout stands: waves, devices, and what goes on. Without an id the last one."""
+    """Show the state of a rollout and of its waves and devices. Without an id: the last one."""
     with opened() as db:
         found = find(db, rollout)
         if watch:
