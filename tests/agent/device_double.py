@@ -14,8 +14,9 @@ from thorctl.agent.core.paths import Paths
 from thorctl.agent.core.progress import Progress
 from thorctl.agent.core.runner import Completed, Runner
 from thorctl.agent.release import store as release_store
-from thorctl.agent.release.document import Release, canonical, parse, true_id
+from thorctl.agent.release.document import Release, parse
 from thorctl.agent.state.journal import COMMITTED, Journal
+from thorctl.protocol import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +122,7 @@ def make_release(**changes: Any) -> Release:
             **changes.get("files", {}),
         },
     }
-    return parse(canonical({**document, "id": true_id(document)}))
+    return parse(canonical_json.encode({**document, "id": canonical_json.release_id(document)}))
 
 
 def serving(ctx: Context, release: Release) -> Context:

@@ -15,9 +15,11 @@ from tests.agent.device_double import make_release
 from tests.agent.stateful_device import Images
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.runner import Completed, Runner
-from thorctl.agent.release.document import Release, canonical, parse, true_id
-from thorctl.agent.staging import checkpoint, hub_token
+from thorctl.agent.release.document import Release, parse
+from thorctl.agent.staging import checkpoint
 from thorctl.agent.verbs import stage
+from thorctl.protocol import canonical_json
+from thorctl.protocol.paths import HUB_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,12 +80,12 @@ def release_of(hub: CuttingHub, **lock: Any) -> Release:
     total = sum(len(content) for content in FILES.values())
     document["lock"]["checkpoint"].update(commit=COMMIT, endpoint=hub.url, files=files, total_bytes=total)
     document["lock"]["checkpoint"].update(lock)
-    return parse(canonical({**document, "id": true_id(document)}))
+    return parse(canonical_json.encode({**document, "id": canonical_json.release_id(document)}))
 
 
 def say(ctx: Context, release: Release) -> Outcome:
     path = ctx.paths.at("/release.json")
-    path.write_bytes(canonical(release.document))
+    path.write_bytes(canonical_json.encode(release.document))
     return stage.run(ctx, argparse.Namespace(release=str(path)))
 
 
@@ -96,6 +98,6 @@ def refused(ctx: Context, release: Release) -> AgentError:
 
 
 def give_token(ctx: Context, text: str = TOKEN + "\n") -> None:
-    path = ctx.paths.at(hub_token.FILE)
+    path = ctx.paths.at(HUB_TOKEN)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

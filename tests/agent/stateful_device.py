@@ -25,11 +25,12 @@ from thorctl.agent.core.progress import Progress
 from thorctl.agent.core.runner import Completed, Runner
 from thorctl.agent.engine.door import BRIDGE_SOCKET, BRIDGE_UNIT, DOOR_UNIT
 from thorctl.agent.release import store as release_store
-from thorctl.agent.release.document import SOCKET_LAYOUT, TCP_LAYOUT, Release, canonical, parse, true_id
+from thorctl.agent.release.document import SOCKET_LAYOUT, TCP_LAYOUT, Release, parse
 from thorctl.agent.staging import checkpoint, image
 from thorctl.agent.staging.checkpoint import final_dir
 from thorctl.agent.staging.verified import sha256_of
 from thorctl.agent.state.journal_file import load
+from thorctl.protocol import canonical_json
 from thorctl.protocol.owner import parse as parse_owner
 
 if TYPE_CHECKING:
@@ -321,7 +322,7 @@ class Device:
         weights.parent.mkdir(parents=True, exist_ok=True)
         weights.write_bytes(SMALL)
         lock["checkpoint"]["files"][0]["sha256"] = sha256_of(weights, lambda _: None)
-        release = parse(canonical({**document, "id": true_id(document)}))
+        release = parse(canonical_json.encode({**document, "id": canonical_json.release_id(document)}))
         ctx = self.context("stage")
         directory = final_dir(ctx, release)
         directory.mkdir(parents=True, exist_ok=True)

@@ -13,11 +13,12 @@ import pytest
 
 from tests.agent.stateful_device import Device
 from thorctl.agent.core import events
+from thorctl.agent.core.dispatch import load
 from thorctl.agent.core.holder import holder_from
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError
-from thorctl.agent.core.verb_table import VERBS
 from thorctl.protocol.owner import owner_of
+from thorctl.protocol.verbs import VERBS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ LOGIN = "10.0.0.7 5022 10.0.0.9 22"
 
 def test_every_verb_can_be_loaded() -> None:
     for verb in VERBS.values():
-        assert callable(verb.load())
+        assert callable(load(verb))
 
 
 def test_lease(device: Device) -> None:

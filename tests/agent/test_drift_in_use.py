@@ -13,6 +13,7 @@ from tests.agent.stateful_device import Device, Images
 from tests.agent.trial_steps import commit_one
 from thorctl.agent.drift import actual, docker_settings, units
 from thorctl.agent.state.journal_file import load
+from thorctl.protocol.paths import DOCKER_SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +161,7 @@ def test_without_docker_its_settings_are_unknown() -> None:
 @pytest.mark.parametrize("record", ["{", "[]", "7"])
 def test_settings_that_cannot_be_read_are_unknown(tmp_path: Path, record: str) -> None:
     ctx = make_context(tmp_path)
-    path = ctx.paths.at(docker_settings.RECORD)
+    path = ctx.paths.at(DOCKER_SETTINGS)
     path.parent.mkdir(parents=True)
     path.write_text(record)
     (item,) = docker_settings.compared(ctx, None)
@@ -175,7 +176,7 @@ def test_record_of_the_role_comes_before_docker_s_own_file(tmp_path: Path) -> No
             return {**INFO, "LoggingDriver": "none"}
 
     ctx = replace(make_context(tmp_path), docker=Engine("/nowhere"))
-    for name, driver in ((docker_settings.RECORD, "json-file"), (docker_settings.DAEMON_JSON, "none")):
+    for name, driver in ((DOCKER_SETTINGS, "json-file"), (docker_settings.DAEMON_JSON, "none")):
         path = ctx.paths.at(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"log-driver": driver}))

@@ -15,7 +15,8 @@ from thorctl.agent.core.paths import Paths
 from thorctl.agent.drift import desired
 from thorctl.agent.release import document as release_document
 from thorctl.agent.release.document import LAYOUTS, UNIT_FILE
-from thorctl.agent.state import deadline, journal_file
+from thorctl.agent.state import journal_file
+from thorctl.protocol.paths import AGENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def test_timer_of_earlier_agent_ends_its_trial(device: Device) -> None:
     timer = f"thor-trial-{device.journal().activation}"
     (line,) = EXEC_START.findall(earlier.text("timers.txt"))
     words = shlex.split(line)
-    assert words[0] == deadline.AGENT
+    assert words[0] == AGENT
     device.systemd.timers[timer] = [one.replace("trial:2", f"trial:{ids['activation']}") for one in words[1:]]
     device.fire_timers()
     journal = device.journal()

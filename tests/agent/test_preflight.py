@@ -18,8 +18,8 @@ from thorctl.agent.checks.situation import Situation
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.facts import ports
 from thorctl.agent.facts.ports import Listener
-from thorctl.agent.release.document import canonical
 from thorctl.agent.verbs import preflight
+from thorctl.protocol import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -346,7 +346,7 @@ def test_the_error_names_the_first_failure_its_remedy_and_the_switch() -> None:
 def test_the_verb_reads_the_device_and_fails_on_one_that_is_no_thor(tmp_path: Path) -> None:
     release = make_release()
     file = tmp_path / "release.json"
-    file.write_bytes(canonical(release.document))
+    file.write_bytes(canonical_json.encode(release.document))
     outcome = preflight.run(make_context(tmp_path), argparse.Namespace(release=str(file), skip=""))
     assert outcome.error is not None
     assert outcome.exit_code == 1

@@ -10,8 +10,9 @@ import pytest
 
 from tests.agent.device_double import make_release
 from thorctl.agent.core.outcome import AgentError
-from thorctl.agent.release.document import Release, canonical, parse, true_id
+from thorctl.agent.release.document import Release, parse
 from thorctl.agent.staging import takeover
+from thorctl.protocol import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,8 @@ def changed(change: Callable[[dict[str, Any]], object], *, id_too: bool = True) 
     document = copy.deepcopy(make_release().document)
     change(document)
     if id_too:
-        document["id"] = true_id(document)
-    return canonical(document)
+        document["id"] = canonical_json.release_id(document)
+    return canonical_json.encode(document)
 
 
 def first_file(document: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from tests.agent.trial_steps import commit_one
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.release import document as release_document
 from thorctl.agent.release import store as release_store
-from thorctl.agent.release.document import LIMIT_BYTES, Release, canonical, content_hash, parse, true_id
+from thorctl.agent.release.document import LIMIT_BYTES, Release, parse
 from thorctl.agent.state import journal_file
 from thorctl.agent.state.journal import COMMITTED, TRIAL, Journal, from_document
+from thorctl.protocol import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def malicious(release: Release, monkeypatch: pytest.MonkeyPatch) -> Release:
     document = copy.deepcopy(release.document)
     document["files"]["thor-engine.service"]["content"] = "[Service]\nExecStartPre=/bin/evil\n"
     monkeypatch.setattr(release_document, "true_id", lambda _: release.id)
-    return parse(canonical(document))
+    return parse(canonical_json.encode(document))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_stage_of_a_colliding_document_is_release_conflict(
 ) -> None:
     release = commit_one(device, 1)
     evil = malicious(release, monkeypatch)
-    offered.write_bytes(canonical(evil.document))
+    offered.write_bytes(canonical_json.encode(evil.document))
     before = (device.paths.release_dir(release.id) / "thor-engine.service").read_bytes()
     for verb in ("stage", "plan"):
         error = device.say(verb, "--release", str(offered)).error
@@ -166,9 +167,9 @@ def test_a_document_without_bounds_is_refused_at_once(name: str, text: bytes) ->
 def test_a_number_that_is_none_is_refused(device: Device) -> None:
     document = copy.deepcopy(device.release(1).document)
     document["device_class"]["reserve"]["disk_bytes"] = float("inf")
-    document["id"] = true_id(document)
+    document["id"] = canonical_json.release_id(document)
     with pytest.raises(AgentError) as refused:
-        parse(canonical(document))
+        parse(canonical_json.encode(document))
     assert refused.value.code == "release_invalid"
 
 
@@ -180,5 +181,5 @@ def test_a_file_without_end_is_not_read_to_its_end(device: Device) -> None:
 
 def test_the_hash_is_that_of_the_id(device: Device) -> None:
     release = device.release(1)
-    assert release.id == f"tiny-{content_hash(release.document)[:12]}"
+    assert release.id == f"tiny-{canonical_json.release_sha256(release.document)[:12]}"
     assert journal_file.load(device.paths).current is None

@@ -22,7 +22,7 @@ from thorctl.remote import agent_archive
 pytestmark = pytest.mark.slow
 
 EARLIER = "d679725d6b091f8d59d51946b1a1266f2cd2a433"
-LOADS_VERBS = {"verbs.py"}  # imports a verb's module, which dispatch asks for before it waits
+LOADS_VERBS = {"verbs.py", "dispatch.py"}  # of the earlier agent, of this one
 WAIT_SECONDS = 30
 
 

@@ -13,6 +13,7 @@ from tests.agent.device_double import make_context
 from tests.agent.hub_stage import BIG, TOKEN, Sandboxless, give_token, refused, release_of, say
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.staging import hub_token, registry_login
+from thorctl.protocol.paths import HUB_TOKEN, REGISTRY_LOGIN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ def test_with_it_the_checkpoint_comes_and_nobody_reads_it(
     assert TOKEN not in json.dumps(runner.started)
     assert TOKEN not in caplog.text + json.dumps(outcome.data)
     holders = [p for p in tmp_path.rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
-    assert holders == [ctx.paths.at(hub_token.FILE)]
+    assert holders == [ctx.paths.at(HUB_TOKEN)]
 
 
 def test_the_rest_of_a_file_is_fetched_with_it_too(ctx: Context, hub: CuttingHub) -> None:
@@ -84,7 +85,7 @@ def test_the_registry_of_a_repository(repository: str, host: str) -> None:
 def test_a_login_is_for_its_registry_only(tmp_path: Path) -> None:
     device = make_context(tmp_path)
     assert registry_login.headers(device, "ghcr.io/a/b") == {}
-    file = device.paths.at(registry_login.FILE)
+    file = device.paths.at(REGISTRY_LOGIN)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"ghcr.io": {"username": "robot", "password": "pässwörd?>"}}))
     assert registry_login.headers(device, "quay.io/a/b") == {}
@@ -101,7 +102,7 @@ def test_a_login_is_for_its_registry_only(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_none_is_refused_without_its_content(tmp_path: Path, text: str) -> None:
     device = make_context(tmp_path)
-    file = device.paths.at(registry_login.FILE)
+    file = device.paths.at(REGISTRY_LOGIN)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     with pytest.raises(AgentError) as failed:

@@ -15,9 +15,9 @@ from tests.agent.hub_stage import BIG, FILES, NoContainers, Sandboxless, refused
 from thorctl.agent.core.files import Files
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.release import needs
-from thorctl.agent.release.document import canonical
 from thorctl.agent.staging import checkpoint, fetcher, image
 from thorctl.agent.verbs import plan
+from thorctl.protocol import canonical_json
 
 if TYPE_CHECKING:
     from tests.agent.cutting_hub import CuttingHub
@@ -253,7 +253,7 @@ def test_the_hub_of_the_site_goes_before_the_lock_s(ctx: Context, hub: CuttingHu
 def test_plan_says_what_stage_then_does(ctx: Context, hub: CuttingHub) -> None:
     release = release_of(hub)
     path = ctx.paths.at("/plan.json")
-    path.write_bytes(canonical(release.document))
+    path.write_bytes(canonical_json.encode(release.document))
     args = argparse.Namespace(release=str(path))
     before = plan.run(ctx, args).data
     assert (before["already"], before["download_bytes"]) == ("absent", sum(map(len, FILES.values())))

@@ -17,7 +17,7 @@ import pytest
 from tests.doubles import light_image, light_project
 from tests.playbooks.playbook_run import playbook
 from tests.simulated import Simulated, running
-from thorctl.agent.core.paths import ENGINE_SOCKET
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.engine import ready
-from thorctl.agent.release.document import canonical
+from thorctl.protocol import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def _staging(world: AgentWorld) -> None:
     world.make()
     world.device.context("x").files.remove_tree(world.device.paths.release_dir(world.new.id))
     document = world.device.paths.at("/release.json")
-    document.write_bytes(canonical(world.new.document))
+    document.write_bytes(canonical_json.encode(world.new.document))
     world.words = ["stage", "--release", str(document)]
 
 

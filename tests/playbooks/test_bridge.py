@@ -15,7 +15,7 @@ from thorctl.ansible_plugins.daemon_json import merged, needs_restart
 from thorctl.ansible_plugins.failure import busy_with, failure_text, generation_line, standing
 from thorctl.ansible_plugins.poll import MARK, look_command, read_look
 from thorctl.ansible_plugins.progress import progress_line, worth_showing
-from thorctl.release.document import content_sha256
+from thorctl.protocol import canonical_json
 from thorctl.remote.answer import read_answer
 
 PLAN: dict[str, Any] = {
@@ -259,7 +259,7 @@ def test_a_converged_device_needs_nothing() -> None:
 
 def test_another_document_of_the_id_is_not_converged() -> None:
     release = {"id": "r-1", "files": {}}
-    assert serves(GOOD | {"release_sha256": content_sha256(release)}, release)
+    assert serves(GOOD | {"release_sha256": canonical_json.release_sha256(release)}, release)
     assert not serves(GOOD | {"release_sha256": "f" * 64}, release)
 
 

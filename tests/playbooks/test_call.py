@@ -6,26 +6,22 @@ import json
 
 import pytest
 
-from thorctl.agent.core import verb_table as agent_verbs
-from thorctl.ansible_plugins.call import LONG, READ_ONLY, VERBS, Call, call_for, stand_in
+from thorctl.ansible_plugins.call import Call, call_for, stand_in
 from thorctl.errors import ThorError
+from thorctl.protocol.verbs import VERBS
 
 RELEASE = {"id": "tiny-0123456789ab", "name": "tiny"}
 
 
-INTERNAL = {
-    "connect",
-    "engine-prepare",
-    "soak",
-    "soak-work",
-}  # of the controller's relay, of the engine's unit and of a rollout, not of a playbook
+def test_units_verbs_are_refused() -> None:
+    for verb in VERBS.values():
+        if verb.internal:
+            with pytest.raises(ThorError, match="no verb"):
+                call_for(verb.name, RELEASE, [])
 
 
-def test_the_verbs_are_the_agent_s() -> None:
-    verbs = {name: verb for name, verb in agent_verbs.VERBS.items() if name not in INTERNAL}
-    assert set(VERBS) == set(verbs)
-    assert {name for name, verb in verbs.items() if verb.reads_only} == READ_ONLY
-    assert LONG.isdisjoint(READ_ONLY)
+def test_detached_verbs_change_devices() -> None:
+    assert all(verb.locks for verb in VERBS.values() if verb.detached)
 
 
 def test_stage_gets_the_document_on_stdin() -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.unit.documents import changed, lock_document, lock_for
 from thorctl.cli.main import run
 from thorctl.errors import ThorError
+from thorctl.protocol import canonical_json
 from thorctl.registry import resolve
 from thorctl.release import device_class, profile
 from thorctl.release import find as releases
@@ -53,7 +54,7 @@ def test_lock_writes_the_file_and_says_what_changed(project: Path, upstream: lis
     path = project / "deploy" / "locks" / "tiny-qwable.lock.json"
     written = locks.load(project / "deploy", "tiny-qwable")
     document = json.loads(path.read_text())
-    assert document.pop("sha256") == locks.content_sha256(document)
+    assert document.pop("sha256") == canonical_json.sha256(document)
     assert document == result.data["lock"] == written.model_dump(mode="json")
     locks.require_match(profile.load(project / "deploy", "tiny-qwable"), written)
     assert written.checkpoint.total_bytes == 1001

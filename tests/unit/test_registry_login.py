@@ -13,8 +13,10 @@ import pytest
 from tests.agent.device_double import make_context, make_release
 from thorctl.agent.core.docker_api import DockerApi, socket_from
 from thorctl.agent.core.outcome import AgentError
-from thorctl.agent.release.document import canonical, parse, true_id
-from thorctl.agent.staging import image, registry_login
+from thorctl.agent.release.document import parse
+from thorctl.agent.staging import image
+from thorctl.protocol import canonical_json
+from thorctl.protocol.paths import REGISTRY_LOGIN
 from thorctl.sim import engine
 
 if TYPE_CHECKING:
@@ -54,10 +56,10 @@ def test_a_private_image_is_pulled_with_the_device_s_login(
         docker_client.images.remove(f"{repository}:1", force=True)
     document = make_release().document
     document["lock"]["image"].update(repository=repository, digest=digest)
-    release = parse(canonical({**document, "id": true_id(document)}))
+    release = parse(canonical_json.encode({**document, "id": canonical_json.release_id(document)}))
     docker = DockerApi(socket_from({"DOCKER_HOST": engine.find()}, tmp_path))
     ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
-    file = ctx.paths.at(registry_login.FILE)
+    file = ctx.paths.at(REGISTRY_LOGIN)
     file.parent.mkdir(parents=True, exist_ok=True)
 
     for logins in ({}, {host: {**LOGIN, "password": "wr0ng-one"}}):

@@ -12,13 +12,15 @@ import pytest
 from tests.doubles.answers import document, says
 from tests.doubles.sshd import Sshd, running_sshd
 from thorctl.inventory.devices import Device
-from thorctl.remote.answer import AGENT, Answer
-from thorctl.remote.shipped_agent import INSTALLED, Question, Zipapp, look
+from thorctl.protocol.paths import AGENT, AGENT_ARCHIVE
+from thorctl.remote.shipped_agent import Question, Zipapp, look
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from thorctl.remote.answer import Answer
 
 LONG = 120.0
 # Does what it is told, as a device would; sudo only runs things, so that the test's user need not be root.
@@ -68,7 +70,7 @@ def test_a_device_without_an_agent_is_asked_with_ours(device: Device, told: Path
     assert answer.data["architecture"] == os.uname().machine
     assert answer.seconds > 0
     assert list((told.parent / "scratch").iterdir()) == []  # nothing stays
-    assert INSTALLED in told.read_text().splitlines()[0]
+    assert AGENT_ARCHIVE in told.read_text().splitlines()[0]
 
 
 def test_what_the_verb_reads_comes_after_the_agent(device: Device, told: Path) -> None:
@@ -82,7 +84,7 @@ def test_the_same_agent_is_not_sent_again(sshd: Sshd, device: Device) -> None:
     said = json.dumps(document("facts", {"architecture": "installed"}))
     sshd.behave(
         "import os\nasked = os.environ['SSH_ORIGINAL_COMMAND']\n"
-        f"hash = {Zipapp.packed().sha256 + f'  {INSTALLED}'!r}\n"
+        f"hash = {Zipapp.packed().sha256 + f'  {AGENT_ARCHIVE}'!r}\n"
         f"print(hash if 'sha256sum' in asked else {said!r})"
     )
     answer = ask(device)

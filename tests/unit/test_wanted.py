@@ -17,10 +17,10 @@ from thorctl.doctor.inventory import checks
 from thorctl.errors import ThorError
 from thorctl.inventory import devices as fleet
 from thorctl.inventory.devices import Device
+from thorctl.protocol import canonical_json
 from thorctl.release import find as releases
 from thorctl.release import profile
 from thorctl.release.desired import wanted_releases
-from thorctl.release.document import content_sha256
 from thorctl.rollout.run import preparation
 from thorctl.ui.console import Console
 
@@ -47,7 +47,7 @@ def locked(project: Path) -> Path:
 def test_it_is_what_render_makes(project: Path) -> None:
     deploy = locked(project)
     release = release_of(deploy)
-    expected = (release.id, content_sha256(release.document()))
+    expected = (release.id, canonical_json.release_sha256(release.document()))
     wanted, problems = wanted_releases(deploy, FLEET)
     assert wanted == {"thor-01": expected, "thor-02": expected, "thor-03": None}
     assert problems == ()

@@ -7,34 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
+from thorctl.protocol.verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-VERBS = (
-    "facts",
-    "preflight",
-    "plan",
-    "stage",
-    "activate",
-    "smoke",
-    "bench",
-    "review",
-    "commit",
-    "rollback",
-    "recover",
-    "status",
-    "gc",
-    "lease",
-    "hold",
-)
-READ_ONLY = frozenset({"facts", "preflight", "plan", "status"})
-# These outlive a broken SSH link and show their progress.
-LONG = frozenset({"stage", "activate", "smoke", "bench", "rollback"})
-TAKES_DOCUMENT = frozenset({"preflight", "plan", "stage"})
-TAKES_ID = frozenset(
-    {"activate", "smoke", "bench", "review", "commit", "rollback"}
-)  # rollback: the release to leave
 
 
 @dataclass(frozen=True)
@@ -48,34 +24,35 @@ class Call:
     @property
     def reads_only(self) -> bool:
         """Whether it changes nothing, so that any agent may answer, also one shipped for this call."""
-        return self.verb in READ_ONLY or self.words[:1] == ("show",)
+        return VERBS[self.verb].reads_only or self.words[:1] == ("show",)
 
     @property
     def detached(self) -> bool:
         """Whether it outlives a broken SSH link; what only says what would be run is over at once."""
-        return self.verb in LONG and "--dry-run" not in self.words
+        return VERBS[self.verb].detached and "--dry-run" not in self.words
 
 
 def call_for(verb: str, release: dict[str, Any] | None, arguments: Sequence[str]) -> Call:
     """The call a task asks for.
 
     Args:
-        verb: one of ``VERBS``.
+        verb: one of ``VERBS`` that is not internal.
         release: the release document, for the verbs that concern one.
         arguments: further words, passed on as they are.
 
     Raises:
         ThorError: ``bad_call``: no such verb, or a verb that needs a release got none.
     """
-    if verb not in VERBS:
-        raise ThorError("bad_call", f"The agent has no verb {verb!r}.", f"Use one of: {', '.join(VERBS)}.")
-    if verb in TAKES_DOCUMENT:
+    known = [one.name for one in VERBS.values() if not one.internal]
+    if verb not in known:
+        raise ThorError("bad_call", f"The agent has no verb {verb!r}.", f"Use one of: {', '.join(known)}.")
+    if VERBS[verb].takes == "document":
         if release is None:
             raise ThorError(
                 "bad_call", f"{verb} needs a release.", "Give `release: \"{{ lookup('thor_release', …) }}\"`."
             )
         return Call(verb, ("--release", "-", *arguments), json.dumps(release, ensure_ascii=False))
-    if verb in TAKES_ID and release is not None:
+    if VERBS[verb].takes == "id" and release is not None:
         return Call(verb, (str(release["id"]), *arguments))
     return Call(verb, tuple(arguments))
 
@@ -86,6 +63,6 @@ def stand_in(call: Call, release: dict[str, Any] | None) -> Call:
         return call
     if call.verb in {"stage", "activate", "smoke", "commit"} and release is not None:
         return call_for("plan", release, ())
-    if call.verb in {"gc", "bench"}:
+    if VERBS[call.verb].dry_run:
         return Call(call.verb, (*call.words, "--dry-run"))
     return Call("status")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from thorctl.release.document import content_sha256, is_another
+from thorctl.protocol import canonical_json
+from thorctl.release.document import is_another
 
 
 def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
@@ -17,7 +18,7 @@ def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
     return (
         status.get("state") == "committed"
         and status.get("release") == release["id"]
-        and not is_another(status, content_sha256(release))
+        and not is_another(status, canonical_json.release_sha256(release))
         and (status.get("engine") or {}).get("ready") is True
         and smoke.get("release") == release["id"]
         and smoke.get("passed") is True

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from thorctl.protocol import foreign_json
+from thorctl.protocol.paths import PROGRESS
 
 MARK = "--thor--"
-PROGRESS = "/run/thor/progress.json"
 
 
 @dataclass(frozen=True)

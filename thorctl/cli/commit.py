@@ -17,7 +17,6 @@ from thorctl.inventory.pattern import shortened
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Problem, Result
-from thorctl.rollout.run.verb_call import STATUS_SECONDS
 from thorctl.status.model import review_words, row
 from thorctl.store import accepted_smokes
 from thorctl.store.accepted_smokes import AcceptedSmoke
@@ -70,7 +69,7 @@ def command(
     Exit code 4: others hold all leases.
     """
     fleet = chosen_devices(context, devices)
-    answers = recognised(run_verb(fleet, "status", timeout=STATUS_SECONDS))
+    answers = recognised(run_verb(fleet, "status"))
     looked = [_on_trial(*one, release) for one in zip(fleet, answers, strict=False)]
     lines = [one_line(_line(answer, reason)) for answer in looked]
     if dry_run:

@@ -13,7 +13,6 @@ from thorctl.inventory import devices as fleet
 from thorctl.protocol.identity import goes_by, identity_of, rename_remedy
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Problem
-from thorctl.rollout.run.verb_call import STATUS_SECONDS
 from thorctl.sim import layout
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def run_where_recognised(
 
     One whose status cannot be read is asked: its own answer says why.
     """
-    looked = recognised(run_verb(fleet, "status", timeout=STATUS_SECONDS))
+    looked = recognised(run_verb(fleet, "status"))
     others = {one.device: one for one in looked if one.error and one.error.code == "another_device"}
     mine = [device for device in fleet if device.name not in others]
     done = {one.device: one for one in run_verb(mine, verb, words, holder=holder)}

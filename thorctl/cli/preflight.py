@@ -13,6 +13,7 @@ from thorctl.cli.output import fit
 from thorctl.errors import ThorError
 from thorctl.preflight.report import report
 from thorctl.preflight.view import PreflightView
+from thorctl.protocol.verbs import VERBS
 from thorctl.release import find as releases
 from thorctl.release.desired import check_deploy
 from thorctl.remote.answer import Answer, exit_code_for_answers
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-PREFLIGHT_TIMEOUT = (
-    120.0  # seconds; a few on the device, the rest for bringing the agent there over a slow line
-)
 
 Made = dict[tuple[str | None, str | None], dict[str, Any] | Problem]
 
@@ -56,7 +54,7 @@ Examples:
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
-    default=PREFLIGHT_TIMEOUT,
+    default=VERBS["preflight"].seconds,
     show_default=True,
     help="Time limit of a device, in seconds.",
 )

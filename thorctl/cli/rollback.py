@@ -16,15 +16,12 @@ from thorctl.inventory.pattern import shortened
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
-from thorctl.rollout.run.verb_call import STATUS_SECONDS
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thorctl.inventory.devices import Device
-
-ROLLBACK_SECONDS = 3600.0  # the old engine may have to compile its kernels again
 
 
 @click.command(
@@ -65,7 +62,7 @@ def command(
     names another one, and then nothing happens where it does not run. Exit code 4: others hold all leases.
     """
     fleet = chosen_devices(context, devices)
-    looked = recognised(run_verb(fleet, "status", timeout=STATUS_SECONDS))
+    looked = recognised(run_verb(fleet, "status"))
     moves = [one_line(_move(answer)) for answer in looked]
     view = fit(Text("\n".join(moves)))
     if dry_run:
@@ -94,9 +91,7 @@ def _roll_back(
         for release in dict.fromkeys(leaves.values()):
             mine = [device for device in fleet if leaves.get(device.name) == release]
             words = [*([release] if release else []), "--reason", reason]
-            for answer in run_verb(
-                mine, "rollback", words, holder=me(), limit=parallel, timeout=ROLLBACK_SECONDS
-            ):
+            for answer in run_verb(mine, "rollback", words, holder=me(), limit=parallel):
                 done[answer.device] = answer
     return [done[device.name] for device in fleet]
 

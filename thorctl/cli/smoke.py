@@ -10,12 +10,11 @@ import click
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
+from thorctl.protocol.verbs import VERBS
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
 from thorctl.smoke.report import as_json, view
-
-SMOKE_TIMEOUT = 1800.0  # seconds; ten generations, and a first start that is still compiling before them
 
 
 @click.command(
@@ -33,7 +32,7 @@ Examples:
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
-    default=SMOKE_TIMEOUT,
+    default=VERBS["smoke"].seconds,
     show_default=True,
     help="Time limit of a device, in seconds.",
 )

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from thorctl.status.model import Row
 
 WATCH_SECONDS = 5.0
-STATUS_TIMEOUT = 30.0  # seconds; a device that needs longer for its own status is in trouble
 
 
 class Seconds(click.ParamType[float]):
@@ -163,7 +162,6 @@ def _status(
         "status",
         limit=limit,
         connect_timeout=connect_timeout,
-        timeout=STATUS_TIMEOUT,
         on_answer=heard,
     )
     table = [replace(one, at_work=_at_work(one)) for one in rows(fleet, answers, wanted)]

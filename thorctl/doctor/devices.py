@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from thorctl.remote.answer import Answer
 
 AREA = "devices"
-DEVICE_TIMEOUT = 30.0  # seconds for the agent's status
 
 
 def checks(devices: Sequence[Device]) -> list[Check]:
     """Asks all of them at once."""
-    answers = run_verb(devices, "status", timeout=DEVICE_TIMEOUT)
+    answers = run_verb(devices, "status")
     further = twins({one.device: identity_of(one.data) for one in answers if one.ok})
     return [check(answer, further.get(answer.device)) for answer in answers]
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from thorctl import shipped
 from thorctl.edge.routes import METRICS, REFUSALS, ROUTES
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from thorctl.edge.settings import DoorSettings, Settings
@@ -31,7 +32,7 @@ class Places:
 
     run: str
     access_log: str
-    engine: str = "/run/thor/engines/main/engine.sock"
+    engine: str = ENGINE_SOCKET
 
     @classmethod
     def on_device(cls, name: str) -> Places:

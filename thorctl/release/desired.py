@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from thorctl.errors import ThorError
+from thorctl.protocol import canonical_json
 from thorctl.release import find as releases
-from thorctl.release.document import content_sha256
 from thorctl.result import Problem
 
 if TYPE_CHECKING:
@@ -72,4 +72,4 @@ def check_deploy(deploy: Path, device: Device) -> None:
 
 def _release(deploy: Path, profile: str, device_class: str) -> Wanted:
     release = releases.desired(deploy, profile, device_class)
-    return Wanted(release.id, content_sha256(release.document()))
+    return Wanted(release.id, canonical_json.release_sha256(release.document()))

@@ -10,9 +10,9 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from thorctl.errors import ThorError
 from thorctl.files import schema
 from thorctl.files.limits import read_text
+from thorctl.protocol import canonical_json
 from thorctl.release.device_class import DeviceClass
-from thorctl.release.lock import Lock, canonical_json
-from thorctl.release.lock import content_sha256 as sha256_of
+from thorctl.release.lock import Lock
 from thorctl.release.memory import Memory
 from thorctl.release.profile import Profile
 
@@ -59,7 +59,7 @@ class Release(schema.Model):
 
     @model_validator(mode="after")
     def _id_is_the_hash(self) -> Self:
-        expected = release_id(self.name, self.model_dump(mode="json"))
+        expected = canonical_json.release_id(self.model_dump(mode="json"))
         if self.id != expected:
             raise ValueError(f"id is {self.id}, but its content makes {expected}")
         return self
@@ -70,17 +70,7 @@ class Release(schema.Model):
 
     def text(self) -> str:
         """``release.json``: the canonical JSON and a newline."""
-        return canonical_json(self.document()) + "\n"
-
-
-def release_id(name: str, document: dict[str, Any]) -> str:
-    """``<name>-<first 12 hex digits of content_sha256>``."""
-    return f"{name}-{content_sha256(document)[:12]}"
-
-
-def content_sha256(document: dict[str, Any]) -> str:
-    """The SHA-256 of the canonical JSON without ``id``, as 64 hex digits: what releases are compared by."""
-    return sha256_of({key: value for key, value in document.items() if key != "id"})
+        return canonical_json.encode(self.document()).decode() + "\n"
 
 
 def is_another(status: Mapping[str, Any], sha256: str) -> bool:
@@ -112,7 +102,7 @@ def make(
         "memory": memory.model_dump(mode="json") if memory else None,
         "files": {name: file.model_dump(mode="json") for name, file in files.items()},
     }
-    return Release.model_validate({**content, "id": release_id(profile.name, content)})
+    return Release.model_validate({**content, "id": canonical_json.release_id(content)})
 
 
 def load(path: Path) -> Release:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +20,7 @@ from thorctl import shipped
 from thorctl.errors import ThorError
 from thorctl.files import schema
 from thorctl.files.limits import read_text
+from thorctl.protocol import canonical_json
 from thorctl.release import licenses
 from thorctl.release.image_reference import ImageReference, same_image
 from thorctl.release.model_config import ModelFigures, UnknownModel
@@ -148,21 +148,14 @@ class Lock(schema.Model):
         The hash is the file's, not the model's: it is no part of a release.
         """
         document = self.model_dump(mode="json")
-        return json.dumps({**document, HASH: content_sha256(document)}, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({**document, HASH: _hash(document)}, indent=2, ensure_ascii=False) + "\n"
 
 
-HASH = "sha256"  # key of a lock file: `content_sha256` of the other keys
+HASH = "sha256"  # key of a lock file: the hash of its other keys
 
 
-def canonical_json(document: dict[str, Any]) -> str:
-    """The one spelling of a document that is hashed: keys sorted, no blanks, UTF-8."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def content_sha256(document: dict[str, Any]) -> str:
-    """The SHA-256 of a document's canonical JSON, as 64 hex digits."""
-    # A lone surrogate, which an edited file may hold, is hashed as it is.
-    return hashlib.sha256(canonical_json(document).encode(errors="surrogatepass")).hexdigest()
+def _hash(document: dict[str, Any]) -> str:
+    return canonical_json.sha256(document, errors="surrogatepass")  # an edited file may hold lone surrogates
 
 
 def path_of(deploy: Path, name: str) -> Path:
@@ -208,7 +201,7 @@ def load(deploy: Path, name: str) -> Lock:
     if not isinstance(document, dict):
         raise ThorError("lock_invalid", f"{path} is not a JSON object.", anew)
     recorded = document.pop(HASH, None)
-    if recorded is not None and recorded != (found := content_sha256(document)):
+    if recorded is not None and recorded != (found := _hash(document)):
         raise ThorError(
             "lock_edited",
             f"{path} was edited after it was written: its content has SHA-256 {found[:12]}…, "

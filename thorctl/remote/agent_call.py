@@ -16,7 +16,9 @@ import asyncssh
 
 from thorctl.errors import ThorError
 from thorctl.inventory.devices import Become
-from thorctl.remote.answer import AGENT, Answer, last_line, quoted, read_answer
+from thorctl.protocol.paths import AGENT
+from thorctl.protocol.verbs import VERBS
+from thorctl.remote.answer import Answer, last_line, quoted, read_answer
 from thorctl.remote.ssh import BECOME, CONNECT_TIMEOUT, connect
 from thorctl.result import Problem
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-VERB_TIMEOUT = 60.0  # seconds; callers of slow verbs (stage, activate, smoke) say more
 STDOUT_LIMIT = 4 * 1024 * 1024  # characters; the largest honest answer is a smoke report of some 100 KB
 NO_PASSWORD = Become()
 # On stderr of `as_root` with a password: sudo asks; the command begins.
@@ -42,7 +43,7 @@ def run_verb(
     holder: str | None = None,
     limit: int = 50,
     connect_timeout: float = CONNECT_TIMEOUT,
-    timeout: float = VERB_TIMEOUT,
+    timeout: float | None = None,
     on_answer: Callable[[Answer], None] | None = None,
     on_line: Callable[[str, str], None] | None = None,
 ) -> list[Answer]:
@@ -53,7 +54,7 @@ def run_verb(
         holder: who takes or holds the lease; None leaves it to the agent (the SSH login).
         limit: devices asked at once.
         connect_timeout: seconds until logged in.
-        timeout: seconds for the verb itself.
+        timeout: seconds for the verb itself; None: the verb's own (``protocol.verbs``).
         on_answer: called with each answer as it comes.
         on_line: called with the device's name and each line of its log as it comes.
     """
@@ -82,7 +83,7 @@ async def run_verb_async(
     holder: str | None = None,
     limit: int = 50,
     connect_timeout: float = CONNECT_TIMEOUT,
-    timeout: float = VERB_TIMEOUT,  # noqa: ASYNC109 - part of the answer's contract, not of the caller's scope
+    timeout: float | None = None,  # noqa: ASYNC109 - part of the answer's contract, not of the caller's scope
     on_answer: Callable[[Answer], None] | None = None,
     on_line: Callable[[str, str], None] | None = None,
 ) -> list[Answer]:
@@ -194,15 +195,16 @@ async def ask(
     command: str,
     *,
     stdin: str | None = None,
-    timeout: float = VERB_TIMEOUT,  # noqa: ASYNC109 - becomes an Answer, not an exception
+    timeout: float | None = None,  # noqa: ASYNC109 - becomes an Answer, not an exception
     heard: Callable[[str], None] | None = None,
 ) -> Answer:
     """Runs one command on an open connection and reads its answer; ``heard`` gets each line of its log."""
+    limit = VERBS[verb].seconds if timeout is None else timeout
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(limit):
             return await _ask(connection, device, verb, command, stdin=stdin, heard=heard)
     except TimeoutError:
-        return Answer(device, error=_late(device, verb, timeout))
+        return Answer(device, error=_late(device, verb, limit))
     except ThorError as error:
         return Answer(device, error=replace(Problem.of(error), device=device))
     except (asyncssh.Error, OSError) as error:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol import foreign_json
+from thorctl.protocol.paths import AGENT
 from thorctl.result import Exit, Problem
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-AGENT = "/usr/local/bin/thor-agent"
 AGENT_SCHEMA = 1
 _NAMES = ("state", "release", "release_sha256", "since")  # of data, in whatever verb has them
 QUOTED_CHARACTERS = 160  # how much of an unreadable answer an error quotes

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from thorctl.protocol.paths import EVENTS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Log = Literal["engine", "agent", "events"]
 
 TRANSIENT_GONE = "Failed to open /run/systemd/transient/"
-EVENTS = "/var/lib/thor/events.jsonl"
 # The agent writes to its caller's stderr; in the journal is what the device did by itself: recovery at boot,
 # the ends of trials.
 UNITS: dict[Log, tuple[str, ...]] = {

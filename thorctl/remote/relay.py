@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from thorctl.errors import ThorError
-from thorctl.remote.agent_call import VERB_TIMEOUT, agent_command, become_of, start
+from thorctl.protocol.verbs import VERBS
+from thorctl.remote.agent_call import agent_command, become_of, start
 from thorctl.remote.answer import read_answer
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ async def _start(connection: asyncssh.SSHClientConnection, device: str) -> async
         connection.get_extra_info("username"), "connect", (), become=become_of(connection)
     )
     try:
-        async with asyncio.timeout(VERB_TIMEOUT):
+        async with asyncio.timeout(VERBS["connect"].seconds):
             process = await start(connection, command, encoding=None)
             try:
                 first = (await process.stdout.readline()).decode(errors="replace")
@@ -102,7 +103,7 @@ async def _start(connection: asyncssh.SSHClientConnection, device: str) -> async
                 raise
     except TimeoutError:
         raise _failed(
-            device, "agent_timeout", f"connect was not answered within {VERB_TIMEOUT:g} s"
+            device, "agent_timeout", f"connect was not answered within {VERBS['connect'].seconds:g} s"
         ) from None
     except (asyncssh.Error, OSError) as error:
         raise _failed(device, "device_unreachable", f"The connection broke during connect: {error}") from None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from thorctl.errors import ThorError
+from thorctl.protocol.paths import AGENT_ARCHIVE
 from thorctl.remote import agent_archive
 from thorctl.remote.agent_call import agent_command, as_root, ask, become_of, run_bounded
 from thorctl.remote.answer import Answer
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-INSTALLED = "/opt/thor/agent.pyz"
 SHA256SUM_LIMIT = 4096  # characters of its one line
+SHA256SUM_SECONDS = 30.0  # for one file of 300 KB on a busy device
 # The agent in base64 is the first line of stdin, the verb's own input all the rest. -I: neither the working
 # directory nor the environment nor a user's site-packages adds code. /run is root's, whatever TMPDIR says.
 LOADER = """\
@@ -82,10 +83,10 @@ def look(
     *,
     limit: int = 50,
     connect_timeout: float = CONNECT_TIMEOUT,
-    timeout: float,
+    timeout: float | None = None,
     on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Answer]:
-    """The answers, in the order of ``questions``; see ``transport.run_verb`` for the arguments."""
+    """The answers, in the order of ``questions``; see ``agent_call.run_verb`` for the arguments."""
     return asyncio.run(
         look_async(
             questions, limit=limit, connect_timeout=connect_timeout, timeout=timeout, on_answer=on_answer
@@ -98,7 +99,7 @@ async def look_async(
     *,
     limit: int = 50,
     connect_timeout: float = CONNECT_TIMEOUT,
-    timeout: float,  # noqa: ASYNC109 - becomes an Answer, not an exception
+    timeout: float | None = None,  # noqa: ASYNC109 - becomes an Answer, not an exception
     on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Answer]:
     """As ``look``, inside a running event loop."""
@@ -126,10 +127,10 @@ async def _ask(
     connection: asyncssh.SSHClientConnection,
     question: Question,
     ours: Zipapp,
-    timeout: float,  # noqa: ASYNC109 - as above
+    timeout: float | None = None,  # noqa: ASYNC109 - as above
 ) -> Answer:
     user, name, verb = connection.get_extra_info("username"), question.device.name, question.verb
-    if await _installed(connection, timeout) == ours.sha256:
+    if await _installed(connection) == ours.sha256:
         command = agent_command(user, verb, question.words, become=become_of(connection))
         return await ask(connection, name, verb, command, stdin=question.stdin, timeout=timeout)
     command = as_root(user, ("python3", "-I", "-c", LOADER, verb, *question.words), become_of(connection))
@@ -156,11 +157,11 @@ def _explained(problem: Problem | None) -> Problem | None:
     return replace(problem, remedy=remedy)
 
 
-async def _installed(connection: asyncssh.SSHClientConnection, timeout: float) -> str | None:  # noqa: ASYNC109 - too
+async def _installed(connection: asyncssh.SSHClientConnection) -> str | None:
     """SHA-256 of the agent that is installed; None if there is none, or it cannot be read."""
     try:
-        async with asyncio.timeout(timeout):
-            code, stdout, _ = await run_bounded(connection, f"sha256sum {INSTALLED}", SHA256SUM_LIMIT)
+        async with asyncio.timeout(SHA256SUM_SECONDS):
+            code, stdout, _ = await run_bounded(connection, f"sha256sum {AGENT_ARCHIVE}", SHA256SUM_LIMIT)
     except (TimeoutError, asyncssh.Error, OSError, ThorError):
         return None
     words = stdout.split()

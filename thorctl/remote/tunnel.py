@@ -18,6 +18,7 @@ import httpx
 
 from thorctl.errors import ThorError
 from thorctl.protocol import foreign_json
+from thorctl.protocol.paths import RELEASES
 from thorctl.remote.agent_call import agent_command, as_root, ask, become_of, run_bounded
 from thorctl.remote.relay import relayed
 from thorctl.remote.ssh import CONNECT_TIMEOUT, connect
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-RELEASES = "/var/lib/thor/releases"
 SILENCE_SECONDS = 120.0  # the longest wait for the next byte: a first token behind a long prompt
 
 

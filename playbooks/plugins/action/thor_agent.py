@@ -22,12 +22,12 @@ from thorctl.ansible_plugins.call import Call, call_for, stand_in
 from thorctl.ansible_plugins.poll import Look, look_command, read_look
 from thorctl.ansible_plugins.progress import progress_line, worth_showing
 from thorctl.errors import ThorError
+from thorctl.protocol.paths import AGENT_ARCHIVE
 from thorctl.remote import agent_archive
 from thorctl.remote.answer import Answer, read_answer
 from thorctl.ui.printable import printable, printable_all
 
 MODULE = "thorctl.thor.thor_agent"  # the module of this name
-INSTALLED = "/opt/thor/agent.pyz"
 LOOK_EVERY_SECONDS = 2
 WAIT_SECONDS = 10
 TIMEOUT_SECONDS = 21600  # six hours: 24 GB over 10 Mb/s take five and a half
@@ -113,7 +113,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         with tempfile.TemporaryDirectory(prefix="thorctl-") as scratch:
             zipapp = agent_archive.build(Path(scratch) / "agent.pyz")
             ours = hashlib.sha256(zipapp.read_bytes()).hexdigest() if may_ship else None
-            said = self._run(call, INSTALLED, ours)
+            said = self._run(call, AGENT_ARCHIVE, ours)
             if said.get("ran") is False and may_ship:
                 self._make_tmp_path()
                 shipped = self._connection._shell.join_path(self._connection._shell.tmpdir, "agent.pyz")
@@ -122,7 +122,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if said.get("ran") is False:
             raise ThorError(
                 "agent_missing",
-                f"There is no {INSTALLED} on {self._device}.",
+                f"There is no {AGENT_ARCHIVE} on {self._device}.",
                 "Install it: ansible-playbook site.yml --tags thor_host.",
             )
         if not isinstance(said.get("said"), str):

@@ -9,11 +9,12 @@ import pytest
 
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.agent.trial_steps import commit_one
-from thorctl.agent.core.paths import ENGINE_SOCKET, ENGINE_UNIT
+from thorctl.agent.core.paths import ENGINE_UNIT
 from thorctl.agent.engine import door, endpoint
 from thorctl.agent.engine.door import BRIDGE_SOCKET, BRIDGE_UNIT, DOOR_UNIT
 from thorctl.agent.facts import ports
 from thorctl.agent.release.document import SOCKET_LAYOUT, Release
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

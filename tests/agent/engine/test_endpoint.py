@@ -16,11 +16,11 @@ from tests.agent.device_double import make_context, make_release
 from tests.doubles import hostile_http
 from tests.doubles.engine import Engine
 from thorctl.agent.core.docker_api import DockerApi
-from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.engine import client as engine_client
 from thorctl.agent.engine import endpoint
 from thorctl.agent.engine.client import EngineClient
 from thorctl.agent.release.document import SOCKET_LAYOUT, Release
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,15 +18,16 @@ from tests.agent.device_double import make_context, make_release
 from tests.agent.stateful_device import Images
 from tests.agent.trial_steps import commit_one
 from thorctl.agent.core.outcome import AgentError
-from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.engine import account, cache
 from thorctl.agent.engine.account import Account
 from thorctl.agent.release import store as release_store
-from thorctl.agent.release.document import SOCKET_LAYOUT, Release, canonical, parse, true_id
+from thorctl.agent.release.document import SOCKET_LAYOUT, Release, parse
 from thorctl.agent.staging import image
 from thorctl.agent.state import journal_file
 from thorctl.agent.state.journal import COMMITTED, Journal
 from thorctl.agent.verbs import engine_prepare, gc
+from thorctl.protocol import canonical_json
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def release(**changes: Any) -> Release:
     document = make_release(**changes).document
     document = {**document, "schema": 2, "options": {"max-num-seqs": 4}, "memory": None}
     document["profile"] = {**document["profile"], "image": {"user": "own", "entrypoint": []}}
-    return parse(canonical({**document, "id": true_id(document)}))
+    return parse(canonical_json.encode({**document, "id": canonical_json.release_id(document)}))
 
 
 def prepared(ctx: Context, of: Release) -> dict[str, Any]:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from thorctl.agent.core import events
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import EXIT_SIGNAL, AgentError, Outcome
 from thorctl.agent.core.signals import Interrupted
-from thorctl.agent.core.verb_table import VERBS
 from thorctl.agent.state import deadline, disk_errors, journal_file
 from thorctl.agent.state.deadline_lock import Impatience
 from thorctl.agent.verbs import hold, lease
+from thorctl.protocol.verbs import VERBS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from thorctl.agent.core.context import Context
-    from thorctl.agent.core.verb_table import Verb
+    from thorctl.protocol.verbs import Verb
 
 DEVICE_PATIENCE_SECONDS = 6 * 3600.0  # the deadline's timer fires once: it waits for whoever is at work
 
@@ -31,15 +32,21 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Run ``args.verb``. Never raises an ``Exception``: what a verb did not foresee is ``internal``."""
     verb = VERBS[args.verb]
     return _settled(
-        ctx, verb, lambda: verb.load()(ctx, args) if verb.reads_only else _changing(ctx, args, verb)
+        ctx, verb, lambda: load(verb)(ctx, args) if verb.reads_only else _changing(ctx, args, verb)
     )
+
+
+def load(verb: Verb) -> Callable[[Context, argparse.Namespace], Outcome]:
+    """The verb's ``run``. Only the verb that was called is imported, so that ``status`` starts fast."""
+    module = importlib.import_module(f"thorctl.agent.verbs.{verb.name.replace('-', '_')}")
+    return cast("Callable[[Context, argparse.Namespace], Outcome]", module.run)
 
 
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     who = str(ctx.holder.owner)
     owner = {"verb": verb.name, "holder": who, "pid": os.getpid(), "since": ctx.clock.now_text()}
     patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
-    work = verb.load()  # before any wait: the agent's own file may be another one after it
+    work = load(verb)  # before any wait: the agent's own file may be another one after it
     impatience = partial(Impatience, ctx, getattr(args, "only_in", None), getattr(args, "leave_alone", 0.0))
     if verb.name == "activate":
         hold.wait(ctx, args.wait_hold, args.over_hold)

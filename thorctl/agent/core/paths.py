@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thorctl.protocol import paths
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 ENGINE_UNIT = "thor-engine.service"
 ENGINE_CONTAINER = "thor-engine"
-ENGINE_NAME = "main"
-ENGINE_SOCKET = f"/run/thor/engines/{ENGINE_NAME}/engine.sock"
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Paths:
     @property
     def device_json(self) -> Path:
         """Class, site, name of this device; written by Ansible."""
-        return self.at("/etc/thor/device.json")
+        return self.at(f"{paths.SETTINGS}/device.json")
 
     @property
     def state_dir(self) -> Path:
         """All that survives a reboot."""
-        return self.at("/var/lib/thor")
+        return self.at(paths.STATE)
 
     @property
     def releases(self) -> Path:
@@ -62,7 +62,7 @@ class Paths:
     @property
     def engine_cache(self) -> Path:
         """One directory for each set of code that may put code into it (engine/cache.py)."""
-        return self.cache / ENGINE_NAME
+        return self.cache / paths.ENGINE_NAME
 
     @property
     def cache_is_own(self) -> Path:
@@ -77,12 +77,12 @@ class Paths:
     @property
     def engine_settings(self) -> Path:
         """What the engine's unit reads before it starts the container."""
-        return self.locks / f"engine-{ENGINE_NAME}.env"
+        return self.locks / f"engine-{paths.ENGINE_NAME}.env"
 
     @property
     def engine_end(self) -> Path:
         """How the engine's last run ended, as systemd says it."""
-        return self.locks / f"engine-{ENGINE_NAME}.end"
+        return self.locks / f"engine-{paths.ENGINE_NAME}.end"
 
     @property
     def journal(self) -> Path:
@@ -97,7 +97,7 @@ class Paths:
     @property
     def unit_ballast(self) -> Path:
         """Disk kept back for the engine's unit."""
-        return self.at("/etc/thor/ballast")
+        return self.at(f"{paths.SETTINGS}/ballast")
 
     @property
     def staged_json(self) -> Path:
@@ -127,7 +127,7 @@ class Paths:
     @property
     def run_dir(self) -> Path:
         """All that a reboot clears (a tmpfs)."""
-        return self.at("/run/thor")
+        return self.at(paths.RUN)
 
     @property
     def locks(self) -> Path:

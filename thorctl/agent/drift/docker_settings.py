@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.drift.compare import HOST, Item
+from thorctl.protocol.paths import DOCKER_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
 
-RECORD = "/etc/thor/docker.json"  # what the role thor_runtime made of /etc/docker/daemon.json
 DAEMON_JSON = "/etc/docker/daemon.json"
 
 
@@ -45,7 +45,7 @@ _USED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 def compared(ctx: Context, release: Release | None) -> list[Item]:
     """What Docker uses, item by item; nothing where site.yml has recorded nothing."""
     try:
-        wanted = read_json(ctx.paths.at(RECORD))
+        wanted = read_json(ctx.paths.at(DOCKER_SETTINGS))
         wanted = read_json(ctx.paths.at(DAEMON_JSON)) if wanted is None else wanted
     except (ValueError, OSError):
         return [Item("docker settings", HOST, None)]

@@ -14,7 +14,8 @@ from thorctl.agent.core import removal
 from thorctl.agent.core.files import TEMPORARY_PREFIX
 from thorctl.agent.facts import device
 from thorctl.agent.parsers.driver import parse_driver_version
-from thorctl.agent.release.document import SOCKET_LAYOUT, UNIT_FILE, canonical
+from thorctl.agent.release.document import SOCKET_LAYOUT, UNIT_FILE
+from thorctl.protocol import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def key(ctx: Context, release: Release) -> str:
     checkpoint = [lock["checkpoint"]["repository"], lock["checkpoint"]["commit"], lock["checkpoint"]["files"]]
     driver = parse_driver_version(device.text(ctx, "/proc/driver/nvidia/version"))
     code = [lock["image"]["digest"], release.image_user, files, checkpoint, driver]
-    return hashlib.sha256(canonical(code)).hexdigest()
+    return canonical_json.sha256(code)
 
 
 def directory(ctx: Context, release: Release) -> Path:
@@ -62,7 +63,7 @@ def ready_mark(ctx: Context, release: Release) -> Path:
     given = {name: files[name]["content"] for name in _GIVEN if name in files}
     program = release.document["profile"].get("image", {}).get("entrypoint")
     named = [release.image, release.checkpoint_name, program, given]
-    name = hashlib.sha256(canonical(named)).hexdigest()
+    name = canonical_json.sha256(named)
     below = key(ctx, release) if release.layout == SOCKET_LAYOUT else "shared"
     return ctx.paths.ready_marks / below / name
 

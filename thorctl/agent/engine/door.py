@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core import removal
-from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.release.document import TCP_LAYOUT
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

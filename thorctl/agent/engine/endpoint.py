@@ -8,10 +8,10 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
-from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.engine.socket import open_socket
 from thorctl.agent.facts import ports
 from thorctl.agent.release.document import TCP_LAYOUT
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from thorctl.agent.core.outcome import AgentError
+from thorctl.protocol import canonical_json
 
 PLACEHOLDER = "@RELEASE_ID@"
 UNIT_FILE = "thor-engine.service"
@@ -44,7 +44,7 @@ class Release:
     @property
     def sha256(self) -> str:
         """The full hash of its content: what a release is compared by; the id holds 48 bits of it."""
-        return content_hash(self.document)
+        return canonical_json.release_sha256(self.document)
 
     @property
     def layout(self) -> int:
@@ -113,24 +113,7 @@ class Release:
             name: (int(file["mode"], 8), file["content"].replace(PLACEHOLDER, self.id).encode())
             for name, file in self.document["files"].items()
         }
-        return {**found, "release.json": (0o444, canonical(self.document) + b"\n")}
-
-
-def canonical(document: Any) -> bytes:
-    """Canonical JSON (docs/reference/interfaces.md "Release")."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
-
-
-def content_hash(document: dict[str, Any]) -> str:
-    """SHA-256 of the canonical JSON without the id, as 64 hex digits."""
-    rest = {key: value for key, value in document.items() if key != "id"}
-    return hashlib.sha256(canonical(rest)).hexdigest()
-
-
-def true_id(document: dict[str, Any]) -> str:
-    """The id this content has, whatever it claims."""
-    return f"{document['name']}-{content_hash(document)[:12]}"
+        return {**found, "release.json": (0o444, canonical_json.encode(self.document) + b"\n")}
 
 
 def parse(text: bytes) -> Release:
@@ -165,8 +148,8 @@ def _fault(document: Any) -> str | None:
         return f"schema {document.get('schema')!r} is not known here"
     if not ID.fullmatch(document["id"]):
         return f"id {document['id']!r} is not of the form <profile>-<12 hex>"
-    if document["id"] != true_id(document):
-        return f"its content has the id {true_id(document)}, it claims {document['id']}"
+    if document["id"] != canonical_json.release_id(document):
+        return f"its content has the id {canonical_json.release_id(document)}, it claims {document['id']}"
     image, checkpoint = document["lock"]["image"], document["lock"]["checkpoint"]
     release = Release(document)
     rules: list[tuple[object, str]] = [

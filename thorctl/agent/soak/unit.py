@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import EXIT_TERMINATED, AgentError
-from thorctl.agent.state.deadline import AGENT
+from thorctl.protocol.paths import AGENT
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from thorctl.agent.facts import device
+from thorctl.protocol.paths import HUB_TOKEN
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
-FILE = "/etc/thor/hub-token"  # root, 0600; written by Ansible (role thor_host)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -22,5 +22,5 @@ def may_see(endpoint: str) -> bool:
 
 def for_hub(ctx: Context, endpoint: str) -> str | None:
     """The token for requests to ``endpoint``; None where there is none or it may not go there."""
-    token = (device.text(ctx, FILE) or "").strip()
+    token = (device.text(ctx, HUB_TOKEN) or "").strip()
     return token if token and may_see(endpoint) else None

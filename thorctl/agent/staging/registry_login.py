@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.facts import device
+from thorctl.protocol.paths import REGISTRY_LOGIN
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 # root, 0600; written by Ansible (role thor_host) as ``{host: {"username": …, "password": …}}``.
-FILE = "/etc/thor/registry.json"
 DOCKER_HUB = "docker.io"
 
 
@@ -23,7 +23,7 @@ def headers(ctx: Context, repository: str) -> dict[str, str]:
     Raises:
         AgentError: ``bad_state`` if the file is not what it should be. Its content is never quoted.
     """
-    text = device.text(ctx, FILE)
+    text = device.text(ctx, REGISTRY_LOGIN)
     if not (text or "").strip():
         return {}
     registry = host_of(repository)
@@ -35,7 +35,7 @@ def headers(ctx: Context, repository: str) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise AgentError(
             "bad_state",
-            f"{FILE} does not hold logins by registry.",
+            f"{REGISTRY_LOGIN} does not hold logins by registry.",
             "Run site.yml again; see docs/how-to/secrets.md.",
         ) from None
     document = json.dumps({**told, "serveraddress": registry})

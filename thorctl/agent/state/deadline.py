@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from thorctl.agent.core.holder import DEVICE
 from thorctl.agent.core.outcome import EXIT_BUSY, EXIT_TERMINATED, AgentError
 from thorctl.agent.state.journal import REVIEW, ROLLING_BACK, TRIAL
+from thorctl.protocol.paths import AGENT
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.state.journal import Journal
 
-AGENT = "/usr/local/bin/thor-agent"
 AGAIN_SECONDS = 60
 GUARD_SECONDS = 120  # until the device looks after a verb that may have died; one at work is left alone
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.core import disconnect
 from thorctl.agent.core.outcome import AgentError, Outcome
-from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.engine.socket import open_socket
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     import argparse

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.core import docker_wait, removal
 from thorctl.agent.core.outcome import AgentError, Outcome
-from thorctl.agent.core.paths import ENGINE_SOCKET
 from thorctl.agent.engine import account, cache, network, volumes
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.staging import image
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     import argparse

@@ -24,6 +24,7 @@ from thorctl.agent.parsers import (
     nvidia_smi,
     system,
 )
+from thorctl.protocol.paths import STATE
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from thorctl.agent.parsers.nvidia_smi import Gpu
 
 _LONGEST_SECONDS = device.TOOL_SECONDS + 1  # past this a fact is null
-_STATE = "/var/lib/thor"
 _DEVICE_TREE = "/sys/firmware/devicetree/base"
 
 
@@ -205,7 +205,7 @@ def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[st
     else:
         images = (info.root_directory if info else None) or "/var/lib/docker"
     state, store = device.filesystem(ctx.paths.state_dir), device.filesystem(ctx.paths.at(images))
-    under_state, under_store = (mountinfo.mount_of(mounts, path) for path in (_STATE, images))
+    under_state, under_store = (mountinfo.mount_of(mounts, path) for path in (STATE, images))
     return {
         "state_free_bytes": state.free_bytes if state else None,
         "docker_free_bytes": store.free_bytes if store else None,

@@ -12,7 +12,7 @@ from thorctl.agent.core.clock import as_text
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.gather import gather
 from thorctl.agent.core.outcome import AgentError, Outcome
-from thorctl.agent.core.paths import ENGINE_CONTAINER, ENGINE_SOCKET
+from thorctl.agent.core.paths import ENGINE_CONTAINER
 from thorctl.agent.drift import actual, desired, docker_settings, host_settings, units
 from thorctl.agent.drift import compare as drift
 from thorctl.agent.drift.compare import Item
@@ -27,6 +27,7 @@ from thorctl.agent.soak import record as soak
 from thorctl.agent.staging import image
 from thorctl.agent.state import journal_file, rollback_check
 from thorctl.agent.verbs import commit, facts, hold, lease, review
+from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
     import argparse

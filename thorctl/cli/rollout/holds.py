@@ -12,7 +12,6 @@ from thorctl.errors import ThorError
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Exit
 from thorctl.rollout.model.transitions import hold_of
-from thorctl.rollout.run.verb_call import STATUS_SECONDS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,7 +64,7 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
 
 def ask(devices: Sequence[Device]) -> dict[str, str | None]:
     """What each device holds for now; None where it does not hold or does not answer."""
-    answers = run_verb(devices, "status", timeout=STATUS_SECONDS)
+    answers = run_verb(devices, "status")
     return {answer.device: hold_of(answer.data) for answer in answers}
 
 

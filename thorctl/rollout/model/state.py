@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol import canonical_json
 from thorctl.protocol.identity import UNKNOWN, Identity
 from thorctl.protocol.owner import Owner
-from thorctl.release.document import content_sha256
+from thorctl.protocol.verbs import VERBS
 from thorctl.rollout import plan
 from thorctl.rollout.model.device import PREPARED, UNFINISHED, Device, Phase
 from thorctl.rollout.model.gates import Count
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _HELD = UNFINISHED | PREPARED | {Phase.LOST}
 # Stopping one engine and starting another, twice (there and back), beside the release's own time for it.
 SWITCH_SECONDS = 1200
-SMOKE_SECONDS = 1800  # the longest a smoke test is waited for
+SMOKE_SECONDS = int(VERBS["smoke"].seconds)
 # Between two verbs of ours: other devices' answers, a busy controller, a commit that is said again.
 SLACK_SECONDS = 600
 
@@ -151,7 +152,9 @@ def begin(rollout: Rollout) -> State:
     limits = {name: _activate_seconds(document) for name, document in rollout.releases.items()}
     policy = from_document(dict(rollout.policy), f"rollout {rollout.id}")
     layouts = {name: int(document.get("schema", 1)) for name, document in rollout.releases.items()}
-    hashes = {name: content_sha256(dict(document)) for name, document in rollout.releases.items()}
+    hashes = {
+        name: canonical_json.release_sha256(dict(document)) for name, document in rollout.releases.items()
+    }
     sites = {one.name: one.site for one in planned.devices}
     identities = {one.name: one.identity for one in planned.devices}
     classes = {

@@ -16,14 +16,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from thorctl.ansible_support import playbook
+from thorctl.protocol.verbs import VERBS
 from thorctl.remote.agent_call import run_verb_async
 from thorctl.remote.answer import Answer
 from thorctl.remote.shipped_agent import Question, look_async
 from thorctl.result import Problem
-from thorctl.rollout.model.state import SMOKE_SECONDS
 from thorctl.rollout.run.batches import Batches
 from thorctl.rollout.run.controller import Begun, Done
-from thorctl.rollout.run.verb_call import AGENT_ROLES, PREFLIGHT_SECONDS, STATUS_SECONDS, answer_of, words_for
+from thorctl.rollout.run.verb_call import AGENT_ROLES, answer_of, words_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from thorctl.inventory.devices import Device
 
 AT_ONCE = 50  # connections; as many as thorctl opens elsewhere
-SHORT_SECONDS = 120.0
 PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
 GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
 BOOKS = ("stage", "activate")  # verbs, and the playbooks of the same name
@@ -133,15 +132,10 @@ class DeviceHands:
 
     def _patience(self, begun: Begun) -> float:
         """Seconds that a verb may take."""
-        verb = begun.step.verb
-        if verb == "rollback":
-            return float(self._activate_seconds[begun.step.release])
-        patience = {
-            "look": STATUS_SECONDS,
-            "preflight": PREFLIGHT_SECONDS,
-            "smoke": float(SMOKE_SECONDS),
-        }
-        return patience.get(verb, SHORT_SECONDS)
+        step = begun.step
+        if step.verb == "rollback":
+            return float(self._activate_seconds[step.release])
+        return VERBS[words_for(begun)[0]].seconds
 
     def _play(self, book: str, steps: Sequence[Begun]) -> None:
         folder = self._folder / f"{self._run}-{next(self._books):03}-{book}"
@@ -214,7 +208,7 @@ class DeviceHands:
             while True:
                 await asyncio.sleep(PROGRESS_SECONDS)
                 devices = [self._devices[name] for name in names if name in left]
-                answers = await run_verb_async(devices, "status", limit=AT_ONCE, timeout=STATUS_SECONDS)
+                answers = await run_verb_async(devices, "status", limit=AT_ONCE)
                 for answer in answers:
                     progress = answer.data.get("progress")
                     if answer.ok and isinstance(progress, dict) and answer.device in left:

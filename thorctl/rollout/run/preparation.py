@@ -18,7 +18,7 @@ from thorctl.remote.shipped_agent import look as look_at
 from thorctl.rollout.model.transitions import hold_of
 from thorctl.rollout.model.waves import Candidate
 from thorctl.rollout.plan import Rates, Seen
-from thorctl.rollout.run.verb_call import PREFLIGHT_SECONDS, STATUS_SECONDS, preflight_words
+from thorctl.rollout.run.verb_call import preflight_words
 from thorctl.store import rollouts
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
 
     Where the installed agent does not read the release's layout, this thorctl's own agent answers the latter.
     """
-    statuses = {one.device: one for one in run_verb(devices, "status", timeout=STATUS_SECONDS)}
+    statuses = {one.device: one for one in run_verb(devices, "status")}
     answering = [device for device in devices if statuses[device.name].ok]
     plans: dict[str, Answer] = {}
     checks: dict[str, Answer] = {}
@@ -130,7 +130,7 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
         )
         checks |= _by_device(_preflight(readers, release))
         questions = [_preflight_question(one, text) for one in others]
-        checks |= _by_device(look_at(questions, timeout=PREFLIGHT_SECONDS))
+        checks |= _by_device(look_at(questions))
     found = {name: seen(status, plans.get(name), checks.get(name)) for name, status in statuses.items()}
     further = twins({name: one.identity for name, one in found.items()})
     return {name: replace(one, same_as=further.get(name)) for name, one in found.items()}
@@ -159,7 +159,7 @@ def _preflight(devices: Sequence[Device], release: Release) -> list[Answer]:
     for skip in dict.fromkeys(device.preflight_skip for device in devices):
         mine = [device for device in devices if device.preflight_skip == skip]
         verb, *words = preflight_words(skip)
-        found += run_verb(mine, verb, words, stdin=release.text(), timeout=PREFLIGHT_SECONDS)
+        found += run_verb(mine, verb, words, stdin=release.text())
     return found
 
 

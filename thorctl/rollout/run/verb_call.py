@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from thorctl.rollout.model.steps import Step
     from thorctl.rollout.run.controller import Begun
 
-STATUS_SECONDS = 30.0
-PREFLIGHT_SECONDS = 300.0  # facts, and a look at every file of the checkpoint that is there
 # Roles that bring the agent and what a release needs of the host; they run before the release is staged.
 AGENT_ROLES = frozenset({"thor_host", "thor_door", "thor_nginx"})
 # What the playbooks' own plugin says when nobody knows how the verb ended.

@@ -1,0 +1,73 @@
+"""The verbs of ``thor-agent``: what each takes, what it may change, and the default time limit of a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+STATE_LOCK = "lock"  # the journal and what runs
+STAGE_LOCK = "stage.lock"  # bytes on disk: a rollback never waits for a download
+
+MINUTE = 60.0
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb.
+
+    Attributes:
+        name: as on the command line.
+        seconds: default time limit of a caller, from the call to the answer.
+        takes: a release document on standard input (``document``) or a release's id as an argument (``id``).
+        locks: taken in this order on the device; a verb without a lock changes nothing.
+        leased: refused while somebody else holds the device's lease.
+        yields: succeeds without work while its lock is held, as the lock's owner does that work.
+        detached: may run in a transient unit and outlive its caller.
+        dry_run: has the option ``--dry-run``.
+        internal: called by units of the device, never by a controller.
+    """
+
+    name: str
+    seconds: float = MINUTE
+    takes: Literal["document", "id"] | None = None
+    locks: tuple[str, ...] = ()
+    leased: bool = True
+    yields: bool = False
+    detached: bool = False
+    dry_run: bool = False
+    internal: bool = False
+
+    @property
+    def reads_only(self) -> bool:
+        """True if it changes nothing: no lock, no lease, no event."""
+        return not self.locks
+
+
+_ALL = (
+    Verb("facts"),
+    Verb("preflight", 5 * MINUTE, "document"),  # facts, and each file of the checkpoint that is there
+    Verb("plan", 5 * MINUTE, "document"),
+    Verb("status", MINUTE / 2),  # a device that needs longer for its own status is in trouble
+    Verb("connect", internal=True),
+    Verb("engine-prepare", internal=True),  # by the engine's unit, while a verb holds the lock
+    Verb("stage", 6 * HOUR, "document", (STAGE_LOCK,), detached=True),
+    Verb("activate", HOUR, "id", (STATE_LOCK,), detached=True),
+    # Ten generations, and before them a first start that may still compile.
+    Verb("smoke", 30 * MINUTE, "id", (STATE_LOCK,), detached=True),
+    Verb(
+        "bench", 2.5 * HOUR, "id", (STATE_LOCK,), detached=True, dry_run=True
+    ),  # nothing may change meanwhile
+    Verb("review", 2 * MINUTE, "id", (STATE_LOCK,)),
+    Verb("soak", 2 * MINUTE, locks=(STATE_LOCK,)),
+    Verb("soak-work", internal=True),  # by the soak's transient unit, for as long as the trial lasts
+    Verb("commit", 2 * MINUTE, "id", (STATE_LOCK,)),
+    Verb(
+        "rollback", HOUR, "id", (STATE_LOCK,), detached=True
+    ),  # the engine may have to compile its kernels again
+    Verb("recover", HOUR, locks=(STATE_LOCK,), leased=False, yields=True),
+    Verb("gc", 2 * MINUTE, locks=(STATE_LOCK, STAGE_LOCK), dry_run=True),
+    Verb("lease", 2 * MINUTE, locks=("lease.lock",), leased=False),
+    Verb("hold", 2 * MINUTE, locks=("hold.lock",), leased=False),
+)
+VERBS = {verb.name: verb for verb in _ALL}
