@@ -7,13 +7,15 @@ devices/<name>.crt .key what thor_edge puts on the device
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thorctl.edge.authority import Pair
 from thorctl.errors import ThorError
+from thorctl.files import atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY_MODE, FOLDER_MODE = 0o600, 0o700
 
@@ -107,11 +109,7 @@ class Pki:
         """Atomic, and never wider than ``mode``, not even for a moment."""
         try:
             path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # 0600 from the start
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(text)
-                os.fchmod(file.fileno(), mode)
-            Path(temporary).replace(path)
+            atomic.write(path, text, mode)
         except OSError as error:
             raise ThorError(
                 "edge_pki_unwritable",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform as machine
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
+from thorctl.files import atomic
 from thorctl.registry import hub, oci
 from thorctl.registry.client import Registry
 from thorctl.release import device_class, licenses
@@ -18,6 +16,7 @@ from thorctl.release.lock import LicenseLock, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from thorctl.release.profile import Profile
 
@@ -91,16 +90,6 @@ def accepted(lock: Lock, profile: Profile, before: Lock | None, words: Iterable[
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Replaces the file in one step: a reader finds the old lock or the new one, never a part."""
+    """Write the lock to ``path``, in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(lock.text())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    atomic.write(path, lock.text())

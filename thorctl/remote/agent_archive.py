@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
 import thorctl
+from thorctl.files import atomic
 
 PACKAGE = Path(thorctl.__file__).parent
 FOLDERS = ("agent", "protocol")
@@ -21,17 +23,16 @@ def build(out: Path) -> Path:
         OSError: could not be written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.new")
-    with temporary.open("wb") as file:
-        file.write(SHEBANG)
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name, content in sorted(_entries().items()):
-                entry = zipfile.ZipInfo(name, FIXED_TIME)
-                entry.external_attr = 0o644 << 16
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, content)
-    temporary.chmod(0o755)
-    return temporary.replace(out)
+    content = io.BytesIO(SHEBANG)
+    content.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, source in sorted(_entries().items()):
+            entry = zipfile.ZipInfo(name, FIXED_TIME)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, source)
+    atomic.write(out, content.getvalue(), 0o755)
+    return out
 
 
 def _entries() -> dict[str, bytes]:

@@ -18,7 +18,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from concurrent.futures import Future
@@ -27,6 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
+
+from thorctl.files import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -319,10 +320,7 @@ def _keep(file: Path, answer: Mapping[str, list[str]]) -> None:
         if not file.parent.exists():
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _tidy(file.parent.parent)
-        descriptor, draft = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(descriptor, "w") as out:
-            json.dump(answer, out)
-        Path(draft).replace(file)
+        atomic.write(file, json.dumps(answer), 0o600)
 
 
 def _tidy(folder: Path) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
+from thorctl.files import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,9 +194,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _write(path: Path, document: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(document, indent=1, sort_keys=True))
-    part.replace(path)
+    atomic.write(path, json.dumps(document, indent=1, sort_keys=True))
 
 
 def _link(path: Path, target: Path) -> None:

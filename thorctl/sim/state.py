@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thorctl.errors import ThorError
+from thorctl.files import atomic
 from thorctl.sim import layout
 from thorctl.sim.image_inputs import Docker
 
@@ -129,9 +130,7 @@ class Simulation(BaseModel):
         """Writes ``sim.json``: whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "sim.json"
-        draft = path.with_suffix(".new")
-        draft.write_text(self.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
+        atomic.write(path, self.model_dump_json(by_alias=True, indent=2) + "\n")
 
 
 def read(path: Path) -> Simulation:

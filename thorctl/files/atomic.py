@@ -1,0 +1,28 @@
+"""Write a file in one step: a reader finds the old content or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write(path: Path, content: bytes | str, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``content`` (text in UTF-8), synced, at no time with wider rights than ``mode``.
+
+    The folder has to exist. Nothing is left behind by a failure.
+
+    Raises:
+        OSError: could not be written.
+    """
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600 until it is whole
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), mode)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
