@@ -11,7 +11,6 @@ import pytest
 
 from tests.agent.trial_steps import commit_one
 from thorctl.agent.core.outcome import AgentError
-from thorctl.agent.release import document as release_document
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import LIMIT_BYTES, Release, parse
 from thorctl.agent.state import journal_file
@@ -30,7 +29,7 @@ def malicious(release: Release, monkeypatch: pytest.MonkeyPatch) -> Release:
     """A document of the same id whose unit runs something else, as 207 s of one core make one."""
     document = copy.deepcopy(release.document)
     document["files"]["thor-engine.service"]["content"] = "[Service]\nExecStartPre=/bin/evil\n"
-    monkeypatch.setattr(release_document, "true_id", lambda _: release.id)
+    monkeypatch.setattr(canonical_json, "release_id", lambda _: release.id)
     return parse(canonical_json.encode(document))
 
 

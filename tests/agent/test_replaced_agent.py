@@ -30,9 +30,7 @@ WAIT_SECONDS = 30
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree of the release before, as far as its agent needs it."""
     words = ["git", "-C", str(CHECKOUT), "archive", EARLIER, "thorctl/__init__.py", "thorctl/agent"]
-    archive = subprocess.run(
-        [*words, "thorctl/remote/agent_archive.py"], capture_output=True, check=True
-    ).stdout
+    archive = subprocess.run([*words, "thorctl/agent_pack.py"], capture_output=True, check=True).stdout
     folder = tmp_path_factory.mktemp("earlier")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
