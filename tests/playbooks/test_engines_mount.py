@@ -67,3 +67,8 @@ def test_it_is_mounted_before_whoever_uses_the_sockets() -> None:
     assert option("Where") == "/run/thor/engines"
     assert {"nosuid", "nodev", "noexec"} <= set(option("Options").split(","))
     assert UNIT.name == "run-thor-engines.mount"  # as systemd wants it of that path
+
+
+def test_it_is_not_mounted_over_the_socket_of_an_engine_that_runs() -> None:
+    """Each start of a service pulls in local-fs.target, which wants it."""
+    assert option("ConditionDirectoryNotEmpty") == "!" + option("Where")
