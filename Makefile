@@ -58,6 +58,7 @@ bench-status: bootstrap ## Start, status of one device and of a fleet, against c
 .PHONY: docs
 docs: bootstrap ## Write the generated parts of docs/
 	@$(BIN)/python -m thorctl.cli.reference > docs/reference/cli.md
+	@$(BIN)/python -m thorctl.rollout.views.transitions docs/explanation/rollout.md
 
 .PHONY: requirements
 requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)

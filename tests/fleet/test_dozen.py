@@ -180,7 +180,7 @@ def test_one_that_fails_in_the_second_wave_only_is_taken_back_everywhere(dozen: 
     assert phases(envelope) == {
         **dict.fromkeys(DEVICES, "staged"),
         **dict.fromkeys([wrong, dead], "failed"),
-        **dict.fromkeys([CANARY, *fine], "returned"),
+        **dict.fromkeys([CANARY, *fine], "rolled back"),
     }
 
     after = dozen.look()

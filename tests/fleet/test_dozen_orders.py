@@ -119,7 +119,7 @@ def test_a_site_outside_its_window_waits_and_is_left_alone_by_a_pause_and_an_abo
     assert "tea" in paused["reason"]
     envelope = dozen.json("rollout", "abort", "--return", "--yes")
     assert (envelope["exit_code"], envelope["data"]["status"]) == (0, "aborted")
-    assert [one["phase"] for one in envelope["data"]["devices"]] == ["returned", "staged"]
+    assert [one["phase"] for one in envelope["data"]["devices"]] == ["rolled back", "staged"]
     after = dozen.look([open_one, closed_one])
     assert after[open_one].release == before[open_one].release
     assert stands(after, but=[open_one]) == stands(before, but=[open_one])

@@ -177,7 +177,7 @@ class Fleet:
     def check_the_end(self) -> None:
         """A controller that says it is done leaves nobody on trial whom it could reach."""
         for device in self.devices:
-            gone = self.state.devices[device.name].phase.value == "lost"
+            gone = self.state.devices[device.name].phase.value == "unreachable"
             changing = device.state in {"activating", "trial"} and not device.review
             if self.state.ended and device.linked and not gone and changing:
                 raise ViolationError(f"{device.name} is {device.state} after the end")

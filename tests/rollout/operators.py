@@ -266,7 +266,7 @@ class World:
             assert soaked >= SOAK, f"{name} is committed after a soak of {soaked:.0f} s"
         if step.verb == "activate" and name != NAMES[0]:
             canary = self.states(self.who)[0].devices.get(NAMES[0])
-            assert canary is None or canary.phase is Phase.DONE, f"wave 2 begins, the canary is {canary}"
+            assert canary is None or canary.phase is Phase.UPDATED, f"wave 2 begins, the canary is {canary}"
         answer = self.say(name, words, holder)
         if step.verb in {"preflight", "stage"} and answer.ok:
             data = {"release": step.release, "downloaded_bytes": 0, "seconds": 1}

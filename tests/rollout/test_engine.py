@@ -57,7 +57,7 @@ def test_a_stop_in_wave_2(on_stop: str, first: str) -> None:
     assert fleet.run() == "stopped"
     assert fleet.serving() == [first, OLD, OLD, OLD, OLD]
     assert [one.activations for one in fleet.devices] == [1, 1, 1, 0, 0]
-    assert fleet.phases()[0] == ("updated" if on_stop == "keep" else "returned")
+    assert fleet.phases()[0] == ("updated" if on_stop == "keep" else "rolled back")
 
 
 def test_a_device_whose_speed_is_not_known_is_measured_first() -> None:
@@ -84,7 +84,7 @@ def test_a_whole_fleet_does_not_return_at_once() -> None:
         assert fleet.engine
         fleet.engine.turn()
         worst = max(worst, fleet.out_of_service())
-    assert fleet.phases() == ["returned"] * 7 + ["failed"]
+    assert fleet.phases() == ["rolled back"] * 7 + ["failed"]
     assert worst == 2
 
 

@@ -218,8 +218,8 @@ class Rollouts(CountedMachine):
         assert device.nature == "well" or device.accepted or device.current == OLD, (
             f"{device.name} keeps a bad release"
         )
-        assert (device.current == NEW) == (one.phase is Phase.DONE), (device.current, one.phase, one.why)
-        settled = {Phase.DONE, Phase.FAILED, Phase.RETURNED}
+        assert (device.current == NEW) == (one.phase is Phase.UPDATED), (device.current, one.phase, one.why)
+        settled = {Phase.UPDATED, Phase.FAILED, Phase.ROLLED_BACK}
         untouched = UNTOUCHED - PREPARED | {Phase.ABSENT}
         assert one.phase in (settled | untouched if stopped else settled), (
             f"{device.name} is forgotten: {one}"
@@ -230,7 +230,7 @@ class Rollouts(CountedMachine):
         """A first release that fails its smoke test serves only while it is kept for review."""
         assert device.lease is None or device.lease.holder != HOLDER, f"{device.name} is still leased"
         assert device.state == ("trial" if device.review else "empty"), device
-        assert device.review == (one.phase is Phase.KEPT), (device, one)
+        assert device.review == (one.phase is Phase.IN_REVIEW), (device, one)
 
     def check_the_cap(self) -> None:
         """Once a limit is reached no further device is activated, so no more can fail than were under way."""
@@ -239,7 +239,7 @@ class Rollouts(CountedMachine):
         late = [line for line in lines if line.verb == "activate" and line.kind == "step_begun"]
         assert stop is None or all(line.id < stop for line in late)
         devices, errors = self.fleet.state.devices.values(), self.fleet.rollout.policy["errors"]
-        failed = sum(one.phase in {Phase.FAILED, Phase.KEPT, Phase.LOST} for one in devices)
+        failed = sum(one.phase in {Phase.FAILED, Phase.IN_REVIEW, Phase.UNREACHABLE} for one in devices)
         cap, percent = errors["stop_at_devices"], errors["stop_at_percent"]
         reached = cap is not None and failed >= cap
         reached |= percent is not None and failed > 0 and failed / len(devices) >= percent / 100

@@ -10,31 +10,37 @@ from tests.rollout.cases import DEVICE, NEW, NOW, OLD, RULES, Case, error, ok, s
 from thorctl.rollout.model.device import Phase
 from thorctl.rollout.model.step_result import ended
 
-LOST = {"phase": Phase.LOST, "fault": "babbles"}
+LOST = {"phase": Phase.UNREACHABLE, "fault": "babbles"}
 CASES = [
     Case(
         "a commit that landed unheard",
-        {"phase": Phase.DOUBT},
+        {"phase": Phase.UNKNOWN},
         "look",
         ok(status("committed", NEW)),
-        Phase.DONE,
+        Phase.UPDATED,
     ),
-    Case("committed though faulty", LOST, "look", ok(status("committed", NEW)), Phase.RETURNING),
-    Case("not gone yet", {"phase": Phase.LEFT}, "look", ok(status("committed", NEW)), Phase.RETURNING),
-    Case("still on trial though faulty", LOST, "look", ok(status("trial", NEW)), Phase.RETURNING),
-    Case("back at last", LOST, "look", ok(status("committed", OLD)), Phase.BACK, f"serves {OLD}"),
+    Case("committed though faulty", LOST, "look", ok(status("committed", NEW)), Phase.ROLLING_BACK),
+    Case(
+        "not gone yet",
+        {"phase": Phase.ROLLBACK_UNVERIFIED},
+        "look",
+        ok(status("committed", NEW)),
+        Phase.ROLLING_BACK,
+    ),
+    Case("still on trial though faulty", LOST, "look", ok(status("trial", NEW)), Phase.ROLLING_BACK),
+    Case("back at last", LOST, "look", ok(status("committed", OLD)), Phase.SMOKING_PREVIOUS, f"serves {OLD}"),
     Case("back to nothing", LOST, "look", ok(status("empty", None)), Phase.FAILED, "serves nothing"),
     Case(
         "it will not go",
-        {"phase": Phase.LEFT, "fault": "slow", "tries": 3},
+        {"phase": Phase.ROLLBACK_UNVERIFIED, "fault": "slow", "tries": 3},
         "look",
         ok(status("trial", NEW)),
-        Phase.LOST,
+        Phase.UNREACHABLE,
         "did not go back in 3 attempts",
     ),
     Case(
         "somebody else's trial",
-        {"phase": Phase.DOUBT},
+        {"phase": Phase.UNKNOWN},
         "look",
         ok(status("trial", "m-cccccccccccc")),
         Phase.FAILED,
@@ -42,53 +48,57 @@ CASES = [
     ),
     Case(
         "a journal that cannot be read",
-        {"phase": Phase.DOUBT},
+        {"phase": Phase.UNKNOWN},
         "look",
         ok(status("?", None)),
-        Phase.LOST,
+        Phase.UNREACHABLE,
         "cannot be read",
     ),
     Case(
-        "garbage in doubt is asked again", {"phase": Phase.DOUBT}, "look", error("agent_garbage"), Phase.DOUBT
+        "garbage in doubt is asked again",
+        {"phase": Phase.UNKNOWN},
+        "look",
+        error("agent_garbage"),
+        Phase.UNKNOWN,
     ),
     Case(
         "garbage for too long",
-        {"phase": Phase.DOUBT, "silent_since": NOW - 300},
+        {"phase": Phase.UNKNOWN, "silent_since": NOW - 300},
         "look",
         error("agent_garbage"),
-        Phase.LOST,
+        Phase.UNREACHABLE,
         "no usable answer for 300 s",
     ),
     Case(
         "the activation did not begin",
-        {"phase": Phase.DOUBT},
+        {"phase": Phase.UNKNOWN},
         "look",
         ok(status("committed", OLD, since="1")),
         Phase.STAGED,
     ),
     Case(
         "it went back by itself",
-        {"phase": Phase.DOUBT},
+        {"phase": Phase.UNKNOWN},
         "look",
         ok(status("committed", OLD)),
-        Phase.BACK,
+        Phase.SMOKING_PREVIOUS,
         "by itself",
     ),
     Case(
         "its trial ran out",
-        {"phase": Phase.DOUBT, "trial_from": NOW - 3001},
+        {"phase": Phase.UNKNOWN, "trial_from": NOW - 3001},
         "look",
         ok(status("committed", OLD)),
         Phase.STAGED,
         "nobody watched",
     ),
-    Case("still at work", {"phase": Phase.DOUBT}, "look", ok(status("activating", NEW)), Phase.DOUBT),
+    Case("still at work", {"phase": Phase.UNKNOWN}, "look", ok(status("activating", NEW)), Phase.UNKNOWN),
     Case(
         "at work for ever",
-        {"phase": Phase.DOUBT, "began_at": NOW - 601},
+        {"phase": Phase.UNKNOWN, "began_at": NOW - 601},
         "look",
         ok(status("activating", NEW)),
-        Phase.RETURNING,
+        Phase.ROLLING_BACK,
         "",
     ),
     Case(
@@ -117,15 +127,15 @@ CASES = [
         {"phase": Phase.SOAKING, "soak_from": NOW - 60, "restarts": 0, "strikes": 1},
         "look",
         ok(status("trial", NEW, engine={"unit": "active", "ready": False, "restarts": 0})),
-        Phase.RETURNING,
+        Phase.ROLLING_BACK,
         "in the soak",
     ),
     Case(
         "in doubt when it stopped",
-        {"phase": Phase.DOUBT},
+        {"phase": Phase.UNKNOWN},
         "look",
         ok(status("trial", NEW)),
-        Phase.RETURNING,
+        Phase.ROLLING_BACK,
         "",
         {"stopped": True},
     ),
@@ -144,7 +154,7 @@ def test_an_engine_that_died_at_the_first_look_of_its_soak_is_not_taken_for_one_
     second = ended(first, "look", ok(dead), RULES)
     assert (second.phase, second.restarts) == (Phase.SOAKING, 0)
     third = ended(second, "look", ok(back), RULES)
-    assert (third.phase, "restarted 1 time in the soak" in third.why) == (Phase.RETURNING, True)
+    assert (third.phase, "restarted 1 time in the soak" in third.why) == (Phase.ROLLING_BACK, True)
 
 
 def test_a_way_back_that_is_not_whole_is_told_once_and_changes_no_verdict() -> None:

@@ -26,7 +26,7 @@ CASES = [
         {"phase": Phase.NEW},
         "look",
         ok(status("committed", NEW, release_sha256="b" * 64)),
-        Phase.DONE,
+        Phase.UPDATED,
         rules={"sha256": "b" * 64},
     ),
     Case(
@@ -34,7 +34,7 @@ CASES = [
         {"phase": Phase.LEASED},
         "look",
         ok(status("committed", OLD, lease={"holder": "ann@desk", "reason": "rollout 1 (abc)"})),
-        Phase.MEASURE,
+        Phase.MEASURING,
     ),
     Case(
         "a lease of somebody else of our name, on another machine of that name",
@@ -113,7 +113,7 @@ def test_the_baseline_is_that_of_the_release_that_serves() -> None:
         lease = {"holder": "ann@desk", "reason": "rollout 1 (abc)"}
         data = status("committed", OLD, lease=lease, last_smoke=smoke)
         after = ended(replace(DEVICE, phase=Phase.LEASED, baseline=None), "look", ok(data), RULES)
-        assert after.phase is (Phase.MEASURE if after.baseline is None else Phase.READY)
+        assert after.phase is (Phase.MEASURING if after.baseline is None else Phase.READY)
         return after.baseline
 
     good = {"release": OLD, "passed": True, "tokens_per_second": 41.0}
@@ -131,7 +131,7 @@ SHA = "b" * 64
 @pytest.mark.parametrize(
     ("by", "sha256", "phase"),
     [
-        (OURS, SHA, Phase.DOUBT),
+        (OURS, SHA, Phase.UNKNOWN),
         (OURS, "c" * 64, Phase.ABSENT),
         (ANOTHER, SHA, Phase.ABSENT),
         ("ann@desk", SHA, Phase.ABSENT),
@@ -148,7 +148,7 @@ def test_a_trial_is_adopted_if_it_is_ours_and_of_the_very_document(
         "look",
         ok(seen),
         phase,
-        "" if phase is Phase.DOUBT else "`thorctl rollback thor-01`",
+        "" if phase is Phase.UNKNOWN else "`thorctl rollback thor-01`",
         {"holder": OURS, "sha256": SHA},
     ).check()
 
@@ -157,6 +157,6 @@ def test_a_trial_that_another_began_is_not_judged_as_ours() -> None:
     seen = status("trial", NEW, activated_by=ANOTHER, deadline="2026-11-25T12:30:00Z")
     rules = {"holder": OURS}
     words = "begun by ann@desk (rollout 1), until 2026-11-25T12:30:00Z. Use `thorctl rollout resume 1`"
-    Case("in doubt", {"phase": Phase.DOUBT}, "look", ok(seen), Phase.ABSENT, words, rules).check()
-    device = {"phase": Phase.LEFT, "fault": "slow"}
+    Case("in doubt", {"phase": Phase.UNKNOWN}, "look", ok(seen), Phase.ABSENT, words, rules).check()
+    device = {"phase": Phase.ROLLBACK_UNVERIFIED, "fault": "slow"}
     Case("it failed before", device, "look", ok(seen), Phase.FAILED, "somebody else", rules).check()

@@ -129,10 +129,10 @@ def check_counts(world: World, who: Operator, result: Result) -> None:
     for name, one in state.devices.items():
         journal = world.journal(name)
         ours = journal.state in {"activating", "trial"} and journal.activated_by == str(owner(kept))
-        assert not ours or one.phase is Phase.LOST, f"{name} is left {journal.state}: {one}"
+        assert not ours or one.phase is Phase.UNREACHABLE, f"{name} is left {journal.state}: {one}"
         serves = journal.state == "committed" and journal.current == one.target
-        assert one.phase is not Phase.DONE or serves, f"{name} counts as well: {journal}"
-        assert one.phase not in {Phase.FAILED, Phase.RETURNED} or not serves, (
+        assert one.phase is not Phase.UPDATED or serves, f"{name} counts as well: {journal}"
+        assert one.phase not in {Phase.FAILED, Phase.ROLLED_BACK} or not serves, (
             f"{name} is {one.phase}: {one.why}"
         )
     counted = sum(sum(wave["counts"].values()) for wave in result.data["waves"][:2])

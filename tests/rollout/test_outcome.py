@@ -10,7 +10,7 @@ from tests.rollout.cases import DEVICE, NOW
 from thorctl.rollout.model.device import Phase
 from thorctl.rollout.model.step_result import interrupted, resumed, stopped
 
-INTERRUPTED = {"activate": Phase.DOUBT, "smoke": Phase.DOUBT, "commit": Phase.DOUBT}
+INTERRUPTED = {"activate": Phase.UNKNOWN, "smoke": Phase.UNKNOWN, "commit": Phase.UNKNOWN}
 
 
 @pytest.mark.parametrize("verb", ["look", "stage", "take", "activate", "smoke", "commit", "rollback", "give"])
@@ -20,13 +20,13 @@ def test_a_step_whose_end_nobody_saw(verb: str) -> None:
 
 RESUMED = {
     Phase.LEASED: Phase.STAGED,
-    Phase.MEASURE: Phase.STAGED,
+    Phase.MEASURING: Phase.STAGED,
     Phase.READY: Phase.STAGED,
-    Phase.TRIAL: Phase.DOUBT,
-    Phase.SOAKING: Phase.DOUBT,
-    Phase.PASSED: Phase.DOUBT,
-    Phase.LOST: Phase.DOUBT,
-    Phase.STUCK: Phase.RECALLED,
+    Phase.TRIAL: Phase.UNKNOWN,
+    Phase.SOAKING: Phase.UNKNOWN,
+    Phase.PASSED: Phase.UNKNOWN,
+    Phase.UNREACHABLE: Phase.UNKNOWN,
+    Phase.ROLLBACK_FAILED: Phase.ROLLBACK_REQUESTED,
 }
 
 
@@ -42,5 +42,5 @@ def test_another_controller_takes_over(phase: Phase) -> None:
 def test_a_stop_leaves_nobody_on_trial_or_prepared(phase: Phase, returns: bool) -> None:
     after = stopped(replace(DEVICE, phase=phase, changed=True), returns=returns).phase
     assert after not in {Phase.LEASED, Phase.READY, Phase.TRIAL, Phase.SOAKING, Phase.PASSED}
-    if phase is Phase.DONE:
-        assert after is (Phase.RECALLED if returns else Phase.DONE)
+    if phase is Phase.UPDATED:
+        assert after is (Phase.ROLLBACK_REQUESTED if returns else Phase.UPDATED)

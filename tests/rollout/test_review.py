@@ -124,20 +124,38 @@ def test_another_rollout_names_both_ends_of_the_review() -> None:
 
 def test_after_review_ended() -> None:
     for case in (
-        Case("smoke", FIRST, "smoke", error("smoke_failed"), Phase.REVIEW, "", KEEP),
-        Case("engine died", FIRST, "smoke", error("engine_died"), Phase.RETURNING, "", KEEP),
+        Case("smoke", FIRST, "smoke", error("smoke_failed"), Phase.REVIEW_REQUESTED, "", KEEP),
+        Case("engine died", FIRST, "smoke", error("engine_died"), Phase.ROLLING_BACK, "", KEEP),
         Case(
-            "stopped", FIRST, "smoke", error("smoke_failed"), Phase.RETURNING, "", {**KEEP, "stopped": True}
+            "stopped",
+            FIRST,
+            "smoke",
+            error("smoke_failed"),
+            Phase.ROLLING_BACK,
+            "",
+            {**KEEP, "stopped": True},
         ),
-        Case("kept", {"phase": Phase.REVIEW}, "review", ok({"state": "trial", "release": NEW}), Phase.KEPT),
-        Case("odd", {"phase": Phase.REVIEW}, "review", ok({"state": "trial", "release": OLD}), Phase.DOUBT),
-        Case("silent", {"phase": Phase.REVIEW}, "review", error("agent_timeout"), Phase.DOUBT),
+        Case(
+            "kept",
+            {"phase": Phase.REVIEW_REQUESTED},
+            "review",
+            ok({"state": "trial", "release": NEW}),
+            Phase.IN_REVIEW,
+        ),
+        Case(
+            "odd",
+            {"phase": Phase.REVIEW_REQUESTED},
+            "review",
+            ok({"state": "trial", "release": OLD}),
+            Phase.UNKNOWN,
+        ),
+        Case("silent", {"phase": Phase.REVIEW_REQUESTED}, "review", error("agent_timeout"), Phase.UNKNOWN),
         Case(
             "refused",
-            {"phase": Phase.REVIEW, "why": "babbles"},
+            {"phase": Phase.REVIEW_REQUESTED, "why": "babbles"},
             "review",
             error("bad_call"),
-            Phase.RETURNING,
+            Phase.ROLLING_BACK,
             "babbles; it could not be kept for review",
         ),
     ):

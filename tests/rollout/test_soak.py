@@ -45,9 +45,9 @@ LOOKS = (
     ),
     Case(
         "the device found a fault", SOAKING, "look", ok(soak("failed", reason="its engine hangs: …")),
-        Phase.RETURNING, "in the soak: its engine hangs", WORKED,
+        Phase.ROLLING_BACK, "in the soak: its engine hangs", WORKED,
     ),
-    Case("failed, no reason", SOAKING, "look", ok(soak("failed")), Phase.RETURNING, "no reason", WORKED),
+    Case("failed, no reason", SOAKING, "look", ok(soak("failed")), Phase.ROLLING_BACK, "no reason", WORKED),
     Case(
         "too busy to say that it is ready", SOAKING | {"strikes": 1}, "look",
         ok(soak() | {"engine": {"unit": "active", "ready": False, "restarts": 0}}), Phase.SOAKING,
@@ -55,12 +55,12 @@ LOOKS = (
     ),
     Case(
         "not ready, and no steps either", SOAKING | {"strikes": 1}, "look",
-        ok(soak(steps=10) | {"engine": {"unit": "active", "ready": False, "restarts": 0}}), Phase.RETURNING,
-        "its engine is not ready", WORKED,
+        ok(soak(steps=10) | {"engine": {"unit": "active", "ready": False, "restarts": 0}}),
+        Phase.ROLLING_BACK, "its engine is not ready", WORKED,
     ),
     Case(
         "restarted, though it makes steps", SOAKING | {"strikes": 1}, "look",
-        ok(soak() | {"engine": {"unit": "active", "ready": True, "restarts": 1}}), Phase.RETURNING,
+        ok(soak() | {"engine": {"unit": "active", "ready": True, "restarts": 1}}), Phase.ROLLING_BACK,
         "restarted 1 time in the soak", WORKED,
     ),
     Case("its work is unknown", SOAKING, "look", ok(status("trial", NEW)), Phase.SOAKING, rules=WORKED),
@@ -68,7 +68,7 @@ LOOKS = (
     Case("a state nobody knows", SOAKING, "look", ok(soak("perfect")), Phase.SOAKING, rules=WORKED),
     Case("its process is gone", SOAKING, "look", ok(soak(alive=False)), Phase.SOAKING, rules=WORKED),
     Case(
-        "gone again and again", SOAKING | {"tries": 3}, "look", ok(soak(alive=False)), Phase.RETURNING,
+        "gone again and again", SOAKING | {"tries": 3}, "look", ok(soak(alive=False)), Phase.ROLLING_BACK,
         "ended 3 times without a result", WORKED,
     ),
     Case(
@@ -77,15 +77,19 @@ LOOKS = (
     ),
     Case(
         "unreachable for too long", SOAKING | {"silent_since": NOW - 400}, "look",
-        error("device_unreachable", reached=False), Phase.LOST, "its own deadline takes it back", WORKED,
+        error("device_unreachable", reached=False),
+        Phase.UNREACHABLE, "its own deadline takes it back", WORKED,
     ),
     Case("who is not worked soaks by time", SOAKING | {"soak": None}, "look", ok(soak()), Phase.PASSED),
     Case("begun", SOAKING, "soak", ok({"soak": soak()["soak"]}), Phase.SOAKING, rules=WORKED),
-    Case("begun, it says nothing", SOAKING, "soak", ok({}), Phase.DOUBT, rules=WORKED),
-    Case("not begun", SOAKING, "soak", error("device_unreachable", reached=False), Phase.DOUBT, rules=WORKED),
-    Case("busy", SOAKING, "soak", error("busy"), Phase.DOUBT, rules=WORKED),
+    Case("begun, it says nothing", SOAKING, "soak", ok({}), Phase.UNKNOWN, rules=WORKED),
     Case(
-        "refused for good", SOAKING | {"tries": 3}, "soak", error("internal"), Phase.RETURNING,
+        "not begun", SOAKING, "soak", error("device_unreachable", reached=False), Phase.UNKNOWN,
+        rules=WORKED,
+    ),
+    Case("busy", SOAKING, "soak", error("busy"), Phase.UNKNOWN, rules=WORKED),
+    Case(
+        "refused for good", SOAKING | {"tries": 3}, "soak", error("internal"), Phase.ROLLING_BACK,
         "gave no result in 3 attempts", WORKED,
     ),
 )  # fmt: skip
@@ -113,9 +117,9 @@ def test_it_is_looked_at_when_its_work_may_be_done(rate: float | None, due: floa
 
 def test_who_takes_over_asks_the_device_how_far_it_is() -> None:
     device = replace(DEVICE, **SOAKING)
-    assert interrupted(device, "soak").phase is Phase.DOUBT
+    assert interrupted(device, "soak").phase is Phase.UNKNOWN
     after = resumed(device, NOW)
-    assert (after.phase, after.soak, after.soak_from) == (Phase.DOUBT, None, NOW - 100)
+    assert (after.phase, after.soak, after.soak_from) == (Phase.UNKNOWN, None, NOW - 100)
 
 
 def test_an_agent_that_cannot_work_is_not_activated() -> None:
@@ -124,8 +128,8 @@ def test_an_agent_that_cannot_work_is_not_activated() -> None:
     look = status("committed", OLD, lease=lease, agent_version="0.1.0")
     case = Case("old", leased, "look", ok(look), Phase.FAILED, "agent_too_old", WORKED)
     case.check()
-    replace(case, end=ok(look | {"soak": None}), phase=Phase.MEASURE, words="").check()
-    replace(case, phase=Phase.MEASURE, words="", rules={}).check()
+    replace(case, end=ok(look | {"soak": None}), phase=Phase.MEASURING, words="").check()
+    replace(case, phase=Phase.MEASURING, words="", rules={}).check()
 
 
 def test_the_canary_alone_is_worked_and_for_as_long_as_it_takes() -> None:

@@ -64,7 +64,7 @@ Examples:
 """,
 )
 def command() -> None:
-    """Roll a release out in waves: staged first, tried, judged, kept or returned.
+    """Roll a release out in waves: staged first, tried, judged, kept or rolled back.
 
     After a crash of its controller `thorctl rollout resume` continues a rollout.
     docs/explanation/rollout.md describes the decisions.

@@ -81,7 +81,7 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
 
 def _ended(context: Context, db: sqlite3.Connection, found: Rollout, state: State) -> Result:
     """Where it stands, if every device has the release; else ``rollout_ended``, with what can be done."""
-    without = [one.name for one in state.devices.values() if one.phase is not Phase.DONE]
+    without = [one.name for one in state.devices.values() if one.phase is not Phase.UPDATED]
     if not without:
         have = counted(state.count().well, "device has", "devices have")
         context.messages.print(

@@ -14,43 +14,58 @@ class Phase(StrEnum):
     """Where a device is. The words are what people read."""
 
     NEW = "not seen yet"
-    CHECKING = "to be checked"  # whether it can take the release, before a byte of it comes
+    CHECKING = "to be checked"  # by a preflight, before a byte of the release is fetched
     STAGING = "to be staged"
     STAGED = "staged"
-    HELD = "on hold"  # its own veto, which is waited for, without our lease
+    HELD = "on hold"  # by the device's own veto, whose end is waited for without our lease
     LEASED = "leased"
-    MEASURE = "to be measured"  # leased, and its speed with the release it has is not known
+    MEASURING = "to be measured"  # leased; the speed of the release it has is not known
     READY = "ready"  # leased and seen: the activation may begin
-    TRIAL = "on trial"  # activated, to be asked
+    TRIAL = "on trial"  # activated; its smoke test is next
     SOAKING = "soaking"
-    PASSED = "passed"  # to be committed
-    REVIEW = "to be kept for review"  # a first release that failed its smoke test
-    KEPT = "kept for review"  # on trial, and a person accepts it or ends it
-    DOUBT = "in doubt"  # touched, and what became of it must be looked at
-    RECALLED = "recalled"  # committed, and to return
-    RETURNING = "returning"
-    LEFT = "left"  # it went back, which must be seen
-    BACK = "back"  # seen on the release it had, which is to be asked: does it still answer?
-    DONE = "updated"
+    PASSED = "passed"  # the commit is next
+    REVIEW_REQUESTED = "review requested"  # a first release failed its smoke test
+    IN_REVIEW = "kept for review"  # on trial until a person accepts the release or ends the trial
+    UNKNOWN = "unknown"  # changed, or maybe: its status decides
+    ROLLBACK_REQUESTED = "rollback requested"  # of a committed release
+    ROLLING_BACK = "rolling back"
+    ROLLBACK_UNVERIFIED = "rollback unverified"  # its status decides
+    SMOKING_PREVIOUS = (
+        "testing the previous release"  # rolled back; the smoke test of the release before is next
+    )
+    UPDATED = "updated"
     FAILED = "failed"  # and on the release it had
-    RETURNED = "returned"
-    ABSENT = "absent"  # never failed: caught up later
-    LOST = "lost"  # touched, and silent ever since; its own deadline takes it back
-    STUCK = "not returned"
+    ROLLED_BACK = "rolled back"
+    ABSENT = "absent"  # not a failure: caught up later
+    UNREACHABLE = "unreachable"  # changed, and silent since; its own deadline rolls it back
+    ROLLBACK_FAILED = "rollback failed"
 
 
-PREPARED = frozenset({Phase.LEASED, Phase.MEASURE, Phase.READY})
+PREPARED = frozenset({Phase.LEASED, Phase.MEASURING, Phase.READY})
 UNSTAGED = frozenset({Phase.NEW, Phase.CHECKING, Phase.STAGING})
 UNTOUCHED = UNSTAGED | {Phase.STAGED, Phase.HELD} | PREPARED
 ON_TRIAL = frozenset({Phase.TRIAL, Phase.SOAKING, Phase.PASSED})
-GOING_BACK = frozenset({Phase.RECALLED, Phase.RETURNING, Phase.LEFT, Phase.BACK})
-SETTLED = frozenset(
-    {Phase.DONE, Phase.FAILED, Phase.KEPT, Phase.RETURNED, Phase.ABSENT, Phase.LOST, Phase.STUCK}
+GOING_BACK = frozenset(
+    {Phase.ROLLBACK_REQUESTED, Phase.ROLLING_BACK, Phase.ROLLBACK_UNVERIFIED, Phase.SMOKING_PREVIOUS}
 )
+SETTLED = frozenset(
+    {
+        Phase.UPDATED,
+        Phase.FAILED,
+        Phase.IN_REVIEW,
+        Phase.ROLLED_BACK,
+        Phase.ABSENT,
+        Phase.UNREACHABLE,
+        Phase.ROLLBACK_FAILED,
+    }
+)
+SEEN_ONCE = frozenset(
+    {Phase.UPDATED, Phase.IN_REVIEW}
+)  # each run looks at them once: a person may have changed them
 # Out of service, or about to be: what `parallel` limits.
-CHANGING = PREPARED | {Phase.TRIAL, Phase.REVIEW, Phase.DOUBT, Phase.RETURNING}
+CHANGING = PREPARED | {Phase.TRIAL, Phase.REVIEW_REQUESTED, Phase.UNKNOWN, Phase.ROLLING_BACK}
 # No step takes these further by itself.
-UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.REVIEW, Phase.DOUBT}
+UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.REVIEW_REQUESTED, Phase.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +136,16 @@ class Device:
 
     @property
     def unconfirmed(self) -> bool:
-        """Updated or kept in a run before this one, and not looked at since: a person may have changed it."""
-        return self.phase in {Phase.DONE, Phase.KEPT} and self.looked_at == 0.0
+        """Updated or kept for review in a run before this one, and not looked at since."""
+        return self.phase in SEEN_ONCE and self.looked_at == 0.0
 
     @property
     def counts_as_failed(self) -> bool:
         """Also while it is still on its way back."""
-        return self.phase in {Phase.FAILED, Phase.KEPT, Phase.LOST} or (
-            self.fault is not None and self.phase in {Phase.RETURNING, Phase.LEFT, Phase.BACK, Phase.DOUBT}
+        return self.phase in {Phase.FAILED, Phase.IN_REVIEW, Phase.UNREACHABLE} or (
+            self.fault is not None
+            and self.phase
+            in {Phase.ROLLING_BACK, Phase.ROLLBACK_UNVERIFIED, Phase.SMOKING_PREVIOUS, Phase.UNKNOWN}
         )
 
     @property

@@ -39,21 +39,23 @@ def looked(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
-    if device.phase in {Phase.DONE, Phase.KEPT}:
+    if device.phase in {Phase.UPDATED, Phase.IN_REVIEW}:
         return device  # as it was last seen
     if device.phase in {Phase.NEW, Phase.ABSENT, Phase.HELD, Phase.LEASED}:
         booting = device.phase is Phase.ABSENT and end.code == "auth_failed"  # pam_nologin's way to say so
         if end.code in {"device_unreachable", "agent_timeout"} or booting:
             return absent(device, f"offline: {end.message}", end.at)
         return failed_untouched(device, end.words)
-    if device.phase is Phase.LOST:
+    if device.phase is Phase.UNREACHABLE:
         return replace(device, due=end.at + ABSENT_LOOK_SECONDS)
     since = end.at if device.silent_since is None else device.silent_since
     silent = replace(device, silent_since=since, due=end.at + LOOK_SECONDS)
     if end.at - since < rules.wait.silence_seconds:
         return silent
     why = f"no usable answer for {end.at - since:.0f} s ({end.words}); its own deadline takes it back"
-    return replace(silent, phase=Phase.LOST, why=f"{device.fault}; then {why}" if device.fault else why)
+    return replace(
+        silent, phase=Phase.UNREACHABLE, why=f"{device.fault}; then {why}" if device.fault else why
+    )
 
 
 _LOOKS: dict[Phase, Callable[[Device, Ended, Rules], Device]] = {
@@ -62,9 +64,9 @@ _LOOKS: dict[Phase, Callable[[Device, Ended, Rules], Device]] = {
     Phase.HELD: waiting_for_hold,
     Phase.LEASED: prepared,
     Phase.SOAKING: soaked,
-    Phase.DOUBT: reconciled,
-    Phase.LEFT: reconciled,
-    Phase.LOST: reconciled,
-    Phase.DONE: confirmed,
-    Phase.KEPT: reviewed,
+    Phase.UNKNOWN: reconciled,
+    Phase.ROLLBACK_UNVERIFIED: reconciled,
+    Phase.UNREACHABLE: reconciled,
+    Phase.UPDATED: confirmed,
+    Phase.IN_REVIEW: reviewed,
 }

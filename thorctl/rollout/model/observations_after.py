@@ -12,12 +12,12 @@ from thorctl.rollout.model.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES
 from thorctl.rollout.model.soak import SHORTEST_LOOK_SECONDS, progress
 from thorctl.rollout.model.transitions import (
     absent,
-    again_back,
     in_use_words,
     is_ours,
     kept_for_review,
+    roll_back_again,
     settled_as,
-    unwell,
+    unhealthy,
 )
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
     begun = device.soak_from
     assert begun is not None  # noqa: S101 - the phase says so
     if end.data.get("state") != "trial" or end.data.get("release") != device.target:
-        return replace(device, phase=Phase.DOUBT, due=0.0)
+        return replace(device, phase=Phase.UNKNOWN, due=0.0)
     before = device.soak
     device = replace(device, soak=progress(end.data, device.target))
     if rules.work is not None and device.soak is not None and device.soak.state == "failed":
-        return unwell(device, f"in the soak: {device.soak.reason or 'its device gives no reason'}")
+        return unhealthy(device, f"in the soak: {device.soak.reason or 'its device gives no reason'}")
     generates = before is not None and device.soak is not None and device.soak.steps > before.steps
     verdict = judge_health(end.data, device.target, device.restarts, generates=generates)
     if device.restarts is None:  # also of an engine that is not well: it may be back before the next look
@@ -42,7 +42,7 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
         strikes = device.strikes + 1
         if strikes < STRIKES:
             return replace(device, strikes=strikes, due=end.at + LOOK_SECONDS)
-        return unwell(device, f"in the soak: {verdict.reason}")
+        return unhealthy(device, f"in the soak: {verdict.reason}")
     no_way_back = lacking(end)
     why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
     well = replace(device, strikes=0, why=why)
@@ -64,7 +64,7 @@ def _worked(device: Device, end: Ended) -> Device:
         left = SOAK_LOOK_SECONDS if soak.left_seconds is None else soak.left_seconds
         return replace(device, tries=0, due=end.at + min(max(left, SHORTEST_LOOK_SECONDS), SOAK_LOOK_SECONDS))
     if device.tries >= TRIES:
-        return unwell(device, f"in the soak: its work ended {TRIES} times without a result")
+        return unhealthy(device, f"in the soak: its work ended {TRIES} times without a result")
     return replace(device, soak=None, tries=device.tries + 1, due=end.at)
 
 
@@ -103,7 +103,7 @@ def reviewed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG00
         return device
     if state == "committed" and release == device.target:
         why = f"a person accepted it: {device.fault}"
-        return replace(device, phase=Phase.DONE, fault=None, why=why, changed=False)
+        return replace(device, phase=Phase.UPDATED, fault=None, why=why, changed=False)
     why = f"{device.fault}; its review ended; it serves {release or 'nothing'}"
     return replace(forget_trial(device), phase=Phase.FAILED, why=why)
 
@@ -116,13 +116,13 @@ def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
     if state == "trial":
         return _still_on_trial(device, end, rules) if ours else _others(device, end)
     if state == "committed" and ours:
-        if device.phase is Phase.LEFT or device.fault is not None:
-            return again_back(device, end)
+        if device.phase is Phase.ROLLBACK_UNVERIFIED or device.fault is not None:
+            return roll_back_again(device, end)
         changed = is_ours(end.data, rules) is not False
-        return replace(device, phase=Phase.DONE, changed=changed, why=device.why or "committed")
+        return replace(device, phase=Phase.UPDATED, changed=changed, why=device.why or "committed")
     if state in {"committed", "empty"}:
         return _back(device, end, rules)
-    return replace(device, phase=Phase.LOST, why=f"its state cannot be read: {state!r}", due=math.inf)
+    return replace(device, phase=Phase.UNREACHABLE, why=f"its state cannot be read: {state!r}", due=math.inf)
 
 
 def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
@@ -132,8 +132,8 @@ def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
         return absent(device, in_use_words(device.name, end.data), end.at)
     if isinstance(end.data.get("review_seconds_left"), int):
         return kept_for_review(device, end)
-    if device.phase is Phase.LEFT or device.fault is not None or rules.stopped:
-        return again_back(device, end)
+    if device.phase is Phase.ROLLBACK_UNVERIFIED or device.fault is not None or rules.stopped:
+        return roll_back_again(device, end)
     trial_from = end.at if device.trial_from is None else device.trial_from
     phase = Phase.TRIAL if device.soak_from is None else Phase.SOAKING
     return replace(device, phase=phase, trial_from=trial_from, due=0.0)
@@ -153,7 +153,7 @@ def _at_work(device: Device, end: Ended, rules: Rules) -> Device:
     if end.at - since <= rules.activate_seconds:
         return waiting
     fault = device.fault or f"{end.data.get('state')} for more than {rules.activate_seconds} s"
-    return again_back(replace(device, fault=fault), end)
+    return roll_back_again(replace(device, fault=fault), end)
 
 
 def _back(device: Device, end: Ended, rules: Rules) -> Device:
@@ -161,7 +161,7 @@ def _back(device: Device, end: Ended, rules: Rules) -> Device:
     calm = replace(forget_trial(device), due=0.0, refused_since=None, tries=0)
     if device.fault is not None:
         return _home(calm, end, device.fault)
-    if device.phase is Phase.LEFT or rules.stopped:
+    if device.phase is Phase.ROLLBACK_UNVERIFIED or rules.stopped:
         return _home(replace(calm, changed=False), end, "the rollout stopped")
     if device.since is not None and end.data.get("since") == device.since:
         return replace(calm, phase=Phase.STAGED, why="its activation had not begun")
@@ -179,4 +179,4 @@ def _home(device: Device, end: Ended, why: str) -> Device:
     release, why = end.data.get("release"), why.rstrip(".")  # half a sentence now
     if not isinstance(release, str):
         return replace(device, phase=settled_as(device), why=f"{why}; it serves nothing, as before")
-    return replace(device, phase=Phase.BACK, before=release, why=f"{why}; it serves {release}")
+    return replace(device, phase=Phase.SMOKING_PREVIOUS, before=release, why=f"{why}; it serves {release}")

@@ -56,7 +56,7 @@ def _in_use(device: Device, end: Ended, rules: Rules) -> Device:
     status = end.data
     whole = bool(rules.sha256) and status.get("release_sha256") == rules.sha256
     if whole and status.get("release") == device.target and is_ours(status, rules):
-        return replace(device, phase=Phase.DOUBT, due=0.0)
+        return replace(device, phase=Phase.UNKNOWN, due=0.0)
     return absent(device, in_use_words(device.name, status), end.at)
 
 
@@ -116,7 +116,7 @@ def prepared(device: Device, end: Ended, rules: Rules) -> Device:
     measured = baseline is not None or release is None or rules.speed is None
     return replace(
         seen,
-        phase=Phase.READY if measured else Phase.MEASURE,
+        phase=Phase.READY if measured else Phase.MEASURING,
         before=release,
         since=since if isinstance(since, str) else None,
         had_release=release is not None,
@@ -141,5 +141,5 @@ def waiting_for_hold(device: Device, end: Ended, rules: Rules) -> Device:
 def _there(device: Device, status: Mapping[str, Any]) -> Device:
     engine = status.get("engine")
     if isinstance(engine, dict) and engine.get("ready") is True:
-        return replace(device, phase=Phase.DONE, why="it serves this release already")
+        return replace(device, phase=Phase.UPDATED, why="it serves this release already")
     return failed_untouched(device, "it has this release already, but its engine is not ready")

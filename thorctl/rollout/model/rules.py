@@ -28,7 +28,7 @@ AUTOMATIC = ROLLOUT
 # The device was not asked, or nobody knows what it did.
 UNANSWERED = frozenset({"device_unreachable", "agent_timeout", "agent_garbage"})
 PASSING = frozenset({"download_interrupted", "image_pull_failed", "docker_unavailable"})
-UNWELL = frozenset({"smoke_failed", "engine_not_ready", "engine_died"})
+UNHEALTHY = frozenset({"smoke_failed", "engine_not_ready", "engine_died"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,12 +152,12 @@ def _end(state: State) -> Event | None:
     if any(one.phase in UNFINISHED for one in devices):
         return None
     if state.stopped is not None:
-        stuck = any(one.phase in {Phase.LOST, Phase.STUCK} for one in devices)
+        stuck = any(one.phase in {Phase.UNREACHABLE, Phase.ROLLBACK_FAILED} for one in devices)
         word = "aborted" if state.aborted else "stopped"
         return Event("ended", f"{word}, with devices to look after" if stuck else word)
     if state.paused or state.wave_open or state.wave < max(state.waves, default=0):
         return None
     if any(not one.settled or unseen_since_closing(state, one) for one in devices):
         return None
-    incomplete = any(one.phase in {Phase.ABSENT, Phase.LOST} for one in devices)
+    incomplete = any(one.phase in {Phase.ABSENT, Phase.UNREACHABLE} for one in devices)
     return Event("ended", "incomplete" if incomplete else "finished")

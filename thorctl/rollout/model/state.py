@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thorctl.rollout.policy import Figures, Policy
     from thorctl.store.rollouts import Line, Rollout
 
-_HELD = UNFINISHED | PREPARED | {Phase.LOST}
+_HELD = UNFINISHED | PREPARED | {Phase.UNREACHABLE}
 # Stopping one engine and starting another, twice (there and back), beside the release's own time for it.
 SWITCH_SECONDS = 1200
 SMOKE_SECONDS = int(VERBS["smoke"].seconds)
@@ -118,7 +118,7 @@ class State:
     def count(self, names: Iterable[str] | None = None) -> Count:
         """How these devices stand, or all."""
         chosen = [self.devices[name] for name in names] if names is not None else list(self.devices.values())
-        well = sum(one.phase is Phase.DONE for one in chosen)
+        well = sum(one.phase is Phase.UPDATED for one in chosen)
         failed = sum(one.counts_as_failed for one in chosen)
         absent = sum(one.phase is Phase.ABSENT for one in chosen)
         unfit = sum(one.phase is Phase.FAILED and not one.activations for one in chosen)

@@ -1,7 +1,6 @@
-"""What a step makes of a device: when it begins, when it ends, when nobody saw its end. Pure.
+"""Changes of a device by a step's begin and end, by a stop, and by another controller that takes over. Pure.
 
-``looks`` and ``ends`` say what an answer means; a rollout that stops and a controller that takes over change
-every device at once.
+``verb_result`` and ``observations`` judge an answer; the transition table admits the phase that they choose.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from thorctl.rollout.model.device import ON_TRIAL, PREPARED, Device, Phase
+from thorctl.rollout.model.device import Device, Phase
 from thorctl.rollout.model.observations import looked
+from thorctl.rollout.model.transition_table import RESUMED, STOPPED, admitted
 from thorctl.rollout.model.verb_result import (
     activate_ended,
     commit_ended,
@@ -48,28 +48,29 @@ def interrupted(device: Device, verb: str) -> Device:
     """The device of a step whose end nobody saw."""
     if device.began_at is None:
         return device  # nothing of ours can have changed it
-    if verb in _ON_TRIAL_VERBS and device.phase not in {Phase.BACK, Phase.MEASURE}:
-        return replace(device, phase=Phase.DOUBT, due=0.0)
+    if verb in _ON_TRIAL_VERBS and device.phase not in {Phase.SMOKING_PREVIOUS, Phase.MEASURING}:
+        return replace(device, phase=Phase.UNKNOWN, due=0.0)
     return device
 
 
 def ended(device: Device, verb: str, end: Ended, rules: Rules) -> Device:
-    """The device after a step."""
-    after = _ENDS[verb](device, end, rules)
-    if after.phase is Phase.LOST:
-        after = replace(after, leased=False)  # out of reach: the lease ends by itself
+    """The device after a step; UNKNOWN where the transition table does not admit what the verb's end says."""
+    after = JUDGES[verb](device, end, rules)
+    if after.phase not in admitted(device.phase, verb):
+        after = replace(after, phase=Phase.UNKNOWN, due=end.at)
+    if after.phase is Phase.UNREACHABLE:
+        after = replace(after, leased=False)  # the lease ends by itself
     return stopped(after, returns=rules.returns) if rules.stopped else after
 
 
 def stopped(device: Device, *, returns: bool) -> Device:
-    """The device in a rollout that stops: who is on trial returns; who was committed, if asked for."""
-    if device.phase in ON_TRIAL:
-        return replace(device, phase=Phase.RETURNING, tries=0, due=0.0)
-    if device.phase in PREPARED:
-        return replace(device, phase=Phase.STAGED)
-    if returns and device.phase is Phase.DONE and device.changed:
-        return replace(device, phase=Phase.RECALLED, tries=0, refused_since=None, due=0.0)
-    return device
+    """The device in a rollout that stops; ``returns``: what it has updated is rolled back as well."""
+    if returns and device.phase is Phase.UPDATED and device.changed:
+        return replace(device, phase=Phase.ROLLBACK_REQUESTED, tries=0, refused_since=None, due=0.0)
+    phase = STOPPED.get(device.phase, device.phase)
+    if phase is Phase.ROLLING_BACK is not device.phase:
+        return replace(device, phase=phase, tries=0, due=0.0)
+    return replace(device, phase=phase)
 
 
 def resumed(device: Device, at: float) -> Device:
@@ -89,16 +90,10 @@ def resumed(device: Device, at: float) -> Device:
         strikes=0,
         soak=None,
     )
-    if device.phase in ON_TRIAL or device.phase is Phase.LOST:
-        return replace(fresh, phase=Phase.DOUBT)
-    if device.phase in PREPARED:
-        return replace(fresh, phase=Phase.STAGED)
-    if device.phase is Phase.STUCK:
-        return replace(fresh, phase=Phase.RECALLED)
-    return fresh
+    return replace(fresh, phase=RESUMED.get(device.phase, device.phase))
 
 
-_ENDS: dict[str, Callable[[Device, Ended, Rules], Device]] = {
+JUDGES: dict[str, Callable[[Device, Ended, Rules], Device]] = {
     "look": looked,
     "preflight": preflight_ended,
     "stage": stage_ended,

@@ -13,35 +13,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from thorctl.rollout.model.device import CHANGING, PREPARED, UNTOUCHED, Device, Phase
+from thorctl.rollout.model.device import CHANGING, PREPARED, SEEN_ONCE, UNTOUCHED, Device, Phase
 from thorctl.rollout.model.rules import AUTOMATIC
 from thorctl.rollout.model.state import SLACK_SECONDS, SMOKE_SECONDS, State
+from thorctl.rollout.model.transition_table import VERBS
 
 if TYPE_CHECKING:
     from thorctl.rollout.policy import Figures
 
 REASON_CHARACTERS = 200  # of a fault, in the device's own event log
 ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
-_VERBS = {
-    Phase.NEW: "look",
-    Phase.CHECKING: "preflight",
-    Phase.STAGING: "stage",
-    Phase.STAGED: "take",
-    Phase.HELD: "look",
-    Phase.LEASED: "look",
-    Phase.MEASURE: "smoke",
-    Phase.READY: "activate",
-    Phase.TRIAL: "smoke",
-    Phase.SOAKING: "look",
-    Phase.PASSED: "commit",
-    Phase.REVIEW: "review",
-    Phase.DOUBT: "look",
-    Phase.RETURNING: "rollback",
-    Phase.LEFT: "look",
-    Phase.BACK: "smoke",
-    Phase.ABSENT: "look",
-    Phase.LOST: "look",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +85,29 @@ def _verb(state: State, one: Device, wall: float) -> str | None:
     """What is next for a device, if it may be."""
     if one.leased and _let_go(state, one, wall):
         return "give"
-    if one.phase is Phase.RECALLED:
-        return "rollback" if one.leased else "take"
-    verb = _VERBS.get(one.phase)
-    if one.phase is Phase.SOAKING and one.soak is None and state.rules(one.name).work is not None:
-        verb = "soak"
-    if one.unconfirmed:
-        verb = "look"
+    verb = _verb_of_phase(state, one)
     begins = one.phase is Phase.ABSENT or one.phase in UNTOUCHED
     if verb is None or (begins and _resting(state)):
         return None
-    if verb == "take" and not (_in_open_wave(state, one) and _window_open(state, one, wall)):
+    if (
+        verb == "take"
+        and one.phase is Phase.STAGED
+        and not (_in_open_wave(state, one) and _window_open(state, one, wall))
+    ):
         return None
     return verb
+
+
+def _verb_of_phase(state: State, one: Device) -> str | None:
+    """The table's verb of the device's phase; of a phase with two, by what the device has already."""
+    if one.phase in SEEN_ONCE and not one.unconfirmed:
+        return None
+    verbs = VERBS[one.phase]
+    if one.phase is Phase.ROLLBACK_REQUESTED:
+        verbs = ("rollback",) if one.leased else ("take",)
+    if one.phase is Phase.SOAKING:
+        verbs = ("soak",) if one.soak is None and state.rules(one.name).work is not None else ("look",)
+    return verbs[0] if verbs else None
 
 
 def _resting(state: State) -> bool:
@@ -153,7 +144,9 @@ def _step(state: State, one: Device, verb: str) -> Step:
     reasons["rollback"] = f"{AUTOMATIC}{state.brief.id}: {one.fault or state.stopped or 'to return'}"[
         :REASON_CHARACTERS
     ]
-    of_before = verb == "smoke" and one.phase in {Phase.BACK, Phase.MEASURE} and one.before is not None
+    of_before = (
+        verb == "smoke" and one.phase in {Phase.SMOKING_PREVIOUS, Phase.MEASURING} and one.before is not None
+    )
     release = one.before if of_before and one.before else one.target
     over_hold = rules.over_hold if verb == "activate" and one.hold is not None else None
     if over_hold is not None:
@@ -189,7 +182,7 @@ def wake(state: State, now: float, wall: float) -> float:
     times = [
         _due(state, one)
         for one in state.devices.values()
-        if one.name not in state.open and (one.phase in _VERBS or one.phase is Phase.RECALLED or one.leased)
+        if one.name not in state.open and (_verb_of_phase(state, one) or one.leased)
     ]
     if state.waiting is not None:
         times.append(state.waiting[1] + state.brief.policy.wait.evidence_seconds)

@@ -31,8 +31,8 @@ def refused(device: Device, end: Ended, rules: Rules) -> Device:
     if not by_hand and end.at - since < rules.wait.lease_seconds:
         phase = Phase.STAGED if device.phase is Phase.LEASED else device.phase
         return replace(device, phase=phase, refused_since=since, due=end.at + LOOK_SECONDS, why=why)
-    if device.phase is Phase.RECALLED:
-        return stuck(device, end)
+    if device.phase is Phase.ROLLBACK_REQUESTED:
+        return rollback_failed(device, end)
     return absent(device, why, end.at)
 
 
@@ -64,16 +64,16 @@ def may_wait_for_hold(device: Device, end: Ended, rules: Rules) -> bool:
     return end.at - since < rules.wait.hold_seconds
 
 
-def stuck(device: Device, end: Ended) -> Device:
+def rollback_failed(device: Device, end: Ended) -> Device:
     """A recalled device that keeps the new release, once a few more attempts have failed."""
     if end.unanswered and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
-    return replace(device, phase=Phase.STUCK, why=f"it keeps the new release: {end.words}")
+    return replace(device, phase=Phase.ROLLBACK_FAILED, why=f"it keeps the new release: {end.words}")
 
 
-def unwell(device: Device, fault: str) -> Device:
-    """Judged and found wanting: it goes back."""
-    return replace(device, phase=Phase.RETURNING, fault=fault, why=fault, tries=0, due=0.0)
+def unhealthy(device: Device, fault: str) -> Device:
+    """Mark the device unhealthy and schedule its rollback."""
+    return replace(device, phase=Phase.ROLLING_BACK, fault=fault, why=fault, tries=0, due=0.0)
 
 
 def kept_for_review(device: Device, end: Ended) -> Device:
@@ -81,7 +81,7 @@ def kept_for_review(device: Device, end: Ended) -> Device:
     ends = end.data.get("deadline")
     fault = device.fault or device.why or "its first release failed its smoke test"
     why = f"{fault.rstrip('.')}; kept for review" + (f" until {ends}" if ends else "")
-    return replace(device, phase=Phase.KEPT, fault=fault, why=why, tries=0, refused_since=None, due=0.0)
+    return replace(device, phase=Phase.IN_REVIEW, fault=fault, why=why, tries=0, refused_since=None, due=0.0)
 
 
 def absent(device: Device, why: str, at: float) -> Device:
@@ -104,17 +104,17 @@ def failed_untouched(device: Device, why: str) -> Device:
 
 def settled_as(device: Device) -> Phase:
     """What a device that is back counts as."""
-    return Phase.RETURNED if device.fault is None else Phase.FAILED
+    return Phase.ROLLED_BACK if device.fault is None else Phase.FAILED
 
 
-def again_back(device: Device, end: Ended) -> Device:
-    """Back once more, or given up."""
+def roll_back_again(device: Device, end: Ended) -> Device:
+    """Roll back once more; UNREACHABLE after ``TRIES`` attempts."""
     if device.tries >= TRIES:
         why = f"{device.fault or 'it was to return'}; it did not go back in {TRIES} attempts"
-        return replace(device, phase=Phase.LOST, why=why, due=end.at + ABSENT_LOOK_SECONDS)
+        return replace(device, phase=Phase.UNREACHABLE, why=why, due=end.at + ABSENT_LOOK_SECONDS)
     return replace(
         device,
-        phase=Phase.RETURNING,
+        phase=Phase.ROLLING_BACK,
         tries=device.tries + 1,
         due=end.at if device.tries == 0 else end.at + LOOK_SECONDS,
     )

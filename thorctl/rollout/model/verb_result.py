@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from thorctl.protocol.owner import owner_of
 from thorctl.rollout.model.device import PREPARED, Device, Phase, forget_trial
 from thorctl.rollout.model.gates import judge_smoke, judge_speed
-from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNWELL
+from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNHEALTHY
 from thorctl.rollout.model.soak import progress
 from thorctl.rollout.model.transitions import (
     absent,
@@ -18,9 +18,9 @@ from thorctl.rollout.model.transitions import (
     reason_of,
     refusal_words,
     refused,
+    rollback_failed,
     settled_as,
-    stuck,
-    unwell,
+    unhealthy,
 )
 
 if TYPE_CHECKING:
@@ -62,15 +62,15 @@ def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``lease take``."""
-    recalled = device.phase is Phase.RECALLED
+    recalled = device.phase is Phase.ROLLBACK_REQUESTED
     lease = end.data.get("lease")
     if end.ok and isinstance(lease, dict) and str(owner_of(lease)) == rules.holder:
-        phase = Phase.RETURNING if recalled else Phase.LEASED
+        phase = Phase.ROLLING_BACK if recalled else Phase.LEASED
         return replace(device, phase=phase, leased=True, refused_since=None, due=0.0)
     if end.code in {"busy", "leased"}:
         return refused(replace(device, leased=False), end, rules)
     if recalled:
-        return stuck(device, end)
+        return rollback_failed(device, end)
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
     return failed_untouched(device, f"its lease: {end.words}")
@@ -81,7 +81,7 @@ def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
     if end.ok and end.data.get("state") == "trial" and end.data.get("release") == device.target:
         return replace(device, phase=Phase.TRIAL, trial_from=end.at, tries=0, refused_since=None, due=0.0)
     if end.ok or end.unanswered:
-        return replace(device, phase=Phase.DOUBT, silent_since=None, due=end.at)
+        return replace(device, phase=Phase.UNKNOWN, silent_since=None, due=end.at)
     untouched = forget_trial(device)
     if end.code == "held":
         return held(untouched, reason_of(end.details.get("hold")), end, rules)
@@ -89,14 +89,20 @@ def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
         return refused(replace(untouched, phase=Phase.LEASED), end, rules)
     if end.code == "not_staged" and not device.restaged:
         return replace(untouched, phase=Phase.STAGING, staged=False, restaged=True, why=end.words)
-    return replace(device, phase=Phase.LEFT, fault=f"activation: {end.words}", silent_since=None, due=end.at)
+    return replace(
+        device,
+        phase=Phase.ROLLBACK_UNVERIFIED,
+        fault=f"activation: {end.words}",
+        silent_since=None,
+        due=end.at,
+    )
 
 
 def smoke_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``smoke``: of the release it has, the one on trial, or the one it went back to."""
-    if device.phase is Phase.BACK:
+    if device.phase is Phase.SMOKING_PREVIOUS:
         return _asked_back(device, end)
-    if device.phase is Phase.MEASURE:
+    if device.phase is Phase.MEASURING:
         return _measured(device, end, rules)
     if device.began_at is None:
         return device  # measured for an activation that will not be
@@ -130,7 +136,7 @@ def _asked_back(device: Device, end: Ended) -> Device:
     if passed:
         speed = _speed(end)
         found = "which passes its smoke test" + (f" at {speed:.1f} tok/s" if speed is not None else "")
-    if end.code in UNWELL:
+    if end.code in UNHEALTHY:
         found = f"its smoke test failed too: {end.message}"
     return replace(device, phase=settled_as(device), why=f"{device.why}, {found}", tries=0, due=0.0)
 
@@ -140,12 +146,12 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
     if end.ok:
         smoke = judge_smoke(end.data, device.target)
         if not smoke.good:
-            return unwell(device, smoke.reason)
+            return unhealthy(device, smoke.reason)
         speed = judge_speed(
             rules.speed, device.baseline, end.data.get("tokens_per_second"), device.had_release
         )
         if not speed.good:
-            return unwell(device, speed.reason)
+            return unhealthy(device, speed.reason)
         return replace(
             device,
             phase=Phase.SOAKING,
@@ -161,9 +167,11 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
         )
     wished = rules.review_seconds > 0 and not rules.stopped and not device.had_release
     if end.code == "smoke_failed" and wished:
-        return replace(device, phase=Phase.REVIEW, why=end.words, tries=0, refused_since=None, due=0.0)
-    if end.code in UNWELL:
-        return unwell(device, end.words)
+        return replace(
+            device, phase=Phase.REVIEW_REQUESTED, why=end.words, tries=0, refused_since=None, due=0.0
+        )
+    if end.code in UNHEALTHY:
+        return unhealthy(device, end.words)
     return _doubted(device, end, rules, "the smoke test")
 
 
@@ -176,7 +184,7 @@ def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
         return kept_for_review(device, end)
     if end.ok or end.unanswered or end.code in {"busy", "leased"}:
         return _doubted(device, end, rules, "keeping it for review")
-    return unwell(device, f"{device.why}; it could not be kept for review: {end.words}")
+    return unhealthy(device, f"{device.why}; it could not be kept for review: {end.words}")
 
 
 def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
@@ -190,7 +198,7 @@ def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
 def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``commit``."""
     if end.ok and end.data.get("state") == "committed" and end.data.get("release") == device.target:
-        return replace(device, phase=Phase.DONE, changed=True, tries=0)
+        return replace(device, phase=Phase.UPDATED, changed=True, tries=0)
     return _doubted(device, end, rules, "the commit")
 
 
@@ -199,13 +207,13 @@ def _doubted(device: Device, end: Ended, rules: Rules, what: str) -> Device:
     if end.code in {"busy", "leased"}:  # our own verb, cut off from us, may still be at work there
         since = end.at if device.refused_since is None else device.refused_since
         if end.at - since < rules.activate_seconds:
-            return replace(device, phase=Phase.DOUBT, refused_since=since, due=end.at + LOOK_SECONDS)
+            return replace(device, phase=Phase.UNKNOWN, refused_since=since, due=end.at + LOOK_SECONDS)
     tries = device.tries + 1
     if tries > TRIES:
         said = "an answer that says nothing" if end.ok else end.words
-        return unwell(device, f"{what} gave no result in {TRIES} attempts: {said}")
+        return unhealthy(device, f"{what} gave no result in {TRIES} attempts: {said}")
     due = end.at + LOOK_SECONDS if end.code in {"busy", "leased"} else end.at
-    return replace(device, phase=Phase.DOUBT, tries=tries, due=due)
+    return replace(device, phase=Phase.UNKNOWN, tries=tries, due=due)
 
 
 def rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:
@@ -215,9 +223,9 @@ def rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:
         if end.at - since < rules.activate_seconds:
             return replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
         why = f"{device.fault or 'it was to return'}; refused: {refusal_words(device.name, end)}"
-        return replace(device, phase=Phase.LOST, why=why, due=end.at + ABSENT_LOOK_SECONDS)
+        return replace(device, phase=Phase.UNREACHABLE, why=why, due=end.at + ABSENT_LOOK_SECONDS)
     # Whatever it said: the device is looked at.
-    return replace(device, phase=Phase.LEFT, silent_since=None, due=end.at)
+    return replace(device, phase=Phase.ROLLBACK_UNVERIFIED, silent_since=None, due=end.at)
 
 
 def give_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them

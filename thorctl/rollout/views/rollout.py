@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from thorctl.store.rollouts import Rollout
 
 _STYLES = {
-    Phase.DONE: "green",
+    Phase.UPDATED: "green",
     Phase.FAILED: "bold red",
-    Phase.LOST: "bold red",
-    Phase.STUCK: "bold red",
-    Phase.KEPT: "bold red",
-    Phase.RETURNED: "yellow",
+    Phase.UNREACHABLE: "bold red",
+    Phase.ROLLBACK_FAILED: "bold red",
+    Phase.IN_REVIEW: "bold red",
+    Phase.ROLLED_BACK: "yellow",
     Phase.ABSENT: "yellow",
     Phase.HELD: "yellow",
-    Phase.RETURNING: "red",
-    Phase.LEFT: "red",
-    Phase.BACK: "red",
-    Phase.RECALLED: "yellow",
-    Phase.DOUBT: "yellow",
+    Phase.ROLLING_BACK: "red",
+    Phase.ROLLBACK_UNVERIFIED: "red",
+    Phase.SMOKING_PREVIOUS: "red",
+    Phase.ROLLBACK_REQUESTED: "yellow",
+    Phase.UNKNOWN: "yellow",
 }
 _ACTIVE = "cyan"
 LONGEST_PART = 100  # characters of one part of a reason
 _OTHER_LINES = 8  # two above the waves, two titles, two empty ones, two for the next command
-_BACK = GOING_BACK | {Phase.RETURNED, Phase.STUCK}
+_BACK = GOING_BACK | {Phase.ROLLED_BACK, Phase.ROLLBACK_FAILED}
 _STANDINGS = {
     "finished": "bold green",
     "running": "bold cyan",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from thorctl.rollout.model.state import State
 
 _AT_IT = PREPARED | UNFINISHED
-_TROUBLE = frozenset({Phase.FAILED, Phase.KEPT, Phase.LOST, Phase.STUCK})
+_TROUBLE = frozenset({Phase.FAILED, Phase.IN_REVIEW, Phase.UNREACHABLE, Phase.ROLLBACK_FAILED})
 _AWAY = frozenset({Phase.ABSENT, Phase.HELD})
 
 

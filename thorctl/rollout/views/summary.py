@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thorctl.rollout.model.state import State
     from thorctl.store.rollouts import Rollout
 
-_BAD = frozenset({Phase.FAILED, Phase.LOST, Phase.STUCK})
+_BAD = frozenset({Phase.FAILED, Phase.UNREACHABLE, Phase.ROLLBACK_FAILED})
 
 
 def standing(state: State, *, at_work: bool) -> str:
@@ -139,7 +139,7 @@ def problems(state: State) -> tuple[Problem, ...]:
             one.name,
         )
         for one in state.devices.values()
-        if one.phase is Phase.KEPT
+        if one.phase is Phase.IN_REVIEW
     ]
     absent = [
         Problem(
