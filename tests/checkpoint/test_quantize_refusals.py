@@ -118,7 +118,7 @@ def full_precision(rows: dict[str, sources.Array]) -> None:
         (lost, "experts are not whole|fused expert tensors"),
         (no_key, "there is no .*k_proj.weight"),
         (odd_width, "is no matrix of blocks of 16"),
-        (full_precision, "are not BF16"),
+        (full_precision, "is not BF16"),
     ],
 )
 def test_a_source_that_is_not_whole(

@@ -210,3 +210,16 @@ def test_a_killed_engine_comes_back_and_status_says_why(sim: Simulated) -> None:
     found = status(sim)["engine"]
     assert found["restarts"] == before + 1
     assert found["last_end"] == {"result": "exit-code", "code": "exited", "status": "137"}
+
+
+def test_engine_fills_nothing_but_the_place_of_its_socket(sim: Simulated) -> None:
+    mounted = root(sim, "findmnt --noheadings --output FSTYPE,OPTIONS /run/thor/engines").split()
+    assert mounted[0] == "tmpfs"
+    assert {"nosuid", "nodev", "noexec"} <= set(mounted[1].split(","))
+    try:
+        said = in_python(sim, "[open(f'/run/engine/f{n}', 'w') for n in range(1000)]")
+        assert "No space left on device" in said
+        root(sim, "touch /run/thor/probe && rm /run/thor/probe")
+        assert status(sim)["engine"]["ready"]
+    finally:
+        root(sim, "rm -f /run/thor/engines/main/f*")

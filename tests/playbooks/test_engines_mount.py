@@ -70,5 +70,5 @@ def test_it_is_mounted_before_whoever_uses_the_sockets() -> None:
 
 
 def test_it_is_not_mounted_over_the_socket_of_an_engine_that_runs() -> None:
-    """Each start of a service pulls in local-fs.target, which wants it."""
+    """site.yml starts it on each device that gets it; one with an engine waits for its next boot."""
     assert option("ConditionDirectoryNotEmpty") == "!" + option("Where")
