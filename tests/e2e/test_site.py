@@ -123,7 +123,10 @@ def test_a_model_that_babbles_is_left_for_the_release_before(world: World, commi
     assert run.total("failed") == 1, run.text
     assert "smoke_failed: " in run.text
     assert " — it said " in run.text
-    assert f"{DEVICE} went back: it is committed and serves {committed}, which passes its smoke." in run.text
+    assert (
+        f"{DEVICE} went back: it is committed and serves {committed}, which passed its smoke test."
+        in run.text
+    )
     status = world.status()
     assert (status["state"], status["release"]) == ("committed", committed)
     assert status["engine"]["ready"] is True

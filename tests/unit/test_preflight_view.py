@@ -137,7 +137,7 @@ def test_it_keeps_to_the_width_and_says_what_it_left_out(width: int) -> None:
     reports = [made("thor-01", item("memory_available", "fail"), item("soc"))]
     for one in (reports, [*reports, made("thor-02", item("soc"), facts={**FACTS, "cpus": 2})]):
         assert all(cell_len(line) <= width for line in shown(one, width).splitlines())
-    assert ("Not shown for want of width: Wanted." in shown(reports, width)) is (width < 96)
+    assert ("Not shown for want of width: Desired." in shown(reports, width)) is (width < 96)
     assert "thor-01 cannot take" in " ".join(shown(reports, width).split())
 
 

@@ -20,7 +20,7 @@ from thorctl.cli.output import fit
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.owner import parse
 from thorctl.protocol.plural import counted
-from thorctl.release.desired import Wanted, wanted_releases
+from thorctl.release.desired import Desired, desired_releases
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Result, exit_code_for
 from thorctl.rollout.run.controller_lock import at_work
@@ -117,7 +117,7 @@ def command(
     when some devices could not be asked, 1 when none could; what drifted is told and changes no exit code.
     """
     fleet = chosen_devices(context, devices)
-    wanted, problems = wanted_releases(context.deploy, fleet)
+    wanted, problems = desired_releases(context.deploy, fleet)
     for problem in problems:
         words = Text(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
         context.messages.print(words)
@@ -149,7 +149,7 @@ def _at_work(row: Row) -> bool:
 
 def _status(
     fleet: Sequence[Device],
-    wanted: Mapping[str, Wanted | None],
+    wanted: Mapping[str, Desired | None],
     problems: Sequence[Problem],
     limit: int,
     connect_timeout: float,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 ORDER = ("fail", "warn")
-WIDE = 96  # columns from which on "Wanted" is shown: below it only squeezes what was found
+WIDE = 96  # columns from which on "Desired" is shown: below it only squeezes what was found
 # Where more devices differ, or their columns would be narrower, they stand below one another.
 MOST_BESIDE, NARROWEST = 3, 28
 
@@ -53,7 +53,7 @@ class PreflightView:
             yield from _test_device(asked, options.max_width)
             yield Text()
         if asked and not wide and len(self.reports) == 1:
-            yield Text("Not shown for want of width: Wanted.", style="dim")
+            yield Text("Not shown for want of width: Desired.", style="dim")
         yield _verdict(self.reports)
 
 
@@ -102,7 +102,7 @@ def _whole(report: Report, *, wide: bool) -> RenderResult:
     )
     yield Text()
     table = _table()
-    for title in ("", "Check", "Found", *(["Wanted"] if wide else [])):
+    for title in ("", "Check", "Found", *(["Desired"] if wide else [])):
         table.add_column(title, no_wrap=title in {"", "Check"})
     for item in report["items"]:
         style = STYLES[item["status"]]

@@ -1,4 +1,4 @@
-"""Which release each device should serve: what its profile, lock and class render to, here and now."""
+"""The desired release of each device: what its profile, lock and class render to, here and now."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from thorctl.inventory.devices import Device
 
 
-class Wanted(NamedTuple):
+class Desired(NamedTuple):
     """A release by its id and the full hash of its document."""
 
     id: str
     sha256: str
 
 
-def wanted_releases(
+def desired_releases(
     deploy: Path, devices: Sequence[Device]
-) -> tuple[dict[str, Wanted | None], tuple[Problem, ...]]:
+) -> tuple[dict[str, Desired | None], tuple[Problem, ...]]:
     """Device name -> release, None where it cannot be told; and why not, each reason once."""
-    made: dict[tuple[str, str], Wanted | None] = {}
+    made: dict[tuple[str, str], Desired | None] = {}
     problems: list[Problem] = []
     followed = []
     for device in devices:
@@ -44,7 +44,7 @@ def wanted_releases(
         except ThorError as error:
             made[name, kind] = None
             problems.append(Problem.of(error))
-    wanted: dict[str, Wanted | None] = dict.fromkeys(d.name for d in devices)
+    wanted: dict[str, Desired | None] = dict.fromkeys(d.name for d in devices)
     wanted |= {d.name: made.get((d.profile or "", d.device_class or "")) for d in followed}
     return wanted, tuple(dict.fromkeys(problems))
 
@@ -70,6 +70,6 @@ def check_deploy(deploy: Path, device: Device) -> None:
     )
 
 
-def _release(deploy: Path, profile: str, device_class: str) -> Wanted:
+def _release(deploy: Path, profile: str, device_class: str) -> Desired:
     release = releases.desired(deploy, profile, device_class)
-    return Wanted(release.id, canonical_json.release_sha256(release.document()))
+    return Desired(release.id, canonical_json.release_sha256(release.document()))

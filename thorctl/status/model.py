@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thorctl.inventory.devices import Device
-    from thorctl.release.desired import Wanted
+    from thorctl.release.desired import Desired
     from thorctl.remote.answer import Answer
     from thorctl.status.drift import Item
 
@@ -159,7 +159,7 @@ def _strange(device: str, invalid: ValidationError) -> Problem:
 
 
 def rows(
-    devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, Wanted | None]
+    devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, Desired | None]
 ) -> list[Row]:
     """The rows of a fleet, in the order of ``devices``."""
     found = [
