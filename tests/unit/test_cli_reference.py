@@ -6,14 +6,19 @@ import re
 from pathlib import Path
 
 from thorctl.cli.main import VERBS
-from thorctl.cli.reference import reference
+from thorctl.cli.reference import protocol, reference
 
 TITLE = re.compile(r"^##+ (thorctl [a-z ]+)$", re.MULTILINE)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
+PROTOCOL = PAGE.with_name("protocol.md")
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text() == reference(), "run: python -m thorctl.cli.reference > docs/reference/cli.md"
+    assert PAGE.read_text() == reference(), "run: make docs"
+
+
+def test_the_page_of_the_protocol_is_current() -> None:
+    assert PROTOCOL.read_text() == protocol(), "run: make docs"
 
 
 def test_every_verb_has_a_section() -> None:

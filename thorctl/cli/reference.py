@@ -1,14 +1,18 @@
-"""Generate docs/reference/cli.md: ``python -m thorctl.cli.reference > docs/reference/cli.md``."""
+"""Generate docs/reference/cli.md and protocol.md: ``python -m thorctl.cli.reference cli|protocol``."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from thorctl.cli.main import VERBS, cli
+from thorctl.protocol import paths
+from thorctl.protocol.verbs import HOUR, MINUTE
+from thorctl.protocol.verbs import VERBS as VERBS_OF_AGENT
 from thorctl.ui.console import echo
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ WIDTH = 100  # columns of the help texts
 HEADER = """\
 # thorctl, verb by verb
 
-Made by `python -m thorctl.cli.reference > docs/reference/cli.md`; a test fails when it is not current.
+Made by `make docs`; a test fails when it is not current.
 Data goes to stdout, messages to stderr; `--json` may stand anywhere on the line.
 Exit codes: 0 success, 1 error, 2 usage, 3 partial (some devices), 4 leased by someone else,
 5 the question was answered with no. A verb that changes devices asks; without a terminal it needs `--yes`.
@@ -37,6 +41,50 @@ def reference() -> str:
         if command is not None:
             parts += _command(verb, command, root)
     return "\n".join(parts)
+
+
+PROTOCOL_HEADER = """\
+# Protocol: agent and controller
+
+Made by `make docs` from `thorctl/protocol`, which the agent, the command line and the Ansible plugins
+import; a test fails when it is not current. [Interfaces](interfaces.md) has arguments and data of each verb.
+
+## Verbs
+
+A verb without locks changes nothing. A detached verb runs in a transient unit, so that a lost connection
+loses nothing. The time limit is the caller's, unless it gives another.
+
+| verb | takes | locks | refused under another's lease | detached | time limit |
+|---|---|---|---|---|---|
+"""
+
+
+def protocol() -> str:
+    """The page of verbs and paths. Verbs that only units of the device call are left out."""
+    rows = [
+        f"| `{verb.name}` | {takes[verb.takes]} | {', '.join(f'`{lock}`' for lock in verb.locks) or '–'} "
+        f"| {_yes(verb.leased and bool(verb.locks))} | {_yes(verb.detached)} | {_length(verb.seconds)} |"
+        for verb in VERBS_OF_AGENT.values()
+        if not verb.internal
+        for takes in [{"document": "release document on stdin", "id": "release id", None: "–"}]
+    ]
+    named = [
+        f"| `{name}` | `{value}` |"
+        for name, value in vars(paths).items()
+        if name.isupper() and isinstance(value, str) and value.startswith("/")
+    ]
+    table = ["", "", "## Paths", "", "| name | path |", "|---|---|", *named, ""]
+    return PROTOCOL_HEADER + "\n".join([*rows, *table])
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _length(seconds: float) -> str:
+    if seconds < MINUTE:
+        return f"{seconds:g} s"
+    return f"{seconds / HOUR:g} h" if seconds >= HOUR else f"{seconds / MINUTE:g} min"
 
 
 def _command(name: str, command: click.Command, parent: click.Context, level: int = 2) -> Iterator[str]:
@@ -58,4 +106,5 @@ def _section(title: str, command: click.Command, context: click.Context, level: 
 
 
 if __name__ == "__main__":
-    echo(reference(), newline=False)
+    pages = {"cli": reference, "protocol": protocol}
+    echo(pages[sys.argv[1]](), newline=False)
