@@ -43,6 +43,7 @@ VERBS = {
     "edge cert": _H,
     "edge keys new": _H,
     "history show": _R,
+    "init": _H,
     "hold release": _A,
     "hold set": _A,
     "hold show": _R,
