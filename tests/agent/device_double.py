@@ -15,8 +15,9 @@ from thorctl.agent.core.progress import Progress
 from thorctl.agent.core.runner import Completed, Runner
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import Release, parse
-from thorctl.agent.state.journal import COMMITTED, Journal
+from thorctl.agent.state.journal import Journal
 from thorctl.protocol import canonical_json
+from thorctl.protocol.states import COMMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -22,7 +22,7 @@ from tests import sequences
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.sequences import CountedMachine, how_many
 from thorctl.agent.release import store as release_store
-from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
+from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ import pytest
 from tests.agent.trial_steps import code, commit_one
 from thorctl.agent.core.clock import as_seconds
 from thorctl.agent.staging import age
-from thorctl.agent.state.journal import COMMITTED, TRIAL
+from thorctl.protocol.states import COMMITTED, TRIAL
 
 if TYPE_CHECKING:
     from tests.agent.stateful_device import Device

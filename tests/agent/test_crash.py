@@ -13,7 +13,7 @@ from thorctl.agent.engine import endpoint
 from thorctl.agent.engine.door import BRIDGE_SOCKET, DOOR_UNIT
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT, TCP_LAYOUT
-from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
+from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from tests.agent.stateful_device import Fuse, PowerCut
 from tests.agent.trial_steps import commit_one
 from thorctl.agent.state import deadline_lock
 from thorctl.agent.state.deadline import GUARD_SECONDS
-from thorctl.agent.state.journal import ACTIVATING, COMMITTED
+from thorctl.protocol.states import ACTIVATING, COMMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

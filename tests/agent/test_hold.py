@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.agent.trial_steps import code, commit_one
-from thorctl.agent.state.journal import TRIAL
+from thorctl.protocol.states import TRIAL
 
 if TYPE_CHECKING:
     from tests.agent.stateful_device import Device

@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thorctl.agent.state.journal import (
-    ACTIVATING,
-    COMMITTED,
-    EMPTY,
-    ROLLING_BACK,
-    STATES,
-    TRIAL,
     IllegalTransition,
     Journal,
     begin_activation,
+    begin_review,
     begin_rollback,
     begin_trial,
     commit,
     finish_rollback,
     from_document,
 )
+from thorctl.protocol.states import ACTIVATING, COMMITTED, EMPTY, ROLLING_BACK, STATES, TRANSITIONS, TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,3 +139,18 @@ def test_what_runs(name: str) -> None:
     journal = JOURNALS[name]
     wanted = NEW if journal.state in (ACTIVATING, TRIAL) else journal.current
     assert journal.running == wanted
+
+
+def test_the_table_of_the_protocol_is_what_the_steps_do() -> None:
+    named = {"activate": "begin_activation", "trial": "begin_trial", "commit": "commit"}
+    named |= {
+        "activate current": "begin_activation",
+        "roll back": "begin_rollback",
+        "finish": "finish_rollback",
+    }
+    found: dict[str, set[tuple[str, str]]] = {}
+    for (start, step), (state, *_) in ALLOWED.items():
+        found.setdefault(named[step], set()).add((JOURNALS[start].state, state))
+    found["begin_review"] = {(TRIAL, begin_review(JOURNALS["first trial"], NOW, LATER, 1.0).state)}
+    told = {name: (set(one.start), set(one.to)) for name, one in TRANSITIONS.items()}
+    assert {name: ({a for a, _ in ways}, {b for _, b in ways}) for name, ways in found.items()} == told

@@ -17,7 +17,7 @@ import pytest
 
 from tests.agent.stateful_device import Device
 from tests.agent.trial_steps import commit_one
-from thorctl.agent.state.journal import COMMITTED
+from thorctl.protocol.states import COMMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import LIMIT_BYTES, Release, parse
 from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import COMMITTED, TRIAL, Journal, from_document
+from thorctl.agent.state.journal import Journal, from_document
 from thorctl.protocol import canonical_json
+from thorctl.protocol.states import COMMITTED, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

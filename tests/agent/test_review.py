@@ -10,8 +10,8 @@ import pytest
 from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.agent.trial_steps import code, commit_one
 from thorctl.agent.state import deadline, journal
-from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
 from thorctl.agent.verbs.review import MOST_SECONDS
+from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

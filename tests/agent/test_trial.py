@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.agent.trial_steps import code, commit_one
 from thorctl.agent.core.outcome import EXIT_BUSY
-from thorctl.agent.state.journal import ACTIVATING, COMMITTED, EMPTY, TRIAL
+from thorctl.protocol.states import ACTIVATING, COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from tests.agent.stateful_device import Device

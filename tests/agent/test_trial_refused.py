@@ -14,7 +14,7 @@ from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.engine import ready
 from thorctl.agent.facts import ports
 from thorctl.agent.staging import image
-from thorctl.agent.state.journal import COMMITTED, EMPTY, TRIAL
+from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from thorctl.agent.core.files import Files
 from thorctl.agent.engine import cache, endpoint
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.state.deadline import AGAIN_SECONDS
-from thorctl.agent.state.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
+from thorctl.protocol.states import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

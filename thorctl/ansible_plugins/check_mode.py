@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from thorctl.ansible_plugins.progress import bytes_text
+from thorctl.protocol.states import CHANGING, COMMITTED
 
 STAGE_ACTIONS = frozenset({"pull_image", "download_checkpoint", "verify_checkpoint", "write_release"})
-UNFINISHED = frozenset({"trial", "activating", "rolling-back"})
+UNFINISHED = frozenset(CHANGING)
 
 
 def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:
@@ -16,9 +17,9 @@ def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:
         case "stage", "plan":
             change = data["already"] == "absent"
         case "commit", "plan":
-            change = data["already"] != "committed"
+            change = data["already"] != COMMITTED
         case _, "plan":
-            change = bool(data["actions"]) or data["already"] != "committed"
+            change = bool(data["actions"]) or data["already"] != COMMITTED
         case _, "gc":
             change = bool(data["removed"])
         case "bench", _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thorctl.protocol import canonical_json
+from thorctl.protocol.states import COMMITTED
 from thorctl.release.document import is_another
 
 
@@ -16,7 +17,7 @@ def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
     """
     smoke, drift = status.get("last_smoke") or {}, status.get("drift")
     return (
-        status.get("state") == "committed"
+        status.get("state") == COMMITTED
         and status.get("release") == release["id"]
         and not is_another(status, canonical_json.release_sha256(release))
         and (status.get("engine") or {}).get("ready") is True
@@ -39,7 +40,7 @@ def waits_for_rollout(status: dict[str, Any], release: dict[str, Any]) -> bool:
     """True if the device has committed an earlier layout of the release's profile: a rollout changes it."""
     layout, running = status.get("release_layout"), str(status.get("release"))
     return (
-        status.get("state") == "committed"
+        status.get("state") == COMMITTED
         and isinstance(layout, int)
         and layout < release["schema"]
         and running.rpartition("-")[0] == release["name"]

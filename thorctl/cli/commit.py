@@ -14,6 +14,7 @@ from thorctl.cli.devices import chosen_devices, recognised
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.inventory.pattern import shortened
+from thorctl.protocol.states import COMMITTED, TRIAL
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Problem, Result
@@ -88,9 +89,9 @@ def _on_trial(device: Device, answer: Answer, wanted: str | None) -> Answer:
         return replace(answer, error=fault)
     data = answer.data
     release = data.get("release")
-    if data.get("state") == "trial" and wanted in (None, release):
+    if data.get("state") == TRIAL and wanted in (None, release):
         return answer
-    if data.get("state") == "committed" and wanted in (None, release):
+    if data.get("state") == COMMITTED and wanted in (None, release):
         message, remedy = f"{release} is committed already.", "Nothing has to be done."
     else:
         message = (

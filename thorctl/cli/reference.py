@@ -11,6 +11,7 @@ import click
 
 from thorctl.cli.main import VERBS, cli
 from thorctl.protocol import paths
+from thorctl.protocol.states import TRANSITIONS
 from thorctl.protocol.verbs import HOUR, MINUTE
 from thorctl.protocol.verbs import VERBS as VERBS_OF_AGENT
 from thorctl.ui.console import echo
@@ -59,8 +60,13 @@ loses nothing. The time limit is the caller's, unless it gives another.
 """
 
 
+STATES_WORDS = """\
+The device is in one state, kept in its journal. `activate`, `commit`, `rollback`, the deadline of a trial and
+`recover` (at boot) are made of these steps; a step that the table does not have is refused."""
+
+
 def protocol() -> str:
-    """The page of verbs and paths. Verbs that only units of the device call are left out."""
+    """The page of verbs, states and paths. Verbs that only units of the device call are left out."""
     rows = [
         f"| `{verb.name}` | {takes[verb.takes]} | {', '.join(f'`{lock}`' for lock in verb.locks) or '–'} "
         f"| {_yes(verb.leased and bool(verb.locks))} | {_yes(verb.detached)} | {_length(verb.seconds)} |"
@@ -73,8 +79,20 @@ def protocol() -> str:
         for name, value in vars(paths).items()
         if name.isupper() and isinstance(value, str) and value.startswith("/")
     ]
-    table = ["", "", "## Paths", "", "| name | path |", "|---|---|", *named, ""]
+    edges = {
+        (a, b): f"  {_node(a)} --> {_node(b)}: {one.step}"
+        for one in TRANSITIONS.values()
+        for a in one.start
+        for b in one.to
+    }
+    states = ["", "## States", "", STATES_WORDS, "", "```mermaid", "stateDiagram-v2", "  [*] --> empty"]
+    states += [*edges.values(), "```"]
+    table = [*states, "", "## Paths", "", "| name | path |", "|---|---|", *named, ""]
     return PROTOCOL_HEADER + "\n".join([*rows, *table])
+
+
+def _node(state: str) -> str:
+    return state.replace("-", "_")
 
 
 def _yes(value: bool) -> str:

@@ -20,6 +20,7 @@ from thorctl.cli.output import fit
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.owner import parse
 from thorctl.protocol.plural import counted
+from thorctl.protocol.states import TRIAL
 from thorctl.release.desired import Desired, desired_releases
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Result, exit_code_for
@@ -143,7 +144,7 @@ def command(
 def _at_work(row: Row) -> bool:
     """Whether a process here works on the rollout that began the trial of this device."""
     by = row.report.activated_by
-    rollout = parse(by).rollout if by and row.report.state == "trial" else None
+    rollout = parse(by).rollout if by and row.report.state == TRIAL else None
     return rollout is not None and at_work(rollout)
 
 

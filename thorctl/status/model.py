@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from thorctl.protocol.identity import Identity, twins
 from thorctl.protocol.owner import lease_reason, owner_of, parse
 from thorctl.protocol.plural import counted, form
+from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
 from thorctl.release.document import LAYOUT
 from thorctl.result import Problem
 from thorctl.status import drift as status_drift
@@ -82,7 +83,7 @@ class Row:
     def layout_note(self) -> str | None:
         """That the committed release is of the wanted profile in an earlier layout; None if it is not."""
         report, layout = self.report, self.report.layout
-        if report.state != "committed" or layout is None or layout >= LAYOUT:
+        if report.state != COMMITTED or layout is None or layout >= LAYOUT:
             return None
         profile = str(report.release).rpartition("-")[0]
         if profile != str(self.wanted).rpartition("-")[0]:
@@ -179,13 +180,13 @@ def attention(row: Row) -> tuple[str, ...]:
         found.append(f"the same machine as {row.same_as}: remove one of the two names")
     elif row.identity.name not in {None, row.name}:
         found.append(f"answers as {row.identity.name}: swapped, or its address is reused")
-    if report.state == "empty":
+    if report.state == EMPTY:
         found.append("no release yet")
-    elif report.state == "trial":
+    elif report.state == TRIAL:
         found.append(_trial(row))
-    elif report.state != "committed":
+    elif report.state != COMMITTED:
         found.append(report.state or "state unknown")
-    if report.state != "empty" and report.engine.word != "ready":
+    if report.state != EMPTY and report.engine.word != "ready":
         cold = report.engine.cold_start_seconds
         longest = f" (cold start, up to {round(cold / 60)} min)" if cold else ""
         found.append(f"engine {report.engine.word or 'unknown'}{longest}")
@@ -220,7 +221,7 @@ def _trial(row: Row) -> str:
 
 def _smoke(report: Report) -> list[str]:
     smoke = report.last_smoke
-    if report.state == "empty":
+    if report.state == EMPTY:
         return []
     if smoke is None or (report.release and smoke.release != report.release):
         return ["this release has no smoke test yet"]
@@ -244,7 +245,7 @@ def remarks(row: Row) -> tuple[str, ...]:
     if row.layout_note:
         found.append(row.layout_note)
     smoke = report.last_smoke
-    if smoke and smoke.accepted and report.state == "committed" and smoke.release == report.release:
+    if smoke and smoke.accepted and report.state == COMMITTED and smoke.release == report.release:
         found.append(
             f"its smoke failed and was accepted by {smoke.accepted.get('by')}: {smoke.accepted.get('reason')}"
         )

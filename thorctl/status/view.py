@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 from thorctl.status.drift import count
 from thorctl.status.model import attention, remarks, verdict
 from thorctl.ui.format import NOTHING, age, celsius, data_size
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 PADDING = 2  # cells between two columns
 _COLOURS = {
     "ready": "green",
-    "committed": "green",
+    COMMITTED: "green",
     "starting": "yellow",
-    "trial": "yellow",
-    "activating": "yellow",
-    "rolling-back": "yellow",
+    TRIAL: "yellow",
+    ACTIVATING: "yellow",
+    ROLLING_BACK: "yellow",
     "failed": "red",
     "stopped": "red",
     "unreachable": "bold red",

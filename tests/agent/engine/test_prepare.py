@@ -24,10 +24,11 @@ from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT, Release, parse
 from thorctl.agent.staging import image
 from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import COMMITTED, Journal
+from thorctl.agent.state.journal import Journal
 from thorctl.agent.verbs import engine_prepare, gc
 from thorctl.protocol import canonical_json
 from thorctl.protocol.paths import ENGINE_SOCKET
+from thorctl.protocol.states import COMMITTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

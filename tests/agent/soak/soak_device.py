@@ -16,8 +16,9 @@ from thorctl.agent.core.dispatch import dispatch
 from thorctl.agent.core.docker_api import DockerApi
 from thorctl.agent.core.runner import Completed, Runner
 from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import TRIAL, Journal
+from thorctl.agent.state.journal import Journal
 from thorctl.agent.verbs import soak_work as work
+from thorctl.protocol.states import TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

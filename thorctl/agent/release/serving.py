@@ -8,7 +8,7 @@ from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.engine import ready
 from thorctl.agent.release import store as release_store
 from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import COMMITTED, TRIAL
+from thorctl.protocol.states import COMMITTED, TRIAL
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

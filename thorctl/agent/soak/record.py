@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.files import read_json
-from thorctl.agent.state.journal import TRIAL
+from thorctl.protocol.states import TRIAL
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

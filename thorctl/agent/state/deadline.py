@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.core.holder import DEVICE
 from thorctl.agent.core.outcome import EXIT_BUSY, EXIT_TERMINATED, AgentError
-from thorctl.agent.state.journal import REVIEW, ROLLING_BACK, TRIAL
+from thorctl.agent.state.journal import REVIEW
 from thorctl.protocol.paths import AGENT
+from thorctl.protocol.states import ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

@@ -1,4 +1,4 @@
-"""The journal's content and its transitions: values in, values out. Which state may follow which stands here.
+"""The journal's content and its steps: values in, values out. ``protocol.states`` has their table.
 
 A transition is written before the actions it announces (``activating``, ``rolling-back``) and after those
 it reports (``trial``, ``committed``, ``empty``). So at any instant the journal says at most what is true,
@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK = (
-    "empty",
-    "committed",
-    "activating",
-    "trial",
-    "rolling-back",
+from thorctl.protocol.states import (
+    ACTIVATING,
+    COMMITTED,
+    EMPTY,
+    ROLLING_BACK,
+    STATES,
+    TRANSITIONS,
+    TRIAL,
 )
-STATES = (EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK)
+
 REVIEW = "review"  # no state of the journal: what the timer of a trial under review is set for
 SCHEMA = 1
 
@@ -115,8 +117,8 @@ def begin_activation(
 
     ``sha256`` is the full hash of the target's document, ``by`` the owner of the trial.
     """
-    resumed = journal.state == ACTIVATING and journal.target == target
-    if journal.state not in (EMPTY, COMMITTED) and not resumed:
+    _require(journal, "begin_activation", "activate")
+    if journal.state == ACTIVATING and journal.target != target:
         raise IllegalTransition(f"activate in state {journal.state}")
     if target == journal.current:
         raise IllegalTransition(f"{target} is committed already")
@@ -141,7 +143,7 @@ def begin_trial(
     journal: Journal, now: str, deadline: str, deadline_since_boot: float | None = None
 ) -> Journal:
     """``activating`` → ``trial``."""
-    _only(journal, "begin the trial", ACTIVATING)
+    _require(journal, "begin_trial", "begin the trial")
     return replace(
         journal,
         state=TRIAL,
@@ -154,7 +156,7 @@ def begin_trial(
 
 def begin_review(journal: Journal, now: str, deadline: str, deadline_since_boot: float) -> Journal:
     """``trial`` → the same trial with another end; once, and only where nothing was committed before."""
-    _only(journal, "keep for review", TRIAL)
+    _require(journal, "begin_review", "keep for review")
     if journal.current is not None or journal.review is not None:
         raise IllegalTransition("keep for review twice, or with a release to go back to")
     return replace(journal, review=now, deadline=deadline, deadline_since_boot=deadline_since_boot)
@@ -162,7 +164,7 @@ def begin_review(journal: Journal, now: str, deadline: str, deadline_since_boot:
 
 def commit(journal: Journal, now: str) -> Journal:
     """``trial`` → ``committed``: the target becomes current, current becomes previous."""
-    _only(journal, "commit", TRIAL)
+    _require(journal, "commit", "commit")
     return replace(
         journal,
         state=COMMITTED,
@@ -184,7 +186,7 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
 
     ``current`` becomes what it returns to, ``target`` what it leaves.
     """
-    _only(journal, "roll back", ACTIVATING, TRIAL, COMMITTED)
+    _require(journal, "begin_rollback", "roll back")
     announced = replace(
         journal,
         state=ROLLING_BACK,
@@ -213,7 +215,7 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
 
 def finish_rollback(journal: Journal, now: str) -> Journal:
     """``rolling-back`` → ``committed``, or ``empty`` where nothing was committed before."""
-    _only(journal, "finish the rollback", ROLLING_BACK)
+    _require(journal, "finish_rollback", "finish the rollback")
     state = COMMITTED if journal.current else EMPTY
     return replace(journal, state=state, since=now, target=None, target_sha256=None, left=journal.target)
 
@@ -256,6 +258,6 @@ def _fault(journal: Journal) -> str | None:
     return next((fault for holds, fault in rules if not holds), None)
 
 
-def _only(journal: Journal, step: str, *states: str) -> None:
-    if journal.state not in states:
-        raise IllegalTransition(f"{step} in state {journal.state}")
+def _require(journal: Journal, step: str, words: str) -> None:
+    if journal.state not in TRANSITIONS[step].start:
+        raise IllegalTransition(f"{words} in state {journal.state}")

@@ -8,7 +8,8 @@ from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.state import disk_reserve
 from thorctl.agent.state.disk_errors import FULL
-from thorctl.agent.state.journal import ACTIVATING, TRIAL, Journal, from_document
+from thorctl.agent.state.journal import Journal, from_document
+from thorctl.protocol.states import ACTIVATING, TRIAL
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

@@ -9,7 +9,7 @@ from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.release import store as release_store
 from thorctl.agent.staging import checkpoint, image, image_keeper
 from thorctl.agent.staging.verified import UNVERIFIED
-from thorctl.agent.state.journal import COMMITTED
+from thorctl.protocol.states import COMMITTED
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

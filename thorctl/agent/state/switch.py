@@ -18,15 +18,8 @@ from thorctl.agent.release.document import TCP_LAYOUT
 from thorctl.agent.soak import unit
 from thorctl.agent.state import deadline, disk_reserve, journal_file, rollback_check
 from thorctl.agent.state.disk_errors import FULL
-from thorctl.agent.state.journal import (
-    ACTIVATING,
-    COMMITTED,
-    REVIEW,
-    ROLLING_BACK,
-    TRIAL,
-    begin_rollback,
-    finish_rollback,
-)
+from thorctl.agent.state.journal import REVIEW, begin_rollback, finish_rollback
+from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

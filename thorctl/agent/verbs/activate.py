@@ -16,15 +16,9 @@ from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.staging import checkpoint, image
 from thorctl.agent.state import deadline, disk_errors, disk_reserve, journal_file, rollback_check, switch
-from thorctl.agent.state.journal import (
-    ACTIVATING,
-    COMMITTED,
-    ROLLING_BACK,
-    TRIAL,
-    begin_activation,
-    begin_trial,
-)
+from thorctl.agent.state.journal import begin_activation, begin_trial
 from thorctl.agent.verbs import hold
+from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     import argparse

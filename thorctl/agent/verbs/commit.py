@@ -9,7 +9,8 @@ from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.release import store as release_store
 from thorctl.agent.soak import unit
 from thorctl.agent.state import deadline, journal, journal_file
-from thorctl.agent.state.journal import ACTIVATING, COMMITTED, REVIEW, TRIAL
+from thorctl.agent.state.journal import REVIEW
+from thorctl.protocol.states import ACTIVATING, COMMITTED, TRIAL
 
 if TYPE_CHECKING:
     import argparse

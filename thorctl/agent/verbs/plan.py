@@ -10,7 +10,7 @@ from thorctl.agent.release import needs
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import UNIT_FILE
 from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import COMMITTED
+from thorctl.protocol.states import COMMITTED
 
 if TYPE_CHECKING:
     import argparse

@@ -11,7 +11,8 @@ from thorctl.agent.engine import door
 from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.release import store as release_store
 from thorctl.agent.state import deadline, journal_file, switch
-from thorctl.agent.state.journal import COMMITTED, EMPTY, ROLLING_BACK, TRIAL, Journal
+from thorctl.agent.state.journal import Journal
+from thorctl.protocol.states import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     import argparse

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core.clock import as_text
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.state import deadline, journal_file
-from thorctl.agent.state.journal import REVIEW, TRIAL, begin_review
+from thorctl.agent.state.journal import REVIEW, begin_review
 from thorctl.agent.verbs import commit
+from thorctl.protocol.states import TRIAL
 
 if TYPE_CHECKING:
     import argparse

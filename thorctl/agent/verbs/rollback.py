@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.release import store as release_store
 from thorctl.agent.state import deadline, journal_file, switch
-from thorctl.agent.state.journal import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
+from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
     import argparse

@@ -12,7 +12,7 @@ from thorctl.agent.release.serving import running_release
 from thorctl.agent.soak import record, unit
 from thorctl.agent.soak.record import RUNNING, Asked, Record
 from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import TRIAL
+from thorctl.protocol.states import TRIAL
 
 if TYPE_CHECKING:
     import argparse

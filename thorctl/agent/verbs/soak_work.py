@@ -25,9 +25,9 @@ from thorctl.agent.soak.record import FAILED, Record
 from thorctl.agent.soak.streams import Streams
 from thorctl.agent.soak.watch import Seen, Watch
 from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import TRIAL
 from thorctl.agent.verbs import hold
 from thorctl.agent.verbs.soak import container_start
+from thorctl.protocol.states import TRIAL
 
 if TYPE_CHECKING:
     import argparse

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol.plural import counted, form
+from thorctl.protocol.states import TRIAL
 from thorctl.remote.answer import quoted
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def judge_health(
         generates: whether it made tokens since the last look: then it may be too busy to answer at once.
     """
     state, found = status.get("state"), status.get("release")
-    if state != "trial" or found != release:
+    if state != TRIAL or found != release:
         return Verdict(False, f"it is no longer on trial with {release}: {state or 'state unknown'}, {found}")
     engine = status.get("engine")
     if not isinstance(engine, dict):

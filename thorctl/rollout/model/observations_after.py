@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from thorctl.protocol.states import ACTIVATING, COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 from thorctl.rollout.model.device import Device, Phase, forget_trial
 from thorctl.rollout.model.gates import judge_health
 from thorctl.rollout.model.rules import LOOK_SECONDS, SOAK_LOOK_SECONDS, STRIKES, TRIES
@@ -28,7 +29,7 @@ def soaked(device: Device, end: Ended, rules: Rules) -> Device:
     """In its soak: well and over, well, unwell once, or unwell for good."""
     begun = device.soak_from
     assert begun is not None  # noqa: S101 - the phase says so
-    if end.data.get("state") != "trial" or end.data.get("release") != device.target:
+    if end.data.get("state") != TRIAL or end.data.get("release") != device.target:
         return replace(device, phase=Phase.UNKNOWN, due=0.0)
     before = device.soak
     device = replace(device, soak=progress(end.data, device.target))
@@ -90,7 +91,7 @@ def _restarts(end: Ended) -> int | None:
 def confirmed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
     """Updated before this run: what somebody took back since is not well."""
     state, release = end.data.get("state"), end.data.get("release")
-    if state not in {"committed", "empty"} or release == device.target:
+    if state not in {COMMITTED, EMPTY} or release == device.target:
         return device
     fault = f"somebody took it back after it was updated; it serves {release or 'nothing'}"
     return replace(device, phase=Phase.FAILED, fault=fault, why=fault, changed=False)
@@ -99,9 +100,9 @@ def confirmed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG0
 def reviewed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
     """Kept for review before this run: still so, accepted by a person, or ended."""
     state, release = end.data.get("state"), end.data.get("release")
-    if state == "trial" and release == device.target:
+    if state == TRIAL and release == device.target:
         return device
-    if state == "committed" and release == device.target:
+    if state == COMMITTED and release == device.target:
         why = f"a person accepted it: {device.fault}"
         return replace(device, phase=Phase.UPDATED, fault=None, why=why, changed=False)
     why = f"{device.fault}; its review ended; it serves {release or 'nothing'}"
@@ -111,16 +112,16 @@ def reviewed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG00
 def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
     """The device's own word on what became of a step."""
     state, ours = end.data.get("state"), end.data.get("release") == device.target
-    if state in {"activating", "rolling-back"}:
+    if state in {ACTIVATING, ROLLING_BACK}:
         return _at_work(device, end, rules)
-    if state == "trial":
+    if state == TRIAL:
         return _still_on_trial(device, end, rules) if ours else _others(device, end)
-    if state == "committed" and ours:
+    if state == COMMITTED and ours:
         if device.phase is Phase.ROLLBACK_UNVERIFIED or device.fault is not None:
             return roll_back_again(device, end)
         changed = is_ours(end.data, rules) is not False
         return replace(device, phase=Phase.UPDATED, changed=changed, why=device.why or "committed")
-    if state in {"committed", "empty"}:
+    if state in {COMMITTED, EMPTY}:
         return _back(device, end, rules)
     return replace(device, phase=Phase.UNREACHABLE, why=f"its state cannot be read: {state!r}", due=math.inf)
 

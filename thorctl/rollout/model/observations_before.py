@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol.identity import identity_of, stranger
+from thorctl.protocol.states import CHANGING, COMMITTED, EMPTY
 from thorctl.release.document import is_another
 from thorctl.rollout.model.device import Device, Phase
 from thorctl.rollout.model.rules import ABSENCES
@@ -36,11 +37,11 @@ def present(device: Device, end: Ended, rules: Rules) -> Device:
 def _present(device: Device, end: Ended, rules: Rules) -> Device:
     status = end.data
     state, release = status.get("state"), status.get("release")
-    if state == "committed" and release == device.target:
+    if state == COMMITTED and release == device.target:
         return _another(device, status, rules) or _there(device, status)
-    if state in {"trial", "activating", "rolling-back"}:
+    if state in CHANGING:
         return _in_use(device, end, rules)
-    if state not in {"committed", "empty"}:
+    if state not in {COMMITTED, EMPTY}:
         return failed_untouched(device, f"its state cannot be read: {state!r}")
     hindrance = _hindrance(device, end, rules) if device.phase is Phase.ABSENT else None
     if hindrance:

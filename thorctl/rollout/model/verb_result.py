@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thorctl.protocol.owner import owner_of
+from thorctl.protocol.states import COMMITTED, TRIAL
 from thorctl.rollout.model.device import PREPARED, Device, Phase, forget_trial
 from thorctl.rollout.model.gates import judge_smoke, judge_speed
 from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNHEALTHY
@@ -78,7 +79,7 @@ def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``activate``."""
-    if end.ok and end.data.get("state") == "trial" and end.data.get("release") == device.target:
+    if end.ok and end.data.get("state") == TRIAL and end.data.get("release") == device.target:
         return replace(device, phase=Phase.TRIAL, trial_from=end.at, tries=0, refused_since=None, due=0.0)
     if end.ok or end.unanswered:
         return replace(device, phase=Phase.UNKNOWN, silent_since=None, due=end.at)
@@ -180,7 +181,7 @@ def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
     Where nobody knows what became of it, the device is looked at and asked its smoke test again.
     """
-    if end.ok and end.data.get("state") == "trial" and end.data.get("release") == device.target:
+    if end.ok and end.data.get("state") == TRIAL and end.data.get("release") == device.target:
         return kept_for_review(device, end)
     if end.ok or end.unanswered or end.code in {"busy", "leased"}:
         return _doubted(device, end, rules, "keeping it for review")
@@ -197,7 +198,7 @@ def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``commit``."""
-    if end.ok and end.data.get("state") == "committed" and end.data.get("release") == device.target:
+    if end.ok and end.data.get("state") == COMMITTED and end.data.get("release") == device.target:
         return replace(device, phase=Phase.UPDATED, changed=True, tries=0)
     return _doubted(device, end, rules, "the commit")
 
