@@ -72,6 +72,12 @@ def few_authorities(
         monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_terminal() -> None:
+    """Output is as in a pipe: pytest-xdist and some shells export a width, as if there were a terminal."""
+    os.environ.pop("COLUMNS", None)
+
+
 @pytest.fixture(scope="session")
 def docker_client() -> Iterator[DockerClient]:
     """The engine that answers; else one that ``scripts/engine`` starts here and stops afterwards."""
