@@ -146,7 +146,9 @@ def test_no_end_leads_out_of_the_table() -> None:
 
 
 def test_what_the_table_does_not_admit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    astray = lambda device, end, rules: replace(device, phase=Phase.UPDATED)  # noqa: ARG005, E731
+    def astray(device: Device, end: Ended, rules: Rules) -> Device:
+        return replace(device, phase=Phase.UPDATED)
+
     monkeypatch.setitem(step_result.JUDGES, "stage", astray)
     device = Device("thor-01", NEW, phase=Phase.STAGING)
     assert step_result.ended(device, "stage", Ended(NOW, True), RULES).phase is Phase.UNKNOWN

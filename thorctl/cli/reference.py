@@ -67,12 +67,12 @@ The device is in one state, kept in its journal. `activate`, `commit`, `rollback
 
 def protocol() -> str:
     """The page of verbs, states and paths. Verbs that only units of the device call are left out."""
+    takes = {"document": "release document on stdin", "id": "release id", None: "–"}
     rows = [
         f"| `{verb.name}` | {takes[verb.takes]} | {', '.join(f'`{lock}`' for lock in verb.locks) or '–'} "
         f"| {_yes(verb.leased and bool(verb.locks))} | {_yes(verb.detached)} | {_length(verb.seconds)} |"
         for verb in VERBS_OF_AGENT.values()
         if not verb.internal
-        for takes in [{"document": "release document on stdin", "id": "release id", None: "–"}]
     ]
     named = [
         f"| `{name}` | `{value}` |"

@@ -17,9 +17,6 @@ EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK = (
 )
 STATES = (EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK)
 CHANGING = (ACTIVATING, TRIAL, ROLLING_BACK)  # neither empty nor committed: somebody's change is not over
-SERVES = {EMPTY: "nothing", COMMITTED: "current", ACTIVATING: "current or target", TRIAL: "target"} | {
-    ROLLING_BACK: "target or current"
-}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,12 @@ class Paths:
         return self.root / absolute.lstrip("/")
 
     @property
+    def agent_words(self) -> list[str]:
+        """The agent's command up to its verb, for units that call it on this device."""
+        root = [] if self.root == self.root.parent else ["--root", str(self.root)]
+        return [str(self.at(paths.AGENT)), *root]
+
+    @property
     def device_json(self) -> Path:
         """Class, site, name of this device; written by Ansible."""
         return self.at(f"{paths.SETTINGS}/device.json")

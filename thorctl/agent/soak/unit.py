@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import EXIT_TERMINATED, AgentError
-from thorctl.protocol.paths import AGENT
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
@@ -25,7 +23,6 @@ def begin(ctx: Context, activation: int) -> None:
     if at_work(ctx, activation):
         return
     ctx.runner.run(["systemctl", "reset-failed", f"{name}.service"])
-    root = [] if ctx.paths.root == ctx.paths.root.parent else ["--root", os.fspath(ctx.paths.root)]
     argv = [
         *("systemd-run", "--collect", "--unit", name, "--description", "Soak of the release on trial"),
         *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
@@ -33,7 +30,7 @@ def begin(ctx: Context, activation: int) -> None:
         *("--property", f"RestartForceExitStatus={EXIT_TERMINATED}"),
         *("--property", f"TimeoutStopSec={STOP_SECONDS}", "--property", "Nice=10"),
         *("--property", "MemoryMax=512M", "--property", "TasksMax=128"),
-        *(os.fspath(ctx.paths.at(AGENT)), *root, "soak-work", str(activation)),
+        *(*ctx.paths.agent_words, "soak-work", str(activation)),
     ]
     done = ctx.runner.run(argv)
     if not done.ok:

@@ -6,13 +6,11 @@ Systemd counts its seconds by a clock that never jumps, and tries a rollback tha
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.holder import DEVICE
 from thorctl.agent.core.outcome import EXIT_BUSY, EXIT_TERMINATED, AgentError
 from thorctl.agent.state.journal import REVIEW
-from thorctl.protocol.paths import AGENT
 from thorctl.protocol.states import ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
@@ -49,7 +47,6 @@ def arm(
     """
     disarm(ctx, state, activation)
     reason = "deadline" if state in (TRIAL, REVIEW) else "interrupted"
-    root = [] if ctx.paths.root == ctx.paths.root.parent else ["--root", os.fspath(ctx.paths.root)]
     argv = [
         *("systemd-run", "--collect", "--unit", unit_name(state, activation)),
         *("--description", f"End of the {state} state of {release_id}"),
@@ -59,7 +56,7 @@ def arm(
         # also after a SIGTERM that is not systemd's; a stop by systemd is never followed by a restart.
         *("--property", f"SuccessExitStatus={EXIT_BUSY} {EXIT_TERMINATED}"),
         *("--property", f"RestartForceExitStatus={EXIT_BUSY} {EXIT_TERMINATED}"),
-        *(os.fspath(ctx.paths.at(AGENT)), *root, "--holder", DEVICE),
+        *(*ctx.paths.agent_words, "--holder", DEVICE),
         *("rollback", "--reason", reason, "--only-in", f"{state}:{activation}"),
         *also,
     ]
