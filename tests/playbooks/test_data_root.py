@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ansible_collections.thorctl.thor.plugins.module_utils import host
 from tests.playbooks.load_plugin import load
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def test_a_full_one_is_moved_if_asked_for() -> None:
 def test_what_would_lose_sight_of_something_is_refused(
     found: dict[str, Any], move: bool, message: str
 ) -> None:
-    with pytest.raises(root.HostError) as caught:
+    with pytest.raises(host.HostError) as caught:
         root.judge(replace(FULL, **found), OLD, NEW, move=move, on_root=False)
     assert str(caught.value).startswith(message)
     assert " — " in str(caught.value)
@@ -83,11 +84,11 @@ def test_nothing_moves_under_a_container_that_runs_on(
     monkeypatch: pytest.MonkeyPatch, live: str, running: str, stops: str
 ) -> None:
     said = {"info": live, "ps": running}
-    monkeypatch.setattr(root, "run", lambda *words: subprocess.CompletedProcess(words, 0, said[words[1]], ""))
+    monkeypatch.setattr(host, "run", lambda *words: subprocess.CompletedProcess(words, 0, said[words[1]], ""))
     if not stops:
         root.require_still()
         return
-    with pytest.raises(root.HostError, match=f"data_root_live_restore: {stops}"):
+    with pytest.raises(host.HostError, match=f"data_root_live_restore: {stops}"):
         root.require_still()
 
 

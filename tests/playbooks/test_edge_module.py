@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.thorctl.thor.plugins.module_utils import host
 from tests.playbooks.load_plugin import load
 
 MODULE = load("modules", "thor_edge")
@@ -35,7 +36,7 @@ def test_an_edge_that_ran_as_root_does_not_refuse_the_test(one: Any, monkeypatch
         asked.append(words)
         return subprocess.CompletedProcess(words, 0, "", "")
 
-    monkeypatch.setattr(MODULE, "run", run)
+    monkeypatch.setattr(host, "run", run)
     assert MODULE.tested(one, "0123456789ab") is None
     assert given == [(one.run, "thor-edge", "thor-edge")]
     assert not (one.run / "nginx.pid").exists()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ansible_collections.thorctl.thor.plugins.module_utils import host
 from tests.playbooks.load_plugin import load
 from thorctl.ansible_plugins.swap import swap_bytes
 
@@ -79,7 +80,7 @@ def test_where_nothing_can_or_need_be_done_it_says_so(found: dict[str, Any], not
 def test_what_would_harm_is_refused_with_a_way_out(
     found: dict[str, Any], size: int, resize: bool, message: str
 ) -> None:
-    with pytest.raises(swap.HostError) as caught:
+    with pytest.raises(host.HostError) as caught:
         swap.plan(replace(BARE, **found), size * GIB, resize=resize)
     assert str(caught.value).startswith(message)
     assert " — " in str(caught.value)
@@ -97,7 +98,7 @@ def test_what_is_made_is_a_swap_file_for_root_only(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(swap.HostError, match="swap_failed: "):
+    with pytest.raises(host.HostError, match="swap_failed: "):
         swap.make(tmp_path / "swapfile", "", 1 << 60)
     assert list(tmp_path.iterdir()) == []
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.thorctl.thor.plugins.module_utils import host
 
 DOCUMENTATION = r"""
 ---
@@ -62,10 +63,6 @@ SPARE = 1.05
 GB = 1_000_000_000
 
 
-class HostError(Exception):
-    """Something that needs a person: code, sentence and remedy in one text."""
-
-
 @dataclass(frozen=True)
 class Found:
     """The device as it is.
@@ -109,7 +106,7 @@ def main() -> None:
         moves = judge(look(old, new), str(old), str(new), move=wanted["move"], on_root=wanted["on_root"])
         if moves and not module.check_mode:
             carry_out(old, new, wanted["settings"])
-    except HostError as problem:
+    except host.HostError as problem:
         module.fail_json(msg=str(problem))
     module.exit_json(changed=moves, moved=moves)
 
@@ -118,42 +115,42 @@ def judge(found: Found, old: str, new: str, *, move: bool, on_root: bool) -> boo
     """Whether data have to be copied before Docker is given the new place.
 
     Raises:
-        HostError: it cannot be given it, or not without losing sight of something.
+        host.HostError: it cannot be given it, or not without losing sight of something.
     """
     if found.is_mount:
-        raise HostError(
+        raise host.HostError(
             f"data_root_is_mount: {new} is a mount point — name a directory on that disk: {new}/docker"
         )
     if found.filesystem not in FILESYSTEMS:
-        raise HostError(
+        raise host.HostError(
             f"data_root_filesystem: Docker's data do not last on {found.filesystem} ({new}) — name a "
             "directory on a disk (ext4, xfs)"
         )
     if found.on_root and not on_root:
-        raise HostError(
+        raise host.HostError(
             f"data_root_not_mounted: {new} lies on the root filesystem: is its disk mounted, and in "
             "/etc/fstab? — mount it, or allow this with -e thor_runtime_data_root_on_root=true"
         )
     if found.containerd:
-        raise HostError(
+        raise host.HostError(
             "data_root_containerd: Docker's images are containerd's here (/var/lib/containerd), and no "
             "data-root moves those — remove them first (docker system prune --all) and have them pulled again"
         )
     if not found.content:
         return False
     if found.occupied:
-        raise HostError(
+        raise host.HostError(
             f"data_root_two: Docker has data in {old}, and other data lie in {new} — decide which to keep "
             "and move the other away"
         )
     if not move:
-        raise HostError(
+        raise host.HostError(
             f"data_root_in_use: Docker has data in {old}, and would start empty in {new} — have them copied "
             "with -e thor_runtime_data_root_move=true (the engine stops meanwhile), or leave it where it is: "
             "thor_runtime_data_root: null"
         )
     if found.size * SPARE > found.free:
-        raise HostError(
+        raise host.HostError(
             f"disk_too_small: {old} has {found.size / GB:.1f} GB, {new} has room for {found.free / GB:.1f} — "
             "free some: `thor-agent gc`"
         )
@@ -163,7 +160,7 @@ def judge(found: Found, old: str, new: str, *, move: bool, on_root: bool) -> boo
 def look(old: Path, new: Path) -> Found:
     """The device as it is now."""
     there = next(place for place in (new, *new.parents) if place.exists())
-    filesystem = ask("stat", "--file-system", "--format", "%T", str(there)).strip()
+    filesystem = host.ask("stat", "--file-system", "--format", "%T", str(there)).strip()
     stats = os.statvfs(there)
     content = has_content(old)
     return Found(
@@ -180,7 +177,8 @@ def look(old: Path, new: Path) -> Found:
 
 def size_of(root: Path) -> int:
     """Bytes below a directory. Docker works in it: what vanishes meanwhile is no error."""
-    return int(run("du", "--summarize", "--one-file-system", "--block-size=1", str(root)).stdout.split()[0])
+    words = ("du", "--summarize", "--one-file-system", "--block-size=1", str(root))
+    return int(host.run(*words, timeout=None).stdout.split()[0])
 
 
 def has_content(root: Path) -> bool:
@@ -191,8 +189,8 @@ def has_content(root: Path) -> bool:
 
 def carry_out(old: Path, new: Path, settings: str) -> None:
     """Copies, switches and starts again, in a unit that nobody's SSH connection can end."""
-    if run("systemctl", "is-active", "--quiet", UNIT).returncode == 0:
-        raise HostError(
+    if host.run("systemctl", "is-active", "--quiet", UNIT).returncode == 0:
+        raise host.HostError(
             f"data_root_moving: a move is under way — wait for it: `journalctl --follow --unit {UNIT}`"
         )
     require_still()
@@ -202,13 +200,14 @@ def carry_out(old: Path, new: Path, settings: str) -> None:
     new.parent.mkdir(parents=True, exist_ok=True)
     # As a file: systemd would put variables of its own into an argument.
     SCRIPT.write_text(script(old, new, pending), encoding="utf-8")
-    done = run("systemd-run", "--quiet", "--wait", "--collect", "--unit", UNIT, "sh", str(SCRIPT))
-    root = run("docker", "info", "--format", "{{.DockerRootDir}}").stdout.strip()
+    words = ("systemd-run", "--quiet", "--wait", "--collect", "--unit", UNIT, "sh", str(SCRIPT))
+    done = host.run(*words, timeout=None)
+    root = host.run("docker", "info", "--format", "{{.DockerRootDir}}").stdout.strip()
     if done.returncode != 0 or root != str(new):
-        said = run(
+        said = host.run(
             "journalctl", "--unit", UNIT, "--lines", "5", "--no-pager", "--output", "cat"
         ).stdout.strip()
-        raise HostError(
+        raise host.HostError(
             f"data_root_move_failed: Docker's data are in {root or 'an unknown place'} — "
             f"{done.stderr.strip()}\n{said}"
         )
@@ -216,13 +215,13 @@ def carry_out(old: Path, new: Path, settings: str) -> None:
 
 def require_still() -> None:
     """With live-restore containers go on without Docker, and what they write meanwhile would be lost."""
-    if run("docker", "info", "--format", "{{.LiveRestoreEnabled}}").stdout.strip() != "true":
+    if host.run("docker", "info", "--format", "{{.LiveRestoreEnabled}}").stdout.strip() != "true":
         return
-    names = run("docker", "ps", "--format", "{{.Names}}").stdout.split()
+    names = host.run("docker", "ps", "--format", "{{.Names}}").stdout.split()
     # The engine's unit stops with Docker's; what keeps images from being pruned writes nothing.
     others = [name for name in names if name != "thor-engine" and not name.startswith("thor-keep-")]
     if others:
-        raise HostError(
+        raise host.HostError(
             f"data_root_live_restore: {', '.join(others)} would run on while Docker is stopped, and "
             f"write to the old place — stop them first: `docker stop {' '.join(others)}`"
         )
@@ -253,19 +252,6 @@ if [ -e {DAEMON_JSON} ]; then cp --archive {DAEMON_JSON} {DAEMON_JSON}.before-th
 mv {settings}
 sync --file-system {DAEMON_JSON}
 """
-
-
-def ask(*words: str) -> str:
-    """What a program prints; it has to succeed."""
-    done = run(*words)
-    if done.returncode != 0:
-        raise HostError(f"{words[0]}_failed: {' '.join(words)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """A program, its output read."""
-    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import os
 import pwd
 import shutil
 import socket
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.thorctl.thor.plugins.module_utils import host
 
 DOCUMENTATION = r"""
 ---
@@ -95,7 +96,7 @@ class Nginx:
         """Group of the account, which systemd-sysusers makes of the role's file if it is missing."""
         with suppress(KeyError):
             return pwd.getpwnam(self.account).pw_gid
-        run("systemd-sysusers", f"/etc/sysusers.d/{self.account}.conf")
+        host.run("systemd-sysusers", f"/etc/sysusers.d/{self.account}.conf")
         return grp.getgrnam(self.account).gr_gid
 
 
@@ -152,10 +153,10 @@ def absent(module: AnsibleModule, one: Nginx) -> None:
     """Stops the unit and takes its files away."""
     there = one.home.exists() or any(os.path.lexists(path) for path in one.unit_files)
     if there and not module.check_mode:
-        run("systemctl", "disable", "--now", one.unit)
+        host.run("systemctl", "disable", "--now", one.unit)
         for path in one.unit_files:
             path.unlink(missing_ok=True)
-        run("systemctl", "daemon-reload")
+        host.run("systemctl", "daemon-reload")
         shutil.rmtree(one.home, ignore_errors=True)
     module.exit_json(changed=there, ok=True, nginx=Path(NGINX).exists())
 
@@ -207,8 +208,9 @@ def tested(one: Nginx, generation: str) -> str | None:
         (one.run / "nginx.pid").unlink(missing_ok=True)
     # A port below 1024 needs the capability that the unit then has.
     ports = ("--inh-caps", "-all,+net_bind_service", "--ambient-caps", "-all,+net_bind_service")
+    words = (NGINX, "-t", "-q", "-e", "stderr", "-c", str(one.home / generation / "nginx.conf"))
     become = ("setpriv", "--reuid", one.account, "--regid", one.account, "--clear-groups", *ports)
-    done = run(*become, NGINX, "-t", "-q", "-e", "stderr", "-c", str(one.home / generation / "nginx.conf"))
+    done = host.run(*become, *words)
     return None if done.returncode == 0 else done.stderr.strip() or f"exit {done.returncode}"
 
 
@@ -222,10 +224,10 @@ def point_at(one: Nginx, generation: str) -> None:
 
 def take(one: Nginx, generation: str, *, restart: bool) -> str | None:
     """Has nginx read ``current``; what went wrong, or None once only the new generation takes connections."""
-    run("systemctl", "enable", one.unit)
+    host.run("systemctl", "enable", one.unit)
     old = workers(one)
     verb = "restart" if restart or not active(one) else "reload"
-    done = run("systemctl", verb, one.unit)
+    done = host.run("systemctl", verb, one.unit)
     if done.returncode != 0:
         return f"systemctl {verb} {one.unit}: {done.stderr.strip()}\n{journal(one)}"
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -238,18 +240,18 @@ def take(one: Nginx, generation: str, *, restart: bool) -> str | None:
 
 def is_kept_from_starting(one: Nginx) -> bool:
     """Whether the unit's own ExecCondition= has kept it from starting."""
-    result = run("systemctl", "show", "--property", "Result", "--value", one.unit).stdout
+    result = host.run("systemctl", "show", "--property", "Result", "--value", one.unit).stdout
     return result.strip() == "exec-condition"
 
 
 def go_back(one: Nginx, before: str | None) -> None:
     """The configuration before, or none where there was none."""
     if before is None:
-        run("systemctl", "disable", "--now", one.unit)
+        host.run("systemctl", "disable", "--now", one.unit)
         one.current.unlink()
         return
     point_at(one, before)
-    run("systemctl", "reload" if active(one) else "restart", one.unit)
+    host.run("systemctl", "reload" if active(one) else "restart", one.unit)
 
 
 def prune(one: Nginx, generation: str) -> None:
@@ -274,7 +276,7 @@ def serving(one: Nginx) -> str | None:
 
 def workers(one: Nginx) -> set[int]:
     """Its workers that take connections; nginx renames one that only finishes what it has."""
-    main_pid = run("systemctl", "show", "--property", "MainPID", "--value", one.unit).stdout.strip()
+    main_pid = host.run("systemctl", "show", "--property", "MainPID", "--value", one.unit).stdout.strip()
     found = set()
     with suppress(OSError):
         for pid in Path(f"/proc/{main_pid}/task/{main_pid}/children").read_text(encoding="ascii").split():
@@ -286,23 +288,18 @@ def workers(one: Nginx) -> set[int]:
 
 def active(one: Nginx) -> bool:
     """Whether the unit runs."""
-    return run("systemctl", "is-active", "--quiet", one.unit).returncode == 0
+    return host.run("systemctl", "is-active", "--quiet", one.unit).returncode == 0
 
 
 def journal(one: Nginx) -> str:
     """nginx's last words (not the access log's); it is told to quote no request in them."""
     words = ("--unit", one.unit, "--identifier", "nginx", "--lines", "5", "--no-pager", "--output", "cat")
-    return run("journalctl", *words).stdout.strip()
+    return host.run("journalctl", *words).stdout.strip()
 
 
 def fail(module: AnsibleModule, what: str, words: str) -> None:
     """Ends the module."""
     module.fail_json(msg=f"{what}:\n{words}", ok=False, nginx=True)
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """A program, its output read."""
-    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

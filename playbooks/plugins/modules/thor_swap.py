@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.thorctl.thor.plugins.module_utils import host
 
 DOCUMENTATION = r"""
 ---
@@ -57,10 +58,6 @@ SHARE_OF_FREE = 4  # the model and its image need the rest
 GIB = 1 << 30
 
 
-class HostError(Exception):
-    """Something that needs a person: code, sentence and remedy in one text."""
-
-
 @dataclass(frozen=True)
 class Found:
     """The device as it is.
@@ -98,13 +95,13 @@ def main() -> None:
     )
     path, size = Path(module.params["path"]), module.params["size_bytes"]
     try:
-        unit = ask("systemd-escape", "--path", "--suffix=swap", str(path)).strip()
+        unit = host.ask("systemd-escape", "--path", "--suffix=swap", str(path)).strip()
         found = look(path, unit)
         steps, notes = plan(found, size, resize=module.params["resize"])
         if not module.check_mode:
             for step in steps:
                 {"stop": stop, "remove": remove, "make": make, "start": start}[step](path, unit, size)
-    except HostError as problem:
+    except host.HostError as problem:
         module.fail_json(msg=str(problem))
     before, after = shown(found.size if found.used is not None else None), shown(size or None)
     header = {"before_header": str(path), "after_header": str(path)}
@@ -116,7 +113,7 @@ def plan(found: Found, size: int, *, resize: bool) -> tuple[list[str], list[str]
     """The steps from ``found`` to a file of ``size`` bytes in use, and why there are none.
 
     Raises:
-        HostError: it cannot be had, or not without harm.
+        host.HostError: it cannot be had, or not without harm.
     """
     if found.container:
         return [], ["a container swaps as its host does"]
@@ -127,18 +124,18 @@ def plan(found: Found, size: int, *, resize: bool) -> tuple[list[str], list[str]
     if found.size == size:
         return ([] if found.used is not None and found.enabled else ["start"]), []
     if found.size is not None and not resize:
-        raise HostError(
+        raise host.HostError(
             f"swap_other_size: the swap file has {found.size / GIB:.1f} GiB, not {size / GIB:.1f} — have it "
             "made anew with -e thor_host_swap_resize=true, or keep it with thor_host_swap_size: null"
         )
     if found.filesystem not in FILESYSTEMS:
-        raise HostError(
+        raise host.HostError(
             f"swap_filesystem: a swap file on {found.filesystem} does not work or does not last — name a "
             "place on a disk's own filesystem with thor_host_swap_path, or none: thor_host_swap_size: null"
         )
     free = found.free + (found.size or 0)
     if size > free // SHARE_OF_FREE:
-        raise HostError(
+        raise host.HostError(
             f"disk_too_small: {size / GIB:.1f} GiB of swap are more than a quarter of the {free / GIB:.1f} "
             "GiB that are free — free some, set a smaller thor_host_swap_size, or null to do without"
         )
@@ -150,7 +147,7 @@ def leave(found: Found) -> list[str]:
     if found.used is None:
         return []
     if found.used > found.available // 2:
-        raise HostError(
+        raise host.HostError(
             f"swap_in_use: {found.used / GIB:.1f} GiB are swapped out and memory has no room for them — "
             "stop the engine (`systemctl stop thor-engine`) and run this again"
         )
@@ -168,7 +165,7 @@ def look(path: Path, unit: str) -> Found:
         used=ours,
         enabled=(UNITS / "swap.target.wants" / unit).is_symlink(),
         others=others,
-        filesystem=ask("stat", "--file-system", "--format", "%T", str(there))
+        filesystem=host.ask("stat", "--file-system", "--format", "%T", str(there))
         .strip()
         .replace("ext2/ext3", "ext4"),
         free=stats.f_bavail * stats.f_frsize,
@@ -197,15 +194,15 @@ def available(meminfo: str) -> int:
 
 def stop(path: Path, unit: str, _: int) -> None:
     """Takes the file out of use."""
-    ask("swapoff", str(path))
-    ask("systemctl", "stop", unit)
+    host.ask("swapoff", str(path), timeout=None)
+    host.ask("systemctl", "stop", unit, timeout=None)
 
 
 def remove(path: Path, unit: str, _: int) -> None:
     """Takes unit and file away."""
     for link in (UNITS / "swap.target.wants" / unit, UNITS / unit, path):
         link.unlink(missing_ok=True)
-    ask("systemctl", "daemon-reload")
+    host.ask("systemctl", "daemon-reload")
 
 
 def make(path: Path, _: str, size: int) -> None:
@@ -217,10 +214,10 @@ def make(path: Path, _: str, size: int) -> None:
         with os.fdopen(os.open(growing, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
             os.fsync(file.fileno())
-        ask("mkswap", str(growing))
+        host.ask("mkswap", str(growing))
         growing.replace(path)
     except OSError as error:
-        raise HostError(f"swap_failed: {growing}: {error.strerror} — see `df {path.parent}`") from error
+        raise host.HostError(f"swap_failed: {growing}: {error.strerror} — see `df {path.parent}`") from error
     finally:
         growing.unlink(missing_ok=True)
 
@@ -237,21 +234,13 @@ def start(path: Path, unit: str, _: int) -> None:
     wants.mkdir(exist_ok=True)
     (wants / unit).unlink(missing_ok=True)
     (wants / unit).symlink_to(UNITS / unit)
-    ask("systemctl", "daemon-reload")
-    ask("systemctl", "start", unit)
+    host.ask("systemctl", "daemon-reload")
+    host.ask("systemctl", "start", unit)
 
 
 def shown(size: int | None) -> str:
     """A size for the diff."""
     return f"{size / GIB:.1f} GiB of swap\n" if size else "no swap file\n"
-
-
-def ask(*words: str) -> str:
-    """What a program prints; it has to succeed."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise HostError(f"{words[0]}_failed: {' '.join(words)}: {done.stderr.strip()}")
-    return done.stdout
 
 
 if __name__ == "__main__":

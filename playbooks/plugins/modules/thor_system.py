@@ -4,22 +4,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import grp
-import os
-import pwd
-import re
-import subprocess
-import time
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.thorctl.thor.plugins.module_utils import accounts, clock, packages, systemd
+from ansible_collections.thorctl.thor.plugins.module_utils.host import HostError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from ansible_collections.thorctl.thor.plugins.module_utils.host import Change
 
 DOCUMENTATION = r"""
 ---
@@ -116,37 +111,6 @@ notes:
   elements: str
 """
 
-# No Thor is older than this (Jetson Linux 38.2): such a clock was never set.
-EARLIEST_POSSIBLE = 1_755_820_800.0  # 2025-08-22
-WRONG_SECONDS = 3600.0  # certificates are valid for longer than they are refused over this
-# As systemd-timedated: the kernel counts the error up, and past 16 s nobody disciplines the clock.
-MAXERROR_MICROSECONDS = 16_000_000
-LOOK_EVERY_SECONDS = 1.0
-# Right after a boot Ubuntu's own upgrade may have dpkg for minutes.
-LOCK_SECONDS = 600.0
-LOCK_PAUSE_SECONDS = 5.0
-LOCKED = "locked by another process"  # dpkg's words, of whichever of its locks
-CAP_SYS_TIME = 25
-SNAPS_HELD = "forever"  # snapd 2.58 and later
-NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
-FIRST_LOGIN_UID = 1000
-COMMENT = "thorctl"  # of accounts made here
-MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
-
-
-class HostError(Exception):
-    """Something that needs a person: code, sentence and remedy in one text."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One difference, and what removes it."""
-
-    what: str
-    before: str
-    after: str
-    make: Callable[[], None]
-
 
 def main() -> None:
     """Entry point."""
@@ -191,319 +155,23 @@ def main() -> None:
 
 def differences(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
     """What differs from what is wanted, in the order in which it is to be made."""
-    yield from groups(wanted["groups"])
+    yield from accounts.groups(wanted["groups"])
     if wanted["engine_account"]:
-        yield from engine_account(wanted["engine_account"])
+        yield from accounts.engine_account(wanted["engine_account"])
     if wanted["account"]:
-        yield from account(wanted["account"], notes, before=wanted["account_before"])
+        yield from accounts.account(wanted["account"], notes, before=wanted["account_before"])
     if wanted["packages_state"] != "alone":
-        yield from packages(wanted["packages"], held=wanted["packages_state"] == "held")
+        yield from packages.packages(wanted["packages"], held=wanted["packages_state"] == "held")
     if wanted["watchdog_seconds"] is not None:
-        yield from watchdog(wanted["watchdog_seconds"], wanted["reboot_watchdog_seconds"], notes)
+        yield from systemd.watchdog(wanted["watchdog_seconds"], wanted["reboot_watchdog_seconds"], notes)
     if wanted["snaps_held"]:
-        yield from snaps(notes)
+        yield from packages.snaps(notes)
     if wanted["target"]:
-        yield from target(wanted["target"])
+        yield from systemd.target(wanted["target"])
     if wanted["active"]:
-        yield from units(wanted["active"], notes)
+        yield from systemd.units(wanted["active"], notes)
     if wanted["clock_seconds"] is not None:
-        yield from clock(wanted, notes)
-
-
-def groups(names: list[str]) -> Iterable[Change]:
-    """System groups that are absent."""
-    there = {one.gr_name for one in grp.getgrall()}
-    for name in names:
-        if name not in there:
-            argv = ("groupadd", "--system", name)
-            yield Change(f"group {name}", "absent", "a system group", lambda argv=argv: do(*argv))
-
-
-def engine_account(name: str) -> Iterable[Change]:
-    """The engine's account; a person's account of that name is an error."""
-    problems: list[str] = []
-    yield from account(name, problems)
-    if problems:
-        raise HostError(
-            f"account_taken: {name} is an account that somebody logs in to — rename it: the engine needs "
-            "a system account of that name"
-        )
-
-
-def account(name: str, notes: list[str], before: str | None = None) -> Iterable[Change]:
-    """A system account that nobody logs in to; one that we made under the name ``before`` is renamed."""
-    try:
-        found = pwd.getpwnam(name)
-    except KeyError:
-        if before and is_ours(before):
-            yield Change(f"account {name}", f"named {before}", f"named {name}", lambda: rename(before, name))
-            return
-        argv = (
-            *("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"),
-            *("--shell", NO_LOGIN[0], "--comment", COMMENT, name),
-        )
-        yield Change(f"account {name}", "absent", "a system account without a login", lambda: do(*argv))
-        return
-    if not is_system_account(found.pw_uid, found.pw_shell):
-        notes.append(
-            f"{name} is an account that somebody logs in to: left alone (thor_host_account names another)"
-        )
-
-
-def is_ours(name: str) -> bool:
-    """Whether ``account`` made an account of that name."""
-    try:
-        found = pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return found.pw_gecos == COMMENT and is_system_account(found.pw_uid, found.pw_shell)
-
-
-def rename(before: str, name: str) -> None:
-    """Another name for an account and its group; both keep their ids, so that files stay theirs."""
-    do("usermod", "--login", name, before)
-    do("groupmod", "--new-name", name, before)
-
-
-def is_system_account(uid: int, shell: str) -> bool:
-    """Whether an account is one that services have, and people do not."""
-    return 0 < uid < FIRST_LOGIN_UID and shell in NO_LOGIN
-
-
-def packages(patterns: list[str], *, held: bool) -> Iterable[Change]:
-    """Installed packages whose hold is not as wanted."""
-    wrong = holds_to_change(installed(), patterns, held=held)
-    if wrong:
-        verb, words = ("hold", ("upgradable", "held")) if held else ("unhold", ("held", "upgradable"))
-        before, after = (f"{word}: {' '.join(wrong)}" for word in words)
-        yield Change("packages", before, after, lambda: do_unlocked("apt-mark", verb, *wrong))
-
-
-def installed() -> str:
-    """Name, wanted state and state of each package that dpkg knows."""
-    return ask(
-        "dpkg-query", "--show", "--showformat", "${binary:Package} ${db:Status-Want} ${db:Status-Status}\\n"
-    )
-
-
-def holds_to_change(listing: str, patterns: list[str], *, held: bool) -> list[str]:
-    """The installed packages of ``listing`` (``installed``) that match and are not ``held`` as wanted."""
-    wrong = []
-    for line in listing.splitlines():
-        name, want, state = line.split()
-        matches = any(fnmatchcase(name.partition(":")[0], pattern) for pattern in patterns)
-        if matches and state == "installed" and (want == "hold") != held:
-            wrong.append(name)
-    return wrong
-
-
-def watchdog(seconds: int, at_reboot: int | None, notes: list[str]) -> Iterable[Change]:
-    """systemd with other watchdog intervals than these; None: left alone."""
-    if not (Path("/dev/watchdog0").exists() or Path("/dev/watchdog").exists()):
-        notes.append("this device has no watchdog")
-        return
-    wanted = {"RuntimeWatchdogSec": seconds, "RebootWatchdogSec": at_reboot}
-    before = {name: watchdog_seconds(name) for name, value in wanted.items() if value is not None}
-    after = {name: float(wanted[name]) for name in before}
-    if before != after:
-        words = ["; ".join(f"{name} {value:g} s" for name, value in one.items()) for one in (before, after)]
-        yield Change("watchdog", *words, lambda: set_watchdog(after))
-
-
-def set_watchdog(wanted: dict[str, float]) -> None:
-    """Has systemd read its files again; they must say so."""
-    do("systemctl", "daemon-reexec")
-    for name, seconds in wanted.items():
-        now = watchdog_seconds(name)
-        if now != seconds:
-            raise HostError(
-                f"watchdog_not_taken: systemd has {name} {now:g} s, not {seconds:g} s — {said_by(name)}; "
-                "`journalctl -b _PID=1` tells whether the device has such an interval; leave it alone "
-                "with thor_host_watchdog_seconds: null"
-            )
-
-
-def said_by(name: str) -> str:
-    """The file whose setting systemd takes: of those in a .d directory the last one in the alphabet."""
-    place, found = "", ""
-    for line in run("systemd-analyze", "cat-config", "systemd/system.conf").stdout.splitlines():
-        if line.startswith("# /"):
-            place = line[2:]
-        elif line.replace(" ", "").startswith(f"{name}="):
-            found = f"{place} says {line.strip()}"
-    return found or "no file says so"
-
-
-def watchdog_seconds(name: str) -> float:
-    """What systemd has now; 0 is off."""
-    answer = ask("busctl", "get-property", *MANAGER, name.removesuffix("Sec") + "USec")  # t 60000000
-    return int(answer.split()[1]) / 1_000_000
-
-
-def snaps(notes: list[str]) -> Iterable[Change]:
-    """Snaps that are refreshed by themselves."""
-    if not Path("/usr/bin/snap").exists():
-        return
-    done = run("snap", "get", "system", "refresh.hold")
-    now = done.stdout.strip() if done.returncode == 0 else ""
-    if done.returncode != 0 and "refresh.hold" not in done.stderr:
-        notes.append(f"snapd does not answer, and may refresh snaps: {done.stderr.strip()}")
-    elif now != SNAPS_HELD:
-        yield Change("snap refreshes", now or "not held", SNAPS_HELD, lambda: hold_snaps(notes))
-
-
-def hold_snaps(notes: list[str]) -> None:
-    """Has snapd refresh nothing by itself; `snap refresh` still does."""
-    done = run("snap", "set", "system", f"refresh.hold={SNAPS_HELD}")
-    if done.returncode != 0:
-        notes.append(f"snaps are not held: {done.stderr.strip()}")
-
-
-def target(name: str) -> Iterable[Change]:
-    """Another boot target."""
-    now = ask("systemctl", "get-default").strip()
-    if now != name:
-        yield Change("boot target", now, name, lambda: do("systemctl", "set-default", name))
-
-
-def units(names: list[str], notes: list[str]) -> Iterable[Change]:
-    """Units that are not active although nothing forbids it."""
-    shown = "Id,ActiveState,NeedDaemonReload,ConditionResult,ConditionTimestampMonotonic"
-    text = ask("systemctl", "show", "--property", shown, *names)
-    for name, found in zip(names, blocks(text), strict=True):
-        if condition_failed(found):
-            notes.append(f"{name}: its condition is not met here")
-        elif found["ActiveState"] != "active":
-            yield Change(name, found["ActiveState"], "active", lambda name=name: start(name))
-
-
-def blocks(text: str) -> list[dict[str, str]]:
-    """The blocks of ``systemctl show``, one per unit, in the order in which they were asked for."""
-    return [dict(line.split("=", 1) for line in part.splitlines()) for part in text.strip().split("\n\n")]
-
-
-def condition_failed(unit: dict[str, str]) -> bool:
-    """Whether systemd tried to start it and found that it has nothing to do here."""
-    return unit["ConditionResult"] == "no" and unit["ConditionTimestampMonotonic"] != "0"
-
-
-def start(name: str) -> None:
-    """Starts a unit and waits for it; what it said if it does not."""
-    done = run("systemctl", "start", name)
-    if done.returncode != 0:
-        said = run(
-            "journalctl", "--unit", name, "--lines", "5", "--no-pager", "--output", "cat"
-        ).stdout.strip()
-        raise HostError(f"unit_failed: {name} does not start — {done.stderr.strip()}\n{said}")
-
-
-def clock(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
-    """A clock that nothing keeps right: synchronisation switched on, then waited for."""
-    if Path("/run/systemd/container").exists() or not may_set_clock():
-        notes.append("the clock is the host's")
-        return
-    if synchronized():
-        return
-    state = dict(line.split("=", 1) for line in ask("timedatectl", "show").splitlines())
-    wrong = is_wrong(time.time(), wanted["controller_time"])
-    off = state.get("CanNTP") == "yes" and state.get("NTP") != "yes"
-    if off:
-        yield Change("time synchronisation", "off", "on", lambda: do("timedatectl", "set-ntp", "true"))
-    if wrong and wanted["set_clock"] and wanted["controller_time"]:
-        told = wanted["controller_time"]
-        yield Change(
-            "clock",
-            text_of(time.time()),
-            text_of(told),
-            lambda: time.clock_settime(time.CLOCK_REALTIME, told),
-        )
-    if state.get("CanNTP") != "yes":
-        notes.append("no service for time synchronisation is installed: apt-get install systemd-timesyncd")
-    if wrong or off:
-        yield Change("clock", "not synchronised", "synchronised", lambda: wait(wanted, notes))
-
-
-def may_set_clock() -> bool:
-    """Whether this machine's processes may have CAP_SYS_TIME at all."""
-    bounding = re.search(r"^CapBnd:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return bounding is None or bool(int(bounding[1], 16) >> CAP_SYS_TIME & 1)
-
-
-def wait(wanted: dict[str, Any], notes: list[str]) -> None:
-    """Waits for the kernel's clock to be kept right; a clock that is only unwatched is no failure."""
-    deadline = time.monotonic() + wanted["clock_seconds"]
-    while not synchronized():
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(LOOK_EVERY_SECONDS)
-    if synchronized():
-        return
-    now = time.time()
-    if is_wrong(now, wanted["controller_time"]):
-        raise HostError(
-            f"clock_wrong: The device's clock says {text_of(now)} and was not synchronised within "
-            f"{wanted['clock_seconds']} s: certificates would be refused — let it reach a time server "
-            "(thor_time_servers), or set it by the controller's with -e thor_time_from_controller=true; "
-            "-e thor_time_sync=false leaves it alone"
-        )
-    notes.append("the clock is plausible, but nothing keeps it right")
-
-
-def is_wrong(now: float, controller: float | None) -> bool:
-    """Whether TLS would fail by this clock."""
-    return now < EARLIEST_POSSIBLE or (controller is not None and abs(now - controller) > WRONG_SECONDS)
-
-
-def synchronized() -> bool:
-    """Whether something keeps the kernel's clock right (adjtimex, as ``timedatectl`` judges it)."""
-    # struct timex of 64-bit Linux, 26 longs: modes the first (0 = read only), maxerror the fourth.
-    timex = (ctypes.c_long * 32)()
-    return ctypes.CDLL(None).adjtimex(timex) >= 0 and timex[3] < MAXERROR_MICROSECONDS
-
-
-def text_of(seconds: float) -> str:
-    """A time for people, UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
-
-
-def ask(*words: str) -> str:
-    """What a program that only looks prints."""
-    done = run(*words)
-    if done.returncode != 0:
-        raise HostError(f"{words[0]}_failed: {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
-
-
-def do(*words: str) -> None:
-    """A program that changes something."""
-    ask(*words)
-
-
-def do_unlocked(*words: str) -> None:
-    """As ``do``; where another package manager is at work, when that is done."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    done = run(*words)
-    while done.returncode != 0 and LOCKED in done.stderr:
-        if time.monotonic() >= deadline:
-            raise HostError(
-                f"packages_locked: another program has had dpkg for {LOCK_SECONDS:g} s — see `ps ax | grep "
-                "-E 'apt|dpkg|unattended'`, and run this again when it is done"
-            )
-        time.sleep(LOCK_PAUSE_SECONDS)
-        done = run(*words)
-    if done.returncode != 0:
-        raise HostError(f"{words[0]}_failed: {' '.join(words)}: {done.stderr.strip()}")
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """A program, its output read in English, never waited for without end."""
-    plain = {**os.environ, "LC_ALL": "C"}
-    try:
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=plain)
-    except FileNotFoundError:
-        return subprocess.CompletedProcess(words, 127, "", f"{words[0]} is not installed")
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(words, 124, "", "no answer within 120 s")
+        yield from clock.clock(wanted, notes)
 
 
 if __name__ == "__main__":
