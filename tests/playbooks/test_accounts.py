@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,8 +63,8 @@ def test_an_account_that_somebody_logs_in_to_is_left_alone() -> None:
 def test_account_of_an_earlier_version_is_renamed(
     monkeypatch: pytest.MonkeyPatch, comment: str, uid: int, shell: str, renamed: bool
 ) -> None:
-    entry = accounts.pwd.struct_passwd(("thor", "x", uid, uid, comment, "/nonexistent", shell))
-    monkeypatch.setattr(accounts.pwd, "getpwnam", lambda name: {"thor": entry}[name])
+    entry = pwd.struct_passwd(("thor", "x", uid, uid, comment, "/nonexistent", shell))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: {"thor": entry}[name])
     said: list[tuple[str, ...]] = []
     monkeypatch.setattr(host, "ask", lambda *words: said.append(words))
     (change,) = accounts.account("thor-fetch", [], before="thor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +48,7 @@ class TestClock:
         monkeypatch.setattr(clock, "Path", lambda _: type("P", (), {"exists": staticmethod(lambda: False)}))
         monkeypatch.setattr(clock, "may_set_clock", lambda: True)
         monkeypatch.setattr(clock, "synchronized", lambda: False)
-        monkeypatch.setattr(clock.time, "time", lambda: NOW)
+        monkeypatch.setattr(time, "time", lambda: NOW)
 
     def test_in_time_is_nothing_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(clock, "synchronized", lambda: True)
@@ -82,7 +83,7 @@ class TestClock:
     def test_a_clock_of_1970_is_refused_with_three_ways_out(
         self, answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(clock.time, "time", lambda: 12.0)
+        monkeypatch.setattr(time, "time", lambda: 12.0)
         answers({"timedatectl show": "CanNTP=yes\nNTP=yes\n"})
         ((change,), _) = clock_of()
         with pytest.raises(host.HostError) as caught:
@@ -99,8 +100,8 @@ class TestClock:
         self, answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         told: list[float] = []
-        monkeypatch.setattr(clock.time, "time", lambda: told[-1] if told else 12.0)
-        monkeypatch.setattr(clock.time, "clock_settime", lambda _, seconds: told.append(seconds))
+        monkeypatch.setattr(time, "time", lambda: told[-1] if told else 12.0)
+        monkeypatch.setattr(time, "clock_settime", lambda _, seconds: told.append(seconds))
         answers({"timedatectl show": "CanNTP=yes\nNTP=yes\n"})
         changes, notes = clock_of(set_clock=True)
         for change in changes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +50,7 @@ def test_holding_waits_for_an_upgrade_that_is_at_work(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         host, "run", lambda *words: subprocess.CompletedProcess(words, said[0][0], "", said.pop(0)[1])
     )
-    monkeypatch.setattr(packages.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     packages.do_unlocked("apt-mark", "hold", "docker.io")
     assert said == []
 
@@ -84,7 +86,7 @@ def test_snaps_are_held_for_ever(
     before: str | None,
 ) -> None:
     ran = answers({"snap get": said, "snap set": ""})
-    monkeypatch.setattr(packages.Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "exists", lambda _: True)
     notes: list[str] = []
     changes = list(packages.snaps(notes))
     assert [change.before for change in changes] == ([before] if before else [])
@@ -98,10 +100,10 @@ def test_a_snapd_that_knows_no_hold_is_a_note(
     answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers({"snap get": (1, NO_HOLD), "snap set": (1, 'error: cannot parse "forever"')})
-    monkeypatch.setattr(packages.Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "exists", lambda _: True)
     notes: list[str] = []
     (change,) = packages.snaps(notes)
     change.make()
     assert notes == ['snaps are not held: error: cannot parse "forever"']
-    monkeypatch.setattr(packages.Path, "exists", lambda _: False)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
     assert list(packages.snaps(notes)) == []

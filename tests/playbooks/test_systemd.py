@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,7 +85,7 @@ def test_both_watchdogs_are_looked_at(
     answers: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = answers({"busctl get-property": "t 0\n"})
-    monkeypatch.setattr(systemd.Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "exists", lambda _: True)
     assert list(systemd.watchdog(0, 0, [])) == []
     assert [words[-1] for words in ran] == ["RuntimeWatchdogUSec", "RebootWatchdogUSec"]
     (change,) = systemd.watchdog(0, 240, [])
