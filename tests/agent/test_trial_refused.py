@@ -196,7 +196,9 @@ def test_told_to_end_while_waiting_it_goes_back_first(
 
     monkeypatch.setattr(ready, "wait", interrupted)
     outcome = device.say("activate", new.id)
-    assert code(outcome)[1] == 1
+    assert code(outcome) == ("internal", 143)
+    assert "ended by SIGTERM" in str(outcome.error)
+    assert f"back on {old.id}" in str(outcome.error)
     assert (device.journal().state, device.journal().current) == (COMMITTED, old.id)
     assert device.systemd.running_release() == old.id
     assert not device.systemd.timers

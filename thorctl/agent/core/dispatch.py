@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from thorctl.agent.core import events
 from thorctl.agent.core.locking import locked
-from thorctl.agent.core.outcome import EXIT_SIGNAL, AgentError, Outcome
+from thorctl.agent.core.outcome import AgentError, Outcome, ended_by
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.state import deadline, disk_errors, journal_file
 from thorctl.agent.state.deadline_lock import Impatience
@@ -89,13 +88,7 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
     except AgentError as failed:
         return Outcome.of_error(failed)
     except Interrupted as told:
-        stopped = AgentError(
-            "internal",
-            f"`{verb.name}` was ended by {told}.",
-            "Run it again; `thorctl status DEVICE` shows the device's state.",
-            exit_code=EXIT_SIGNAL + signal.Signals[str(told)],
-        )
-        return Outcome.of_error(stopped)
+        return Outcome.of_error(ended_by(verb.name, str(told)))
     except Exception as unforeseen:
         refused = disk_errors.as_error(unforeseen)
         if refused is not None:

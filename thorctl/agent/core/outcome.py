@@ -65,6 +65,16 @@ class AgentError(Exception):
         self.exit_code = _EXIT_OF.get(code, EXIT_FAILED) if exit_code is None else exit_code
 
 
+def ended_by(verb: str, signal_name: str) -> AgentError:
+    """Return the error of a verb that a signal, such as ``SIGTERM``, ended."""
+    return AgentError(
+        "internal",
+        f"`{verb}` was ended by {signal_name}.",
+        "Run it again; `thorctl status DEVICE` shows the device's state.",
+        exit_code=EXIT_SIGNAL + signal.Signals[signal_name],
+    )
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A verb's result. ``error`` set means failed; raising ``AgentError`` comes to the same.

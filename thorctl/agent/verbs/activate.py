@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core import docker_wait
 from thorctl.agent.core.boot import this_boot
 from thorctl.agent.core.clock import as_text
-from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.outcome import AgentError, Outcome, ended_by
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.engine import door, ready
 from thorctl.agent.facts import ports
@@ -113,20 +113,26 @@ def _again(call: _Call, journal: Journal) -> Outcome:
 
 def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
     """Roll back by ourselves and say why the activation failed and where the device stands now."""
+    told_to_end = ended_by("activate", str(failed)) if isinstance(failed, Interrupted) else None
+    failed = told_to_end or failed
     journal = journal_file.load(ctx.paths)
     if journal.target == release.id:
         try:
             journal = switch.roll_back(
-                ctx, journal, f"activation failed: {failed}", repair=not isinstance(failed, Interrupted)
+                ctx, journal, f"activation failed: {failed}", repair=told_to_end is None
             )
         except (AgentError, OSError) as stuck:
             message = f"{failed} The way back failed too, and is tried again: {stuck}"
             return AgentError(
-                "internal", message, "Or at once: `sudo thor-agent recover` on the device.", changed=True
+                "internal",
+                message,
+                "Or at once: `sudo thor-agent recover` on the device.",
+                changed=True,
+                exit_code=told_to_end.exit_code if told_to_end else None,
             )
     deadline.dismiss(ctx, ACTIVATING, journal.activation)
     back, waited = f"The device is back on {journal.current or 'no release'}.", None
-    if not isinstance(failed, Interrupted):
+    if told_to_end is None:
         try:
             waited = switch.wait_for_current(ctx, journal)
         except AgentError as not_ready:
@@ -142,6 +148,7 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
         details=failed.details,
         data=data,
         changed=True,
+        exit_code=failed.exit_code,
     )
 
 
