@@ -15,8 +15,9 @@ import pytest
 
 from tests.contract import parsers
 from tests.simulated import CHECKOUT, Simulated, running
+from thorctl.checkpoint import hub_tree
 from thorctl.errors import ThorError
-from thorctl.sim import engine, hub_tree
+from thorctl.remote import docker_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,11 +85,11 @@ def docker_client() -> Iterator[DockerClient]:
     script = str(CHECKOUT / "scripts" / "engine")
     started = False
     try:
-        client = engine.connect()
+        client = docker_engine.connect()
     except ThorError:
         subprocess.run([script, "start"], check=True)
         started = True
-        client = engine.connect()
+        client = docker_engine.connect()
     yield client
     client.close()
     if started:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorctl.sim import devices, down, layout, state, up
-from thorctl.sim.progress import StepProgress
 from thorctl.ui.console import Console
+from thorctl.ui.progress import StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from thorctl.agent.bench import client as bench_client
 from thorctl.agent.bench.call import Measurement
 from thorctl.agent.core.paths import ENGINE_CONTAINER
 from thorctl.agent.core.runner import Completed, Runner
-from thorctl.sim import engine as docker_engine
+from thorctl.remote import docker_engine
 from thorctl.sim import images
 
 if TYPE_CHECKING:

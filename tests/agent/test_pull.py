@@ -13,7 +13,7 @@ from thorctl.agent.core.files import Files
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.staging import image
 from thorctl.agent.staging.pull_progress import PullProgress
-from thorctl.sim import engine
+from thorctl.remote import docker_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,7 +199,7 @@ def test_the_socket(tmp_path: Path) -> None:
 @pytest.mark.sim
 def test_a_real_engine_has_no_such_image(docker_client: DockerClient, tmp_path: Path) -> None:
     assert docker_client.ping()
-    docker = DockerApi(socket_from({"DOCKER_HOST": engine.find()}, tmp_path))
+    docker = DockerApi(socket_from({"DOCKER_HOST": docker_engine.find()}, tmp_path))
     ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
     assert ctx.docker.info()["DockerRootDir"]
     assert not image.present(ctx, make_release())

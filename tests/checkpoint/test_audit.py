@@ -16,14 +16,13 @@ from safetensors.numpy import save_file
 
 from tests.doubles.command_line import thorctl
 from tests.unit.test_hub_tree import served
-from thorctl.checkpoint import engine_names, inventory, repair
+from thorctl.checkpoint import engine_names, hub_tree, inventory, repair
 from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.modules import Kind
 from thorctl.checkpoint.source import Folder, Hub
 from thorctl.cli.checkpoint import repair_view
 from thorctl.errors import ThorError
 from thorctl.release.profile import Checkpoint
-from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,12 +14,11 @@ import pytest
 from tests.checkpoint import sources
 from tests.doubles.command_line import thorctl
 from tests.unit.test_hub_tree import served
-from thorctl.checkpoint import inventory, nvfp4, repair
+from thorctl.checkpoint import hub_tree, inventory, nvfp4, repair
 from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.manifest import NAME, load
 from thorctl.checkpoint.modules import GLOBAL, NVFP4, PACKED, PARTS, SCALE, Kind
 from thorctl.checkpoint.source import Folder
-from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

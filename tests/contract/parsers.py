@@ -10,7 +10,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thorctl.sim import engine, images
+from thorctl.remote import docker_engine
+from thorctl.sim import images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,7 @@ def ask(
         [*words, image, f"/contract/{script}"],
         input=json.dumps(dict(asked)),
         stdout=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "DOCKER_HOST": engine.find()},
+        env={"PATH": os.environ["PATH"], "DOCKER_HOST": docker_engine.find()},
         text=True,
         check=True,
     )

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tests.contract import parsers
 from thorctl.release import vllm_options
-from thorctl.sim import engine
+from thorctl.remote import docker_engine
 
 
 def main() -> None:
     """See the module."""
-    image = parsers.engine_image(engine.connect())
+    image = parsers.engine_image(docker_engine.connect())
     with tempfile.TemporaryDirectory() as folder:
         for version in parsers.VERSIONS:
             answer = parsers.ask(image, {}, parsers.laid_out(version, Path(folder)))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.doubles import light_image
 from tests.simulated import CHECKOUT
-from thorctl.sim import hub_tree, layout
+from thorctl.checkpoint import hub_tree
+from thorctl.inventory.simulations import HUB, REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,13 +85,13 @@ def profile(name: str, environment: Mapping[str, str], repository: str, image_ta
         "description": "A light engine that does as it is told.",
         "device_classes": ["simulated-container", "simulated-vm"],
         "image": {
-            "reference": f"{layout.REGISTRY}/{light_image.REPOSITORY}:{image_tag}",
+            "reference": f"{REGISTRY}/{light_image.REPOSITORY}:{image_tag}",
             "entrypoint": [],
         },
         "checkpoint": {
             "repository": repository,
             "revision": "main",
-            "endpoint": f"http://{layout.HUB}",
+            "endpoint": f"http://{HUB}",
         },
         "serve": {"served-model-name": [PROFILE], "port": 8000, "reasoning-parser": "qwen3"},
         "environment": {

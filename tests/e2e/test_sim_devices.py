@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.simulated import running
-from thorctl.sim import devices, layout
+from thorctl.inventory.simulations import HUB, REGISTRY
+from thorctl.sim import devices
 from thorctl.sim.registry import ENGINE_REPOSITORY, ENGINE_TAG
 
 if TYPE_CHECKING:
@@ -112,23 +113,23 @@ def test_devices_find_each_other_and_the_services_by_name(sim: Simulated) -> Non
 
 def test_the_controller_reaches_registry_and_hub(sim: Simulated) -> None:
     via = sim.simulation.via
-    tags = httpx.get(f"{via[layout.REGISTRY]}/v2/{ENGINE_REPOSITORY}/tags/list", trust_env=False)
+    tags = httpx.get(f"{via[REGISTRY]}/v2/{ENGINE_REPOSITORY}/tags/list", trust_env=False)
     assert ENGINE_TAG in tags.json()["tags"]
-    model = httpx.get(f"{via[layout.HUB]}/api/models/thorctl/tiny-qwable/revision/main", trust_env=False)
+    model = httpx.get(f"{via[HUB]}/api/models/thorctl/tiny-qwable/revision/main", trust_env=False)
     assert len(model.json()["sha"]) == 40
 
 
 def test_its_engine_pulls_by_digest_and_runs_as_the_service_does(sim: Simulated) -> None:
-    settings = shlex.quote(json.dumps({"insecure-registries": [layout.REGISTRY]}))
+    settings = shlex.quote(json.dumps({"insecure-registries": [REGISTRY]}))
     device = "thor-02"
     sim.run(
         device,
         f"echo {settings} | sudo tee /etc/docker/daemon.json && sudo systemctl restart docker",
     )
-    url = f"{sim.simulation.via[layout.REGISTRY]}/v2/{ENGINE_REPOSITORY}/manifests/{ENGINE_TAG}"
+    url = f"{sim.simulation.via[REGISTRY]}/v2/{ENGINE_REPOSITORY}/manifests/{ENGINE_TAG}"
     accept = "application/vnd.docker.distribution.manifest.v2+json"
     digest = httpx.head(url, headers={"Accept": accept}, trust_env=False).headers["Docker-Content-Digest"]
-    image = f"{layout.REGISTRY}/{ENGINE_REPOSITORY}@{digest}"
+    image = f"{REGISTRY}/{ENGINE_REPOSITORY}@{digest}"
     sim.run(device, f"sudo docker pull -q {image}")
     said = sim.run(
         device,

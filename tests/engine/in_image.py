@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.engine.served_release import DEPLOY, MODEL, engine_image
-from thorctl.sim import engine
+from thorctl.remote import docker_engine
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -32,7 +32,7 @@ def ask(
         [*words, engine_image(docker), f"/tests/{script}"],
         input=json.dumps(cases),
         stdout=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "DOCKER_HOST": engine.find()},
+        env={"PATH": os.environ["PATH"], "DOCKER_HOST": docker_engine.find()},
         text=True,
         check=True,
     )

@@ -58,8 +58,8 @@ def test_a_missing_collection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_docker_is_only_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("thorctl.sim.engine.DEFAULT_SOCKET", f"unix://{tmp_path}/none")
-    monkeypatch.setattr("thorctl.sim.engine.OWN_SOCKET", f"unix://{tmp_path}/none")
+    monkeypatch.setattr("thorctl.remote.docker_engine.DEFAULT_SOCKET", f"unix://{tmp_path}/none")
+    monkeypatch.setattr("thorctl.remote.docker_engine.OWN_SOCKET", f"unix://{tmp_path}/none")
     check = machine.docker({})
     assert (check.status, "simulated" in check.remedy) == ("warn", True)
 

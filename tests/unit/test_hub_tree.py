@@ -19,8 +19,8 @@ import pytest
 from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
+from thorctl.checkpoint import hub_tree
 from thorctl.errors import ThorError
-from thorctl.sim import hub_tree
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from thorctl.agent.release.document import parse
 from thorctl.agent.staging import image
 from thorctl.protocol import canonical_json
 from thorctl.protocol.paths import REGISTRY_LOGIN
-from thorctl.sim import engine
+from thorctl.remote import docker_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def test_a_private_image_is_pulled_with_the_device_s_login(
     document = make_release().document
     document["lock"]["image"].update(repository=repository, digest=digest)
     release = parse(canonical_json.encode({**document, "id": canonical_json.release_id(document)}))
-    docker = DockerApi(socket_from({"DOCKER_HOST": engine.find()}, tmp_path))
+    docker = DockerApi(socket_from({"DOCKER_HOST": docker_engine.find()}, tmp_path))
     ctx = dataclasses.replace(make_context(tmp_path), docker=docker)
     file = ctx.paths.at(REGISTRY_LOGIN)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thorctl.errors import ThorError
-from thorctl.sim import engine, host_apt, host_network, host_pip, image_base, image_inputs, image_python
+from thorctl.remote import docker_engine
+from thorctl.sim import host_apt, host_network, host_pip, image_base, image_inputs, image_python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,18 +178,18 @@ def test_unstable_s_packages_are_taken_from_debian_where_no_mirror_is_known() ->
 
 def test_the_engine_is_looked_for_in_order() -> None:
     own = "unix:///run/thorctl/docker.sock"
-    assert list(engine.candidates({"DOCKER_HOST": "tcp://e:1"})) == [
+    assert list(docker_engine.candidates({"DOCKER_HOST": "tcp://e:1"})) == [
         "tcp://e:1",
         "unix:///var/run/docker.sock",
         own,
     ]
-    assert list(engine.candidates({})) == ["unix:///var/run/docker.sock", own]
+    assert list(docker_engine.candidates({})) == ["unix:///var/run/docker.sock", own]
 
 
 def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "DEFAULT_SOCKET", f"unix://{tmp_path}/a.sock")
-    monkeypatch.setattr(engine, "OWN_SOCKET", f"unix://{tmp_path}/b.sock")
+    monkeypatch.setattr(docker_engine, "DEFAULT_SOCKET", f"unix://{tmp_path}/a.sock")
+    monkeypatch.setattr(docker_engine, "OWN_SOCKET", f"unix://{tmp_path}/b.sock")
     with pytest.raises(ThorError, match=r"a\.sock, unix.*b\.sock") as caught:
-        engine.connect({})
+        docker_engine.connect({})
     assert caught.value.code == "docker_unavailable"
     assert "scripts/engine start" in caught.value.remedy

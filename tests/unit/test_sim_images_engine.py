@@ -12,7 +12,9 @@ import pytest
 
 from tests.simulated import CHECKOUT
 from tests.unit.test_hub_tree import BIG_BYTES, REPOSITORY, served, visible
-from thorctl.sim import engine, host_apt, hub_tree, images
+from thorctl.checkpoint import hub_tree
+from thorctl.remote import docker_engine
+from thorctl.sim import host_apt, images
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def quiet(step: str, detail: str, seconds: float | None) -> None:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[DockerClient]:
-    client = engine.connect()
+    client = docker_engine.connect()
     yield client
     client.close()
 

@@ -9,16 +9,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from thorctl.errors import ThorError
-from thorctl.sim import inventory, layout, registry
+from thorctl.inventory.simulations import HUB, REGISTRY
+from thorctl.sim import inventory, registry
 
 PROFILES = Path(__file__).resolve().parents[2] / "deploy" / "profiles"
 
 
 def test_what_is_pushed_is_what_the_profile_asks_for() -> None:
     profile = YAML(typ="safe").load((PROFILES / f"{inventory.PROFILE}.yml").read_text())
-    wanted = f"{layout.REGISTRY}/{registry.ENGINE_REPOSITORY}:{registry.ENGINE_TAG}"
+    wanted = f"{REGISTRY}/{registry.ENGINE_REPOSITORY}:{registry.ENGINE_TAG}"
     assert profile["image"]["reference"] == wanted
-    assert profile["checkpoint"]["endpoint"] == f"http://{layout.HUB}"
+    assert profile["checkpoint"]["endpoint"] == f"http://{HUB}"
 
 
 def test_progress_is_summed_over_layers() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thorctl.errors import ThorError
-from thorctl.sim import layout, ssh_key, state
+from thorctl.inventory import simulations
+from thorctl.sim import ssh_key, state
 from thorctl.sim.state import Device, Simulation
 
 if TYPE_CHECKING:
@@ -56,15 +57,13 @@ def test_the_environment_names_the_simulation(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_current_is_demo_or_the_only_one() -> None:
-    assert state.current() is None
+    assert simulations.current() is None
     made("dev")
-    assert (found := state.current()) is not None
-    assert found.name == "dev"
+    assert simulations.current() == "dev"
     made("other")
-    assert state.current() is None
+    assert simulations.current() is None
     made("demo")
-    assert (found := state.current()) is not None
-    assert found.name == "demo"
+    assert simulations.current() == "demo"
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"schema": 2, "name": "demo", "subnet": "x"}'])
@@ -80,7 +79,7 @@ def test_a_broken_state_says_how_to_go_on(home: Path, content: str) -> None:
 @pytest.mark.parametrize("name", ["", "Demo", "a/b", "../x", "-a", "a" * 32])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(ThorError, match="name"):
-        layout.checked_name(name)
+        simulations.checked_name(name)
 
 
 def test_unknown_device_lists_those_there_are() -> None:

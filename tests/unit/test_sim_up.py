@@ -12,9 +12,9 @@ from thorctl.errors import ThorError
 from thorctl.result import Exit
 from thorctl.sim import layout
 from thorctl.sim.addresses import MAX_DEVICES
-from thorctl.sim.progress import StepProgress
 from thorctl.sim.up import check_count, planned_devices
 from thorctl.ui.console import Console
+from thorctl.ui.progress import StepProgress
 
 if TYPE_CHECKING:
     from thorctl.sim.state import Device

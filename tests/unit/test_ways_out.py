@@ -15,10 +15,10 @@ from thorctl.cli import edge
 from thorctl.cli.context import Context
 from thorctl.edge.settings import KEY, checked_door
 from thorctl.errors import ThorError
+from thorctl.inventory import simulations
 from thorctl.inventory.pattern import matching
 from thorctl.result import Result
 from thorctl.rollout.policy import from_document
-from thorctl.sim import layout
 from thorctl.store.connection import opened
 from thorctl.ui.console import Console
 
@@ -89,8 +89,8 @@ def test_another_folder_for_the_store(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_names_as_their_refusals_say() -> None:
-    assert refusal(lambda: layout.folder("Not A Name")) == "sim_name_invalid"
-    assert layout.folder("a-name").name == "a-name"
+    assert refusal(lambda: simulations.folder("Not A Name")) == "sim_name_invalid"
+    assert simulations.folder("a-name").name == "a-name"
     groups = {"thor": ["thor-01"]}
     assert refusal(lambda: matching("~(", groups, "thor")) == "pattern_invalid"
     assert matching("~thor-.*", groups, "thor") == ["thor-01"]

@@ -12,6 +12,7 @@ from tests.vm.cut_phases import PLACE, POLICY
 from tests.vm.cut_verdict import NEW, NEXT, OLD, Shipped
 from tests.vm.cut_world import PROBE, CutWorld
 from tests.vm.saved_machine import SavedMachine
+from thorctl.inventory.simulations import REGISTRY
 from thorctl.release import find as releases
 from thorctl.sim import layout, registry
 from thorctl.sim.virtual_command import Hardware
@@ -101,7 +102,7 @@ def push_second(client: DockerClient, simulated: Simulated, name: str) -> str:
         port=simulation.push_port,
         on_progress=lambda _: None,
     )
-    return f"{layout.REGISTRY}/{light_image.REPOSITORY}:{tag}"
+    return f"{REGISTRY}/{light_image.REPOSITORY}:{tag}"
 
 
 def provision(simulated: Simulated, project: Path, store: Path, monitor: Path) -> CutWorld:

@@ -160,8 +160,9 @@ def test_verb_whose_extra_is_missing_says_so(programs: Path, folder: Path) -> No
 
 def test_simulations_are_kept_with_the_user_s_state(programs: Path, folder: Path) -> None:
     program = """
-from thorctl.sim import image_inputs, layout
-print(layout.home(), image_inputs.tag_of("sim-origin"))
+from thorctl.inventory import simulations
+from thorctl.sim import image_inputs
+print(simulations.home(), image_inputs.tag_of("sim-origin"))
 """
     done = call(programs, folder, "python", "-c", program)
     home, tag = done.stdout.split()

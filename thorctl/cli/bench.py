@@ -22,10 +22,10 @@ from thorctl.release import profile
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Result
-from thorctl.sim.progress import StepProgress
 from thorctl.store import baselines
 from thorctl.store.baselines import Baseline
 from thorctl.store.connection import opened
+from thorctl.ui.progress import StepProgress
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from thorctl.checkpoint import hub_tree, quantize_view
 from thorctl.checkpoint import manifest as manifests
 from thorctl.checkpoint import quantize as quantizes
-from thorctl.checkpoint import quantize_view
 from thorctl.checkpoint import repair as repairs
 from thorctl.checkpoint import split as splits
 from thorctl.checkpoint.audit import Grade, Verdict
@@ -32,7 +32,6 @@ from thorctl.protocol.plural import counted, form
 from thorctl.registry.hub import address_of
 from thorctl.release.profile import Checkpoint
 from thorctl.result import Problem, Result
-from thorctl.sim import hub_tree
 
 if TYPE_CHECKING:
     from thorctl.checkpoint.audit import Audit

@@ -10,10 +10,10 @@ import platformdirs
 
 from thorctl.errors import ThorError
 from thorctl.inventory import devices as fleet
+from thorctl.inventory import simulations
 from thorctl.protocol.identity import goes_by, identity_of, rename_remedy
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Problem
-from thorctl.sim import layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def inventory_path(context: Context) -> Path:
     Raises:
         ThorError: ``inventory_missing``.
     """
-    simulation = layout.folder(layout.chosen_name(None)) / "inventory" / "hosts.yml"
+    simulation = simulations.inventory(simulations.chosen_name())
     return fleet.find_inventory(context.inventory, context.project, simulation)
 
 
@@ -42,7 +42,7 @@ def state_folder(context: Context) -> Path:
     with contextlib.suppress(ThorError):
         inventory = inventory_path(context).resolve()
         for folder in inventory.parents:
-            if folder.parent == layout.home().resolve():
+            if folder.parent == simulations.home().resolve():
                 return folder / "state"
     return platformdirs.user_state_path("thorctl")
 

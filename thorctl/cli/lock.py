@@ -15,6 +15,8 @@ from rich.text import Text
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
+from thorctl.inventory import simulations
+from thorctl.inventory.simulations import HUB, REGISTRY
 from thorctl.protocol.plural import counted
 from thorctl.registry import address_overrides as mapping
 from thorctl.registry import resolve
@@ -24,7 +26,6 @@ from thorctl.release import profile as profiles
 from thorctl.release.lock_diff import Movement, movements, short
 from thorctl.release.render import require_options
 from thorctl.result import Problem, Result
-from thorctl.sim import layout, state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,8 +143,7 @@ def command(
 
 def addresses(pairs: tuple[str, ...]) -> dict[str, str]:
     """Name -> URL: the running simulation's, overruled by ``--via``."""
-    simulation = state.current()
-    return {**(simulation.via if simulation else {}), **mapping.parse(pairs)}
+    return simulations.upstreams() | mapping.parse(pairs)
 
 
 def require_simulation(profile: Profile, known: Mapping[str, str]) -> None:
@@ -153,7 +153,7 @@ def require_simulation(profile: Profile, known: Mapping[str, str]) -> None:
         ThorError: ``simulation_missing``.
     """
     names = (profile.image.reference.partition("/")[0], urlsplit(profile.checkpoint.endpoint).netloc)
-    absent = [name for name in names if name in {layout.REGISTRY, layout.HUB} and name not in known]
+    absent = [name for name in names if name in {REGISTRY, HUB} and name not in known]
     if absent:
         raise ThorError(
             "simulation_missing",

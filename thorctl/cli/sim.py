@@ -11,11 +11,13 @@ from docker.utils import parse_bytes
 from thorctl.cli.context import pass_context
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
+from thorctl.inventory import simulations
+from thorctl.remote import docker_engine
 from thorctl.result import Result
-from thorctl.sim import down, engine, layout, overview, power, state, up
+from thorctl.sim import down, layout, overview, power, state, up
 from thorctl.sim.image_inputs import DOCKERS
-from thorctl.sim.progress import StepProgress
 from thorctl.sim.report import timed
+from thorctl.ui.progress import StepProgress
 
 if TYPE_CHECKING:
     from thorctl.cli.context import Context
@@ -112,11 +114,11 @@ def up_command(
     image_store: state.ImageStore,
 ) -> Result:
     """Start a simulation, or add devices to it."""
-    chosen = layout.chosen_name(name)
+    chosen = simulations.chosen_name(name)
     present = state.find(chosen)
     virtual = vms or (len(present.virtual) if present else 0)
     wanted = count or (len(present.containers) if present else 0) or (0 if virtual else 1)
-    client = engine.connect()
+    client = docker_engine.connect()
     with StepProgress(context.messages) as progress:
         simulation = up.up(
             client,
@@ -146,10 +148,10 @@ Examples:
 @pass_context
 def down_command(context: Context, name: str | None, everything: bool, images: bool) -> Result:
     """Remove the devices, volumes, network and state of a simulation. Images are kept."""
-    client = engine.connect()
+    client = docker_engine.connect()
     removed = {}
     with StepProgress(context.messages) as progress:
-        for victim in down.everything(client) if everything else [layout.chosen_name(name)]:
+        for victim in down.everything(client) if everything else [simulations.chosen_name(name)]:
             removed[victim] = down.down(client, victim, progress)
         left = down.everything(client)
         if images and left:
@@ -173,9 +175,9 @@ Examples:
 @pass_context
 def list_command(context: Context) -> Result:  # noqa: ARG001 - click's signature
     """Show the simulations on this machine. Changes nothing."""
-    client = engine.connect()
-    found = [state.load(name) for name in state.names()]
-    stray = sorted(set(down.everything(client)) - set(state.names()))
+    client = docker_engine.connect()
+    found = [state.load(name) for name in simulations.names()]
+    stray = sorted(set(down.everything(client)) - set(simulations.names()))
     data = {"simulations": [overview.summary(s, client) for s in found], "strays": stray}
     view = overview.table(found, client) if found else "No simulation. Start one: thorctl sim up"
     return Result("sim", data, view=view)
@@ -215,7 +217,7 @@ def reboot_command(context: Context, device: str, name: str | None) -> Result:
     simulation = state.load(name)
     chosen = simulation.device(device)
     with StepProgress(context.messages) as progress, timed(progress, "reboot", device):
-        power.reboot(engine.connect(), simulation.name, chosen)
+        power.reboot(docker_engine.connect(), simulation.name, chosen)
     return Result("sim", {"device": device})
 
 
@@ -235,7 +237,7 @@ def cut_command(context: Context, device: str, stay_off: bool, name: str | None)
     """Cut a device's power: every process dies at once. Then switch it on again."""
     simulation = state.load(name)
     chosen = simulation.device(device)
-    client = engine.connect()
+    client = docker_engine.connect()
     with StepProgress(context.messages) as progress, timed(progress, "power cut", device):
         power.cut(client, simulation.name, chosen)
         if not stay_off:

@@ -20,7 +20,7 @@ from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
 from thorctl.registry.environment import PROXIES, without_password
 from thorctl.registry.environment import faults as environment_faults
-from thorctl.sim.engine import connect
+from thorctl.remote.docker_engine import connect
 from thorctl.store import place
 
 if TYPE_CHECKING:

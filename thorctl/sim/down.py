@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from thorctl.sim import layout, objects, state, virtual_devices
+from thorctl.inventory import simulations
+from thorctl.sim import objects, virtual_devices
 from thorctl.sim.refusals import explained
 from thorctl.sim.report import timed
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def everything(client: DockerClient) -> list[str]:
     """Names of all simulations of which anything is left, in the engine or on disk."""
-    return sorted(objects.names(client) | set(state.names()))
+    return sorted(objects.names(client) | set(simulations.names()))
 
 
 def down(client: DockerClient, name: str, report: Report) -> int:
@@ -27,9 +28,9 @@ def down(client: DockerClient, name: str, report: Report) -> int:
     """
     with timed(report, "remove", name), explained(name):
         removed = virtual_devices.remove(name) + objects.remove(client, name)
-        if (folder := layout.folder(name)).exists():
+        if (folder := simulations.folder(name)).exists():
             shutil.rmtree(folder)
-    for parent in (layout.home(), layout.home().parent):
+    for parent in (simulations.home(), simulations.home().parent):
         if parent.name in {"sim", ".thorctl"} and parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
     return removed

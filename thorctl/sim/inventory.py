@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
+from thorctl.inventory.simulations import REGISTRY
 from thorctl.sim import layout
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def inventory(simulation: Simulation) -> dict[str, Any]:
                     f"-o UserKnownHostsFile='{simulation.known_hosts}' -o StrictHostKeyChecking=yes"
                 ),
                 "thor_profile": PROFILE,
-                "thor_docker_insecure_registries": [layout.REGISTRY],
+                "thor_docker_insecure_registries": [REGISTRY],
             },
             "children": sites,
         }

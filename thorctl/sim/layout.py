@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thorctl import shipped
 from thorctl.errors import ThorError
+from thorctl.inventory.simulations import folder, is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
 LABEL = "dev.thorctl.sim"  # value: the simulation's name; on every container, volume and network
 DEVICE_LABEL = "dev.thorctl.sim.device"  # value: the device's name
 CACHE_LABEL = "dev.thorctl.cache"  # what outlives a simulation, as images do; `sim down --images` removes it
 REGISTRY_VOLUME = "thorctl-registry"  # the pushed engine image: the same bytes for every simulation
-DEFAULT_NAME = "demo"
-REGISTRY = "registry.thorctl.test:5000"
-HUB = "hub.thorctl.test"
 TIME = "time.thorctl.test"
 USER = "thor"  # the administrator that JetPack's first-boot dialogue would have made
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-
-
-def checked_name(name: str) -> str:
-    """``name``, if Docker objects and folders can be named after it.
-
-    Raises:
-        ThorError: ``sim_name_invalid``.
-    """
-    if not _NAME.fullmatch(name):
-        raise ThorError(
-            "sim_name_invalid",
-            f"{name!r} is no name for a simulation.",
-            "Use 1 to 31 lower-case letters, digits and dashes.",
-            exit_code=2,
-        )
-    return name
 
 
 def checked_sites(text: str) -> list[str]:
@@ -49,7 +26,7 @@ def checked_sites(text: str) -> list[str]:
     """
     sites = text.split(",")
     for site in sites:
-        if not _NAME.fullmatch(site):
+        if not is_name(site):
             raise ThorError(
                 "site_invalid",
                 f"{site!r} is no name for a site.",
@@ -57,24 +34,6 @@ def checked_sites(text: str) -> list[str]:
                 exit_code=2,
             )
     return sites
-
-
-def chosen_name(name: str | None, environment: Mapping[str, str] | None = None) -> str:
-    """The simulation meant: the one said, else THORCTL_SIM, else ``demo``."""
-    variables = os.environ if environment is None else environment
-    return checked_name(name or variables.get("THORCTL_SIM") or DEFAULT_NAME)
-
-
-def home(environment: Mapping[str, str] | None = None) -> Path:
-    """The folder that holds a folder per simulation: THORCTL_SIM_DIR, else below `shipped.local_folder`."""
-    variables = os.environ if environment is None else environment
-    chosen = variables.get("THORCTL_SIM_DIR")
-    return Path(chosen).absolute() if chosen else shipped.local_folder() / "sim"
-
-
-def folder(name: str) -> Path:
-    """Where a simulation keeps its state, inventory and keys."""
-    return home() / checked_name(name)
 
 
 def virtual_folder(name: str, device: str) -> Path:

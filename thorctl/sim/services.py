@@ -9,8 +9,10 @@ import docker.types
 import httpx
 from docker.errors import NotFound
 
+from thorctl.checkpoint import hub_tree
 from thorctl.errors import ThorError
-from thorctl.sim import addresses, hub_tree, images, layout, registry
+from thorctl.inventory.simulations import HUB, REGISTRY
+from thorctl.sim import addresses, images, layout, registry
 from thorctl.sim.image_inputs import ROOT
 from thorctl.sim.report import timed
 
@@ -38,7 +40,7 @@ def ensure(client: DockerClient, simulation: Simulation, report: Report) -> None
         ThorError: ``sim_service_not_ready``, or what building, pushing and publishing raise.
     """
     image = images.ensure(client, "sim-origin", report).name
-    with timed(report, "hub", layout.HUB):
+    with timed(report, "hub", HUB):
         simulation.hub_tree.mkdir(parents=True, exist_ok=True)
         for repository, folder in CHECKPOINTS.items():
             if (folder / "config.json").exists():
@@ -46,13 +48,13 @@ def ensure(client: DockerClient, simulation: Simulation, report: Report) -> None
         _run(client, simulation, image, "hub")
         simulation.hub_address = addresses.hub_address(simulation.subnet)
         simulation.save()
-        _wait(f"{simulation.via[layout.HUB]}/api/models/thorctl/tiny-qwable", "hub")
-    with timed(report, "registry", layout.REGISTRY):
+        _wait(f"{simulation.via[HUB]}/api/models/thorctl/tiny-qwable", "hub")
+    with timed(report, "registry", REGISTRY):
         container = _run(client, simulation, image, "registry")
         simulation.registry_address = addresses.registry_address(simulation.subnet)
         simulation.push_port = _published_port(container)
         simulation.save()
-        _wait(f"{simulation.via[layout.REGISTRY]}/v2/", "registry")
+        _wait(f"{simulation.via[REGISTRY]}/v2/", "registry")
     if simulation.virtual:  # containers have the host's clock
         with timed(report, "time server", layout.TIME):
             _run(client, simulation, image, "time")
@@ -62,7 +64,7 @@ def ensure(client: DockerClient, simulation: Simulation, report: Report) -> None
 
 def _fill_registry(client: DockerClient, simulation: Simulation, report: Report) -> None:
     engine = images.ensure(client, "cpu-vllm", report)
-    url = simulation.via[layout.REGISTRY]
+    url = simulation.via[REGISTRY]
     if registry.holds(url, registry.ENGINE_REPOSITORY, registry.ENGINE_TAG, engine.id):
         return
     assert simulation.push_port is not None  # noqa: S101 - set one step earlier
@@ -105,13 +107,13 @@ def _options(client: DockerClient, simulation: Simulation, part: str) -> tuple[s
     """Alias, address and the rest of what a service is created with."""
     if part == "hub":
         tree = docker.types.Mount("/srv/hub", str(simulation.hub_tree), type="bind", read_only=True)
-        return layout.HUB, addresses.hub_address(simulation.subnet), {"command": ["hub"], "mounts": [tree]}
+        return HUB, addresses.hub_address(simulation.subnet), {"command": ["hub"], "mounts": [tree]}
     if part == "time":
         return layout.TIME, addresses.time_address(simulation.subnet), {"command": ["time"]}
     # Shared by all simulations, as images are: the same engine image is pushed once, not for each.
     client.volumes.create(layout.REGISTRY_VOLUME, labels={layout.CACHE_LABEL: "registry"})
     content = docker.types.Mount("/var/lib/registry", layout.REGISTRY_VOLUME, type="volume")
-    alias = layout.REGISTRY.partition(":")[0]
+    alias = REGISTRY.partition(":")[0]
     options = {
         "command": ["registry", "serve"],
         "mounts": [content],

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
+from thorctl.inventory import simulations
 from thorctl.sim import (
     addresses,
     devices,
@@ -182,7 +183,7 @@ def _up(
         if name in objects.names(client):
             raise ThorError(
                 "sim_name_taken",
-                f"The engine has a simulation {name!r}, but its state is not in {layout.folder(name)}.",
+                f"The engine has a simulation {name!r}, but its state is not in {simulations.folder(name)}.",
                 f"Remove them with `thorctl sim down --name {name}`, or choose another --name.",
             )
         subnet = objects.claim_network(client, name, addresses.host_routes())

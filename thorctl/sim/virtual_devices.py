@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thorctl.inventory import simulations
+from thorctl.inventory.simulations import HUB, REGISTRY
 from thorctl.sim import addresses, layout, virtual_image
 from thorctl.sim.virtual_command import Hardware
 from thorctl.sim.virtual_machine import VirtualThor
@@ -30,8 +32,8 @@ def ensure(simulation: Simulation, device: Device, *, image: Path | None, author
         assert image is not None  # noqa: S101 - `up` has it where a machine is missing
         # What stands on the private network is reached through QEMU's user network, but not its name server.
         hosts = {
-            layout.REGISTRY.partition(":")[0]: addresses.registry_address(simulation.subnet),
-            layout.HUB: addresses.hub_address(simulation.subnet),
+            REGISTRY.partition(":")[0]: addresses.registry_address(simulation.subnet),
+            HUB: addresses.hub_address(simulation.subnet),
             layout.TIME: addresses.time_address(simulation.subnet),
         }
         found.create(image, authorized_key=authorized_key, private_key=simulation.private_key, hosts=hosts)
@@ -50,7 +52,7 @@ def status(simulation: str, device: Device) -> str:
 
 def remove(simulation: str) -> int:
     """Ends and removes every virtual machine below the simulation's folder; needs no readable state."""
-    folders = sorted((layout.folder(simulation) / "virtual").glob("*"))
+    folders = sorted((simulations.folder(simulation) / "virtual").glob("*"))
     for folder in folders:
         VirtualThor(folder, Hardware(folder.name, port=0)).destroy()
     return len(folders)
