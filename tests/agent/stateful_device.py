@@ -132,7 +132,7 @@ class Systemd(Runner):
 
     ``broken``: releases whose engine dies. ``fails``: words of systemctl that it refuses. ``armed``: what
     every timer so far was asked for, in full; ``timers``: those that wait, with what they would say;
-    ``services``: transient services at work.
+    ``services``: transient services at work; ``begun``: all that ever were.
     ``beside``: which of door and bridge are active. ``history``: what was started and stopped, in order.
     """
 
@@ -146,6 +146,7 @@ class Systemd(Runner):
         self.timers: dict[str, list[str]] = {}
         self.armed: dict[str, list[str]] = {}
         self.services: set[str] = set()
+        self.begun: list[str] = []
         self.broken: set[str] = set()
         self.fails: set[str] = set()
         self.beside: set[str] = set()
@@ -213,6 +214,7 @@ class Systemd(Runner):
                 self.armed[name], self.timers[name] = argv, argv[argv.index("--holder") :]
             else:
                 self.services.add(name)
+                self.begun.append(name)
         elif argv[0] == "journalctl":
             return "ValueError: no weights\n"
         elif argv[1] == "daemon-reload":

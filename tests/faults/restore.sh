@@ -13,12 +13,12 @@ for chain in INPUT OUTPUT; do iptables -w -F FAULTS-$chain 2>/dev/null || true; 
 iptables -w -t nat -F FAULTS-OUTPUT 2>/dev/null || true
 
 for place in /proc/[0-9]*; do
-  if tr '\0' ' ' <"$place/cmdline" 2>/dev/null | grep -q '^/usr/bin/python3 -I /opt/thor/agent.pyz'; then
+  if tr '\0' ' ' <"$place/cmdline" 2>/dev/null | grep -q '^/usr/bin/python3 -I /\(opt/thor/agent\|run/thor/agents/[0-9a-f]*\).pyz'; then
     kill -9 "${place#/proc/}" 2>/dev/null || true
   fi
 done
 for unit in $(systemctl list-units --all --plain --no-legend --no-pager \
-  'thor-activating-*' 'thor-trial-*' 'thor-rolling-back-*' | cut -d' ' -f1); do
+  'thor-job-*' 'thor-activating-*' 'thor-trial-*' 'thor-rolling-back-*' | cut -d' ' -f1); do
   systemctl stop "$unit" || true
 done
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ENGINE = "journalctl --unit=thor-engine.service --no-pager --output=short-iso"
 AGENT = (
-    "journalctl --unit=thor-recover.service --unit=thor-trial-*.service --unit=thor-activating-*.service"
-    " --unit=thor-rolling-back-*.service"
+    "journalctl --unit=thor-job-*.service --unit=thor-recover.service --unit=thor-trial-*.service"
+    " --unit=thor-activating-*.service --unit=thor-rolling-back-*.service"
 )
 
 

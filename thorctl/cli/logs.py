@@ -40,7 +40,7 @@ Examples:
 @click.option(
     "--engine", "log", flag_value="engine", default="engine", help="Log of the vLLM server.  [default]"
 )
-@click.option("--agent", "log", flag_value="agent", help="Log of recoveries and ended trials.")
+@click.option("--agent", "log", flag_value="agent", help="Log of long verbs, recoveries and ended trials.")
 @click.option("--events", "log", flag_value="events", help="Changes of the device: who, what, when.")
 @click.option("-f", "--follow", is_flag=True, help="Show new lines until Ctrl-C.")
 @click.option(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from thorctl.protocol.jobs import LONGEST_WAIT_SECONDS
+
 STATE_LOCK = "lock"  # the journal and what runs
 STAGE_LOCK = "stage.lock"  # bytes on disk: a rollback never waits for a download
 
@@ -49,6 +51,8 @@ _ALL = (
     Verb("preflight", 5 * MINUTE, "document"),  # facts, and each file of the checkpoint that is there
     Verb("plan", 5 * MINUTE, "document"),
     Verb("status", MINUTE / 2),  # a device that needs longer for its own status is in trouble
+    Verb("result", LONGEST_WAIT_SECONDS + MINUTE),
+    Verb("job", internal=True),  # by the unit of a detached verb
     Verb("connect", internal=True),
     Verb("engine-prepare", internal=True),  # by the engine's unit, while a verb holds the lock
     Verb("stage", 6 * HOUR, "document", (STAGE_LOCK,), detached=True),

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 Log = Literal["engine", "agent", "events"]
 
 TRANSIENT_GONE = "Failed to open /run/systemd/transient/"
-# The agent writes to its caller's stderr; in the journal is what the device did by itself: recovery at boot,
-# the ends of trials.
+# The agent writes to its caller's stderr; in the journal is what the device did without one: detached verbs,
+# recovery at boot, the ends of trials.
 UNITS: dict[Log, tuple[str, ...]] = {
     "engine": ("thor-engine.service",),
     "agent": (
+        "thor-job-*.service",
         "thor-recover.service",
         "thor-trial-*.service",
         "thor-activating-*.service",

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--holder", help="who asks, and what for in brackets (default: the SSH login's user@address, by hand)"
     )
     top.add_argument("--json-logs", action="store_true", help="log lines on stderr as JSON objects")
+    _detached(top)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
 
     verbs.add_parser("facts", help="what this device is; reads only")
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         "--committed", metavar="ID|none", help="after journal_corrupt: the release that is committed here"
     )
     verbs.add_parser("status", help="where this device stands; reads only, never waits")
+    _jobs(verbs)
     # For a login that may not open the engine's socket itself; what follows the object is HTTP.
     verbs.add_parser("connect", help="relay standard input and output to the engine's socket")
     prepare = verbs.add_parser("engine-prepare", help=argparse.SUPPRESS)  # the engine's unit calls it
@@ -99,6 +101,33 @@ def parser() -> argparse.ArgumentParser:
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")
     _lease_and_hold(verbs)
     return top
+
+
+def _detached(top: argparse.ArgumentParser) -> None:
+    top.add_argument(
+        "--detach", action="store_true", help="run the verb in a transient unit; `result` has its answer"
+    )
+    top.add_argument(
+        "--request",
+        metavar="NAME",
+        help="name of the job; a repeated request is run once (default: random)",
+    )
+    top.add_argument(
+        "--limit", type=int, metavar="SECONDS", help="time limit of the job (default: the verb's own)"
+    )
+
+
+def _jobs(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    result = verbs.add_parser("result", help="answer of a detached verb, or its progress; reads only")
+    result.add_argument("job", metavar="JOB")
+    result.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="for its end (default 0, at most 300)"
+    )
+    result.add_argument(
+        "--progress", type=float, metavar="SECONDS", help="print progress on stderr, this often at most"
+    )
+    job = verbs.add_parser("job", help=argparse.SUPPRESS)  # the job's unit calls it
+    job.add_argument("name")
 
 
 def _release_file(verb: argparse.ArgumentParser) -> None:

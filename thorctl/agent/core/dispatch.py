@@ -30,6 +30,8 @@ DEVICE_PATIENCE_SECONDS = 6 * 3600.0  # the deadline's timer fires once: it wait
 def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Run ``args.verb``. Never raises an ``Exception``: what a verb did not foresee is ``internal``."""
     verb = VERBS[args.verb]
+    if args.detach:
+        return _settled(ctx, verb, lambda: _load("jobs.start")(ctx, args))
     return _settled(
         ctx, verb, lambda: load(verb)(ctx, args) if verb.reads_only else _changing(ctx, args, verb)
     )
@@ -37,7 +39,11 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 def load(verb: Verb) -> Callable[[Context, argparse.Namespace], Outcome]:
     """The verb's ``run``. Only the verb that was called is imported, so that ``status`` starts fast."""
-    module = importlib.import_module(f"thorctl.agent.verbs.{verb.name.replace('-', '_')}")
+    return _load(f"verbs.{verb.name.replace('-', '_')}")
+
+
+def _load(name: str) -> Callable[[Context, argparse.Namespace], Outcome]:
+    module = importlib.import_module(f"thorctl.agent.{name}")
     return cast("Callable[[Context, argparse.Namespace], Outcome]", module.run)
 
 
@@ -103,7 +109,7 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
 
 
 def _arguments(args: argparse.Namespace) -> dict[str, object]:
-    left_out = ("verb", "root", "holder", "json_logs", "release")
+    left_out = ("verb", "root", "holder", "json_logs", "detach", "request", "limit", "release")
     return {
         key: value
         for key, value in vars(args).items()

@@ -141,6 +141,16 @@ class Paths:
         return self.run_dir / "private"
 
     @property
+    def jobs(self) -> Path:
+        """One directory per detached verb: its request, and its answer."""
+        return self.locks / "jobs"
+
+    @property
+    def agent_copies(self) -> Path:
+        """Copies of the agent that detached verbs run; the account of downloads reads them too."""
+        return self.run_dir / "agents"
+
+    @property
     def progress_json(self) -> Path:
         """What the verb at work has done so far; absent when none works."""
         return self.run_dir / "progress.json"

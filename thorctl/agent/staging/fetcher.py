@@ -10,13 +10,11 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import thorctl.agent
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.core.program import interpreter, program
 from thorctl.agent.staging import hub_token, takeover
 
 if TYPE_CHECKING:
@@ -229,16 +227,6 @@ def arguments(ctx: Context, name: str, user: Account, largest: int) -> list[str]
         *(interpreter(), "-I", "-c"),
         f"import sys; sys.path.insert(0, {str(program())!r}); {code}",
     ]
-
-
-def program() -> Path:
-    """The agent's zipapp (or the checkout), from which the fetcher is imported."""
-    return Path(thorctl.agent.__file__).parents[2]
-
-
-def interpreter() -> str:
-    """The Python that runs the agent."""
-    return sys.executable or "/usr/bin/python3"
 
 
 def stop(ctx: Context) -> None:

@@ -1,0 +1,1 @@
+"""Detached verbs: a transient unit does the work, ``result`` returns the answer."""

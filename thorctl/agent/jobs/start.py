@@ -1,0 +1,160 @@
+"""Begin a detached verb: record the request, then have systemd run it in a transient unit.
+
+The same request again joins the job, or returns its recorded answer. A job is worked by a copy of the agent,
+so that an update of the agent takes no file from under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from thorctl.agent.core.locking import locked
+from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.program import interpreter, program
+from thorctl.agent.jobs import record
+from thorctl.agent.jobs.record import Request
+from thorctl.agent.release.document import LIMIT_BYTES
+from thorctl.agent.verbs import lease
+from thorctl.protocol.jobs import NAME, RUNNING, Begun
+from thorctl.protocol.verbs import VERBS
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thorctl.agent.core.context import Context
+
+WAIT_SECONDS = 30.0  # for another call that begins a job: systemd takes 0.1 s for one
+STOP_SECONDS = 300  # of a job that is told to end: an engine takes 240 s to stop
+
+
+def run(ctx: Context, args: argparse.Namespace) -> Outcome:
+    """Begin ``args.verb`` in a unit of its own; returns at once.
+
+    Raises:
+        AgentError: ``bad_call``; ``busy``: another job has the verb's locks; ``leased``; ``internal``, if
+            systemd refused.
+    """
+    verb = VERBS[args.verb]
+    if not verb.detached or getattr(args, "dry_run", False):
+        raise AgentError("bad_call", f"`{verb.name}` is not run detached.", "Leave --detach out.")
+    job = args.request or uuid4().hex
+    if not NAME.fullmatch(job):
+        raise AgentError("bad_call", f"--request {job!r} is no name.", "Use letters, digits and dashes.")
+    content = _standard_input(args)
+    request = Request(
+        job=job,
+        verb=verb.name,
+        arguments=record.arguments_of(vars(args)),
+        holder=str(ctx.holder.owner),
+        host=ctx.holder.host,
+        address=ctx.holder.address,
+        since=ctx.clock.now_text(),
+        seconds=int(args.limit or verb.seconds),
+        document_sha256=None if content is None else hashlib.sha256(content).hexdigest(),
+    )
+    owner = {"verb": verb.name, "holder": request.holder, "since": request.since}
+    with locked(ctx.paths.locks / "jobs.lock", ctx.clock, owner, WAIT_SECONDS):
+        return Outcome(_begin(ctx, request, content).document())
+
+
+def _standard_input(args: argparse.Namespace) -> bytes | None:
+    """The release document on standard input, which the job reads from its record."""
+    if getattr(args, "release", None) != "-":
+        return None
+    content = sys.stdin.buffer.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise AgentError(
+            "release_invalid",
+            f"The release document has more than {LIMIT_BYTES} bytes.",
+            "Check what sends it.",
+        )
+    return content
+
+
+def _begin(ctx: Context, request: Request, content: bytes | None) -> Begun:
+    earlier = record.load(ctx, request.job)
+    if earlier is not None:
+        if earlier.fingerprint != request.fingerprint:
+            raise AgentError(
+                "bad_call",
+                f"Request {request.job} was another one: `{earlier.verb}` of {earlier.holder}.",
+                "Use a name of its own for each request.",
+            )
+        if record.was_begun(ctx, earlier) or record.unit_is_active(ctx, earlier):
+            return Begun(earlier.job, record.result(ctx, earlier).state, joined=True)
+    for other in _at_work(ctx):
+        if other.fingerprint == request.fingerprint:
+            return Begun(other.job, joined=True)
+        if set(VERBS[other.verb].locks) & set(VERBS[request.verb].locks):
+            raise AgentError(
+                "busy",
+                f"This device is busy with `{other.verb}` of {other.holder} since {other.since}.",
+                "Wait until it ends (`thorctl status DEVICE` shows its progress), then say it again.",
+                details={key: getattr(other, key) for key in ("verb", "holder", "since", "job")},
+            )
+    if VERBS[request.verb].leased:
+        lease.check(ctx)
+    record.forget(ctx)
+    request = replace(request, program=_copy(ctx))
+    record.save(ctx, request, content)
+    _begin_unit(ctx, request)
+    return Begun(request.job)
+
+
+def _copy(ctx: Context) -> str:
+    """A copy of this agent, which the account of downloads can read, too; empty for a source tree."""
+    source = program()
+    if not source.is_file():
+        return ""
+    content = source.read_bytes()
+    target = ctx.paths.agent_copies / f"{hashlib.sha256(content).hexdigest()}.pyz"
+    if not target.exists():
+        target.parent.mkdir(mode=0o755, exist_ok=True)
+        ctx.files.write(target, content, 0o644)
+    return str(target)
+
+
+def _begin_unit(ctx: Context, request: Request) -> None:
+    """Have systemd work the job.
+
+    Raises:
+        AgentError: ``internal``, if systemd refused.
+    """
+    root = ["--root", str(ctx.paths.root)] if ctx.paths.root != ctx.paths.root.parent else []
+    properties = (
+        # What the verb prints is in the record; `/dev/null` never hangs up on it.
+        *("StandardOutput=null", "StandardError=journal"),
+        f"RuntimeMaxSec={request.seconds}",
+        f"TimeoutStopSec={STOP_SECONDS}",
+        "KillMode=mixed",  # the verb itself ends the programs that it started
+    )
+    ctx.runner.run(["systemctl", "reset-failed", f"{request.unit}.service"])
+    done = ctx.runner.run(
+        [
+            *("systemd-run", "--quiet", "--collect", "--service-type=exec", "--unit", request.unit),
+            *("--description", f"thor-agent {request.verb}, detached"),
+            *(word for one in properties for word in ("--property", one)),
+            *(interpreter(), "-I", request.program or str(program()), *root, "job", request.job),
+        ]
+    )
+    if not done.ok:
+        raise AgentError(
+            "internal",
+            f"systemd did not start `{request.verb}` (exit {done.rc}): {done.stderr.strip()}",
+            "Look at `systemctl status` and `journalctl -b` on the device.",
+        )
+
+
+def _at_work(ctx: Context) -> list[Request]:
+    found = []
+    for one in record.all_requests(ctx):
+        try:
+            if record.result(ctx, one).state == RUNNING:
+                found.append(one)
+        except AgentError:
+            continue  # interrupted
+    return found
