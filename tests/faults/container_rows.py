@@ -49,6 +49,14 @@ DOCKER = (
     _back_to_old("committed", "Docker is stopped for a while, no verb at work", "done"),
     _back_to_old("activating", "Docker hangs", "docker_unavailable", "activate:docker_unavailable"),
     _back_to_old("rolling back", "Docker hangs for a while", "done", "rollback:done"),
+    _back_to_old("rolling back", "the old image is deleted", "done", "rollback:done"),
+    _back_to_old("rolling back from committed", "the old image is deleted", "done", "rollback:done"),
+    _back_to_old(
+        "activating",
+        "the old image is deleted and the new engine dies",
+        "engine_died",
+        "activate:engine_died",
+    ),
     # Without Docker nothing can start: the verb cannot say that it is done, and the device tries again.
     _back_to_old("rolling back", "Docker is gone", "internal", "rollback:internal", "rollback:done"),
     _back_to_old(

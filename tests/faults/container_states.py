@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.faults.container_ground import HASTY, NEW, WEIGHTS_MIB
+from tests.faults.docker_faults import delete_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,12 +85,7 @@ def unstage(world: ContainerWorld, *, image: bool) -> None:
         f"rm -rf checkpoints/{lock.checkpoint.directory}"
     )
     if not image:
-        reference = f"{lock.image.repository}@{lock.image.digest}"
-        world.device.sh(  # by its id: whatever names it has besides; the container that keeps it goes first
-            f"id=$(docker image inspect --format '{{{{.Id}}}}' {reference}); "
-            'docker ps --all --quiet --filter "ancestor=$id" | xargs --no-run-if-empty docker rm --force; '
-            'docker image rm --force "$id"'
-        )
+        delete_image(world.device, f"{lock.image.repository}@{lock.image.digest}")
     world.words = ["stage", "--release", "/root/new.json"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.faults.container_device import TEST_DIR
+from thorctl.agent.core.outcome import EXIT_TERMINATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,8 @@ def _told_to_end(world: ContainerWorld) -> None:
     world.begin()
     world.device.sh("kill -TERM $(sed -n 's/.*\"pid\": *\\([0-9]*\\).*/\\1/p' /run/thor/private/lock)")
     world.finish()
+    assert world.saying is not None
+    assert world.saying.process.returncode == EXIT_TERMINATED
 
 
 def _reboot(world: ContainerWorld) -> None:

@@ -9,6 +9,7 @@ from tests.faults.container_ground import NEW, OLD, engine_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.faults.container_device import DeviceAtHand
     from tests.faults.container_world import ContainerWorld
 
 
@@ -94,6 +95,37 @@ def _hangs_for_a_while(world: ContainerWorld) -> None:
     world.answer = saying.answer()
 
 
+def _old_image_deleted(world: ContainerWorld) -> None:
+    """By somebody, by force: the rollback pulls it while the new engine goes on."""
+    _delete_old_image(world)
+    assert engine_of(world.device) == NEW
+    world.say()
+
+
+def _old_image_deleted_and_new_engine_dies(world: ContainerWorld) -> None:
+    """Between the end of the old engine and the start of the new one."""
+    world.device.modes({NEW: "exits"})
+    world.begin()
+    _delete_old_image(world)
+    world.finish()
+
+
+def _delete_old_image(world: ContainerWorld) -> None:
+    locked = world.ground.releases[OLD].lock.image
+    delete_image(world.device, f"{locked.repository}@{locked.digest}")
+    assert world.device.tries(f"docker image inspect {locked.local_tag}")[0] != 0
+
+
+def delete_image(device: DeviceAtHand, reference: str) -> None:
+    """Delete an image under all its names; the container that keeps it from a prune goes first."""
+    device.sh(
+        f"id=$(docker image inspect --format '{{{{.Id}}}}' {reference}); "
+        "for one in $(docker ps --all --quiet); do "
+        '[ "$(docker inspect --format "{{.Image}}" $one)" != "$id" ] || docker rm --force $one; done; '
+        'docker image rm --force "$id"'
+    )
+
+
 STOPPED_SECONDS = 15  # far below what the agent waits for Docker
 _IN_A_WHILE = "systemd-run --quiet --timer-property=AccuracySec=1s --on-active"
 _UNITS = "docker.socket docker.service"
@@ -107,6 +139,8 @@ FAULTS: dict[str, Callable[[ContainerWorld], None]] = {
     "Docker is restarted while the engine ends": _restarted_under_a_stop,
     "Docker is stopped for a while": _stopped_for_a_while,
     "Docker is stopped for a while, no verb at work": _stopped_beside,
+    "the old image is deleted": _old_image_deleted,
+    "the old image is deleted and the new engine dies": _old_image_deleted_and_new_engine_dies,
     "dockerd is killed": _killed,
     "dockerd is killed, no verb at work": _killed_beside,
     "dockerd is killed, and nobody comes back": _killed_and_time_is_up,
