@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.earlier_code import EarlierCode
+from tests.e2e.earlier_code import LAYOUT_1, EarlierCode
 from tests.e2e.upgrade_world import DEVICE, PROFILE, UpgradeWorld, provisioned
 from tests.simulated import running
 from thorctl import __version__
@@ -33,7 +33,7 @@ def world(
     docker_client: DockerClient, sim_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[UpgradeWorld]:
     """The device, as the earlier code left it."""
-    earlier = EarlierCode.unpacked(tmp_path_factory.mktemp("earlier"))
+    earlier = EarlierCode.unpacked(tmp_path_factory.mktemp("earlier"), LAYOUT_1)
     with running(docker_client, f"upgrade-{os.getpid()}", devices=1) as simulated:
         yield provisioned(docker_client, simulated, earlier, tmp_path_factory.mktemp("upgrade"))
 

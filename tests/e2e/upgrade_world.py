@@ -1,4 +1,4 @@
-"""A device that the release before provisioned, and this thorctl's project with the same profile."""
+"""Devices that earlier code provisioned, and this thorctl's project with the same profile."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ speed: {tolerance_percent: 95}
 
 @dataclass(frozen=True)
 class UpgradeWorld(FleetWorld):
-    """One device of a simulation, in the hands of the earlier code and of this one."""
+    """Devices of a simulation, in the hands of the earlier code and of this one."""
 
     @property
     def inventory(self) -> Path:
@@ -60,16 +60,24 @@ class UpgradeWorld(FleetWorld):
         (planned,) = envelope["data"]["plan"]["devices"]
         return dict(planned)
 
-    def agent(self, words: str) -> dict[str, Any]:
+    def agent(self, words: str, device: str = DEVICE) -> dict[str, Any]:
         """The object that the installed agent prints; it may have failed."""
-        answer: dict[str, Any] = json.loads(self.sim.ssh(DEVICE, f"sudo thor-agent {words}").stdout)
+        answer: dict[str, Any] = json.loads(self.sim.ssh(device, f"sudo thor-agent {words}").stdout)
         return answer
 
-    def wait_for(self, state: str, release: str | None = None, *, ready: bool = True) -> dict[str, Any]:
+    def wait_for(
+        self,
+        state: str,
+        release: str | None = None,
+        device: str = DEVICE,
+        *,
+        ready: bool = True,
+        seconds: float = WAIT_SECONDS,
+    ) -> dict[str, Any]:
         """The device's status once it is in ``state`` with ``release``, and its engine serves."""
-        until = time.monotonic() + WAIT_SECONDS
+        until = time.monotonic() + seconds
         while True:
-            done = self.sim.ssh(DEVICE, "sudo thor-agent status")
+            done = self.sim.ssh(device, "sudo thor-agent status")
             data = json.loads(done.stdout)["data"] if done.stdout else {}
             right = data.get("state") == state and release in (None, data.get("release"))
             if right and (not ready or data["engine"]["ready"]):
