@@ -62,6 +62,15 @@ def current() -> Path:
     return given(Path(named)) if named else find(Path.cwd())
 
 
+def deploy(named: str | None = None) -> Path:
+    """The folder with profiles, locks, device classes and templates: the named one, else the project's.
+
+    Raises:
+        ThorError: ``project_not_found``.
+    """
+    return Path(named) if named else current() / "deploy"
+
+
 def ansible_config(project: Path) -> Path:
     """The ``ansible.cfg`` that holds for a project: its own, else the shipped one."""
     places = (project, project / "playbooks", shipped.playbooks())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from thorctl import shipped
 from thorctl.edge import authority
 from thorctl.edge.keys import new_key
 from thorctl.edge.render import Places, Rendered, render, render_door
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from thorctl.edge.authority import Pair
 
+DEPLOY = shipped.folder("deploy")
 PATIENCE_SECONDS = 60.0
 ACCOUNT = "www-data"  # not root, as on a device
 ALICE, BOB = new_key(), new_key()
@@ -144,7 +146,7 @@ class Door(Nginx):
     """A door in front of ``engine``."""
 
     def rendered(self) -> Rendered:
-        return render_door(checked_door(self.settings), self.places)
+        return render_door(checked_door(self.settings), DEPLOY, self.places)
 
     def client(self, key: str | None = None, **headers: str) -> httpx.Client:
         """A local program that sends ``key`` as a bearer token."""
@@ -173,7 +175,7 @@ class Edge(Nginx):
         return f"https://127.0.0.1:{self.settings['port']}"
 
     def rendered(self) -> Rendered:
-        return render(checked(self.settings), self.places)
+        return render(checked(self.settings), DEPLOY, self.places)
 
     def verifying(self) -> ssl.SSLContext:
         """What a client has that trusts this authority and nobody else."""

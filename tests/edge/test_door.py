@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.edge.edge_process import ALICE, PATIENCE_SECONDS, Door, read_all
+from tests.edge.edge_process import ALICE, DEPLOY, PATIENCE_SECONDS, Door, read_all
 from tests.edge.upstream import Upstream
 from thorctl.edge.render import render_door
 from thorctl.edge.settings import checked_door
@@ -213,7 +213,7 @@ def test_nobody_takes_the_port_while_the_door_runs(door: Door, address: str) -> 
 
 
 def test_only_the_loopback_is_listened_on() -> None:
-    configuration = render_door(checked_door({"port": 8123})).files["nginx.conf"]
+    configuration = render_door(checked_door({"port": 8123}), DEPLOY).files["nginx.conf"]
     listens = [line.strip() for line in configuration.splitlines() if line.strip().startswith("listen ")]
     assert listens == [
         "listen 127.0.0.1:8123 default_server;",

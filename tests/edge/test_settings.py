@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,12 @@ from thorctl.ansible_plugins import edge
 from thorctl.edge import authority
 from thorctl.edge.keys import new_key
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 CA = authority.new_authority("test", now() - dt.timedelta(days=30), 3650)
 GOOD = {"keys": {"alice": ALICE, "bob": BOB}, **issue(CA)}
+DOOR = {"port": 8123}
 SECRET = "This-Is-The-Secret-That-Nobody-May-See"
 
 
@@ -72,3 +76,32 @@ def test_what_will_not_do(changes: dict[str, Any], code: str) -> None:
     assert " — " in found
     for secret in (SECRET, ALICE, BOB, str(GOOD["private_key"]).splitlines()[1]):
         assert secret not in found
+
+
+@pytest.fixture
+def own_template(tmp_path: Path) -> Path:
+    """The template of a project whose other templates are the shipped ones."""
+    template = tmp_path / "deploy" / "edge" / "keys.conf.j2"
+    template.parent.mkdir(parents=True)
+    return template
+
+
+def test_template_of_the_project_takes_the_place_of_the_shipped_one(own_template: Path) -> None:
+    own_template.write_text("# of this project\n")
+    deploy = str(own_template.parents[1])
+    for found, shipped in (
+        (edge.files(GOOD, deploy), edge.files(GOOD)),
+        (edge.door_files(DOOR, deploy), edge.door_files(DOOR)),
+    ):
+        assert found["files"]["keys.conf"] == "# of this project\n"
+        assert found["files"].keys() == shipped["files"].keys()
+        assert found["generation"] != shipped["generation"]
+
+
+def test_template_that_cannot_be_rendered_is_a_problem_of_the_settings(own_template: Path) -> None:
+    own_template.write_text("{{ unheard_of }}")
+    deploy = str(own_template.parents[1])
+    for found in (edge.problem(GOOD, deploy), edge.door_problem(DOOR, deploy)):
+        assert found.startswith("template_invalid: ")
+        assert "unheard_of" in found
+    assert edge.door_problem({"mode": "closed"}, deploy) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from thorctl import project
 from thorctl.edge.issue import require_usable
 from thorctl.edge.render import render, render_door
 from thorctl.edge.settings import checked, checked_door
@@ -16,31 +17,35 @@ if TYPE_CHECKING:
     from thorctl.edge.settings import Settings
 
 
-def files(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"generation": …, "files": {name: content}}``: what the module ``thor_edge`` takes."""
-    rendered = render(settings(raw))
+def files(raw: Mapping[str, Any], deploy: str | None = None) -> dict[str, Any]:
+    """``{"generation": …, "files": {name: content}}``: what the module ``thor_edge`` takes.
+
+    ``deploy``: as of the lookup ``thor_release``.
+    """
+    rendered = render(settings(raw), project.deploy(deploy))
     return {"generation": rendered.generation, "files": rendered.files}
 
 
-def problem(raw: Mapping[str, Any]) -> str:
-    """What is wrong with them, for a person; empty if nothing is. No secret is part of it."""
+def problem(raw: Mapping[str, Any], deploy: str | None = None) -> str:
+    """What is wrong with settings or templates; empty if nothing is. No secret is part of it."""
     try:
-        settings(raw)
+        files(raw, deploy)
     except ThorError as error:
         return f"{error.code}: {error.message} — {error.remedy}"
     return ""
 
 
-def door_files(raw: Mapping[str, Any]) -> dict[str, Any]:
+def door_files(raw: Mapping[str, Any], deploy: str | None = None) -> dict[str, Any]:
     """Return ``{"generation": …, "files": {name: content}}`` of a door that is not closed."""
-    rendered = render_door(checked_door(plain(raw)))
+    rendered = render_door(checked_door(plain(raw)), project.deploy(deploy))
     return {"generation": rendered.generation, "files": rendered.files}
 
 
-def door_problem(raw: Mapping[str, Any]) -> str:
-    """Return what is wrong with the settings, for a person; empty if nothing is. No secret is part of it."""
+def door_problem(raw: Mapping[str, Any], deploy: str | None = None) -> str:
+    """Return what is wrong with settings or templates; empty if nothing is. No secret is part of it."""
     try:
-        checked_door(plain(raw))
+        if checked_door(plain(raw)).mode != "closed":
+            door_files(raw, deploy)
     except ThorError as error:
         return f"{error.code}: {error.message} — {error.remedy}"
     return ""

@@ -1,4 +1,4 @@
-"""From settings to the files of an edge or a door: pure functions, whose output is what nginx reads."""
+"""From settings to the files of an edge or a door, which are what nginx reads."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from thorctl import shipped
 from thorctl.edge.routes import METRICS, REFUSALS, ROUTES
+from thorctl.files import templates
 from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thorctl.edge.settings import DoorSettings, Settings
 
 GENERATION = "@GENERATION@"
@@ -48,9 +48,14 @@ class Rendered:
     files: dict[str, str]
 
 
-def render(settings: Settings, places: Places | None = None) -> Rendered:
-    """Render an edge. The same settings give the same bytes on any machine."""
-    files = _templates(EDGE, settings, places, keyed=True, metrics_addresses=settings.metrics_addresses)
+def render(settings: Settings, deploy: Path, places: Places | None = None) -> Rendered:
+    """Render an edge. The same settings and templates give the same bytes on any machine.
+
+    ``deploy``: the project's folder; templates of its folder ``edge`` take the place of the shipped ones.
+    """
+    files = _templates(
+        EDGE, settings, deploy, places, keyed=True, metrics_addresses=settings.metrics_addresses
+    )
     files |= {
         "tls.crt": settings.certificate.strip() + "\n",
         "tls.key": settings.private_key.get_secret_value().strip() + "\n",
@@ -58,29 +63,21 @@ def render(settings: Settings, places: Places | None = None) -> Rendered:
     return _generation(files)
 
 
-def render_door(settings: DoorSettings, places: Places | None = None) -> Rendered:
-    """Render a door that is not closed. The same settings give the same bytes on any machine."""
+def render_door(settings: DoorSettings, deploy: Path, places: Places | None = None) -> Rendered:
+    """Render a door that is not closed. As `render`."""
     keyed = settings.mode == "keyed"
-    return _generation(_templates(DOOR, settings, places, keyed=keyed, metrics_addresses=()))
+    return _generation(_templates(DOOR, settings, deploy, places, keyed=keyed, metrics_addresses=()))
 
 
 def _templates(
     name: str,
     settings: Settings | DoorSettings,
+    deploy: Path,
     places: Places | None,
     *,
     keyed: bool,
     metrics_addresses: tuple[str, ...],
 ) -> dict[str, str]:
-    environment = Environment(
-        loader=FileSystemLoader(shipped.folder("deploy") / "edge"),
-        undefined=StrictUndefined,
-        # nginx's syntax, not HTML; what comes from people was checked character by character in settings.
-        autoescape=False,  # noqa: S701 - as said above
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     values = {
         "name": name,
         "edge": name == EDGE,
@@ -96,9 +93,7 @@ def _templates(
         "refusals": REFUSALS,
         "generation": GENERATION,
     }
-    return {
-        file: environment.get_template(f"{file}.j2").render(values) for file in ("nginx.conf", "keys.conf")
-    }
+    return templates.render(deploy, "edge", ("nginx.conf", "keys.conf"), values)
 
 
 def _generation(files: dict[str, str]) -> Rendered:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
-
 from thorctl import shipped
 from thorctl.errors import ThorError
 from thorctl.files.schema import WrongKeyError
+from thorctl.files.templates import render
 from thorctl.release import memory as release_memory
 from thorctl.release import vllm_options
 from thorctl.release.document import Release, RenderedFile, make
@@ -54,7 +53,7 @@ def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, temp
     Raises:
         ThorError: ``lock_mismatch``, ``license_*``, ``device_class_mismatch``, ``platform_mismatch``,
             ``option_refused``, ``model_not_locked``, ``memory_not_computed``, ``memory_exceeds_device``,
-            ``templates_missing``, ``engine_file_missing``.
+            ``engine_file_missing``, or as `files.templates.render`.
     """
     require_match(profile, lock)
     require_license(profile, lock)
@@ -62,7 +61,6 @@ def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, temp
     options, memory = release_memory.effective(profile, lock, device_class)
     options = served(options, lock)
     require_options(profile, lock, {**options, "uds": SOCKET})
-    environment = template_environment(*shipped.folders(templates.parent, templates.name))
     values = {
         "options": options,
         "profile": profile,
@@ -73,17 +71,8 @@ def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, temp
         "command": COMMAND,
         "stop_seconds": int(options.get(SHUTDOWN, 0)) + STOP_MARGIN_SECONDS,
     }
-    files = {}
-    for name in FILES:
-        try:
-            template = environment.get_template(f"{name}.j2")
-        except TemplateNotFound as error:
-            raise ThorError(
-                "templates_missing",
-                f"{templates}: there is no {error.name}.",
-                "The installation is incomplete. Install thorctl again.",
-            ) from error
-        files[name] = RenderedFile(mode="0444", content=template.render(values))
+    texts = render(templates.parent, templates.name, FILES, values, {"yaml": yaml_value, "word": word})
+    files = {name: RenderedFile(mode="0444", content=text) for name, text in texts.items()}
     for name in profile.engine_files:
         files[name] = RenderedFile(mode="0444", content=engine_file(templates.parent, name))
     _require_plugins(profile, options, files)
@@ -178,27 +167,6 @@ def _check_context(profile: Profile, lock: Lock, options: dict[str, Any]) -> Non
             f"tokens; lower it, extend the model by 'hf-overrides', or set {LONG_CONTEXT}: \"1\" "
             "under `environment:` (answers beyond the end may be nonsense)",
         )
-
-
-def template_environment(*templates: Path) -> Environment:
-    """Jinja2 as the templates need it: an unknown variable is an error, never an empty string.
-
-    Args:
-        templates: folders; the first that has a template gives it.
-    """
-    environment = Environment(
-        loader=FileSystemLoader(templates),
-        undefined=StrictUndefined,
-        # The files are YAML, systemd and environment syntax: HTML escapes would corrupt them. Each value goes
-        # through the filter of its own syntax instead.
-        autoescape=False,  # noqa: S701 - as said above
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["yaml"] = yaml_value
-    environment.filters["word"] = word
-    return environment
 
 
 def yaml_value(value: Any) -> str:

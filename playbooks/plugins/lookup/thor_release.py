@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
@@ -13,6 +12,9 @@ from ansible.plugins.lookup import LookupBase
 from thorctl import project
 from thorctl.errors import ThorError
 from thorctl.release import find as releases
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DOCUMENTATION = r"""
 name: thor_release
@@ -55,8 +57,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
                 "Set thor_profile and thor_device_class in the inventory."
             )
         try:
-            deploy = Path(options.get("deploy") or project.current() / "deploy")
-            return [document(deploy, str(terms[0]), str(terms[1]))]
+            return [document(project.deploy(options.get("deploy")), str(terms[0]), str(terms[1]))]
         except ThorError as error:
             raise AnsibleLookupError(f"{error.code}: {error.message} — {error.remedy}") from error
 
@@ -64,4 +65,4 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
 @cache
 def document(deploy: Path, profile_name: str, class_name: str) -> dict[str, Any]:
     """Renders once per process: a play asks for the same release on every task and device."""
-    return releases.desired(deploy, profile_name, class_name).document()
+    return releases.build(deploy, profile_name, class_name).document()

@@ -52,7 +52,7 @@ EXAMPLES = r"""
   no_log: true
 
 - name: Take keys and certificate into use
-  thor_edge: "{{ thor_edge_settings | thor_edge_files }}"
+  thor_edge: "{{ thor_edge_settings | thorctl.thor.thor_edge_files }}"
   no_log: true
 
 - name: Close the edge
