@@ -244,27 +244,27 @@ def test_the_look_quotes_its_file() -> None:
     assert look_command("/root/a b").startswith("cat '/root/a b';")
 
 
+RELEASE: dict[str, Any] = {"id": "r-1", "schema": 2, "files": {}}
 GOOD = {
     "state": "committed",
     "release": "r-1",
-    "engine": {"ready": True},
+    "engine": {"unit": "active", "ready": True},
     "last_smoke": {"release": "r-1", "passed": True},
     "drift": [],
 }
 
 
 def test_a_converged_device_needs_nothing() -> None:
-    assert serves(GOOD, {"id": "r-1"})
+    assert serves(GOOD, RELEASE)
 
 
 def test_another_document_of_the_id_is_not_converged() -> None:
-    release = {"id": "r-1", "files": {}}
-    assert serves(GOOD | {"release_sha256": canonical_json.release_sha256(release)}, release)
-    assert not serves(GOOD | {"release_sha256": "f" * 64}, release)
+    assert serves(GOOD | {"release_sha256": canonical_json.release_sha256(RELEASE)}, RELEASE)
+    assert not serves(GOOD | {"release_sha256": "f" * 64}, RELEASE)
 
 
 def test_what_drifted_of_the_host_is_not_the_release_s_business() -> None:
-    assert serves(GOOD | {"drift": [{"what": "power mode", "scope": "host", "same": False}]}, {"id": "r-1"})
+    assert serves(GOOD | {"drift": [{"what": "power mode", "scope": "host", "same": False}]}, RELEASE)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,9 @@ def test_what_drifted_of_the_host_is_not_the_release_s_business() -> None:
     [
         {"state": "trial"},
         {"release": "r-2"},
-        {"engine": {"ready": False}},
+        {"engine": {"unit": "active", "ready": False}},
+        {"engine": {"unit": None, "ready": True}},
+        {"engine": {"unit": "failed", "ready": True}},
         {"engine": None},
         {"last_smoke": None},
         {"last_smoke": {"release": "r-0", "passed": True}},
@@ -283,7 +285,7 @@ def test_what_drifted_of_the_host_is_not_the_release_s_business() -> None:
     ],
 )
 def test_anything_missing_or_unknown_means_work(broken: dict[str, Any]) -> None:
-    assert not serves(GOOD | broken, {"id": "r-1"})
+    assert not serves(GOOD | broken, RELEASE)
 
 
 LOG = {"log-driver": "json-file", "log-opts": {"max-size": "10m"}}

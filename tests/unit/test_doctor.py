@@ -173,10 +173,10 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def test_devices_answer_or_not(sshd: Sshd) -> None:
     good = Device("thor-01", "127.0.0.1", sshd.port, sshd.user, sshd.key, sshd.known_hosts)
     sshd.behave(answers("status", STATUS))
-    checks = devices.checks([good, dataclasses.replace(good, name="thor-02", port=free_port())])
+    checks = devices.checks([good, dataclasses.replace(good, name="thor-02", port=free_port())], {})
     assert [check.status for check in checks] == ["pass", "fail"]
     sshd.behave(says("", 127, "thor-agent: not found"))
-    assert devices.checks([good])[0].status == "warn"
+    assert devices.checks([good], {})[0].status == "warn"
 
 
 def test_the_verb(sshd: Sshd, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from tests.fixtures import earlier
 from thorctl.ansible_plugins.converged import reads, serves, waits_for_rollout
 from thorctl.doctor import devices as doctor_devices
 from thorctl.inventory.devices import Device
+from thorctl.release.convergence import Desired
 from thorctl.remote.answer import Answer, read_answer
 from thorctl.rollout.run import preparation
-from thorctl.status import model as status
 from thorctl.status.drift_view import DriftView
 from thorctl.status.model import attention, remarks, row, verdict
 
@@ -21,12 +21,7 @@ VERBS = sorted(path.stem.removeprefix("answer-") for path in earlier.FOLDER.glob
 DEVICE = Device("thor-01", "192.0.2.1")
 PROFILE = "tiny-qwable"
 NEXT = f"{PROFILE}-0123456789ab"
-
-
-@pytest.fixture
-def layout_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (status, doctor_devices):
-        monkeypatch.setattr(module, "LAYOUT", 2)
+DESIRED = Desired(NEXT, None, 2)
 
 
 def answered(name: str) -> Answer:
@@ -41,10 +36,9 @@ def test_answer_of_earlier_agent_is_read(name: str) -> None:
     assert answer.ok or (answer.error is not None and answer.error.code != "agent_garbage")
 
 
-@pytest.mark.usefixtures("layout_2")
 def test_committed_layout_1_is_a_remark_and_no_drift() -> None:
-    found = row(DEVICE, answered("status-committed"), NEXT)
-    assert found.report.layout == 1
+    found = row(DEVICE, answered("status-committed"), DESIRED)
+    assert found.convergence.earlier_layout == 1
     assert attention(found) == ()
     assert remarks(found) == (f"layout 1; a rollout brings layout 2: thorctl rollout start {PROFILE}",)
     assert found.drift == []
@@ -55,21 +49,18 @@ def test_committed_layout_1_is_a_remark_and_no_drift() -> None:
     assert "✗" not in out.getvalue()
 
 
-@pytest.mark.usefixtures("layout_2")
 def test_layout_1_of_another_profile_needs_attention() -> None:
-    found = row(DEVICE, answered("status-committed"), "other-0123456789ab")
+    found = row(DEVICE, answered("status-committed"), Desired("other-0123456789ab", None, 2))
     assert remarks(found) == ()
     assert any("wanted is other-0123456789ab" in one for one in attention(found))
 
 
-@pytest.mark.usefixtures("layout_2")
 def test_layout_1_on_trial_needs_attention() -> None:
-    assert attention(row(DEVICE, answered("status-trial"), NEXT))[0].startswith("on trial")
+    assert attention(row(DEVICE, answered("status-trial"), DESIRED))[0].startswith("on trial")
 
 
-@pytest.mark.usefixtures("layout_2")
 def test_doctor_says_that_a_rollout_brings_layout_2() -> None:
-    check = doctor_devices.check(answered("status-committed"))
+    check = doctor_devices.check(answered("status-committed"), desired=DESIRED)
     assert check.status == "pass"
     assert "a rollout brings layout 2" in check.found
 
@@ -99,7 +90,7 @@ def test_agent_that_cannot_work_a_soak_is_replaced_before_staging() -> None:
     [
         ({}, True),
         ({"release_layout": 2}, False),
-        ({"release_layout": None}, False),
+        ({"release_layout": None, "agent_layouts": [1, 2]}, False),
         ({"state": "trial"}, False),
         ({"state": "empty", "release": None}, False),
         ({"release": "other-0123456789ab"}, False),
@@ -110,5 +101,5 @@ def test_site_yml_leaves_only_a_committed_layout_1_of_the_profile(
     changes: dict[str, object], waits: bool
 ) -> None:
     data = answered("status-committed").data | {"release_layout": 1} | changes
-    assert not serves(data, {"id": NEXT})
+    assert not serves(data, RELEASE)
     assert waits_for_rollout(data, RELEASE) is waits

@@ -16,6 +16,8 @@ from tests.doubles.answers import RELEASE, STATUS, answers, document
 from tests.doubles.sshd import Sshd, running_sshd
 from thorctl.cli.main import run
 from thorctl.inventory.devices import Device
+from thorctl.release.convergence import Desired
+from thorctl.release.document import LAYOUT
 from thorctl.remote.answer import Answer
 from thorctl.result import Exit, Problem
 from thorctl.sim.ports import free_port
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+DESIRED = Desired(RELEASE, None, LAYOUT)
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DEVICE = Device("thor-01", "10.0.0.1", site="lab")
 PROMISED = {"name", "site", "reachable", "state", "release", "engine", "model", "l4t", "power_mode"}
@@ -34,12 +37,13 @@ PROMISED |= {"memory_available_bytes", "disk_free_bytes", "last_smoke"}
 
 
 def said(wanted: str | None = RELEASE, **changes: Any) -> Row:
-    return row(DEVICE, Answer("thor-01", document("status", STATUS | changes)), wanted)
+    desired = Desired(wanted, None, LAYOUT) if wanted else None
+    return row(DEVICE, Answer("thor-01", document("status", STATUS | changes)), desired)
 
 
 def failed(code: str, *, reached: bool = False) -> Row:
     problem = Problem(code, "it does not answer", "look", "thor-01")
-    return row(DEVICE, Answer("thor-01", error=problem, reached=reached), RELEASE)
+    return row(DEVICE, Answer("thor-01", error=problem, reached=reached), DESIRED)
 
 
 def drawn(fleet: list[Row], width: int) -> str:
@@ -151,7 +155,7 @@ def test_a_corrupt_journal_still_shows_the_rest() -> None:
     answer = Answer(
         "thor-01", document("status", STATUS | {"state": None}, {"code": "journal_corrupt"}), problem
     )
-    corrupt = row(DEVICE, answer, RELEASE)
+    corrupt = row(DEVICE, answer, DESIRED)
     assert attention(corrupt) == ("journal corrupt",)
     assert corrupt.report.power_mode == "120W"
 

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from tests.doubles.answers import RELEASE, STATUS, document
 from thorctl.inventory.devices import Device
+from thorctl.release.convergence import Desired
+from thorctl.release.document import LAYOUT
 from thorctl.remote.answer import Answer
 from thorctl.result import Problem
 from thorctl.status import drift as status_drift
@@ -26,19 +28,20 @@ UNREAD = {"what": "image on disk", "scope": "release", "wanted": f"e@{ONE}", "fo
 
 def said(wanted: str | None = RELEASE, **changes: Any) -> Row:
     device = Device("thor-01", "10.0.0.1", site="lab")
-    return row(device, Answer("thor-01", document("status", STATUS | changes)), wanted)
+    desired = Desired(wanted, None, LAYOUT) if wanted else None
+    return row(device, Answer("thor-01", document("status", STATUS | changes)), desired)
 
 
 def test_another_document_of_the_wanted_id_is_drift() -> None:
     answer = Answer("thor-01", document("status", STATUS | {"release_sha256": "2" * 64}))
     device = Device("thor-01", "10.0.0.1")
-    found = row(device, answer, RELEASE, "1" * 64)
+    found = row(device, answer, Desired(RELEASE, "1" * 64, LAYOUT))
     assert found.serves_wanted is False
     assert any("release_conflict" in one for one in attention(found))
     assert found.drift is not None
     assert (found.drift[0].what, found.drift[0].wanted, found.drift[0].found) == ("release", ONE, OTHER)
-    assert row(device, answer, RELEASE, "2" * 64).serves_wanted
-    assert row(device, answer, RELEASE).serves_wanted
+    assert row(device, answer, Desired(RELEASE, "2" * 64, LAYOUT)).serves_wanted
+    assert row(device, answer, Desired(RELEASE, None, LAYOUT)).serves_wanted
 
 
 def drawn(fleet: list[Row], width: int = 120, *, verbose: bool = False) -> str:
@@ -140,7 +143,7 @@ def test_hashes_that_differ_behind_what_is_shown_are_whole() -> None:
 
 def test_a_device_that_cannot_be_asked_has_a_line() -> None:
     problem = Problem("device_unreachable", "it does not answer", "look", "thor-01")
-    gone = row(Device("thor-01", "10.0.0.1"), Answer("thor-01", error=problem, reached=False), RELEASE)
+    gone = row(Device("thor-01", "10.0.0.1"), Answer("thor-01", error=problem, reached=False), None)
     assert "unreachable" in drawn([gone])
 
 

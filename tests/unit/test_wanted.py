@@ -20,7 +20,9 @@ from thorctl.inventory.devices import Device
 from thorctl.protocol import canonical_json
 from thorctl.release import find as releases
 from thorctl.release import profile
-from thorctl.release.desired import desired_releases
+from thorctl.release.convergence import Desired
+from thorctl.release.desired import desired_releases, identified
+from thorctl.release.document import LAYOUT, Release
 from thorctl.rollout.run import preparation
 from thorctl.ui.console import Console
 
@@ -47,10 +49,11 @@ def locked(project: Path) -> Path:
 def test_it_is_what_render_makes(project: Path) -> None:
     deploy = locked(project)
     release = release_of(deploy)
-    expected = (release.id, canonical_json.release_sha256(release.document()))
-    wanted, problems = desired_releases(deploy, FLEET)
-    assert wanted == {"thor-01": expected, "thor-02": expected, "thor-03": None}
-    assert problems == ()
+    desired = desired_releases(deploy, FLEET)
+    assert desired == {"thor-01": release, "thor-02": release, "thor-03": None}
+    assert desired["thor-01"] is desired["thor-02"]
+    expected = Desired(release.id, canonical_json.release_sha256(release.document()), LAYOUT)
+    assert identified(desired) == {"thor-01": expected, "thor-02": expected}
 
 
 def test_status_site_yml_rollout_and_doctor_want_the_same(project: Path) -> None:
@@ -59,11 +62,10 @@ def test_status_site_yml_rollout_and_doctor_want_the_same(project: Path) -> None
     shipped = release_of(deploy).id
     with (deploy / "templates" / "engine.env.j2").open("a") as template:
         template.write("# of this project\n")
-    wanted, _ = desired_releases(deploy, [device])
+    one = desired_releases(deploy, [device])[device.name]
     site = load("lookup", "thor_release").document(deploy, device.profile, device.device_class)
     given = preparation.releases(deploy, str(device.profile), project, [device])
-    one = wanted[device.name]
-    assert one is not None
+    assert isinstance(one, Release)
     assert one.id == site["id"] == given.by_device[device.name].id
     assert given.documents == {site["id"]: site}
     assert releases.build(deploy, "tiny-qwable").id == one.id != shipped
@@ -72,9 +74,11 @@ def test_status_site_yml_rollout_and_doctor_want_the_same(project: Path) -> None
 
 
 def test_without_a_lock_it_is_unknown_and_the_reason_is_told_once(project: Path) -> None:
-    wanted, problems = desired_releases(project / "deploy", FLEET)
-    assert set(wanted.values()) == {None}
-    (problem,) = problems
+    desired = desired_releases(project / "deploy", FLEET)
+    assert identified(desired) == {}
+    problem = desired["thor-01"]
+    assert isinstance(problem, ThorError)
+    assert desired["thor-02"] is problem
     assert "thorctl lock tiny-qwable" in problem.remedy
 
 
@@ -92,9 +96,7 @@ def inventory(folder: Path, value: str) -> list[Device]:
 def test_the_project_s_own_folder_may_be_named_in_the_inventory(project: Path, value: str) -> None:
     deploy = locked(project)
     devices = inventory(project / "inventory", value.replace("DEPLOY", str(deploy)))
-    wanted, problems = desired_releases(deploy, devices)
-    assert wanted["thor-01"] is not None
-    assert not problems
+    assert isinstance(desired_releases(deploy, devices)["thor-01"], Release)
     assert preparation.releases(deploy, "tiny-qwable", project, devices).documents
 
 
@@ -113,8 +115,8 @@ def test_another_folder_is_refused_by_every_verb(
     deploy, other = locked(project), tmp_path / "other"
     (other / "deploy" / "profiles").mkdir(parents=True)
     devices = inventory(tmp_path / "inventory", value.replace("OTHER", str(other)))
-    wanted, (problem,) = desired_releases(deploy, devices)
-    assert wanted == {"thor-01": None}
+    problem = desired_releases(deploy, devices)["thor-01"]
+    assert isinstance(problem, ThorError)
     assert problem.code == "deploy_differs"
     assert problem.remedy.endswith(remedy.replace("OTHER", str(other)).replace("DEPLOY", str(deploy)))
     with pytest.raises(ThorError) as refused:

@@ -1,31 +1,21 @@
-"""Whether a device already is where site.yml would take it."""
+"""What a play decides by a device's status: whether there is anything to do, and who does it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from thorctl.protocol import canonical_json
-from thorctl.protocol.states import COMMITTED
-from thorctl.release.document import is_another
+from thorctl.release.convergence import ALL_OF_THE_RELEASE, Desired, Verdict, convergence
 
 
 def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
-    """True if ``status`` (the agent's) says: committed, engine ready, smoke passed, nothing of it drifted.
+    """True if the release is in place: committed, unchanged, its engine ready, its smoke test passed.
 
-    Anything missing or unknown makes it false: then the playbook does its work, at the cost of time only.
+    What differs or is unknown makes it false: then the play does its work, at the cost of time only.
     What drifted of the host (a power mode that waits for its maintenance window) no release puts right.
     """
-    smoke, drift = status.get("last_smoke") or {}, status.get("drift")
-    return (
-        status.get("state") == COMMITTED
-        and status.get("release") == release["id"]
-        and not is_another(status, canonical_json.release_sha256(release))
-        and (status.get("engine") or {}).get("ready") is True
-        and smoke.get("release") == release["id"]
-        and smoke.get("passed") is True
-        and isinstance(drift, list)
-        and all(one.get("scope") == "host" for one in drift)
-    )
+    found = convergence(status, _desired(release))
+    return found.of(ALL_OF_THE_RELEASE) is Verdict.IN_PLACE
 
 
 def reads(status: dict[str, Any], release: dict[str, Any]) -> bool:
@@ -38,10 +28,8 @@ def reads(status: dict[str, Any], release: dict[str, Any]) -> bool:
 
 def waits_for_rollout(status: dict[str, Any], release: dict[str, Any]) -> bool:
     """True if the device has committed an earlier layout of the release's profile: a rollout changes it."""
-    layout, running = status.get("release_layout"), str(status.get("release"))
-    return (
-        status.get("state") == COMMITTED
-        and isinstance(layout, int)
-        and layout < release["schema"]
-        and running.rpartition("-")[0] == release["name"]
-    )
+    return convergence(status, _desired(release)).earlier_layout is not None
+
+
+def _desired(release: dict[str, Any]) -> Desired:
+    return Desired(release["id"], canonical_json.release_sha256(release), release["schema"])

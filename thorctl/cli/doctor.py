@@ -20,6 +20,7 @@ from thorctl.doctor.check import Check, Status
 from thorctl.edge.pki import Pki
 from thorctl.errors import ThorError
 from thorctl.inventory import devices as fleet
+from thorctl.release.desired import desired_releases, identified
 from thorctl.result import Exit, Problem, Result
 
 if TYPE_CHECKING:
@@ -76,9 +77,10 @@ def _inventory(context: Context, *, ask: bool) -> list[Check]:
         doors = certificates.checks(Pki.beside(source), found, dt.datetime.now(dt.UTC))
     except ThorError as error:
         doors = [Check("inventory", certificates.NAME, "fail", error.message, error.remedy)]
-    return (
-        inventory.checks(source, found, context.deploy) + doors + (device_checks.checks(found) if ask else [])
-    )
+    checks = inventory.checks(source, found, context.deploy) + doors
+    if ask:
+        checks += device_checks.checks(found, identified(desired_releases(context.deploy, found)))
+    return checks
 
 
 def _count(checks: Sequence[Check], status: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,20 +14,16 @@ from thorctl.errors import ThorError
 from thorctl.preflight.report import report
 from thorctl.preflight.view import PreflightView
 from thorctl.protocol.verbs import VERBS
-from thorctl.release import find as releases
-from thorctl.release.desired import check_deploy
+from thorctl.release.desired import deploy_problem, desired_releases
+from thorctl.release.document import Release
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.remote.shipped_agent import Question, look
 from thorctl.result import Problem, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from thorctl.inventory.devices import Device
-
-
-Made = dict[tuple[str | None, str | None], dict[str, Any] | Problem]
 
 
 @click.command(
@@ -76,14 +72,21 @@ def command(
     """
     fleet = chosen_devices(context, devices)
     for device in fleet:
-        check_deploy(context.deploy, device)
-    made = _releases(context.deploy, fleet, profile)
+        if problem := deploy_problem(context.deploy, device):
+            raise problem
+    desired = desired_releases(context.deploy, fleet, profile)
+    documents = {name: one.document() for name, one in desired.items() if isinstance(one, Release)}
     words = ("--release", "-", *(("--skip", ",".join(skip)) if skip else ()))
-    answers = _refused(fleet, made, profile)
-    questions = [
-        Question(device, "preflight", words, json.dumps(_release(made, device, profile), ensure_ascii=False))
+    # The profile's fault, not the device's: said once for all of them.
+    answers = {
+        device.name: Answer(device.name, error=_problem(device, profile, desired[device.name]), reached=False)
         for device in fleet
-        if device.name not in answers
+        if device.name not in documents
+    }
+    questions = [
+        Question(device, "preflight", words, json.dumps(documents[device.name], ensure_ascii=False))
+        for device in fleet
+        if device.name in documents
     ]
     left = {question.device.name for question in questions}
     with context.messages.status(f"Looking at {', '.join(sorted(left))} …") as shown:
@@ -100,7 +103,7 @@ def command(
     ordered = [answers[device.name] for device in fleet]
     _require_sensible(ordered)
     reports = [
-        report(device.name, _release(made, device, profile), answer)
+        report(device.name, documents.get(device.name), answer)
         for device, answer in zip(fleet, ordered, strict=True)
     ]
     return Result(
@@ -112,44 +115,16 @@ def command(
     )
 
 
-def _releases(deploy: Path, fleet: Sequence[Device], profile: str | None) -> Made:
-    """What each pair of profile and class in the fleet makes: a release's document, or why there is none."""
-    made: Made = {}
-    for device in fleet:
-        name, kind = pair = (profile or device.profile, device.device_class)
-        if pair not in made:
-            made[pair] = _made(deploy, name, kind)
-    return made
-
-
-def _made(deploy: Path, name: str | None, kind: str | None) -> dict[str, Any] | Problem:
-    if name is None or kind is None:
-        missing = "thor_profile" if name is None else "thor_device_class"
-        return Problem(
-            "inventory_incomplete",
-            f"{missing} is not set, so there is no release to look for.",
-            f"Set {missing} in the inventory, for the device or its group.",
-        )
-    try:
-        return releases.build(deploy, name, kind).document()
-    except ThorError as error:
+def _problem(device: Device, profile: str | None, error: Release | ThorError | None) -> Problem:
+    """Why there is no release to check for."""
+    if isinstance(error, ThorError):
         return Problem.of(error)
-
-
-def _release(made: Made, device: Device, profile: str | None) -> dict[str, Any] | None:
-    found = made[profile or device.profile, device.device_class]
-    return None if isinstance(found, Problem) else found
-
-
-def _refused(fleet: Sequence[Device], made: Made, profile: str | None) -> dict[str, Answer]:
-    """Devices that need not be asked: what they are to take cannot be made here."""
-    refused = {}
-    for device in fleet:
-        found = made[profile or device.profile, device.device_class]
-        if isinstance(found, Problem):
-            # The profile's fault, not the device's: told once for all of them.
-            refused[device.name] = Answer(device.name, error=found, reached=False)
-    return refused
+    missing = "thor_profile" if (profile or device.profile) is None else "thor_device_class"
+    return Problem(
+        "inventory_incomplete",
+        f"{missing} is not set, so there is no release to look for.",
+        f"Set {missing} in the inventory, for the device or its group.",
+    )
 
 
 def _require_sensible(answers: Sequence[Answer]) -> None:

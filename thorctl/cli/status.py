@@ -17,13 +17,14 @@ from rich.text import Text
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
+from thorctl.errors import ThorError
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.owner import parse
 from thorctl.protocol.plural import counted
 from thorctl.protocol.states import TRIAL
-from thorctl.release.desired import Desired, desired_releases
+from thorctl.release.desired import desired_releases, identified
 from thorctl.remote.agent_call import run_verb
-from thorctl.result import Result, exit_code_for
+from thorctl.result import Problem, Result, exit_code_for
 from thorctl.rollout.run.controller_lock import at_work
 from thorctl.status.drift_view import DriftView
 from thorctl.status.model import rows, verdict
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from thorctl.inventory.devices import Device
+    from thorctl.release.convergence import Desired
     from thorctl.remote.answer import Answer
-    from thorctl.result import Problem
     from thorctl.status.model import Row
 
 WATCH_SECONDS = 5.0
@@ -118,14 +119,18 @@ def command(
     when some devices could not be asked, 1 when none could; what drifted is told and changes no exit code.
     """
     fleet = chosen_devices(context, devices)
-    wanted, problems = desired_releases(context.deploy, fleet)
+    releases = desired_releases(context.deploy, fleet)
+    desired = identified(releases)
+    # Why the variables of a device cannot be read stands in its row.
+    reasons = (releases[device.name] for device in fleet if not device.unread)
+    problems = tuple(dict.fromkeys(Problem.of(one) for one in reasons if isinstance(one, ThorError)))
     for problem in problems:
         words = Text(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
         context.messages.print(words)
 
     def once(heard: Callable[[Answer], None] | None = None) -> Result:
         view = partial(DriftView, verbose=verbose) if details else None
-        return _status(fleet, wanted, problems, limit, connect_timeout, drift=view, heard=heard)
+        return _status(fleet, desired, problems, limit, connect_timeout, drift=view, heard=heard)
 
     if watch is None:
         left = dict.fromkeys(device.name for device in fleet)
@@ -150,7 +155,7 @@ def _at_work(row: Row) -> bool:
 
 def _status(
     fleet: Sequence[Device],
-    wanted: Mapping[str, Desired | None],
+    desired: Mapping[str, Desired],
     problems: Sequence[Problem],
     limit: int,
     connect_timeout: float,
@@ -165,7 +170,7 @@ def _status(
         connect_timeout=connect_timeout,
         on_answer=heard,
     )
-    table = [replace(one, at_work=_at_work(one)) for one in rows(fleet, answers, wanted)]
+    table = [replace(one, at_work=_at_work(one)) for one in rows(fleet, answers, desired)]
     errors = tuple(row.error for row in table if row.error)
     now = datetime.now(UTC)
     return Result(

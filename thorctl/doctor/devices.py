@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING
 
 from thorctl.doctor.check import Check, Status
 from thorctl.protocol.identity import identity_of, stranger, twins
-from thorctl.release.document import LAYOUT
+from thorctl.release.convergence import convergence
 from thorctl.remote.agent_call import run_verb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from thorctl.inventory.devices import Device
+    from thorctl.release.convergence import Desired
     from thorctl.remote.answer import Answer
 
 AREA = "devices"
 
 
-def checks(devices: Sequence[Device]) -> list[Check]:
-    """Asks all of them at once."""
+def checks(devices: Sequence[Device], desired: Mapping[str, Desired]) -> list[Check]:
+    """Ask all of them at once; ``desired``: the release of each device where it is known."""
     answers = run_verb(devices, "status")
     further = twins({one.device: identity_of(one.data) for one in answers if one.ok})
-    return [check(answer, further.get(answer.device)) for answer in answers]
+    return [check(one, further.get(one.device), desired.get(one.device)) for one in answers]
 
 
-def check(answer: Answer, same_as: str | None = None) -> Check:
+def check(answer: Answer, same_as: str | None = None, desired: Desired | None = None) -> Check:
     """A device without an agent can still be set up: that is a warning.
 
     ``same_as``: another name under which this machine counts.
@@ -40,9 +41,9 @@ def check(answer: Answer, same_as: str | None = None) -> Check:
             remedy = "Look at ansible_host and known_hosts of both; site.yml gives a renamed device its name."
             return Check(AREA, answer.device, "fail", other, remedy)
         state = answer.data.get("state") or "unknown"
-        running = answer.data.get("release_layout", 1 if answer.data.get("release") else None)
-        earlier = isinstance(running, int) and running < LAYOUT
-        layout = f"; its release has layout {running}, a rollout brings layout {LAYOUT}" if earlier else ""
+        earlier, layout = convergence(answer.data, desired).earlier_layout, ""
+        if desired and earlier:
+            layout = f"; its release has layout {earlier}, a rollout brings layout {desired.layout}"
         return Check(AREA, answer.device, "pass", f"answers in {answer.seconds:.1f} s, state {state}{layout}")
     status: Status = "warn" if answer.error.code == "agent_missing" else "fail"
     return Check(AREA, answer.device, status, answer.error.message, answer.error.remedy)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
-from thorctl.release.desired import check_deploy
+from thorctl.release.desired import deploy_problem
 from thorctl.remote.endpoint import resolve
 from thorctl.remote.known_hosts import Trust
 
@@ -139,11 +139,8 @@ def _profile(device: Device) -> tuple[str, str, str] | None:
 
 
 def _deploy(deploy: Path, device: Device) -> tuple[str, str, str] | None:
-    try:
-        check_deploy(deploy, device)
-    except ThorError as error:
-        return device.name, error.message, error.remedy
-    return None
+    error = deploy_problem(deploy, device)
+    return (device.name, error.message, error.remedy) if error else None
 
 
 def _gathered(title: str, found: Sequence[tuple[str, str, str] | None], fine: str) -> Check:

@@ -53,7 +53,7 @@ def _renders(deploy: Path, title: str, loaded: profile.Profile) -> Check:
     ids, refusals = [], []
     for kind in loaded.device_classes:
         try:
-            ids.append(releases.desired(deploy, loaded.name, kind).id)
+            ids.append(releases.build(deploy, loaded.name, kind).id)
         except ThorError as error:
             refusals.append(error)
     if not ids and refusals:

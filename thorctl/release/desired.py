@@ -1,75 +1,74 @@
-"""The desired release of each device: what its profile, lock and class render to, here and now."""
+"""The desired release of a device: one function of project and device, for every verb."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
-from thorctl.protocol import canonical_json
-from thorctl.release import find as releases
-from thorctl.result import Problem
+from thorctl.release import find
+from thorctl.release.convergence import Desired
+from thorctl.release.document import Release
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from thorctl.inventory.devices import Device
 
 
-class Desired(NamedTuple):
-    """A release by its id and the full hash of its document."""
-
-    id: str
-    sha256: str
-
-
 def desired_releases(
-    deploy: Path, devices: Sequence[Device]
-) -> tuple[dict[str, Desired | None], tuple[Problem, ...]]:
-    """Device name -> release, None where it cannot be told; and why not, each reason once."""
-    made: dict[tuple[str, str], Desired | None] = {}
-    problems: list[Problem] = []
-    followed = []
-    for device in devices:
-        try:
-            check_deploy(deploy, device)
-            followed.append(device)
-        except ThorError as error:
-            problems.append(Problem.of(error))
-    for name, kind in {(d.profile, d.device_class): None for d in followed}:
-        if name is None or kind is None:
-            continue
-        try:
-            made[name, kind] = _release(deploy, name, kind)
-        except ThorError as error:
-            made[name, kind] = None
-            problems.append(Problem.of(error))
-    wanted: dict[str, Desired | None] = dict.fromkeys(d.name for d in devices)
-    wanted |= {d.name: made.get((d.profile or "", d.device_class or "")) for d in followed}
-    return wanted, tuple(dict.fromkeys(problems))
+    deploy: Path, devices: Sequence[Device], profile: str | None = None
+) -> dict[str, Release | ThorError | None]:
+    """Render the release that each device should serve; devices of one profile and class share it.
 
+    Args:
+        deploy: the project's folder with device_classes, profiles, locks and templates.
+        devices: of its inventory.
+        profile: what a rollout or a check is about, instead of each device's ``thor_profile``.
 
-def check_deploy(deploy: Path, device: Device) -> None:
-    """Refuse a device whose release site.yml renders from another folder than the project's ``deploy``.
-
-    Raises:
-        ThorError: ``deploy_differs``.
+    Returns:
+        Device name -> release. None: the inventory gives no profile or no class. An error: why its variables
+        cannot be read; ``deploy_differs``; or whatever is wrong with profile, lock, class or their fit.
     """
+    rendered: dict[tuple[str, str], Release | ThorError] = {}
+    found: dict[str, Release | ThorError | None] = {}
+    for device in devices:
+        name, kind = profile or device.profile, device.device_class
+        if problem := device.unread or deploy_problem(deploy, device):
+            found[device.name] = problem
+        elif name is None or kind is None:
+            found[device.name] = None
+        else:
+            if (name, kind) not in rendered:
+                rendered[name, kind] = _built(deploy, name, kind)
+            found[device.name] = rendered[name, kind]
+    return found
+
+
+def identified(releases: Mapping[str, Release | ThorError | None]) -> dict[str, Desired]:
+    """Return by device name what identifies its release, of the devices that have one."""
+    return {name: Desired.of(one) for name, one in releases.items() if isinstance(one, Release)}
+
+
+def _built(deploy: Path, name: str, kind: str) -> Release | ThorError:
+    try:
+        return find.build(deploy, name, kind)
+    except ThorError as error:
+        return error
+
+
+def deploy_problem(deploy: Path, device: Device) -> ThorError | None:
+    """Return ``deploy_differs`` if site.yml renders the device's release from another folder."""
     if device.deploy is None:
-        return
+        return None
     other = Path(device.deploy)
     if other.is_absolute() and other.resolve() == deploy.resolve():
-        return
+        return None
     project = other.is_absolute() and other.name == "deploy" and (other / "profiles").is_dir()
     first = f"Take that project: `thorctl --project {other.parent} …`; or" if project else "In the inventory,"
-    raise ThorError(
+    return ThorError(
         "deploy_differs",
         f"site.yml renders the release of {device.name} from thor_deploy, {device.deploy}, and not from this "
         f"project's {deploy}.",
         f"{first} set thor_deploy to {deploy.resolve()} or remove it.",
     )
-
-
-def _release(deploy: Path, profile: str, device_class: str) -> Desired:
-    release = releases.desired(deploy, profile, device_class)
-    return Desired(release.id, canonical_json.release_sha256(release.document()))

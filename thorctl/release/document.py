@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
@@ -17,7 +18,6 @@ from thorctl.release.memory import Memory
 from thorctl.release.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
@@ -64,6 +64,11 @@ class Release(schema.Model):
             raise ValueError(f"id is {self.id}, but its content makes {expected}")
         return self
 
+    @cached_property
+    def sha256(self) -> str:
+        """Full hash of the document: two releases with one id may differ in it."""
+        return canonical_json.release_sha256(self.document())
+
     def document(self) -> dict[str, Any]:
         """The release as plain JSON data (docs/reference/interfaces.md)."""
         return self.model_dump(mode="json")
@@ -71,15 +76,6 @@ class Release(schema.Model):
     def text(self) -> str:
         """``release.json``: the canonical JSON and a newline."""
         return canonical_json.encode(self.document()).decode() + "\n"
-
-
-def is_another(status: Mapping[str, Any], sha256: str) -> bool:
-    """Whether the agent's status says that its release, though of the same id, is another document.
-
-    An earlier agent does not say.
-    """
-    found = status.get("release_sha256")
-    return isinstance(found, str) and found != sha256
 
 
 def make(

@@ -19,48 +19,28 @@ if TYPE_CHECKING:
     from thorctl.release.profile import Profile
 
 
-def desired(deploy: Path, profile: str, device_class: str) -> Release:
-    """The release that devices of a class should serve: the same for every verb and every playbook.
+def build(deploy: Path, name: str, device_class: str | None = None) -> Release:
+    """Render the release of a profile on a device class: the same for every verb and every playbook.
 
     Args:
         deploy: folder with device_classes, profiles, locks and templates; nothing else is read.
-        profile: its name.
-        device_class: its name.
-
-    Raises:
-        ThorError: whatever is wrong with profile, lock, class or their fit.
-    """
-    return render_release(
-        profiles.load(deploy, profile),
-        locks.load(deploy, profile),
-        device_classes.load(deploy, device_class),
-        deploy / "templates",
-    )
-
-
-def build(deploy: Path, name: str, device_class: str | None = None) -> Release:
-    """The release of profile ``name`` as it would be rendered now.
-
-    Args:
-        deploy: as for `desired`.
         name: the profile.
         device_class: None = the first of the profile's classes that can run the locked image.
 
     Raises:
-        ThorError: as `desired`.
+        ThorError: whatever is wrong with profile, lock, class or their fit.
     """
+    profile, lock = profiles.load(deploy, name), locks.load(deploy, name)
     if device_class is None:
-        profile = profiles.load(deploy, name)
-        lock = locks.load(deploy, name)
         locks.require_match(profile, lock)
         device_class = next(iter(_fitting(deploy, profile, lock)), profile.device_classes[0])
-    return desired(deploy, name, device_class)
+    return render_release(profile, lock, device_classes.load(deploy, device_class), deploy / "templates")
 
 
 def build_all(deploy: Path, name: str) -> list[Release]:
     """The releases of profile ``name``, one for each of its classes that can run the locked image."""
     classes = _fitting(deploy, profiles.load(deploy, name), locks.load(deploy, name))
-    return [desired(deploy, name, one) for one in classes]
+    return [build(deploy, name, one) for one in classes]
 
 
 def _fitting(deploy: Path, profile: Profile, lock: Lock) -> list[str]:

@@ -36,11 +36,6 @@ class Item(BaseModel):
         return [str(one) for one in self.wanted if one not in self.found]
 
 
-def release(wanted: str | None, found: str | None) -> Item:
-    """The release that profile, lock and class make here, against the one that runs there."""
-    return Item(what="release", wanted=wanted, found=found, same=None if wanted is None else found == wanted)
-
-
 def words(item: Item) -> str:
     """What is wrong with it, or that nobody knows."""
     if item.same is None:

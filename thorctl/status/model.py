@@ -14,20 +14,21 @@ from thorctl.protocol.identity import Identity, twins
 from thorctl.protocol.owner import lease_reason, owner_of, parse
 from thorctl.protocol.plural import counted, form
 from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
-from thorctl.release.document import LAYOUT
+from thorctl.release.convergence import RUNS, SERVES, Aspect, Verdict, convergence, profile_of
 from thorctl.result import Problem
 from thorctl.status import drift as status_drift
+from thorctl.status.drift import Item
 from thorctl.status.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thorctl.inventory.devices import Device
-    from thorctl.release.desired import Desired
+    from thorctl.release.convergence import Convergence, Desired
     from thorctl.remote.answer import Answer
-    from thorctl.status.drift import Item
 
 
+_SAME = {Verdict.IN_PLACE: True, Verdict.DIFFERS: False, Verdict.UNKNOWN: None}
 # What a device that cannot be asked is called in the table; the error says the rest.
 _NO_STATUS = {
     "agent_missing": "no agent",
@@ -43,8 +44,8 @@ class Row:
 
     Attributes:
         reachable: whether we could log in, whatever its agent then said.
-        wanted: the release its profile, lock and class make; None if that cannot be told here.
-        wanted_sha256: the full hash of that release's document.
+        convergence: how it stands to its desired release.
+        desired: the release its profile, lock and class make; None if that cannot be told here.
         same_as: another name of the inventory under which this machine counts.
         at_work: whether a process of this machine works on the rollout that began the device's trial.
     """
@@ -53,9 +54,9 @@ class Row:
     site: str | None
     reachable: bool
     report: Report
-    wanted: str | None = None
+    convergence: Convergence
+    desired: Desired | None = None
     error: Problem | None = None
-    wanted_sha256: str | None = None
     same_as: str | None = None
     at_work: bool = False
 
@@ -67,36 +68,29 @@ class Row:
     @property
     def another_document(self) -> bool:
         """Whether the device has the wanted release's id, and another document under it."""
-        found = self.report.release_sha256
-        same_id = self.wanted is not None and self.report.release == self.wanted
-        return same_id and None not in (found, self.wanted_sha256) and found != self.wanted_sha256
+        return Aspect.DOCUMENT in self.convergence.differs
 
     @property
     def serves_wanted(self) -> bool | None:
         """Whether the engine is ready with the wanted release; None when the wanted one is unknown."""
-        if self.wanted is None:
-            return None
-        serves = self.report.engine.word == "ready" and self.report.release == self.wanted
-        return serves and not self.another_document
+        return None if self.desired is None else self.convergence.of(SERVES) is Verdict.IN_PLACE
 
     @property
     def layout_note(self) -> str | None:
         """That the committed release is of the wanted profile in an earlier layout; None if it is not."""
-        report, layout = self.report, self.report.layout
-        if report.state != COMMITTED or layout is None or layout >= LAYOUT:
+        layout = self.convergence.earlier_layout
+        if layout is None or self.desired is None:
             return None
-        profile = str(report.release).rpartition("-")[0]
-        if profile != str(self.wanted).rpartition("-")[0]:
-            return None
-        return f"layout {layout}; a rollout brings layout {LAYOUT}: thorctl rollout start {profile}"
+        later, profile = self.desired.layout, profile_of(self.desired.id)
+        return f"layout {layout}; a rollout brings layout {later}: thorctl rollout start {profile}"
 
     @property
     def _release(self) -> Item:
-        if self.another_document:
-            wanted, found = f"sha256:{self.wanted_sha256}", f"sha256:{self.report.release_sha256}"
-            return status_drift.Item(what="release", wanted=wanted, found=found, same=False)
-        item = status_drift.release(self.wanted, self.report.release)
-        return item.model_copy(update={"note": self.layout_note})
+        desired, found = self.desired.id if self.desired else None, self.report.release
+        if self.desired and self.another_document:
+            desired, found = f"sha256:{self.desired.sha256}", f"sha256:{self.report.release_sha256}"
+        same = _SAME[self.convergence.of(RUNS)]
+        return Item(what="release", wanted=desired, found=found, same=same, note=self.layout_note)
 
     @property
     def compared(self) -> list[Item] | None:
@@ -119,7 +113,7 @@ class Row:
             "name": self.name,
             "site": self.site,
             "reachable": self.reachable,
-            "wanted_release": self.wanted,
+            "wanted_release": self.desired.id if self.desired else None,
             **report,
             "answers_as": self.report.name,
             "same_as": self.same_as,
@@ -138,14 +132,15 @@ def _documents(items: list[Item] | None) -> list[dict[str, Any]] | None:
     return None if items is None else [item.model_dump() for item in items]
 
 
-def row(device: Device, answer: Answer, wanted: str | None, wanted_sha256: str | None = None) -> Row:
+def row(device: Device, answer: Answer, desired: Desired | None) -> Row:
     """The row of one device. A report of the wrong shape is an error, and nothing of it is believed."""
-    error = answer.error
+    error, data = answer.error, answer.data
     try:
-        report = Report.model_validate(answer.data)
+        report = Report.model_validate(data)
     except ValidationError as invalid:
-        report, error = Report(), error or _strange(device.name, invalid)
-    return Row(device.name, device.site, answer.reached, report, wanted, error, wanted_sha256)
+        report, data, error = Report(), {}, error or _strange(device.name, invalid)
+    found = convergence(data, desired)
+    return Row(device.name, device.site, answer.reached, report, found, desired, error)
 
 
 def _strange(device: str, invalid: ValidationError) -> Problem:
@@ -159,13 +154,10 @@ def _strange(device: str, invalid: ValidationError) -> Problem:
     )
 
 
-def rows(
-    devices: Sequence[Device], answers: Sequence[Answer], wanted: Mapping[str, Desired | None]
-) -> list[Row]:
+def rows(devices: Sequence[Device], answers: Sequence[Answer], desired: Mapping[str, Desired]) -> list[Row]:
     """The rows of a fleet, in the order of ``devices``."""
     found = [
-        row(device, answer, *(wanted.get(device.name) or (None, None)))
-        for device, answer in zip(devices, answers, strict=True)
+        row(device, answer, desired.get(device.name)) for device, answer in zip(devices, answers, strict=True)
     ]
     further = twins({one.name: one.identity for one in found})
     return [replace(one, same_as=further.get(one.name)) for one in found]
@@ -190,10 +182,10 @@ def attention(row: Row) -> tuple[str, ...]:
         cold = report.engine.cold_start_seconds
         longest = f" (cold start, up to {round(cold / 60)} min)" if cold else ""
         found.append(f"engine {report.engine.word or 'unknown'}{longest}")
-    if row.wanted and report.release and report.release != row.wanted and row.layout_note is None:
-        found.append(f"serves {report.release}, wanted is {row.wanted}")
-    if row.another_document:
-        found.append(f"another document has the id {row.wanted} (release_conflict)")
+    if row.desired and report.release and Aspect.RELEASE in row.convergence.differs and not row.layout_note:
+        found.append(f"serves {report.release}, wanted is {row.desired.id}")
+    if row.desired and row.another_document:
+        found.append(f"another document has the id {row.desired.id} (release_conflict)")
     found += _smoke(report)
     found += ["drift unknown"] if report.drift is None else map(status_drift.words, report.drift)
     return tuple(found)
@@ -281,7 +273,7 @@ def verdict(fleet: Sequence[Row]) -> str:
     """One sentence over all: how many serve what they should."""
     total = len(fleet)
     serve = form(total, "device serves", "devices serve")
-    known = [r for r in fleet if r.wanted is not None]
+    known = [r for r in fleet if r.desired is not None]
     needy = sum(1 for r in fleet if attention(r))
     tail = "." if not needy else f"; {counted(needy, 'needs', 'need')} attention."
     if not known:

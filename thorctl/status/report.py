@@ -78,10 +78,3 @@ class Report(_Reported):
     release_layout: int | None = None
     compared: list[Item] | None = None
     drift: list[Item] | None = None
-
-    @property
-    def layout(self) -> int | None:
-        """Layout of the release that runs; None if there is none, or its document cannot be read."""
-        if self.release_layout is None and self.release and self.agent_layouts == [1]:
-            return 1
-        return self.release_layout

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol.identity import identity_of, stranger
 from thorctl.protocol.states import CHANGING, COMMITTED, EMPTY
-from thorctl.release.document import is_another
+from thorctl.release.convergence import (
+    COMMITTED_RELEASE,
+    SERVES,
+    Aspect,
+    Convergence,
+    Desired,
+    Verdict,
+    convergence,
+)
 from thorctl.rollout.model.device import Device, Phase
 from thorctl.rollout.model.rules import ABSENCES
 from thorctl.rollout.model.transitions import (
@@ -37,8 +45,9 @@ def present(device: Device, end: Ended, rules: Rules) -> Device:
 def _present(device: Device, end: Ended, rules: Rules) -> Device:
     status = end.data
     state, release = status.get("state"), status.get("release")
-    if state == COMMITTED and release == device.target:
-        return _another(device, status, rules) or _there(device, status)
+    found = convergence(status, Desired(device.target, rules.sha256 or None, rules.layout))
+    if found.of(COMMITTED_RELEASE) is Verdict.IN_PLACE:
+        return _there(device, found, status, rules)
     if state in CHANGING:
         return _in_use(device, end, rules)
     if state not in {COMMITTED, EMPTY}:
@@ -59,17 +68,6 @@ def _in_use(device: Device, end: Ended, rules: Rules) -> Device:
     if whole and status.get("release") == device.target and is_ours(status, rules):
         return replace(device, phase=Phase.UNKNOWN, due=0.0)
     return absent(device, in_use_words(device.name, status), end.at)
-
-
-def _another(device: Device, status: Mapping[str, Any], rules: Rules) -> Device | None:
-    """A device that has committed another document of the target's id has failed."""
-    if not rules.sha256 or not is_another(status, rules.sha256):
-        return None
-    return failed_untouched(
-        device,
-        f"release_conflict: {device.target} is another document there (SHA-256 {status['release_sha256']}, "
-        f"not {rules.sha256}); find out who staged it: thorctl logs {device.name} --events",
-    )
 
 
 def _hindrance(device: Device, end: Ended, rules: Rules) -> str | None:
@@ -139,8 +137,15 @@ def waiting_for_hold(device: Device, end: Ended, rules: Rules) -> Device:
     return held(device, hold, end, rules)
 
 
-def _there(device: Device, status: Mapping[str, Any]) -> Device:
-    engine = status.get("engine")
-    if isinstance(engine, dict) and engine.get("ready") is True:
+def _there(device: Device, found: Convergence, status: Mapping[str, Any], rules: Rules) -> Device:
+    """A device that has committed the target's id. One with another document of that id has failed."""
+    if Aspect.DOCUMENT in found.differs:
+        return failed_untouched(
+            device,
+            f"release_conflict: {device.target} is another document there (SHA-256 "
+            f"{status['release_sha256']}, not {rules.sha256}); find out who staged it: "
+            f"thorctl logs {device.name} --events",
+        )
+    if found.of(SERVES) is Verdict.IN_PLACE:
         return replace(device, phase=Phase.UPDATED, why="it serves this release already")
     return failed_untouched(device, "it has this release already, but its engine is not ready")

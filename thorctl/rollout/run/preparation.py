@@ -11,7 +11,8 @@ from thorctl.protocol.identity import identity_of, stranger, twins
 from thorctl.protocol.owner import held_words, parse
 from thorctl.release import find as made
 from thorctl.release import profile as profiles
-from thorctl.release.desired import check_deploy
+from thorctl.release.desired import deploy_problem, desired_releases
+from thorctl.release.document import Release
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.shipped_agent import Question
 from thorctl.remote.shipped_agent import look as look_at
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thorctl.inventory.devices import Device
-    from thorctl.release.document import Release
     from thorctl.remote.answer import Answer
 
 PLAN_SECONDS = 300.0  # the agent hashes nothing for its plan, but asks a registry
@@ -54,11 +54,9 @@ def releases(deploy: Path, wanted: str, path: Path, devices: Sequence[Device]) -
         ThorError: ``device_class_missing``, ``release_unfit``, ``deploy_differs``, or whatever is wrong with
             the release.
     """
-    unread = next((device.unread for device in devices if device.unread), None)
-    if unread:
-        raise unread
     for device in devices:
-        check_deploy(deploy, device)
+        if problem := device.unread or deploy_problem(deploy, device):
+            raise problem
     nameless = [device.name for device in devices if device.device_class is None]
     if nameless:
         raise ThorError(
@@ -67,16 +65,18 @@ def releases(deploy: Path, wanted: str, path: Path, devices: Sequence[Device]) -
             "Set it for the device or its group.",
             exit_code=2,
         )
-    classes = dict.fromkeys(str(device.device_class) for device in devices)
     if wanted in profiles.names(deploy):
         profile = profiles.load(deploy, wanted)
         _check_fit(devices, profile.device_classes, f"Profile {wanted}")
-        by_class = {name: made.build(deploy, wanted, name) for name in classes}
+        desired = desired_releases(deploy, devices, wanted)
     else:
         release = made.find(deploy, wanted, path)
         _check_fit(devices, (release.device_class.name,), f"Release {release.id}")
-        by_class = dict.fromkeys(classes, release)
-    return Given({device.name: by_class[str(device.device_class)] for device in devices})
+        desired = {device.name: release for device in devices}
+    for one in desired.values():
+        if isinstance(one, ThorError):
+            raise one
+    return Given({name: one for name, one in desired.items() if isinstance(one, Release)})
 
 
 def _check_fit(devices: Sequence[Device], classes: Sequence[str], what: str) -> None:
