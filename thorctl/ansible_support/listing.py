@@ -17,7 +17,7 @@ entry in ``_meta.hostvars`` holds
     those of ``SECRETS`` that have no value.
 
 Of a host whose variables cannot be read at all, as for a vaulted file of its own, it holds ``unread`` alone:
-the reason.
+the reason. ``_meta.inputs`` holds what the answer was made from (`inputs.Inputs.as_json`).
 
 The answer goes to stdout alone, never through Ansible's display, which writes a log: it holds passwords.
 """
@@ -35,6 +35,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
+
+from thorctl.ansible_support import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +61,7 @@ SSH = (
 )
 # Read by playbooks only, which then need the vault's password.
 SECRETS = ("thor_hub_token", "thor_registry_logins", "thor_edge_keys", "thor_edge_engine_key")
+MAGIC = frozenset({"hostvars", "groups", "vars"})  # Ansible's own; all hosts are looked at
 PLUGINS = (("connection", "ssh"), ("become", "sudo"))
 
 
@@ -68,6 +71,7 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
     def run(self) -> None:
         """Print the listing as JSON."""
         CLI.run(self)
+        self._inputs = inputs.watch()
         self.loader, self.inventory, self.vm = self._play_prereqs()
         HostVars(inventory=self.inventory, variable_manager=self.vm, loader=self.loader)  # registers itself
         for loader, name in ((connection_loader, "ssh"), (become_loader, "sudo")):
@@ -76,13 +80,16 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
             "ssh": _from_file(constants.CONNECTION_PASSWORD_FILE),
             "sudo": _from_file(constants.BECOME_PASSWORD_FILE),
         }
-        json.dump(self.json_inventory(self._get_group("all")), sys.stdout)
+        found = self.json_inventory(self._get_group("all"))
+        found["_meta"]["inputs"] = self._inputs.as_json()
+        json.dump(found, sys.stdout)
 
     def _get_host_variables(self, host: Host) -> dict[str, Any]:
         try:
             raw = self.vm.get_vars(host=host, include_hostvars=True, stage="all")
         except AnsibleError as error:
             return {"unread": str(error)}
+        self._inputs.impure({name: value for name, value in raw.items() if name not in MAGIC})
         templar, faults = Templar(loader=self.loader, variables=raw), {}
         names = {name for kind, plugin in PLUGINS for name in constants.config.get_plugin_vars(kind, plugin)}
         filled = {}
@@ -93,12 +100,13 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
                 filled[name] = _plain(templar.template(raw[name]))
             except AnsibleError as error:
                 faults[name] = str(error)
-        sealed = []
+        sealed, kept_back = [], self._inputs.volatile
         for name in sorted(raw.keys() & {*SECRETS}):
             try:
                 _plain(templar.template(raw[name]))
             except AnsibleError:
                 sealed.append(name)
+        self._inputs.volatile = kept_back  # only whether they can be decrypted goes into the answer
         ssh: dict[str, Any] = {}
         sudo: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -109,6 +117,8 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
             faults["a connection variable"] = str(error)
         ssh["password"] = ssh.get("password") or self._passwords["ssh"]
         sudo["become_pass"] = sudo.get("become_pass") or self._passwords["sudo"]
+        if ssh["password"] or sudo["become_pass"] or ssh.get("private_key"):
+            self._inputs.volatile = "a password"
         return {
             "variables": {name: filled[name] for name in VARIABLES if name in filled},
             "connection": filled.get("ansible_connection") or constants.DEFAULT_TRANSPORT,

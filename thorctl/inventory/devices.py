@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl import shipped
 from thorctl.ansible_support import environment as ansible_environment
 from thorctl.errors import ThorError
+from thorctl.inventory import kept_listing
 from thorctl.inventory.pattern import matching
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _refuse_example(inventory: Path, hostvars: Mapping[str, Mapping[str, Any]]) 
 
 
 def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
-    """What this environment's own Ansible says; see ``ansible_support.listing``."""
+    """What this Ansible says, or has said of the same files; see ``ansible_support.listing``."""
     # By default Ansible shrugs at a file it cannot parse; here that would hide devices.
     environment = {
         **ansible_environment.clean(),
@@ -197,9 +198,13 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
     if config is not None and config.is_file():
         environment.setdefault("ANSIBLE_CONFIG", str(config))
     # -P: nothing in the working directory can stand in for Ansible.
-    command = [sys.executable, "-P", "-m", "thorctl.ansible_support.listing"]
+    program = [sys.executable, "-P", "-m", "thorctl.ansible_support.listing"]
+    command = [*program, "-i", str(inventory.absolute()), "--list"]
+    file = kept_listing.place(command, environment)
+    if kept := kept_listing.find(file):
+        return kept
     run = subprocess.run(
-        [*command, "-i", str(inventory.absolute()), "--list"],
+        command,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -217,6 +222,7 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
             f"`ansible-inventory -i {inventory} --list` shows the same: an inventory script or a plugin that "
             "prints has to be silenced.",
         ) from error
+    kept_listing.keep(file, listing)
     return listing
 
 

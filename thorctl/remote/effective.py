@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
-import json
 import os
 import pwd
 import re
@@ -25,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
-from thorctl.files import atomic
+from thorctl.files import user_cache
+from thorctl.files.identity import identity
+from thorctl.files.user_cache import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -154,17 +152,7 @@ def _matched(patterns: Iterable[str], host: str) -> str:
 
 
 def _together(files: Iterable[str]) -> str:
-    return _digest(f"{file} {_identity(file)}" for file in files)
-
-
-def _identity(path: str) -> str:
-    try:
-        found = Path(path).stat()
-    except OSError as error:
-        return f"absent {error.errno}"
-    return (
-        f"{found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_size} {found.st_uid} {found.st_mode:o}"
-    )
+    return digest(f"{file} {identity(file)}" for file in files)
 
 
 def _included(text: str, folder: str) -> list[str]:
@@ -247,16 +235,14 @@ def _answer(
     volatile: bool,
 ) -> Answer:
     file = None if volatile else _file(program, key)
-    if file is not None and _is_ours(file):
-        with contextlib.suppress(OSError, ValueError):
-            kept: Answer = json.loads(file.read_text())
-            if isinstance(kept, dict):
-                return kept
+    kept = user_cache.read(file) if file else None
+    if isinstance(kept, dict):
+        return kept
     answer = _ask(program, words, host)
     if ANY_HOST in instead and answer["hostname"] == [host]:
         answer["hostname"] = [ANY_HOST]
-    if file is not None:
-        _keep(file, answer)
+    if file:
+        user_cache.write(file, answer, kept=CONFIGURATIONS_KEPT)
     return answer
 
 
@@ -287,43 +273,9 @@ def _ask(program: str, words: Sequence[str], host: str) -> Answer:
 
 
 def _file(program: str, key: Sequence[str]) -> Path | None:
-    """Where the answer is kept; None without a usable cache directory."""
+    """Where the answer is kept; None without a usable cache folder."""
     path = shutil.which(program)
     if path is None:
         return None
-    place = _digest((_identity(path), path, key[1], str(os.getuid())))
-    try:
-        return platformdirs.user_cache_path("thorctl") / "ssh" / place / f"{_digest(key)}.json"
-    except (OSError, RuntimeError):
-        return None
-
-
-def _is_ours(file: Path) -> bool:
-    """Whether nobody else can have written it: an answer may hold a ProxyCommand, which is run.
-
-    HOME and XDG_CACHE_HOME, unlike the folder that ssh reads, may be another user's: of who says sudo, say.
-    """
-    try:
-        statuses = [path.lstat() for path in (file, file.parent)]
-    except OSError:
-        return False
-    return all(one.st_uid == os.geteuid() and not one.st_mode & 0o022 for one in statuses)
-
-
-def _digest(words: Iterable[str]) -> str:
-    return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:32]
-
-
-def _keep(file: Path, answer: Mapping[str, list[str]]) -> None:
-    """Write the answer; a cache that cannot be written is no failure."""
-    with contextlib.suppress(OSError):
-        if not file.parent.exists():
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _tidy(file.parent.parent)
-        atomic.write(file, json.dumps(answer), 0o600)
-
-
-def _tidy(folder: Path) -> None:
-    by_age = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
-    for old in by_age[CONFIGURATIONS_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    folder = digest((identity(path), path, key[1], str(os.getuid())))
+    return user_cache.place("ssh", folder, f"{digest(key)}.json")
