@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from thorctl.ansible_plugins.call import Call, call_for, stand_in
+from thorctl.ansible_plugins.check_mode import stand_in
 from thorctl.errors import ThorError
 from thorctl.protocol.verbs import VERBS
+from thorctl.remote.call import Call, call_for
 
 RELEASE = {"id": "tiny-0123456789ab", "name": "tiny"}
 

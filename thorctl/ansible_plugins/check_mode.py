@@ -6,9 +6,22 @@ from typing import Any
 
 from thorctl.ansible_plugins.progress import bytes_text
 from thorctl.protocol.states import CHANGING, COMMITTED
+from thorctl.protocol.verbs import VERBS
+from thorctl.remote.call import Call, call_for
 
 STAGE_ACTIONS = frozenset({"pull_image", "download_checkpoint", "verify_checkpoint", "write_release"})
 UNFINISHED = frozenset(CHANGING)
+
+
+def stand_in(call: Call, release: dict[str, Any] | None) -> Call:
+    """What check mode runs in place of ``call``: a verb that reads only; ``call`` itself if it does."""
+    if call.reads_only:
+        return call
+    if call.verb in {"stage", "activate", "smoke", "commit"} and release is not None:
+        return call_for("plan", release, ())
+    if VERBS[call.verb].dry_run:
+        return Call(call.verb, (*call.words, "--dry-run"))
+    return Call("status")
 
 
 def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:

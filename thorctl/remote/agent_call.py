@@ -123,11 +123,17 @@ def as_root(user: str, words: Sequence[str], become: Become = NO_PASSWORD) -> st
 
 
 def agent_command(
-    user: str, verb: str, args: Sequence[str], holder: str | None = None, become: Become = NO_PASSWORD
+    user: str,
+    verb: str,
+    args: Sequence[str],
+    holder: str | None = None,
+    become: Become = NO_PASSWORD,
+    *,
+    options: Sequence[str] = (),
 ) -> str:
-    """The shell command for one verb."""
+    """The shell command for one verb; ``options`` stand before it."""
     who = ("--holder", holder) if holder else ()
-    return as_root(user, (AGENT, *who, verb, *args), become)
+    return as_root(user, (AGENT, *who, *options, verb, *args), become)
 
 
 def become_of(connection: asyncssh.SSHClientConnection) -> Become:

@@ -76,7 +76,7 @@ def read_answer(device: str, verb: str, exit_code: int | None, stdout: str, stde
         return Answer(device, error=_no_object(device, exit_code, stdout, stderr))
     fault = _fault(parsed, verb, exit_code)
     if fault:
-        return Answer(device, error=_garbage(device, fault))
+        return Answer(device, error=garbage(device, fault))
     if parsed["ok"]:
         return Answer(device, object=parsed)
     return Answer(device, object=parsed, error=_agent_problem(device, verb, parsed["error"]))
@@ -121,7 +121,8 @@ def for_device(remedy: str, device: str) -> str:
     return re.sub(r"\bDEVICE\b", lambda _: device, remedy)
 
 
-def _garbage(device: str, fault: str) -> Problem:
+def garbage(device: str, fault: str) -> Problem:
+    """The error of an answer that is not what was asked for."""
     return Problem(
         "agent_garbage",
         f"The agent's answer cannot be used: {fault}.",

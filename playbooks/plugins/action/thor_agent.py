@@ -18,13 +18,14 @@ from ansible.plugins.action import ActionBase
 
 from thorctl.ansible_plugins import check_mode
 from thorctl.ansible_plugins import failure as explain
-from thorctl.ansible_plugins.call import Call, call_for, stand_in
+from thorctl.ansible_plugins.check_mode import stand_in
 from thorctl.ansible_plugins.poll import Look, look_command, read_look
 from thorctl.ansible_plugins.progress import progress_line, worth_showing
 from thorctl.errors import ThorError
 from thorctl.protocol.paths import AGENT_ARCHIVE
 from thorctl.remote import agent_archive
 from thorctl.remote.answer import Answer, read_answer
+from thorctl.remote.call import Call, call_for
 from thorctl.ui.printable import printable, printable_all
 
 MODULE = "thorctl.thor.thor_agent"  # the module of this name

@@ -217,7 +217,7 @@ def _progress(ctx: Context, request: Request) -> dict[str, Any] | None:
 
 
 def forget(ctx: Context) -> None:
-    """Remove the oldest ended jobs beyond ``KEPT``, and copies of the agent that no job is worked by."""
+    """Remove the oldest ended jobs beyond ``KEPT``, and unused copies of the agent."""
     requests = all_requests(ctx)
     at_work = [one for one in requests if _answer(ctx, one) is None and _works(ctx, one)]
     ended = [one for one in requests if one not in at_work]

@@ -1,6 +1,6 @@
 """Begin a detached verb: record the request, then have systemd run it in a transient unit.
 
-The same request again joins the job, or returns its recorded answer. A job is worked by a copy of the agent,
+The same request again joins the job, or returns its recorded answer. A job runs a copy of the agent,
 so that an update of the agent takes no file from under it.
 """
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.core.dispatch import dispatch
 from thorctl.agent.core.holder import Holder
-from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.core.outcome import AgentError, Outcome, ended_by
 from thorctl.agent.core.progress import Progress
+from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.jobs import record
 from thorctl.protocol.jobs import NAME
 from thorctl.protocol.owner import parse
@@ -33,14 +34,15 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     values = {**request.arguments, "root": ctx.paths.root, "detach": False}
     if request.document_sha256 is not None:
         values["release"] = str(record.document(ctx, request.job))
+    asked = replace(
+        ctx,
+        holder=Holder(owner.name, request.host, request.address, owner.purpose),
+        progress=Progress(ctx.paths, ctx.clock, request.verb),
+    )
     with record.working(ctx, request):
-        outcome = dispatch(
-            replace(
-                ctx,
-                holder=Holder(owner.name, request.host, request.address, owner.purpose),
-                progress=Progress(ctx.paths, ctx.clock, request.verb),
-            ),
-            argparse.Namespace(**values),
-        )
+        try:
+            outcome = dispatch(asked, argparse.Namespace(**values))
+        except Interrupted as told:  # before the verb began
+            outcome = Outcome.of_error(ended_by(request.verb, str(told)))
         record.end(ctx, request, outcome)
     return Outcome({"job": request.job, "exit_code": outcome.exit_code})

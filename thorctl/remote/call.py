@@ -1,4 +1,4 @@
-"""Which words a verb gets on the command line, and which verb stands in for it in check mode."""
+"""One call of the agent: the words and the standard input that a verb gets. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the agent: ``thor-agent [--holder …] VERB WORDS``, with ``stdin`` fed to it."""
+    """``thor-agent [--holder …] VERB WORDS``, with ``stdin`` as its standard input."""
 
     verb: str
     words: tuple[str, ...] = ()
@@ -28,16 +28,16 @@ class Call:
 
     @property
     def detached(self) -> bool:
-        """Whether it outlives a broken SSH link; what only says what would be run is over at once."""
+        """Whether it runs detached on the device; what only says what would be run is over at once."""
         return VERBS[self.verb].detached and "--dry-run" not in self.words
 
 
 def call_for(verb: str, release: dict[str, Any] | None, arguments: Sequence[str]) -> Call:
-    """The call a task asks for.
+    """The call of a verb.
 
     Args:
         verb: one of ``VERBS`` that is not internal.
-        release: the release document, for the verbs that concern one.
+        release: the release document, for the verbs that concern one: whole on stdin, or its id as a word.
         arguments: further words, passed on as they are.
 
     Raises:
@@ -55,14 +55,3 @@ def call_for(verb: str, release: dict[str, Any] | None, arguments: Sequence[str]
     if VERBS[verb].takes == "id" and release is not None:
         return Call(verb, (str(release["id"]), *arguments))
     return Call(verb, tuple(arguments))
-
-
-def stand_in(call: Call, release: dict[str, Any] | None) -> Call:
-    """What check mode runs in place of ``call``: a verb that only looks; ``call`` itself if it does."""
-    if call.reads_only:
-        return call
-    if call.verb in {"stage", "activate", "smoke", "commit"} and release is not None:
-        return call_for("plan", release, ())
-    if VERBS[call.verb].dry_run:
-        return Call(call.verb, (*call.words, "--dry-run"))
-    return Call("status")
