@@ -45,15 +45,15 @@ unit: bootstrap ## The tests that need no simulated device and no package regist
 
 .PHONY: bench-converge
 bench-converge: bootstrap ## Time of a first and of a second site.yml, and their ratio
-	@$(BIN)/python -m tests.bench.bench_converge
+	@$(BIN)/python -m tests.benchmarks.bench_converge
 
 .PHONY: bench-serve
 bench-serve: bootstrap ## How fast the demo's devices generate, twice, and the ratios (BENCH=--quick for a minute)
-	@$(BIN)/python -m tests.bench.bench_serve $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.bench_serve $(BENCH)
 
 .PHONY: bench-status
 bench-status: bootstrap ## Start, status of one device and of a fleet, against click, ssh and ansible (BENCH="--devices 1000")
-	@$(BIN)/python -m tests.bench.bench_status $(BENCH)
+	@$(BIN)/python -m tests.benchmarks.bench_status $(BENCH)
 
 .PHONY: docs
 docs: bootstrap ## Write the generated parts of docs/

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import certifi
 import hypothesis
 import pytest
 
-from tests.contract import parsers
-from tests.simulated import CHECKOUT, Simulated, running
+from tests.support.simulated import CHECKOUT, Simulated, running
+from tests.system.contract import parsers
 from thorctl.checkpoint import hub_tree
 from thorctl.errors import ThorError
 from thorctl.remote import docker_engine
@@ -46,7 +47,7 @@ def signals_are_heard() -> None:
 def disk_is_not_waited_for() -> Iterator[None]:
     """Replace fsync: no test cuts the power of this machine, and each call costs milliseconds.
 
-    Tests of the order of flushes and renames record ``Files.flush`` (tests/agent/test_files.py).
+    Tests of the order of flushes and renames record ``Files.flush`` (tests/agent/core/test_files.py).
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
@@ -77,6 +78,26 @@ def few_authorities(
 def no_terminal() -> None:
     """Output is as in a pipe: pytest-xdist and some shells export a width, as if there were a terminal."""
     os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of deploy/ in a project of its own, without locks."""
+    root = tmp_path / "project"
+    shutil.copytree(CHECKOUT / "deploy", root / "deploy")
+    shutil.rmtree(root / "deploy" / "locks", ignore_errors=True)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No simulation, no login and no inventory of the person who runs the tests."""
+    for name in ("THORCTL_INVENTORY", "THORCTL_PROJECT", "THORCTL_SIM", "HF_TOKEN", "ANSIBLE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("THORCTL_SIM_DIR", str(tmp_path / "no-simulation"))
+    monkeypatch.setenv("THORCTL_STATE_DIR", str(tmp_path / "store"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker-login"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "no-hub-login"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What a command returns, and the JSON envelope around it.
 
 A command computes and returns; only ``thorctl.cli.main`` prints. The envelope is versioned: its keys are
-pinned by tests/unit/test_result.py, and changes are additions.
+pinned by tests/test_result.py, and changes are additions.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.cutting_hub import CuttingHub
-from tests.agent.device_double import make_context
-from tests.agent.hub_stage import COMMIT, FILES, NoContainers, Sandboxless
-from tests.agent.stateful_device import Device
+from tests.support.cutting_hub import CuttingHub
+from tests.support.device_double import make_context
+from tests.support.hub_stage import COMMIT, FILES, NoContainers, Sandboxless
+from tests.support.stateful_device import Device
 from thorctl.agent.core import account
 from thorctl.agent.core.account import Account
 from thorctl.agent.core.files import Files

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.trial_steps import commit_one
 from tests.fixtures import earlier
+from tests.support.trial_steps import commit_one
 from thorctl.agent.core.paths import Paths
 from thorctl.agent.drift import desired
 from thorctl.agent.release import document as release_document
@@ -21,7 +21,7 @@ from thorctl.protocol.paths import AGENT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.agent.stateful_device import Device
+    from tests.support.stateful_device import Device
 
 EXEC_START = re.compile(r'^ExecStart=(".*)$', re.MULTILINE)
 

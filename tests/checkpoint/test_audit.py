@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.doubles.command_line import thorctl
-from tests.unit.test_hub_tree import served
+from tests.sim.test_hub_tree import served
+from tests.support.doubles.command_line import thorctl
 from thorctl.checkpoint import engine_names, hub_tree, inventory, repair
 from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.modules import Kind

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.checkpoint import sources
-from tests.doubles.command_line import thorctl
-from tests.unit.test_hub_tree import served
+from tests.sim.test_hub_tree import served
+from tests.support.doubles.command_line import thorctl
 from thorctl.checkpoint import hub_tree, inventory, nvfp4, repair
 from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.manifest import NAME, load

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.checkpoint.variants import dequantize
-from tests.doubles.command_line import Done, thorctl
+from tests.support.doubles.command_line import Done, thorctl
 from thorctl.checkpoint import inventory, nvfp4, repair
 from thorctl.checkpoint.audit import audit
 from thorctl.checkpoint.manifest import NAME, load

@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 
-from tests.simulated import CHECKOUT
+from tests.support.simulated import CHECKOUT
 from thorctl.cli import extras
 from thorctl.cli.main import run
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.unit.documents import release_of
+from tests.support.documents import release_of
 from thorctl.sim import images
 from thorctl.sim.ports import free_port
 

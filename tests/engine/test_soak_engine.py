@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.agent.soak.soak_device import Device
+from tests.support.soak_device import Device
 from thorctl.agent.bench import metrics as bench_metrics
 from thorctl.agent.soak import watch
 from thorctl.agent.verbs import soak_work

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.contract import parsers
 from tests.engine import in_image
 from tests.engine.clients_view import meant, of_chunks
 from tests.engine.sayings import GIVEN, SAID, TOOLS, thought_and_said
+from tests.system.contract import parsers
 
 if TYPE_CHECKING:
     from docker import DockerClient

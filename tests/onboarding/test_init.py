@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.simulated import CHECKOUT
+from tests.support.simulated import CHECKOUT
 from thorctl import project
 from thorctl.cli.main import run
 from thorctl.inventory import devices as fleet

@@ -11,7 +11,7 @@ import jinja2
 import pytest
 from pydantic import SecretStr
 
-from tests.unit.documents import release_of
+from tests.support.documents import release_of
 from thorctl.edge.settings import MIB, DoorSettings, Settings
 
 ROLES = Path(__file__).resolve().parents[2] / "playbooks" / "roles"

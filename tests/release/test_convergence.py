@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.answers import RELEASE, STATUS
+from tests.support.doubles.answers import RELEASE, STATUS
 from thorctl.release.convergence import (
     ALL_OF_THE_RELEASE,
     COMMITTED_RELEASE,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.doubles.agent_process import Installed, installed
-from tests.doubles.answers import document
-from tests.doubles.sshd import Sshd, running_sshd
+from tests.support.doubles.agent_process import Installed, installed
+from tests.support.doubles.answers import document
+from tests.support.doubles.sshd import Sshd, running_sshd
 from thorctl.inventory import devices as fleet
 from thorctl.remote import detached
 from thorctl.remote.call import Call

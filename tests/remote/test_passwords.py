@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.doubles.account import PASSWORD, USER, Account, account
-from tests.doubles.sshd import make_key
 from tests.remote.world import ANSIBLE_CFG, OK, PATIENCE, World, by_ansible, by_thorctl, load
+from tests.support.doubles.account import PASSWORD, USER, Account, account
+from tests.support.doubles.sshd import make_key
 from thorctl.inventory import devices as fleet
 from thorctl.remote import agent_call
 from thorctl.remote.agent_call import run_verb

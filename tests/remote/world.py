@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.doubles.sshd import Sshd, make_key, running_sshd
+from tests.support.doubles.sshd import Sshd, make_key, running_sshd
 from thorctl.errors import ThorError
 from thorctl.inventory import devices as fleet
 from thorctl.remote.agent_call import as_root, become_of, run_bounded

@@ -20,9 +20,9 @@ import pytest
 import thorctl.agent.verbs.smoke
 import thorctl.agent.verbs.stage
 import thorctl.agent.verbs.status
-from tests.agent.device_double import FastClock
-from tests.agent.stateful_device import Device, Fuse, PowerCut
 from tests.rollout.model_controller import Killed
+from tests.support.device_double import FastClock
+from tests.support.stateful_device import Device, Fuse, PowerCut
 from thorctl.agent.core.arguments import parser
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError, Outcome
@@ -355,7 +355,7 @@ def _wire(world: World) -> None:
     patch.setattr(policy_file, "load", impatient)
     given = {name: _as_given(release) for name, release in world.new.items()}
     patch.setattr(preparation, "releases", lambda *_: Given(given))  # type: ignore[arg-type]
-    patch.setattr("tests.agent.stateful_device.parser", cache(parser))
+    patch.setattr("tests.support.stateful_device.parser", cache(parser))
     patch.setattr(FastClock, "monotonic", lambda self: self.slept)
     patch.setattr(controller, "POLL_SECONDS", POLL_SECONDS)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pexpect  # type: ignore[import-untyped]  # has no types
 import pytest
 
-from tests.doubles.answers import STATUS, answers, document, says
-from tests.doubles.sshd import Sshd, running_sshd
+from tests.support.doubles.answers import STATUS, answers, document, says
+from tests.support.doubles.sshd import Sshd, running_sshd
 from tests.ui.test_console import ATTACK
 from thorctl.cli.main import run, show
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 THORCTL = str(Path(sys.executable).with_name("thorctl"))
 LOG = f"{ATTACK}\nerror forged  {ATTACK}"
-POISON = LOG  # half a surrogate pair is refused as a whole: tests/unit/test_transport.py
+POISON = LOG  # half a surrogate pair is refused as a whole: tests/remote/test_agent_call.py
 COLOUR = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[0-9]*[ABKG]|\r")  # what rich itself writes
 STATUS_MORE = {
     "state": "trial",

@@ -35,7 +35,8 @@ _FUSED = ((r"^(.*\.mlp\.(?:experts\.\d+|shared_expert))\.(gate|up)_proj$", "", (
           (r"^(.*\.linear_attn)\.in_proj_(b|a)$", ".in_proj_ba", ("in_proj_b", "in_proj_a")))  # fmt: skip
 _COMPILED = [(re.compile(pattern), suffix, members) for pattern, suffix, members in _FUSED]
 # The farthest that scales were apart where a real engine's answers were measured to stay right (1.343 ×:
-# 12 of 12, 0.0067 nats a token); the next that was measured, 3 to 5 ×, gave 0 of 12 (tests/cuda/results.md).
+# 12 of 12, 0.0067 nats a token); the next that was measured, 3 to 5 ×, gave 0 of 12
+# (tests/system/cuda/results.md).
 SERVES_TO = 1.35
 MOST_LOOKED_AT = 64  # matrices whose weights are read to see whether they are zero
 _NO_SIGN, _NO_SIGNS = 0x7F, 0x77  # of one FP8 number, whose NaN is all ones; of two FP4 numbers

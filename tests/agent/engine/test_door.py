@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.stateful_device import Device, Fuse, PowerCut
-from tests.agent.trial_steps import commit_one
+from tests.support.stateful_device import Device, Fuse, PowerCut
+from tests.support.trial_steps import commit_one
 from thorctl.agent.core.paths import ENGINE_UNIT
 from thorctl.agent.engine import door, endpoint
 from thorctl.agent.engine.door import BRIDGE_SOCKET, BRIDGE_UNIT, DOOR_UNIT

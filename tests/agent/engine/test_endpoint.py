@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.device_double import make_context, make_release
-from tests.doubles import hostile_http
-from tests.doubles.engine import Engine
+from tests.support.device_double import make_context, make_release
+from tests.support.doubles import hostile_http
+from tests.support.doubles.engine import Engine
 from thorctl.agent.core.docker_api import DockerApi
 from thorctl.agent.engine import client as engine_client
 from thorctl.agent.engine import endpoint
@@ -25,7 +25,7 @@ from thorctl.protocol.paths import ENGINE_SOCKET
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.doubles.hostile_http import Hostile
+    from tests.support.doubles.hostile_http import Hostile
     from thorctl.agent.core.context import Context
 
 ENGINE, OTHER = 4711, 4712

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.device_double import make_context
-from tests.agent.engine.test_prepare import WithProgram, release
+from tests.agent.verbs.test_engine_prepare import WithProgram, release
+from tests.support.device_double import make_context
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.runner import RC_TIMED_OUT, Completed, Runner
 from thorctl.agent.engine import account, image_user

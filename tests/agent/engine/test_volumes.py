@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.device_double import make_context
 from tests.agent.engine.test_image_user import Docker
-from tests.agent.engine.test_prepare import WithProgram, ctx, prepared, release, root_only  # noqa: F401
+from tests.agent.verbs.test_engine_prepare import WithProgram, ctx, prepared, release, root_only  # noqa: F401
+from tests.support.device_double import make_context
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.engine import account, image_user, volumes
 from thorctl.agent.engine.account import Account

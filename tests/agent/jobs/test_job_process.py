@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.doubles.agent_process import WAIT_SECONDS, Installed, installed
+from tests.support.doubles.agent_process import WAIT_SECONDS, Installed, installed
 
 if TYPE_CHECKING:
     from pathlib import Path

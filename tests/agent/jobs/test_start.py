@@ -16,7 +16,7 @@ from thorctl.protocol.jobs import Begun, Result
 from thorctl.protocol.verbs import VERBS
 
 if TYPE_CHECKING:
-    from tests.agent.stateful_device import Device
+    from tests.support.stateful_device import Device
     from thorctl.agent.core.outcome import AgentError
 
 ANN, BOB = "ann@desk (rollout 20261125-1 5f3a90c1)", "bob@van"

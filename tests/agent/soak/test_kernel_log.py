@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.device_double import Programs, make_context
+from tests.support.device_double import Programs, make_context
 from thorctl.agent.soak.kernel_log import MOST_LINES, KernelLog
 
 if TYPE_CHECKING:

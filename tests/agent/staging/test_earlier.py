@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.hub_stage import BIG, FILES, refused, release_of, say
+from tests.support.hub_stage import BIG, FILES, refused, release_of, say
 from thorctl.agent.release import needs
 from thorctl.agent.staging import checkpoint, earlier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.agent.cutting_hub import CuttingHub
+    from tests.support.cutting_hub import CuttingHub
     from thorctl.agent.core.context import Context
 
 HALF = 4_000_000

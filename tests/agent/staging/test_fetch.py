@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.agent.cutting_hub import CuttingHub
+from tests.support.cutting_hub import CuttingHub
 from thorctl.agent.staging.fetch import Download, FetchError, Order, _number, _retry_after
 from thorctl.sim.ports import free_port
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.hub_stage import Sandboxless, refused, release_of
+from tests.support.hub_stage import Sandboxless, refused, release_of
 from thorctl.agent.core.account import Account
 from thorctl.agent.staging import fetch, fetcher
 
 if TYPE_CHECKING:
-    from tests.agent.cutting_hub import CuttingHub
+    from tests.support.cutting_hub import CuttingHub
     from thorctl.agent.core.context import Context
 
 CODES = {*re.findall(r'"((?:hub|file|disk|download)_[a-z_]+)"', Path(fetch.__file__).read_text())} - {

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.agent.device_double import make_context
-from tests.agent.engine.test_prepare import _emptied, nest  # noqa: F401 - a fixture
+from tests.agent.verbs.test_engine_prepare import _emptied, nest  # noqa: F401 - a fixture
+from tests.support.device_double import make_context
 from thorctl.agent.core.account import Account
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.staging import takeover

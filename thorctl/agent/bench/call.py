@@ -1,8 +1,9 @@
 """What a benchmark asks of `vllm bench serve`: prompts, sizes, and the exact words of each call. Pure.
 
-The words are valid for vLLM 0.19 and 0.32 (tests/contract checks them with both real parsers). The data set
-is "sharegpt": the only one of vLLM's that takes prompts of our own without pandas, which engine images may
-lack, and that leaves the chat template to the server. It is read from standard input: nothing is written.
+The words are valid for vLLM 0.19 and 0.32 (tests/system/contract checks them with both real parsers). The
+data set is "sharegpt": the only one of vLLM's that takes prompts of our own without pandas, which engine
+images may lack, and that leaves the chat template to the server. It is read from standard input: nothing is
+written.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The options of `vllm serve`, as the real parsers of some versions list them: ``<version>.json``.
 
-The files are written by ``python -m tests.contract.write``; the contract test compares.
+The files are written by ``python -m tests.system.contract.write``; the contract test compares.
 """
 
 from __future__ import annotations
