@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thorctl.agent.core.context import Context
+    from thorctl.agent.core.gather import Source
     from thorctl.agent.release.document import Release
     from thorctl.agent.state.journal import Journal
     from thorctl.result import Result
@@ -323,8 +324,9 @@ def _wire(world: World) -> None:
         data = {"release": release.id, "passed": True, "tokens_per_second": 40.0, "generations": []}
         return Outcome(data)
 
-    def gather(parts: Mapping[str, Any], **_: object) -> dict[str, Any]:
-        return {name: part() if name in {"unit", "models"} else None for name, part in parts.items()}
+    def gather(*sources: Source[object], **_: object) -> None:
+        for one in sources:
+            one.value = one.ask() if one.name in {"unit", "models"} else None
 
     patch.setattr(thorctl.agent.verbs.smoke, "run", smoke)
     patch.setattr(thorctl.agent.verbs.status, "gather", gather)

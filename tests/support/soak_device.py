@@ -107,7 +107,7 @@ class Device:
         asked = ("--steps", str(steps), "--minimum-rate", str(rate), "--concurrency", "2", *words)
         outcome = self.say("soak", "start", self.release, *asked)
         assert outcome.error is None, outcome.error
-        found: dict[str, Any] = outcome.data["soak"]
+        found: dict[str, Any] = outcome.json["soak"]
         return found
 
     def work(self, *words: str, **asked: Any) -> None:
@@ -118,7 +118,7 @@ class Device:
         self.thread.start()
 
     def shown(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.say("soak", "show").data["soak"]
+        found: dict[str, Any] = self.say("soak", "show").json["soak"]
         return found
 
     def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -306,7 +306,7 @@ class Device:
         """Run a verb that must succeed; its data."""
         outcome = self.say(*words)
         assert outcome.error is None, f"{words}: {outcome.error}"
-        return outcome.data
+        return outcome.json
 
     def release(self, number: int, layout: int = TCP_LAYOUT) -> Release:
         """Make a release and put all of it on the device."""

@@ -20,6 +20,7 @@ from thorctl.agent.facts import ports
 from thorctl.agent.facts.ports import Listener
 from thorctl.agent.verbs import preflight
 from thorctl.protocol import canonical_json
+from thorctl.protocol.encode import encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -339,7 +340,7 @@ def test_the_error_names_the_first_failure_its_remedy_and_the_switch() -> None:
     for part in ("l4t, python", "36.4.3", "38.2 or newer, below 39.0"):
         assert part in error.message
     assert "--skip l4t" in error.remedy
-    assert error.data["counts"]["fail"] == 2
+    assert encode(error.data)["counts"]["fail"] == 2
     assert preflight.failure(judge(SITUATION), {}) is None
 
 
@@ -350,12 +351,12 @@ def test_the_verb_reads_the_device_and_fails_on_one_that_is_no_thor(tmp_path: Pa
     outcome = preflight.run(make_context(tmp_path), argparse.Namespace(release=str(file), skip=""))
     assert outcome.error is not None
     assert outcome.exit_code == 1
-    by_name = {one["name"]: one for one in outcome.data["items"]}
+    by_name = {one["name"]: one for one in outcome.json["items"]}
     assert set(by_name) == set(CHECKS)
     assert (by_name["soc"]["status"], by_name["soc"]["found"]) == ("fail", "unknown")
-    assert (outcome.data["release"], outcome.data["image_present"]) == (release.id, False)
-    assert outcome.data["facts"]["soc_compatible"] is None
-    assert outcome.error.data == outcome.data
+    assert (outcome.json["release"], outcome.json["image_present"]) == (release.id, False)
+    assert outcome.json["facts"]["soc_compatible"] is None
+    assert outcome.error.data == outcome.json
     assert json.dumps(outcome.document("preflight"))
 
 

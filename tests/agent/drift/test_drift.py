@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thorctl.agent.core.context import Context
-    from thorctl.agent.drift.compare import Item
+    from thorctl.protocol.status import Comparison
 
 # dpkg-query of a simulated R38.4 device, shortened.
 LISTING = """\
@@ -35,7 +35,7 @@ HELD = dpkg.parse_holds(LISTING)
 WISH = HostWish("120W", (PackageWish("held", ("docker.io", "nvidia-l4t-*", "libnvidia-container*")),))
 
 
-def told(items: list[Item]) -> list[tuple[str, Any, bool | None]]:
+def told(items: list[Comparison]) -> list[tuple[str, Any, bool | None]]:
     return [(item.what, item.found, item.same) for item in items]
 
 
@@ -128,7 +128,7 @@ class Engine(Images):
             raise AgentError("docker_unavailable", "Nothing answers.", "Start it.")
 
 
-def compared(ctx: Context, engine: Engine | None = None) -> dict[str, Item]:
+def compared(ctx: Context, engine: Engine | None = None) -> dict[str, Comparison]:
     ctx = replace(ctx, docker=engine or ctx.docker)
     return {item.what: item for item in actual.compared(ctx, load(ctx.paths), make_release(), None)}
 
@@ -173,7 +173,7 @@ def test_status_tells_it_all_from_the_device_s_own_files(tmp_path: Path) -> None
     ctx.paths.device_json.parent.mkdir(parents=True)
     packages = [{"state": "held", "which": ["docker.io", "libnvidia-container*"]}]
     ctx.paths.device_json.write_text(json.dumps({"power_mode": "120W", "packages": packages}))
-    data = status.run(ctx, None).data  # type: ignore[arg-type]  # it takes no arguments
+    data = status.run(ctx, None).json  # type: ignore[arg-type]  # it takes no arguments
     by_name = {one["what"]: one for one in data["drift"]}
     assert (by_name["power mode"]["wanted"], by_name["power mode"]["found"]) == ("120W", "MAXN")
     assert by_name["packages held"]["found"] == ["docker.io"]

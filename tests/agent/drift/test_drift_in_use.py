@@ -18,7 +18,7 @@ from thorctl.protocol.paths import DOCKER_SETTINGS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thorctl.agent.drift.compare import Item
+    from thorctl.protocol.status import Comparison
 
 LOADED = {
     "LoadState": "loaded",
@@ -38,7 +38,7 @@ def shown(**changed: dict[str, str]) -> str:
     return "\n\n".join("\n".join(f"{key}={value}" for key, value in one.items()) for one in blocks) + "\n"
 
 
-def compared(tmp_path: Path, *, engine: bool = True, **changed: dict[str, str]) -> dict[str, Item]:
+def compared(tmp_path: Path, *, engine: bool = True, **changed: dict[str, str]) -> dict[str, Comparison]:
     answers: dict[str, str | int] = {
         "systemctl": shown(**{"thor_engine": {}, "thor_recover": {}, "docker": {}, **changed})
     }
@@ -74,7 +74,7 @@ def test_unit_that_systemd_uses_otherwise_has_drifted(
 ) -> None:
     item = compared(tmp_path, thor_engine=change)["unit thor-engine.service"]
     assert item.same is False
-    assert told in item.found
+    assert told in str(item.found)
 
 
 def test_units_as_installed_have_not_drifted(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_cache_that_somebody_deleted_has_drifted(tmp_path: Path) -> None:
     release.document["profile"]["image"] = {"user": "own"}
     ctx = serving(make_context(tmp_path), make_release())
 
-    def told() -> dict[str, Item]:
+    def told() -> dict[str, Comparison]:
         return {item.what: item for item in actual.compared(ctx, load(ctx.paths), release, None)}
 
     assert "compile cache" not in told()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from thorctl.agent.engine import failure, last_error
+from thorctl.protocol.status import UnitEnd
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "engine"
 PYDANTIC = "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig"
@@ -62,7 +63,7 @@ def written(name: str) -> list[str]:
 @pytest.mark.parametrize("capture", sorted(REAL))
 def test_real_death_of_vllm_is_told_by_its_own_error(capture: str) -> None:
     log = (CAPTURES / f"{capture}.log").read_text().splitlines()
-    told = failure.of(log, {"result": "exit-code", "code": "exited", "status": "1"})
+    told = failure.of(log, UnitEnd("exit-code", "exited", "1"))
     error, remedy = REAL[capture]
     assert told.why.startswith(error)
     assert remedy in told.remedy
@@ -89,9 +90,9 @@ def test_other_ends_are_told(name: str) -> None:
     assert remedy in told.remedy
 
 
-@pytest.mark.parametrize("end", [{"code": "exited", "status": "137"}, {"code": "killed", "status": "KILL"}])
+@pytest.mark.parametrize("end", [UnitEnd("exit-code", "exited", "137"), UnitEnd("signal", "killed", "KILL")])
 @pytest.mark.parametrize("log", [written("only a relay"), ["INFO loading weights"], []])
-def test_killed_engine_is_not_told_by_its_last_line(end: dict[str, str], log: list[str]) -> None:
+def test_killed_engine_is_not_told_by_its_last_line(end: UnitEnd, log: list[str]) -> None:
     told = failure.of(log, end)
     assert told.why.startswith("its process was killed (SIGKILL)")
     assert "memory" in told.remedy
@@ -100,13 +101,11 @@ def test_killed_engine_is_not_told_by_its_last_line(end: dict[str, str], log: li
 def test_real_engine_that_ran_out_of_memory_is_told_as_killed() -> None:
     log = (CAPTURES / "oom.log").read_text().splitlines()  # 700 MiB for all of it: not a word of its own
     assert last_error.find(log) is None
-    assert failure.of(log, {"result": "exit-code", "code": "exited", "status": "137"}).why.startswith(
-        "its pro"
-    )
+    assert failure.of(log, UnitEnd("exit-code", "exited", "137")).why.startswith("its pro")
 
 
 def test_killed_after_an_error_of_its_own_is_told_by_the_error() -> None:
-    assert failure.of(written("CUDA"), {"code": "exited", "status": "137"}).why.startswith("torch.Accel")
+    assert failure.of(written("CUDA"), UnitEnd("exit-code", "exited", "137")).why.startswith("torch.Accel")
 
 
 LONG = 48 * 1024  # characters at which journald cuts a line

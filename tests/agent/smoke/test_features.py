@@ -71,7 +71,7 @@ def smoked(
 
 
 def results(outcome: Outcome) -> dict[str, str]:
-    return {one["name"]: one["result"] for one in outcome.data["results"]}
+    return {one["name"]: one["result"] for one in outcome.json["results"]}
 
 
 def test_every_check_has_a_name_a_result_and_a_reason(tmp_path: Path, engine: Engine) -> None:
@@ -80,7 +80,7 @@ def test_every_check_has_a_name_a_result_and_a_reason(tmp_path: Path, engine: En
     found = results(outcome)
     assert {name: found[name] for name in features.NAMES} == dict.fromkeys(features.NAMES, "passed")
     assert {"known_answer", "not_repeated", "all_made", "different_answers"} <= set(found)
-    assert all(one["reason"] for one in outcome.data["results"])
+    assert all(one["reason"] for one in outcome.json["results"])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_every_feature_mode_of_the_double_is_tested() -> None:
 
 def test_an_engine_that_ended_is_asked_nothing_more(tmp_path: Path, engine: Engine) -> None:
     engine.mode = "logprobs_end_it"
-    found = {one["name"]: one for one in smoked(tmp_path, engine).data["results"]}
+    found = {one["name"]: one for one in smoked(tmp_path, engine).json["results"]}
     assert found["tool_call"]["result"] == "not_asked"
     assert "not healthy after logprobs" in found["tool_call"]["reason"]
 
@@ -125,7 +125,7 @@ def test_what_the_profile_excepts_is_not_asked_and_says_why(tmp_path: Path, engi
     engine.mode = "long_forgotten"
     outcome = smoked(tmp_path, engine, not_asked={"long_prompt_answer": "too small", "logprobs": "none"})
     assert outcome.error is None, outcome.error
-    found = {one["name"]: one for one in outcome.data["results"]}
+    found = {one["name"]: one for one in outcome.json["results"]}
     assert found["long_prompt"]["result"] == "passed"
     assert found["long_prompt_answer"]["result"] == found["logprobs"]["result"] == "not_asked"
     assert found["long_prompt_answer"]["reason"] == "the profile says: too small"
@@ -150,7 +150,7 @@ def test_the_makers_sampling_is_used_for_thinking_only(tmp_path: Path, engine: E
     assert {key: asked[True][key] for key in ("temperature", "top_p", "top_k")} == json.loads(MAKER)
     assert asked[False]["temperature"] == 0
     assert "top_p" not in asked[False]
-    assert outcome.data["sampling"] == {"values": json.loads(MAKER), "source": "generation_config.json"}
+    assert outcome.json["sampling"] == {"values": json.loads(MAKER), "source": "generation_config.json"}
 
 
 def test_a_file_that_is_not_as_locked_says_nothing(tmp_path: Path, engine: Engine) -> None:
@@ -158,15 +158,15 @@ def test_a_file_that_is_not_as_locked_says_nothing(tmp_path: Path, engine: Engin
     (path,) = tmp_path.glob("var/lib/thor/checkpoints/*/generation_config.json")
     path.write_bytes(MAKER.replace(b"0.6", b"0.1"))
     ctx = make_context(tmp_path, Programs({"systemctl": "ActiveState=active\nNRestarts=0\nJob=0\n"}))
-    assert smoke.run(ctx, argparse.Namespace(id=None)).data["sampling"]["source"].startswith("greedy: ")
+    assert smoke.run(ctx, argparse.Namespace(id=None)).json["sampling"]["source"].startswith("greedy: ")
 
 
 def test_a_single_miss_is_asked_once_more_with_another_seed(tmp_path: Path, engine: Engine) -> None:
     engine.mode = "misses_once"
     outcome = smoked(tmp_path, engine, prompts=DISTINCT)
     assert outcome.error is None, outcome.error
-    assert len(outcome.data["generations"]) == 10
-    first = outcome.data["asked_again"]
+    assert len(outcome.json["generations"]) == 10
+    first = outcome.json["asked_again"]
     assert [failed["check"] for failed in first["failed_checks"]] == ["known_answer"]
     ours = [body for body in engine.requests if body["messages"][0]["content"] == first["prompt"]]
     again = engine.requests[10]
@@ -189,7 +189,7 @@ def test_a_known_fault_is_never_asked_again(tmp_path: Path, engine: Engine, mode
     engine.pieces = pieces  # type: ignore[method-assign]
     outcome = smoked(tmp_path, engine, prompts=DISTINCT)
     assert outcome.error is not None
-    assert outcome.data["asked_again"] is None
+    assert outcome.json["asked_again"] is None
     assert all(body["seed"] < 1000 for body in engine.requests)
 
 
@@ -201,7 +201,7 @@ def test_all_of_it_ends_when_its_time_is_over(
     outcome = smoked(tmp_path, engine)
     assert outcome.error is not None
     assert len(engine.requests) == 1
-    assert outcome.data["generations"][0]["failed_checks"][0]["detail"] == "not finished after 1.5 s"
+    assert outcome.json["generations"][0]["failed_checks"][0]["detail"] == "not finished after 1.5 s"
 
 
 def test_a_model_that_always_thinks_is_judged_by_what_follows(tmp_path: Path, engine: Engine) -> None:

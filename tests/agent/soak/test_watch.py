@@ -75,9 +75,9 @@ def test_engine_that_ended_fails_the_soak(changes: dict[str, Any], words: str) -
 def test_gpu_error_fails_the_soak_also_after_its_last_step() -> None:
     watch = soak(steps=100)
     assert look(watch, 10, tokens=400).state == DONE
-    watch.record.xid = []
+    watch.record.xid = ()
     assert look(watch, 11, tokens=400, ours=0).state == DONE
-    watch.record.xid = ["NVRM: Xid (PCI:0000:01:00): 43, pid=7"]
+    watch.record.xid = ("NVRM: Xid (PCI:0000:01:00): 43, pid=7",)
     assert "Xid" in str(look(watch, 12, tokens=400, ours=0).reason)
 
 

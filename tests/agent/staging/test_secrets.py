@@ -53,7 +53,7 @@ def test_with_it_the_checkpoint_comes_and_nobody_reads_it(
     assert outcome.changed
     assert runner.started
     assert TOKEN not in json.dumps(runner.started)
-    assert TOKEN not in caplog.text + json.dumps(outcome.data)
+    assert TOKEN not in caplog.text + json.dumps(outcome.json)
     holders = [p for p in tmp_path.rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
     assert holders == [ctx.paths.at(HUB_TOKEN)]
 

@@ -125,7 +125,7 @@ def test_power_cut_at_every_step(tmp_path: Path, verb: str, *, first: bool, layo
         if decided.state == COMMITTED:
             assert scene.device.journal().current == decided.current
         again = scene.device.say("recover")
-        assert (again.data["did"], again.changed) == ("nothing", False)
+        assert (again.json["did"], again.changed) == ("nothing", False)
         scene.device.close()
 
 

@@ -125,7 +125,7 @@ def test_all_that_a_comparison_needs_is_recorded(
 ) -> None:
     outcome = run(device(tmp_path, engine), "--quick")
     assert code(outcome) is None, outcome.error
-    data = outcome.data
+    data = outcome.json
     assert [step.name for step in client] == list(data["measured"]) == ["single", "identical", "different"]
     assert data["measured"]["single"]["decode_tokens_per_second"] == 50.0
     assert data["engine"] == {"vllm_version": "0.0.0", "image_digest": None, "model": "tiny", "alone": True}
@@ -145,7 +145,7 @@ def test_all_that_a_comparison_needs_is_recorded(
 def test_no_more_at_once_than_the_engine_runs(
     tmp_path: Path, engine: Engine, client: list[Measurement]
 ) -> None:
-    method = run(device(tmp_path, engine), "--quick").data["method"]
+    method = run(device(tmp_path, engine), "--quick").json["method"]
     assert (method["at_once"], method["at_once_wanted"]) == (4, 16)
     assert [step.at_once for step in client] == [1, 4, 4]
 
@@ -155,7 +155,7 @@ def test_a_dry_run_says_the_exact_words_and_asks_nothing(
 ) -> None:
     ctx = device(tmp_path, engine)
     hold(ctx)
-    data = run(ctx, "--dry-run", "--tokens", "100").data
+    data = run(ctx, "--dry-run", "--tokens", "100").json
     assert client == []
     assert engine.requests == []
     commands = data["method"]["commands"]
@@ -209,7 +209,7 @@ def test_what_the_client_found_wrong_is_told_with_what_was_asked(
     assert (outcome.error.code, outcome.exit_code) == ("bench_failed", 1)
     assert "single: 1 of 3 requests failed" in outcome.error.message
     assert outcome.error.details == {"engine_healthy": True}
-    assert outcome.data["method"]["tokens"] == 32
+    assert outcome.json["method"]["tokens"] == 32
 
 
 def test_a_power_mode_that_changes_meanwhile_spoils_the_figures(
@@ -244,19 +244,19 @@ def test_a_checkpoint_whose_bytes_cannot_be_told_has_no_share(
 ) -> None:
     ctx = device(tmp_path, engine)
     next(ctx.paths.checkpoints.glob("*/config.json")).write_text("{}")
-    data = run(ctx, "--quick").data
+    data = run(ctx, "--quick").json
     assert (data["bytes_per_token"], data["roofline"]) == (None, None)
     assert "num_experts" in data["unknown"]
 
 
 def test_options_that_a_switch_adds_count(tmp_path: Path, engine: Engine, client: list[Measurement]) -> None:
-    half = run(device(tmp_path / "fp8", engine, **{"kv-cache-dtype": "fp8"}), "--quick").data
-    whole = run(device(tmp_path / "bf16", engine), "--quick").data
+    half = run(device(tmp_path / "fp8", engine, **{"kv-cache-dtype": "fp8"}), "--quick").json
+    whole = run(device(tmp_path / "bf16", engine), "--quick").json
     assert half["bytes_per_token"]["kv_cache"] * 2 == pytest.approx(
         whole["bytes_per_token"]["kv_cache"], abs=1
     )
     speculating = {"speculative-config": {"method": "mtp", "num_speculative_tokens": 1}}
-    data = run(device(tmp_path / "mtp", engine, **speculating), "--quick").data
+    data = run(device(tmp_path / "mtp", engine, **speculating), "--quick").json
     assert (data["bytes_per_token"], data["roofline"]) == (None, None)
     assert "speculative" in data["unknown"]
 

@@ -64,7 +64,7 @@ def release(**changes: Any) -> Release:
 
 def prepared(ctx: Context, of: Release) -> dict[str, Any]:
     release_store.write(ctx, of)
-    return engine_prepare.run(ctx, Namespace(id=of.id)).data
+    return engine_prepare.run(ctx, Namespace(id=of.id)).json
 
 
 def changed_files(text: str) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def test_no_depth_of_the_engines_directories_keeps_the_next_one_from_starting(ct
 def test_gc_deletes_a_cache_of_any_depth(ctx: Context) -> None:
     prepared(ctx, release())
     nest(cache.directory(ctx, release()))
-    removed = gc.run(ctx, Namespace(keep=0, dry_run=False)).data["removed"]
+    removed = gc.run(ctx, Namespace(keep=0, dry_run=False)).json["removed"]
     assert "cache" in {one["kind"] for one in removed}
     assert list(ctx.paths.engine_cache.iterdir()) == []
 
@@ -229,7 +229,7 @@ def test_gc_keeps_the_caches_in_use_only(ctx: Context) -> None:
         prepared(ctx, one)
     ctx.files.write_json(ctx.paths.journal, Journal(state=COMMITTED, current=second.id).document())
     assert journal_file.load(ctx.paths).needed == {second.id}
-    removed = gc.run(ctx, Namespace(keep=5, dry_run=False)).data["removed"]
+    removed = gc.run(ctx, Namespace(keep=5, dry_run=False)).json["removed"]
     assert [(one["kind"], one["name"]) for one in removed] == [("cache", cache.key(ctx, first))]
     assert cache.directory(ctx, second).exists()
     assert not cache.directory(ctx, first).exists()

@@ -17,7 +17,7 @@ import pytest
 
 from tests.agent.read_capture import raw, text
 from tests.support.device_double import make_context
-from thorctl.agent.core.gather import gather
+from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.core.runner import Runner
 from thorctl.agent.facts import device
 from thorctl.agent.verbs import facts
@@ -146,7 +146,7 @@ def put_tool(directory: Path, name: str, script: str) -> None:
 
 
 def test_facts_of_a_thor(thor: Path) -> None:
-    found = facts.run(make_context(thor, Runner()), argparse.Namespace()).data
+    found = facts.run(make_context(thor, Runner()), argparse.Namespace()).json
     assert set(found) == KEYS
     assert found["soc_compatible"][-1] == "nvidia,tegra264"
     assert found["model_name"] == "NVIDIA Jetson AGX Thor Developer Kit"
@@ -188,16 +188,10 @@ def test_facts_of_a_thor(thor: Path) -> None:
 
 
 def test_status_gets_the_light_subset(thor: Path) -> None:
-    found = facts.light(make_context(thor, Runner()))
-    assert found["disk_free_bytes"] > 0
-    assert {
-        key: found[key] for key in ("l4t", "power_mode", "memory_total_bytes", "temperature_celsius")
-    } == {
-        "l4t": "38.4.0",
-        "power_mode": "120W",
-        "memory_total_bytes": 128790528 * 1024,
-        "temperature_celsius": 38.875,
-    }
+    found = facts.glance(make_context(thor, Runner()))
+    assert (found.disk_free_bytes or 0) > 0
+    assert (found.l4t, found.power_mode) == ("38.4.0", "120W")
+    assert (found.memory_total_bytes, found.temperature_celsius) == (128790528 * 1024, 38.875)
 
 
 def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) -> None:
@@ -212,9 +206,8 @@ def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) ->
     assert found["watchdog"] == {"device": False, "runtime_seconds": None}
     assert found["network"] == {"management": None, "connections": []}
     assert found["docker"]["installed"] is False
-    light = facts.light(ctx)
-    assert light.pop("disk_free_bytes") > 0
-    assert set(light.values()) == {None}
+    glance = facts.glance(ctx)
+    assert glance == facts.Glance(disk_free_bytes=glance.disk_free_bytes)
 
 
 @pytest.mark.parametrize("garbage", ["", "exit 1\n", "printf '\\377\\376\\n'\n", "echo nonsense; exit 0\n"])
@@ -237,7 +230,7 @@ def test_thermal_zones_stand_in_for_tegrastats(thor: Path) -> None:
     zone.mkdir(parents=True)
     (zone / "type").write_text("tj-thermal\n")
     (zone / "temp").write_text("41250\n")
-    assert facts.light(make_context(thor, Runner()))["temperature_celsius"] == 41.25
+    assert facts.glance(make_context(thor, Runner())).temperature_celsius == 41.25
 
 
 def test_tegrastats_does_not_outlive_the_question(thor: Path) -> None:
@@ -252,8 +245,10 @@ def test_tegrastats_does_not_outlive_the_question(thor: Path) -> None:
 def test_a_stuck_source_is_left_behind() -> None:
     log, never = logging.getLogger("test"), threading.Event()
     started = time.monotonic()
-    found = gather({"stuck": never.wait, "good": lambda: 7, "broken": lambda: 1 / 0}, seconds=0.3, log=log)
-    assert found == {"stuck": None, "good": 7, "broken": None}
+    stuck = Source("stuck", never.wait)
+    good, broken = Source("good", lambda: 7), Source("broken", lambda: 1 / 0)
+    gather(stuck, good, broken, seconds=0.3, log=log)
+    assert (stuck.value, good.value, broken.value) == (None, 7, None)
     assert time.monotonic() - started < 30
     never.set()
 

@@ -44,13 +44,13 @@ def test_what_a_state_needs_stays(device: Device) -> None:
     assert len(staged(device)) == 6
     outcome = device.say("gc", "--keep", "1")
     assert outcome.changed
-    assert outcome.data == dry.data
+    assert outcome.json == dry.json
     kept = {old.id, current.id, trial.id, newer.id}
     assert staged(device) == kept
     assert checkpoints(device) == {one.checkpoint_name for one in (old, current, trial, newer)}
-    gone = [(one["kind"], one["name"]) for one in outcome.data["removed"]]
+    gone = [(one["kind"], one["name"]) for one in outcome.json["removed"]]
     assert {name for kind, name in gone if kind == "release"} == {oldest.id, older.id}
-    assert outcome.data["freed_bytes"] > 0
+    assert outcome.json["freed_bytes"] > 0
     assert not device.say("gc", "--keep", "1").changed
     device.done("rollback")  # and what is left is enough to go back
     assert device.systemd.running_release() == current.id

@@ -133,12 +133,12 @@ def test_a_rollback_to_what_does_not_start_says_what_else_is_possible(device: De
     device.systemd.broken = {old.id}  # its image was deleted by hand, say
     outcome = device.say("rollback")
     assert code(outcome) == ("engine_died", 1)
-    assert (outcome.data["state"], outcome.data["release"], outcome.data["from"]) == (
+    assert (outcome.json["state"], outcome.json["release"], outcome.json["from"]) == (
         COMMITTED,
         old.id,
         new.id,
     )
-    assert outcome.data["also_possible"] == [{"release": new.id, "command": f"thor-agent activate {new.id}"}]
+    assert outcome.json["also_possible"] == [{"release": new.id, "command": f"thor-agent activate {new.id}"}]
 
 
 def test_a_full_disk_below_the_unit_alone_does_not_keep_a_device_from_going_back(

@@ -57,15 +57,15 @@ def test_a_right_engine_passes(tmp_path: Path, engine: Engine) -> None:
     ctx = device(tmp_path, engine)
     outcome = run(ctx)
     assert outcome.error is None, outcome.error
-    assert outcome.data["passed"] is True
+    assert outcome.json["passed"] is True
     names = [str(prompt["name"]) for prompt in PROMPTS]
-    made = [generation["prompt_name"] for generation in outcome.data["generations"]]
+    made = [generation["prompt_name"] for generation in outcome.json["generations"]]
     assert made == [names[number % len(names)] for number in range(10)]
-    assert all(generation["failed_checks"] == [] for generation in outcome.data["generations"])
-    assert outcome.data["tokens_per_second"] > 0
+    assert all(generation["failed_checks"] == [] for generation in outcome.json["generations"])
+    assert outcome.json["tokens_per_second"] > 0
     record = json.loads(ctx.paths.smoke_json.read_text())
     assert (record["release"], record["passed"], record["failed_checks"]) == (
-        outcome.data["release"],
+        outcome.json["release"],
         True,
         [],
     )
@@ -123,7 +123,7 @@ def test_a_misbehaving_engine_fails(tmp_path: Path, engine: Engine, mode: str, c
     assert outcome.error.details["check"] == check
     assert check in outcome.error.message
     assert "thorctl rollback DEVICE" in outcome.error.remedy
-    assert outcome.data["passed"] is False
+    assert outcome.json["passed"] is False
     record = json.loads(ctx.paths.smoke_json.read_text())
     assert record["passed"] is False
     assert check in record["failed_checks"]
@@ -157,7 +157,7 @@ def test_an_engine_without_end_is_not_asked_again(
     assert len(engine.requests) == 1
     record = json.loads((tmp_path / "var/lib/thor/smoke.json").read_text())
     assert "all_made" in record["failed_checks"]
-    assert outcome.data["generations"][0]["failed_checks"][0]["detail"] == detail
+    assert outcome.json["generations"][0]["failed_checks"][0]["detail"] == detail
 
 
 def test_a_slow_engine_passes(tmp_path: Path, engine: Engine) -> None:
@@ -172,8 +172,8 @@ def test_without_a_reasoning_parser_the_thinking_stands_in_the_answer(tmp_path: 
     ) as engine:
         outcome = run(device(tmp_path, engine, parser=None))
     assert outcome.error is None, outcome.error
-    assert outcome.data["generations"][0]["answer"].strip() == "It is Paris."
-    assert outcome.data["generations"][0]["thinking"] == "hm"
+    assert outcome.json["generations"][0]["answer"].strip() == "It is Paris."
+    assert outcome.json["generations"][0]["thinking"] == "hm"
 
 
 def test_another_model_is_not_smoked(tmp_path: Path, engine: Engine) -> None:

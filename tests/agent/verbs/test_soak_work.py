@@ -230,13 +230,13 @@ def test_commit_and_rollback_end_the_process(device: Device) -> None:
     )
     device.done("commit")
     assert device.programs.soaks == {}
-    assert device.say("status").data["soak"] is None
+    assert device.say("status").json["soak"] is None
 
 
 def test_status_shows_it(device: Device) -> None:
-    assert device.say("status").data["soak"] is None
+    assert device.say("status").json["soak"] is None
     device.start(steps=50)
-    found = device.say("status").data["soak"]
+    found = device.say("status").json["soak"]
     assert (found["steps"], found["steps_wanted"], found["concurrency"], found["alive"]) == (0, 50, 2, True)
 
 

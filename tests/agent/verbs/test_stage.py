@@ -18,6 +18,8 @@ from thorctl.agent.release import needs
 from thorctl.agent.staging import checkpoint, fetcher, image
 from thorctl.agent.verbs import plan
 from thorctl.protocol import canonical_json
+from thorctl.protocol.encode import encode
+from thorctl.protocol.results import Staged
 
 if TYPE_CHECKING:
     from tests.support.cutting_hub import CuttingHub
@@ -37,9 +39,9 @@ def test_everything_arrives_once(ctx: Context, hub: CuttingHub, runner: Sandboxl
     assert [path.name for path in ctx.paths.checkpoints.iterdir()] == [directory.name]
     assert list(ctx.paths.incoming.iterdir()) == []
     sent = sum(map(len, FILES.values()))
-    assert (outcome.data["checkpoint"]["downloaded_bytes"], hub.sent) == (sent, sent)
+    assert (outcome.json["checkpoint"]["downloaded_bytes"], hub.sent) == (sent, sent)
     again = say(ctx, release)
-    assert (again.changed, again.data["downloaded_bytes"], len(runner.started)) == (False, 0, 1)
+    assert (again.changed, again.json["downloaded_bytes"], len(runner.started)) == (False, 0, 1)
 
 
 def test_a_cut_download_says_how_much_is_there_and_resumes(ctx: Context, hub: CuttingHub) -> None:
@@ -48,7 +50,7 @@ def test_a_cut_download_says_how_much_is_there_and_resumes(ctx: Context, hub: Cu
     error = refused(ctx, release)
     assert (error.code, error.exit_code) == ("download_interrupted", 1)
     assert error.details["retriable"]
-    kept = error.details["done_bytes"]
+    kept = encode(error.details)["done_bytes"]
     assert 1_000_000 <= kept < len(BIG)
     hub.budget, hub.sent = None, 0
     assert say(ctx, release).changed
@@ -69,7 +71,7 @@ def test_other_bytes_of_the_hub_are_told_before_they_are_fetched(
     error = refused(ctx, release)
     assert (error.code, error.details["retriable"]) == (code, False)
     assert "model.safetensors" in error.message
-    assert error.details["done_bytes"] < len(BIG) // 2
+    assert encode(error.details)["done_bytes"] < len(BIG) // 2
     hub.files["thorctl/tiny"] = FILES
     assert say(ctx, release).changed
 
@@ -80,7 +82,7 @@ def test_a_bad_file_is_deleted_and_only_it_is_fetched_again(ctx: Context, hub: C
     hub.tells = False  # of what SHA-256 a file is
     error = refused(ctx, release)
     assert error.code == "file_wrong_hash"
-    assert [one["path"] for one in error.details["files"]] == ["model.safetensors"]
+    assert [one["path"] for one in encode(error.details)["files"]] == ["model.safetensors"]
     hub.files["thorctl/tiny"], hub.sent = FILES, 0
     assert say(ctx, release).changed
     assert hub.sent == len(BIG)
@@ -102,7 +104,7 @@ def test_a_hub_that_is_away(ctx: Context, hub: CuttingHub) -> None:
     release = release_of(hub)
     hub.close()
     error = refused(ctx, release)
-    assert (error.code, error.details["done_bytes"]) == ("hub_unreachable", 0)
+    assert (error.code, encode(error.details)["done_bytes"]) == ("hub_unreachable", 0)
     assert "Connection refused" in error.message
 
 
@@ -131,7 +133,7 @@ def test_too_little_space_is_said_before_the_first_byte(
     monkeypatch.setattr(needs, "disks", lambda _: disks)
     error = refused(ctx, release)
     assert error.code == "disk_too_small"
-    assert error.details["short"][0]["free_bytes"] == 1_000_000
+    assert encode(error.details)["short"][0]["free_bytes"] == 1_000_000
     assert (runner.started, hub.sent) == ([], 0)
 
 
@@ -144,7 +146,7 @@ def test_space_is_counted_for_image_unpacking_checkpoint_and_reserve_beside_what
     free = {"state_free_bytes": wanted - 1, "docker_free_bytes": wanted - 1, "same_filesystem": True}
     monkeypatch.setattr(needs, "disks", lambda _: free)
     error = refused(ctx, release)
-    assert (error.code, error.details["short"][0]["required_bytes"]) == ("disk_too_small", wanted)
+    assert (error.code, encode(error.details)["short"][0]["required_bytes"]) == ("disk_too_small", wanted)
     assert (runner.started, hub.sent) == ([], 0)
     monkeypatch.setattr(NoContainers, "pull", lambda *_: iter([{"error": "cut"}]))
     free.update(state_free_bytes=wanted, docker_free_bytes=wanted)
@@ -217,7 +219,7 @@ def test_image_and_checkpoint_come_side_by_side(
         return False
 
     hub.odd = slow
-    assert say(ctx, release).data["image"]["downloaded_bytes"] == 3
+    assert say(ctx, release).json["image"]["downloaded_bytes"] == 3
     both = [one for one in seen if one["parts"] and "checkpoint" in one["parts"]]
     assert both
     assert both[-1]["parts"]["image"] == {"done_bytes": 3, "total_bytes": 1000}
@@ -237,7 +239,7 @@ def test_a_disk_that_is_full_when_the_release_is_written(
         patch.setattr(image, "ensure", lambda *_: 0)
         with pytest.raises(AgentError) as error:
             say(ctx, release)
-    assert (error.value.code, error.value.data["release"]) == ("disk_too_small", release.id)
+    assert (error.value.code, error.value.data) == ("disk_too_small", Staged(release.id))
     assert not ctx.paths.release_dir(release.id).exists()
     assert say(ctx, release).changed
     assert len(runner.started) == 1  # what came was kept
@@ -255,7 +257,7 @@ def test_plan_says_what_stage_then_does(ctx: Context, hub: CuttingHub) -> None:
     path = ctx.paths.at("/plan.json")
     path.write_bytes(canonical_json.encode(release.document))
     args = argparse.Namespace(release=str(path))
-    before = plan.run(ctx, args).data
+    before = plan.run(ctx, args).json
     assert (before["already"], before["download_bytes"]) == ("absent", sum(map(len, FILES.values())))
     names = [action["action"] for action in before["actions"]]
     assert names == ["download_checkpoint", "write_release", "restart_engine"]
@@ -263,6 +265,6 @@ def test_plan_says_what_stage_then_does(ctx: Context, hub: CuttingHub) -> None:
     assert [one["path"] for one in before["diff"]] == ["thor-engine.service"]
     assert not ctx.paths.checkpoints.exists()
     say(ctx, release)
-    after = plan.run(ctx, args).data
+    after = plan.run(ctx, args).json
     assert (after["already"], after["download_bytes"]) == ("staged", 0)
     assert [action["action"] for action in after["actions"]] == ["restart_engine"]

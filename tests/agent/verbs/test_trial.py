@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.trial_steps import code, commit_one
 from thorctl.agent.core.outcome import EXIT_BUSY
+from thorctl.protocol.encode import encode
 from thorctl.protocol.states import ACTIVATING, COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
@@ -68,21 +69,21 @@ def test_rollback_twice_goes_back_once(device: Device) -> None:
     first = device.done("rollback", "--reason", "too slow")
     assert (first["release"], first["from"]) == (old.id, new.id)
     again = device.say("rollback")
-    assert (again.changed, again.data["release"]) == (False, old.id)
+    assert (again.changed, again.json["release"]) == (False, old.id)
     assert not device.say("rollback", new.id).changed
     # Further back only by name, as it says itself.
-    possible = {one["release"]: one["command"] for one in again.data["also_possible"]}
+    possible = {one["release"]: one["command"] for one in again.json["also_possible"]}
     assert possible == {
         oldest.id: f"thor-agent rollback {old.id}",
         new.id: f"thor-agent activate {new.id}",
     }
-    assert first["also_possible"] == again.data["also_possible"]
+    assert first["also_possible"] == again.json["also_possible"]
     assert device.done("rollback", old.id)["release"] == oldest.id
     refused = device.say("rollback", oldest.id)
     assert code(refused) == ("nothing_to_roll_back", 2)
     assert refused.error is not None
     assert f"`thorctl rollout start {new.id} DEVICE`" in refused.error.remedy
-    assert {one["release"] for one in refused.error.details["also_possible"]} == {old.id, new.id}
+    assert {one["release"] for one in encode(refused.error.details)["also_possible"]} == {old.id, new.id}
 
 
 def test_rollback_of_the_first_release_leaves_an_empty_device(device: Device) -> None:
@@ -129,7 +130,7 @@ def test_activate_starts_a_committed_engine_that_is_down(device: Device) -> None
     release = commit_one(device, 1)
     device.systemd.running = None
     outcome = device.say("activate", release.id)
-    assert (outcome.changed, outcome.data["state"]) == (True, COMMITTED)
+    assert (outcome.changed, outcome.json["state"]) == (True, COMMITTED)
     assert device.systemd.running_release() == release.id
 
 

@@ -14,6 +14,7 @@ from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.engine import ready
 from thorctl.agent.facts import ports
 from thorctl.agent.staging import image
+from thorctl.protocol.encode import encode
 from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_an_engine_that_dies_brings_the_old_release_back(device: Device) -> None
     assert code(outcome) == ("engine_died", 1)
     assert outcome.error is not None
     assert outcome.error.details["log"] == ["ValueError: no weights"]
-    assert (outcome.data["release"], outcome.data["state"]) == (old.id, COMMITTED)
+    assert (outcome.json["release"], outcome.json["state"]) == (old.id, COMMITTED)
     assert device.systemd.running_release() == old.id
     assert device.systemd.timers == {}
 
@@ -77,7 +78,7 @@ def test_other_weights_have_the_time_of_a_first_start_in_an_image_that_was_ready
     device.unready.add(new.id)
     outcome = device.say("activate", new.id)
     assert outcome.error is not None
-    assert outcome.error.details["waited_seconds"] < 45
+    assert encode(outcome.error.details)["waited_seconds"] < 45
 
 
 def test_the_first_release_that_dies_leaves_the_device_empty(device: Device) -> None:

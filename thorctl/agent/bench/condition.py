@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.core.gather import gather
+from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.facts import device
 from thorctl.agent.parsers import l4t, meminfo, nvidia_smi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from thorctl.agent.core.context import Context
 
 _LONGEST_SECONDS = device.TOOL_SECONDS + 1
@@ -25,20 +23,18 @@ def read(ctx: Context) -> dict[str, Any]:
     ``over_current_events`` (by counter, since boot), ``gpu_processes`` (their names), ``gpu_memory_bytes``,
     ``memory_available_bytes``, ``l4t`` (as 38.4.0).
     """
-    slow: dict[str, Callable[[], Any]] = {
-        "sensors": partial(device.sensors, ctx),
-        "power_mode": partial(device.power_mode, ctx),
-        "clocks": partial(device.clocks, ctx),
-        "processes": partial(device.gpu_processes, ctx),
-    }
-    found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
-    temperatures, rails = found["sensors"] or (None, None)
-    clocks, processes = found["clocks"], found["processes"]
+    sensors = Source("sensors", partial(device.sensors, ctx))
+    mode = Source("power mode", partial(device.power_mode, ctx))
+    clocks_ = Source("clocks", partial(device.clocks, ctx))
+    programs = Source("processes", partial(device.gpu_processes, ctx))
+    gather(sensors, mode, clocks_, programs, seconds=_LONGEST_SECONDS, log=ctx.log)
+    temperatures, rails = sensors.value or (None, None)
+    clocks, processes = clocks_.value, programs.value
     linux = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
     return {
         "at": ctx.clock.now_text(),
-        "power_mode": found["power_mode"].name if found["power_mode"] else None,
+        "power_mode": mode.value.name if mode.value else None,
         "clocks_locked": clocks.locked if clocks else None,
         "gpu_min_hertz": clocks.gpu_min_hertz if clocks else None,
         "gpu_max_hertz": clocks.gpu_max_hertz if clocks else None,

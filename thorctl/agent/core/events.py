@@ -29,7 +29,7 @@ def begin(ctx: Context, verb: str, release: str | None, arguments: dict[str, Any
 
 def end(ctx: Context, verb: str, release: str | None, outcome: Outcome) -> None:
     """``verb`` ended. ``release`` and ``state`` are the device's now, as far as the verb knows."""
-    error, data = outcome.error, outcome.data
+    error, data = outcome.error, outcome.json
     stands = {"release": data.get("release") or release, "state": data.get("state")}
     result = {
         "result": "failed" if error else "done",

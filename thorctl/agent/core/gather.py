@@ -4,37 +4,52 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+T_co = TypeVar("T_co", covariant=True)
 
 
-def gather(
-    sources: Mapping[str, Callable[[], Any]], *, seconds: float, log: logging.Logger
-) -> dict[str, Any]:
-    """Call every source in its own thread and return name → value.
+class Source(Generic[T_co]):
+    """A slow source.
 
-    A source that raises, or is not back ``seconds`` after the start, gives None and a line in the log: one
-    stuck tool must not take the other facts with it. Its thread is left behind and ends with the process.
+    Attributes:
+        name: for the log.
+        ask: called once, in a thread of its own.
+        value: what ``ask`` returned; None before ``gather``, and where it raised or was too slow.
     """
-    values: dict[str, Any] = dict.fromkeys(sources)
-    threads: dict[str, threading.Thread] = {}
 
-    def call(name: str, source: Callable[[], Any]) -> None:
+    def __init__(self, name: str, ask: Callable[[], T_co]) -> None:
+        self.name = name
+        self.ask = ask
+        self.value: T_co | None = None
+
+
+def gather(*sources: Source[object], seconds: float, log: logging.Logger) -> None:
+    """Fill ``value`` of every source.
+
+    A source that raises, or is not back ``seconds`` after the start, keeps None and has a line in the log:
+    one stuck tool must not take the other facts with it. Its thread is left behind and ends with the process.
+    """
+    answers: dict[str, object] = {}
+
+    def call(source: Source[object]) -> None:
         try:
-            values[name] = source()
+            answers[source.name] = source.ask()
         except Exception as error:  # noqa: BLE001 - any fault of a source means its fact is unknown
-            log.warning("%s could not be read: %s", name, error)
+            log.warning("%s could not be read: %s", source.name, error)
 
     deadline = time.monotonic() + seconds
-    for name, source in sources.items():
-        threads[name] = threading.Thread(target=call, args=(name, source), daemon=True)
-        threads[name].start()
-    for name, thread in threads.items():
+    threads = [threading.Thread(target=call, args=(one,), daemon=True) for one in sources]
+    for thread in threads:
+        thread.start()
+    for source, thread in zip(sources, threads, strict=True):
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
-            log.warning("%s did not answer within %g s", name, seconds)
+            log.warning("%s did not answer within %g s", source.name, seconds)
     # A copy: a source that comes back late must not change what was returned.
-    return dict(values)
+    for source in sources:
+        source.value = answers.get(source.name)

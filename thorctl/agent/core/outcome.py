@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from thorctl.protocol.encode import encode
+from thorctl.protocol.envelope import AGENT_SCHEMA, AgentAnswer, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +53,8 @@ class AgentError(Exception):
         message: str,
         remedy: str,
         *,
-        details: dict[str, Any] | None = None,
-        data: dict[str, Any] | None = None,
+        details: dict[str, object] | None = None,
+        data: object = None,
         changed: bool = False,
         exit_code: int | None = None,
     ) -> None:
@@ -59,8 +62,8 @@ class AgentError(Exception):
         self.code = code
         self.message = message
         self.remedy = remedy
-        self.details = details or {}
-        self.data = data or {}
+        self.details: dict[str, object] = details or {}
+        self.data = data
         self.changed = changed
         self.exit_code = _EXIT_OF.get(code, EXIT_FAILED) if exit_code is None else exit_code
 
@@ -79,10 +82,14 @@ def ended_by(verb: str, signal_name: str) -> AgentError:
 class Outcome:
     """A verb's result. ``error`` set means failed; raising ``AgentError`` comes to the same.
 
-    ``then`` runs after the object was printed; what it writes to standard output follows the object.
+    Attributes:
+        data: an instance of the class that ``protocol.verbs`` names for the verb; None: there is none.
+        changed: whether something on the device differs from before the call.
+        error: why it failed.
+        then: runs after the object was printed; what it writes to standard output follows the object.
     """
 
-    data: dict[str, Any] = field(default_factory=dict)
+    data: object = None
     changed: bool = False
     error: AgentError | None = None
     then: Callable[[], None] | None = None
@@ -97,19 +104,14 @@ class Outcome:
         """What the process exits with."""
         return self.error.exit_code if self.error else EXIT_DONE
 
+    @property
+    def json(self) -> dict[str, Any]:
+        """The data as it is printed."""
+        return {} if self.data is None else encode(self.data)
+
     def document(self, verb: str) -> dict[str, Any]:
-        """The one JSON object on stdout."""
-        error = self.error and {
-            "code": self.error.code,
-            "message": self.error.message,
-            "remedy": self.error.remedy,
-            "details": self.error.details,
-        }
-        return {
-            "schema": 1,
-            "verb": verb,
-            "ok": self.error is None,
-            "changed": self.changed,
-            "data": self.data,
-            "error": error,
-        }
+        """The one JSON object on stdout: an ``AgentAnswer``."""
+        error = self.error
+        fault = Fault(error.code, error.message, error.remedy, error.details) if error else None
+        answer = AgentAnswer(AGENT_SCHEMA, verb, error is None, self.changed, self.json, fault)
+        return encode(answer)  # type: ignore[no-any-return]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.clock import as_text
+from thorctl.protocol import progress as protocol
+from thorctl.protocol.encode import encode
 
 if TYPE_CHECKING:
     from thorctl.agent.core.clock import Clock
@@ -38,7 +40,7 @@ class Progress:
         done_bytes: int | None = None,
         total_bytes: int | None = None,
         message: str = "",
-        parts: dict[str, Any] | None = None,
+        parts: dict[str, protocol.Share] | None = None,
     ) -> None:
         """Say where the verb is.
 
@@ -63,19 +65,19 @@ class Progress:
         elapsed = now - self._phase_began
         moved = (done_bytes or 0) - self._phase_first_bytes
         self._write(
-            {
-                "verb": self._verb,
-                "release": release,
-                "phase": phase,
-                "done_bytes": done_bytes,
-                "total_bytes": total_bytes,
-                "bytes_per_second": int(moved / elapsed) if done_bytes is not None and elapsed > 0 else None,
-                "message": message,
-                "parts": parts,
-                "started_at": self._started,
-                "updated_at": as_text(self._clock.now()),
-                "pid": os.getpid(),
-            }
+            protocol.Progress(
+                verb=self._verb,
+                release=release,
+                phase=phase,
+                done_bytes=done_bytes,
+                total_bytes=total_bytes,
+                bytes_per_second=int(moved / elapsed) if done_bytes is not None and elapsed > 0 else None,
+                message=message,
+                parts=parts,
+                started_at=self._started,
+                updated_at=as_text(self._clock.now()),
+                pid=os.getpid(),
+            )
         )
 
     def close(self) -> None:
@@ -83,9 +85,9 @@ class Progress:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def _write(self, document: dict[str, Any]) -> None:
+    def _write(self, record: protocol.Progress) -> None:
         # A full /run must not fail a stage: progress is a courtesy.
         with suppress(OSError):
             temporary = self._path.with_name(".progress.json")
-            temporary.write_text(json.dumps(document))
+            temporary.write_text(json.dumps(encode(record)))
             temporary.replace(self._path)

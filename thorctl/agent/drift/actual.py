@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.paths import ENGINE_CONTAINER
 from thorctl.agent.drift import compare as drift
 from thorctl.agent.drift import desired
-from thorctl.agent.drift.compare import RELEASE, Item
 from thorctl.agent.engine import cache, network
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.staging import checkpoint, image
 from thorctl.agent.staging.verified import UNVERIFIED
+from thorctl.protocol.status import RELEASE, Comparison
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
     from thorctl.agent.state.journal import Journal
+    from thorctl.protocol.status import RollbackTarget
 
 COMPILE_CACHE = "compile cache"
 
 
 def compared(
     ctx: Context, journal: Journal | None, release: Release | None, broken: str | None
-) -> list[Item]:
+) -> list[Comparison]:
     """The device against the release that its journal says should run.
 
     Args:
@@ -37,13 +38,13 @@ def compared(
         broken: what is wrong with the document.
     """
     if journal is None:
-        return [Item("release", RELEASE, None)]
+        return [Comparison("release", RELEASE, None)]
     if broken is not None:
-        return [Item("release", RELEASE, journal.running, broken, same=False)]
+        return [Comparison("release", RELEASE, journal.running, broken, same=False)]
     return _nothing(ctx) if release is None else _parts(ctx, release)
 
 
-def _nothing(ctx: Context) -> list[Item]:
+def _nothing(ctx: Context) -> list[Comparison]:
     """No release should run here, so no unit may be installed."""
     found = {}
     with suppress(OSError):
@@ -51,9 +52,9 @@ def _nothing(ctx: Context) -> list[Item]:
     return drift.release_items({desired.INSTALLED_UNIT: None}, found)
 
 
-def _parts(ctx: Context, release: Release) -> list[Item]:
+def _parts(ctx: Context, release: Release) -> list[Comparison]:
     wanted = desired.of_release(release)
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     places = {f"release {name}": ctx.paths.release_dir(release.id) / name for name in release.files()}
     for what, place in {**places, desired.INSTALLED_UNIT: ctx.paths.engine_unit}.items():
         with suppress(OSError):
@@ -66,7 +67,7 @@ def _parts(ctx: Context, release: Release) -> list[Item]:
     return drift.release_items(wanted, found)
 
 
-def _checkpoint(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+def _checkpoint(ctx: Context, release: Release, wanted: dict[str, object], found: dict[str, object]) -> None:
     """By record, size and time, so no weights are read. Whole it is one part, else its bad files are some.
 
     Files that nobody has hashed yet are unknown: an agent of before this record may have staged them.
@@ -87,7 +88,7 @@ def _checkpoint(ctx: Context, release: Release, wanted: dict[str, Any], found: d
         found[f"checkpoint {one.file.path}"] = one.code
 
 
-def _container(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+def _container(ctx: Context, release: Release, wanted: dict[str, object], found: dict[str, object]) -> None:
     """Without a container there is no image to compare; that the engine does not run is told elsewhere."""
     wanted[desired.CONTAINER_IMAGE] = release.image
     with suppress(AgentError):
@@ -103,22 +104,22 @@ def _container(ctx: Context, release: Release, wanted: dict[str, Any], found: di
             found[desired.CONTAINER_IMAGE] = release.image if same else container["Config"]["Image"]
 
 
-def _cache(ctx: Context, release: Release, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+def _cache(ctx: Context, release: Release, wanted: dict[str, object], found: dict[str, object]) -> None:
     """Where the release was ready once, its cache is filled; without it the next start takes long."""
     if release.layout == SOCKET_LAYOUT and cache.ready_mark(ctx, release).exists():
         wanted[COMPILE_CACHE] = "there"
         found[COMPILE_CACHE] = "there" if cache.directory(ctx, release).is_dir() else None
 
 
-def way_back_items(rollback: dict[str, Any] | None) -> list[Item]:
+def way_back_items(rollback: RollbackTarget | None) -> list[Comparison]:
     """Whether the device could go back, as ``status`` tells it."""
     if rollback is None:
         return []
-    whole, gone = f"{rollback['release']}, whole", rollback["lacking"]
+    whole, gone = f"{rollback.release}, whole", rollback.lacking
     if gone is None:
-        return [Item("rollback release", RELEASE, whole)]
+        return [Comparison("rollback release", RELEASE, whole)]
     found = f"without {', '.join(gone)}" if gone else whole
-    return [Item("rollback release", RELEASE, whole, found, same=not gone)]
+    return [Comparison("rollback release", RELEASE, whole, found, same=not gone)]
 
 
 def _hash_of(path: Path) -> str | None:

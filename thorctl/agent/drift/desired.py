@@ -38,7 +38,7 @@ class HostWish:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def of_release(release: Release) -> dict[str, Any]:
+def of_release(release: Release) -> dict[str, object]:
     """Name of each part → what it should be: files by their hash, the rest by name."""
     files = {name: hash_of(content) for name, (_, content) in sorted(release.files().items())}
     return {

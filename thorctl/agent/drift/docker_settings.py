@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
-from thorctl.agent.drift.compare import HOST, Item
 from thorctl.protocol.paths import DOCKER_SETTINGS
+from thorctl.protocol.status import HOST, Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,15 +42,15 @@ _USED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 
 
-def compared(ctx: Context, release: Release | None) -> list[Item]:
+def compared(ctx: Context, release: Release | None) -> list[Comparison]:
     """What Docker uses, item by item; nothing where site.yml has recorded nothing."""
     try:
         wanted = read_json(ctx.paths.at(DOCKER_SETTINGS))
         wanted = read_json(ctx.paths.at(DAEMON_JSON)) if wanted is None else wanted
     except (ValueError, OSError):
-        return [Item("docker settings", HOST, None)]
+        return [Comparison("docker settings", HOST, None)]
     if not (wanted is None or isinstance(wanted, dict)):
-        return [Item("docker settings", HOST, None)]
+        return [Comparison("docker settings", HOST, None)]
     runtime = release.document["device_class"]["container"].get("runtime") if release else None
     try:
         info: Mapping[str, Any] | None = ctx.docker.info()
@@ -59,7 +59,7 @@ def compared(ctx: Context, release: Release | None) -> list[Item]:
     return items(wanted or {}, runtime, info)
 
 
-def items(wanted: Mapping[str, Any], runtime: str | None, info: Mapping[str, Any] | None) -> list[Item]:
+def items(wanted: Mapping[str, Any], runtime: str | None, info: Mapping[str, Any] | None) -> list[Comparison]:
     """Each setting that Docker tells about; ``info`` None: Docker does not answer."""
     settings = dict(wanted)
     if runtime:
@@ -70,12 +70,12 @@ def items(wanted: Mapping[str, Any], runtime: str | None, info: Mapping[str, Any
             continue
         asked = _plain(name, settings[name])
         if info is None:
-            found.append(Item(f"docker {name}", HOST, asked))
+            found.append(Comparison(f"docker {name}", HOST, asked))
             continue
         uses = used(info)
         if isinstance(asked, list):  # Docker has more of its own: 127.0.0.0/8, runc, its shims
             uses = [one for one in uses if one in asked]
-        found.append(Item(f"docker {name}", HOST, asked, uses, None if uses is None else uses == asked))
+        found.append(Comparison(f"docker {name}", HOST, asked, uses, None if uses is None else uses == asked))
     return found
 
 

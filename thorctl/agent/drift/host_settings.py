@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.drift.compare import HOST, Item
 from thorctl.agent.drift.conf import Setting, effective
 from thorctl.agent.facts import device
 from thorctl.agent.facts import host as device_host
+from thorctl.protocol.status import HOST, Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ _NO = {"no", "n", "false", "f", "off", "0"}
 _PACKAGE_KIT = ("packagekit.service", "packagekit-offline-update.service")
 
 
-def compared(ctx: Context, asked: Mapping[str, Any]) -> list[Item]:
+def compared(ctx: Context, asked: Mapping[str, Any]) -> list[Comparison]:
     """Return each setting that was asked for; one that cannot be read is unknown.
 
     Args:
@@ -51,7 +51,9 @@ def compared(ctx: Context, asked: Mapping[str, Any]) -> list[Item]:
     if asked.get("ipv6") is False:
         wanted["IPv6"], found["IPv6"] = OFF, _ipv6(ctx)
     return [
-        Item(what, HOST, value, found.get(what), None if found.get(what) is None else found[what] == value)
+        Comparison(
+            what, HOST, value, found.get(what), None if found.get(what) is None else found[what] == value
+        )
         for what, value in wanted.items()
         if value is not None
     ]

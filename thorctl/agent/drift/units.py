@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.paths import ENGINE_UNIT
-from thorctl.agent.drift.compare import HOST, Item
+from thorctl.protocol.status import HOST, Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ _OF_ALL = ("/usr/lib/systemd/system/service.d/", "/lib/systemd/system/service.d/
 CALL_SECONDS = 4.0
 
 
-def compared(ctx: Context, *, engine: bool) -> list[Item]:
+def compared(ctx: Context, *, engine: bool) -> list[Comparison]:
     """Every unit of ours against the file that stands for it; ``engine``: the engine's should be there."""
     names = {path.name for pattern in _OURS for path in ctx.paths.engine_unit.parent.glob(pattern)}
     names |= {RECOVER_UNIT, DOCKER_UNIT} if ctx.paths.device_json.exists() else set()
@@ -42,17 +42,17 @@ def _blocks(text: str) -> dict[str, dict[str, str]]:
     return {block["Id"]: block for block in blocks if "Id" in block}
 
 
-def _item(ctx: Context, name: str, unit: Mapping[str, str] | None) -> Item:
+def _item(ctx: Context, name: str, unit: Mapping[str, str] | None) -> Comparison:
     path = f"{ctx.paths.engine_unit.parent}/{name}"
     starts = _starts_by_itself(ctx, name)
     wanted = "enabled as installed" if starts else "as installed"
     if unit is None or not unit.get("LoadState"):
-        return Item(f"unit {name}", HOST, wanted)
+        return Comparison(f"unit {name}", HOST, wanted)
     if unit["LoadState"] == "not-found":
-        return Item(f"unit {name}", HOST, wanted, None, same=False)
+        return Comparison(f"unit {name}", HOST, wanted, None, same=False)
     faults = [] if unit["LoadState"] == "loaded" else [unit["LoadState"]]
     if name == DOCKER_UNIT:
-        return Item(f"unit {name}", HOST, "loaded", ", ".join(faults) or "loaded", same=not faults)
+        return Comparison(f"unit {name}", HOST, "loaded", ", ".join(faults) or "loaded", same=not faults)
     state = unit.get("UnitFileState", "")
     if state in _OFF and state not in faults and (starts or state.startswith("masked")):
         faults.append(state)
@@ -61,7 +61,7 @@ def _item(ctx: Context, name: str, unit: Mapping[str, str] | None) -> Item:
     faults += [f"changed by {one}" for one in _drop_ins(unit)]
     if unit.get("NeedDaemonReload") == "yes":
         faults.append("changed and not loaded (systemctl daemon-reload)")
-    return Item(f"unit {name}", HOST, wanted, ", ".join(faults) or wanted, same=not faults)
+    return Comparison(f"unit {name}", HOST, wanted, ", ".join(faults) or wanted, same=not faults)
 
 
 def _drop_ins(unit: Mapping[str, str]) -> list[str]:

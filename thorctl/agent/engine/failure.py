@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from thorctl.agent.engine import last_error, network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from thorctl.protocol.status import UnitEnd
 
 SHOWN_BEFORE, SHOWN_AFTER = 40, 5  # lines of the log around the error
 KILLED = "137"  # exit status of a container whose process got SIGKILL
@@ -66,11 +68,11 @@ class Failure:
     lines: tuple[str, ...]
 
 
-def of(log: Sequence[str], last_end: Mapping[str, str] | None) -> Failure:
+def of(log: Sequence[str], last_end: UnitEnd | None) -> Failure:
     """Judge a log, the oldest line first, and how the engine's last run ended in systemd's words."""
     log = [last_error.readable(line) for line in log if line.strip()]
-    found, end = last_error.find(log), last_end or {}
-    killed = end.get("status") == KILLED or end.get("code") == "killed"
+    found = last_error.find(log)
+    killed = last_end is not None and (last_end.status == KILLED or last_end.code == "killed")
     if killed and (found is None or found.relayed):
         after = f"; its last line: {log[-1].strip()}" if log else ""
         remedy = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.paths import ENGINE_CONTAINER, ENGINE_UNIT
 from thorctl.agent.release.document import UNIT_FILE
+from thorctl.protocol.status import UnitEnd
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
@@ -125,13 +126,13 @@ def state(ctx: Context) -> UnitState:
     )
 
 
-def last_end(ctx: Context) -> dict[str, str] | None:
+def last_end(ctx: Context) -> UnitEnd | None:
     """How the engine's last run ended since boot, in systemd's words; None if it has not."""
     try:
         words = ctx.paths.engine_end.read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return None
-    return dict(zip(("result", "code", "status"), words, strict=True)) if len(words) == 3 else None
+    return UnitEnd(*words) if len(words) == 3 else None
 
 
 def log_tail(ctx: Context, seconds: float) -> list[str]:

@@ -48,7 +48,8 @@ def wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> No
             ready.wait(ctx, release)
         except AgentError as error:
             error.changed = False  # looking changes nothing, whatever the engine did
-            if error.details.get("unit", {}).get("active") == "inactive":
+            unit = error.details.get("unit")
+            if isinstance(unit, dict) and unit.get("active") == "inactive":
                 raise _stopped(release, error) from error
             raise
     elif release.model not in served:

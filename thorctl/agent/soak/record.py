@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.files import read_json
+from thorctl.protocol.decode import decode
+from thorctl.protocol.encode import encode
 from thorctl.protocol.states import TRIAL
+from thorctl.protocol.status import Soak
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
@@ -67,7 +70,7 @@ class Record:
     paused: str | None = None
     generations: int = 0
     failures: int = 0
-    xid: list[str] | None = None
+    xid: tuple[str, ...] | None = None
     restarts: int | None = None
     updated: float = 0.0
 
@@ -80,40 +83,44 @@ class Record:
 def save(ctx: Context, record: Record) -> None:
     """Write the record; a restart of the device clears it, and ends the trial too."""
     record.updated = ctx.clock.since_boot()
-    ctx.files.write_json(ctx.paths.soak_json, asdict(record), 0o600)
+    ctx.files.write_json(ctx.paths.soak_json, encode(record), 0o600)
 
 
 def load(ctx: Context) -> Record | None:
     """The record; None if there is none, or an agent of another version wrote it."""
     try:
-        found = read_json(ctx.paths.soak_json)
-        if found is None:
-            return None
-        known = {field.name for field in fields(Record)}
-        return Record(
-            **{**{key: found[key] for key in known & found.keys()}, "asked": Asked(**found["asked"])}
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return decode(Record, read_json(ctx.paths.soak_json))
+    except (ValueError, OSError):
         return None
 
 
-def shown(ctx: Context, journal: Journal | None) -> dict[str, Any] | None:
-    """The soak of the trial that the device is on, as ``status`` and ``soak show`` say it; else None."""
+def shown(ctx: Context, journal: Journal | None) -> Soak | None:
+    """The soak of the trial that the device is on; None if it is on none, or has none."""
     record = load(ctx)
     if journal is None or record is None or journal.state != TRIAL:
         return None
-    return document(ctx, record) if record.activation == journal.activation else None
+    return public(ctx, record) if record.activation == journal.activation else None
 
 
-def document(ctx: Context, record: Record) -> dict[str, Any]:
-    """The record for people and for the rollout; ``alive``: whether its process still writes it."""
-    hidden = {"asked", "since", "restarts_before", "container", "worked_steps", "updated"}
-    asked = record.asked
-    return {
-        **{key: value for key, value in asdict(record).items() if key not in hidden},
-        "steps_wanted": asked.steps,
-        "concurrency": asked.concurrency,
-        "minimum_steps_per_second": asked.minimum_rate,
-        "steps_per_second": None if record.rate is None else round(record.rate, 2),
-        "alive": ctx.clock.since_boot() - record.updated < STALE_SECONDS,
-    }
+def public(ctx: Context, record: Record) -> Soak:
+    """The record as ``status`` and ``soak show`` tell it; ``alive``: whether its process still writes it."""
+    return Soak(
+        activation=record.activation,
+        release=record.release,
+        state=record.state,
+        reason=record.reason,
+        steps=record.steps,
+        steps_wanted=record.asked.steps,
+        concurrency=record.asked.concurrency,
+        minimum_steps_per_second=record.asked.minimum_rate,
+        steps_per_second=None if record.rate is None else round(record.rate, 2),
+        worked_seconds=record.worked_seconds,
+        seconds=record.seconds,
+        paused_seconds=record.paused_seconds,
+        paused=record.paused,
+        generations=record.generations,
+        failures=record.failures,
+        xid=record.xid,
+        restarts=record.restarts,
+        alive=ctx.clock.since_boot() - record.updated < STALE_SECONDS,
+    )

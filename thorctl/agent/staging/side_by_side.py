@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.progress import Progress
+from thorctl.protocol.progress import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,32 +21,47 @@ class OtherFailedError(Exception):
     """The other part failed, so that this one ends at its next report."""
 
 
+@dataclass(frozen=True)
+class _Report:
+    """What a part told last: arguments of ``Progress.update``."""
+
+    phase: str
+    release: str | None
+    share: Share
+    message: str
+
+
 class _Board:
     """The last report of each part that is at work, told as one."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress, self.lock = progress, threading.Lock()
-        self.reports: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.reports: dict[str, _Report] = {}
         self.failed = threading.Event()
 
-    def report(self, part: str, phase: str, report: dict[str, Any]) -> None:
+    def report(self, part: str, report: _Report) -> None:
         """Tell both parts: phases joined, bytes added up and apart. One alone is told as it is."""
         if self.failed.is_set():
             raise OtherFailedError
         with self.lock:
-            self.reports[part] = phase, report
+            self.reports[part] = report
             if len(self.reports) == 1:
-                self.progress.update(phase, **report)
+                done, total = report.share.done_bytes, report.share.total_bytes
+                self.progress.update(
+                    report.phase,
+                    release=report.release,
+                    done_bytes=done,
+                    total_bytes=total,
+                    message=report.message,
+                )
                 return
-            parts = {
-                name: _bytes(one)
-                for name, one in sorted(self.reports.values(), key=lambda one: one[0], reverse=True)
-            }
+            ordered = sorted(self.reports.values(), key=lambda one: one.phase, reverse=True)
+            parts = {one.phase: one.share for one in ordered}
             self.progress.update(
                 ", ".join(parts),
-                release=report.get("release"),
-                done_bytes=sum(one["done_bytes"] or 0 for one in parts.values()),
-                total_bytes=sum(one["total_bytes"] or 0 for one in parts.values()),
+                release=report.release,
+                done_bytes=sum(one.done_bytes or 0 for one in parts.values()),
+                total_bytes=sum(one.total_bytes or 0 for one in parts.values()),
                 parts=parts,
             )
 
@@ -55,23 +71,28 @@ class _Board:
             self.reports.pop(part, None)
 
 
-def _bytes(report: dict[str, Any]) -> dict[str, Any]:
-    return {key: report.get(key) for key in ("done_bytes", "total_bytes")}
-
-
 class _Part(Progress):
     """The progress of one part."""
 
     def __init__(self, board: _Board, name: str) -> None:
         self._board, self._name = board, name
 
-    def update(self, phase: str, **report: Any) -> None:
+    def update(
+        self,
+        phase: str,
+        *,
+        release: str | None = None,
+        done_bytes: int | None = None,
+        total_bytes: int | None = None,
+        message: str = "",
+        parts: dict[str, Share] | None = None,  # noqa: ARG002 - a part has none
+    ) -> None:
         """Report to the board.
 
         Raises:
             OtherFailedError: this part is to end.
         """
-        self._board.report(self._name, phase, report)
+        self._board.report(self._name, _Report(phase, release, Share(done_bytes, total_bytes), message))
 
     def close(self) -> None:
         """The whole is closed, not a part."""
@@ -90,7 +111,7 @@ def run(ctx: Context, beside: Callable[[Context], int], here: Callable[[Context]
 
     def work(name: str, function: Callable[[Context], int]) -> None:
         try:
-            results[name] = function(dataclasses.replace(ctx, progress=_Part(board, name)))
+            results[name] = function(replace(ctx, progress=_Part(board, name)))
         except OtherFailedError:
             return
         except Exception as failed:  # noqa: BLE001 - raised again by the caller

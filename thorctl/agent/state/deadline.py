@@ -110,3 +110,10 @@ def still_meant(journal: Journal, only_in: str) -> bool:
 def unit_name(state: str, activation: int) -> str:
     """Name of the transient units, such as ``thor-trial-7``."""
     return f"thor-{state}-{activation}"
+
+
+def review_seconds_left(ctx: Context, journal: Journal) -> int | None:
+    """Seconds until the review ends; None where the trial is not kept for one."""
+    if journal.review is None or journal.deadline_since_boot is None:
+        return None
+    return max(0, round(journal.deadline_since_boot - ctx.clock.since_boot()))

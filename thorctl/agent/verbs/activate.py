@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core import docker_wait
 from thorctl.agent.core.boot import this_boot
@@ -18,6 +18,7 @@ from thorctl.agent.staging import checkpoint, image
 from thorctl.agent.state import deadline, disk_errors, disk_reserve, journal_file, rollback_check, switch
 from thorctl.agent.state.journal import begin_activation, begin_trial
 from thorctl.agent.verbs import hold
+from thorctl.protocol.results import Activated
 from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
             waited = switch.wait_for_current(ctx, journal)
         except AgentError as not_ready:
             back = f"The device went back to {journal.current}, which is not ready either: {not_ready}"
-    data = {"release": journal.current, "state": journal.state, "rolled_back_ready_seconds": waited}
+    data = Activated(journal.current, journal.state, rolled_back_ready_seconds=waited)
     failed = disk_errors.as_error(failed) or failed
     if not isinstance(failed, AgentError):
         failed = AgentError("internal", f"{type(failed).__name__}: {failed}", "See the traceback on stderr.")
@@ -152,14 +153,9 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
     )
 
 
-def _data(journal: Journal, seconds: float) -> dict[str, Any]:
-    return {
-        "release": journal.running,
-        "state": journal.state,
-        "deadline": journal.deadline,
-        "ready_seconds": seconds,
-        "previous": journal.current if journal.state == TRIAL else journal.previous,
-    }
+def _data(journal: Journal, seconds: float) -> Activated:
+    previous = journal.current if journal.state == TRIAL else journal.previous
+    return Activated(journal.running, journal.state, journal.deadline, seconds, previous)
 
 
 def _check_staged(ctx: Context, release: Release) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.release import store as release_store
+from thorctl.agent.smoke import last as last_smoke
 from thorctl.agent.soak import unit
 from thorctl.agent.state import deadline, journal, journal_file
 from thorctl.agent.state.journal import REVIEW
+from thorctl.protocol.encode import encode
+from thorctl.protocol.results import Committed
 from thorctl.protocol.states import ACTIVATING, COMMITTED, TRIAL
+from thorctl.protocol.status import AcceptedSmoke
 
 if TYPE_CHECKING:
     import argparse
@@ -18,8 +22,6 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.state.journal import Journal
 
-_SHOWN = ("release", "passed", "at", "tokens_per_second")
-_SHOWN_IF_THERE = ("failed_checks", "accepted")
 _REASON_CHARACTERS = 300
 
 
@@ -27,7 +29,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Write ``committed``, then take the timer back (one left over finds no trial and does nothing)."""
     now = journal_file.load(ctx.paths)
     if now.state == COMMITTED and (args.id == now.current or (args.id is None and now.left is None)):
-        return Outcome({"release": now.current, "state": now.state, "accepted": _accepted(ctx, now)})
+        return Outcome(Committed(now.current, now.state, _accepted(ctx, now)))
     check_on_trial(now, args.id)
     if args.accept_failed_smoke is not None:
         _accept(ctx, now, args.accept_failed_smoke)
@@ -40,32 +42,13 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     for state in (ACTIVATING, TRIAL, REVIEW):
         deadline.disarm(ctx, state, done.activation)
     unit.end(ctx, done.activation)
-    data = {"release": done.current, "state": done.state, "accepted": _accepted(ctx, done)}
-    return Outcome(data, changed=True)
+    return Outcome(Committed(done.current, done.state, _accepted(ctx, done)), changed=True)
 
 
 def check_on_trial(now: Journal, wanted: str | None) -> None:
     """Refuse unless a release is on trial, and it is ``wanted``, where given."""
     if now.state != TRIAL or wanted not in (None, now.target):
         raise _no_trial(now, wanted)
-
-
-def last_smoke(ctx: Context) -> dict[str, Any] | None:
-    """The last smoke: release, passed, at, tokens_per_second, failed_checks, accepted; None if unknown."""
-    try:
-        smoke = read_json(ctx.paths.smoke_json)
-        if smoke is None:
-            return None
-        return {**{key: smoke[key] for key in _SHOWN}, **{key: smoke.get(key) for key in _SHOWN_IF_THERE}}
-    except (ValueError, KeyError, TypeError, OSError):
-        return None
-
-
-def smoke_failed(ctx: Context, now: Journal) -> bool:
-    """Whether the last smoke is one of the release on trial, since its activation, and did not pass."""
-    smoke = last_smoke(ctx)
-    ours = smoke is not None and smoke["release"] == now.target and _activation_of(ctx) == now.activation
-    return ours and smoke is not None and smoke["passed"] is False
 
 
 def _accept(ctx: Context, now: Journal, reason: str) -> None:
@@ -82,23 +65,23 @@ def _accept(ctx: Context, now: Journal, reason: str) -> None:
             f"{now.target} failed its smoke, and {now.current} was committed before it.",
             "Return to it: `thorctl rollback DEVICE`. Only a device's first release can be accepted so.",
         )
-    if not smoke_failed(ctx, now):
+    if not last_smoke.failed(ctx, now):
         _check_smoke(ctx, now)
         return
-    accepted = {"reason": reason, "by": ctx.holder.name, "at": ctx.clock.now_text()}
-    ctx.files.write_json(ctx.paths.smoke_json, {**read_json(ctx.paths.smoke_json), "accepted": accepted})
+    accepted = AcceptedSmoke(reason, ctx.holder.name, ctx.clock.now_text())
+    known = read_json(ctx.paths.smoke_json)
+    ctx.files.write_json(ctx.paths.smoke_json, {**known, "accepted": encode(accepted)})
 
 
-def _accepted(ctx: Context, now: Journal) -> dict[str, Any] | None:
-    """As the last smoke of the committed release says: reason, by, at; None if it did not have to be."""
-    smoke = last_smoke(ctx)
-    return smoke["accepted"] if smoke is not None and smoke["release"] == now.current else None
+def _accepted(ctx: Context, now: Journal) -> AcceptedSmoke | None:
+    """As the last smoke of the committed release says; None if it did not have to be accepted."""
+    smoke = last_smoke.read(ctx)
+    return smoke.accepted if smoke is not None and smoke.release == now.current else None
 
 
 def _check_smoke(ctx: Context, now: Journal) -> None:
-    smoke = last_smoke(ctx)
-    good = smoke is not None and smoke["release"] == now.target and smoke["passed"] is True
-    if not good or _activation_of(ctx) != now.activation:
+    smoke = last_smoke.read(ctx)
+    if smoke is None or not last_smoke.is_of_trial(smoke, now) or smoke.passed is not True:
         raise AgentError(
             "smoke_missing",
             f"No smoke passed for {now.target} since its activation at {now.activated_at}.",
@@ -106,15 +89,6 @@ def _check_smoke(ctx: Context, now: Journal) -> None:
             "`thorctl commit DEVICE --accept-failed-smoke REASON`; `thorctl rollback DEVICE` ends its trial.",
             details={"last_smoke": smoke},
         )
-
-
-def _activation_of(ctx: Context) -> int | None:
-    """The activation that the last smoke speaks of; None where an agent before this one made it."""
-    try:
-        activation = read_json(ctx.paths.smoke_json)["activation"]
-        return activation if isinstance(activation, int) else None
-    except (ValueError, KeyError, TypeError, OSError):
-        return None
 
 
 def _no_trial(now: Journal, wanted: str | None) -> AgentError:

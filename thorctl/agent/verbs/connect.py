@@ -17,6 +17,7 @@ from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.engine.socket import open_socket
 from thorctl.protocol.paths import ENGINE_SOCKET
+from thorctl.protocol.results import Connected
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +44,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
             "See whether the engine runs: `thorctl status DEVICE`, `thorctl logs DEVICE`.",
         ) from refused
     engine.settimeout(None)
-    return Outcome({"socket": str(path)}, then=partial(relay, engine, 0, 1))
+    return Outcome(Connected(str(path)), then=partial(relay, engine, 0, 1))
 
 
 def relay(engine: socket.socket, source: int, sink: int) -> None:

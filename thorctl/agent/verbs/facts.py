@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core import machine
 from thorctl.agent.core.files import read_json
-from thorctl.agent.core.gather import gather
+from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.core.outcome import Outcome
-from thorctl.agent.facts import device, network
+from thorctl.agent.facts import device
 from thorctl.agent.facts import host as device_host
+from thorctl.agent.facts import network as device_network
 from thorctl.agent.parsers import (
     boot_control,
     devicetree,
@@ -28,7 +29,7 @@ from thorctl.protocol.paths import STATE
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from thorctl.agent.core.context import Context
     from thorctl.agent.parsers.docker import DockerInfo
@@ -47,52 +48,65 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
 
 def collect(ctx: Context) -> dict[str, Any]:
     """Return the facts in the shape of docs/reference/interfaces.md."""
-    slow: dict[str, Callable[[], Any]] = {
-        "sensors": partial(device.sensors, ctx),
-        "gpu": partial(device.gpu, ctx),
-        "gpu_processes": partial(device.gpu_processes, ctx),
-        "gpu_table": partial(device.gpu_table, ctx),
-        "power_mode": partial(device.power_mode, ctx),
-        "clocks": partial(device.clocks, ctx),
-        "docker": partial(device.docker_info, ctx),
-        "packages": partial(device.packages, ctx),
-        "packages_held": partial(device_host.packages_held, ctx),
-        "upgrades": partial(device_host.upgrades_by_itself, ctx),
-        "default_target": partial(device_host.default_target, ctx),
-        "watchdog": partial(device_host.watchdog, ctx),
-        "network": partial(network.collect, ctx),
-    }
-    found = gather(slow, seconds=_LONGEST_SECONDS, log=ctx.log)
-    temperatures, rails = found["sensors"] or (None, None)
-    packages, mounts = found["packages"], device_host.mounts(ctx)
+    sensors = Source("sensors", partial(device.sensors, ctx))
+    gpu = Source("gpu", partial(device.gpu, ctx))
+    gpu_processes = Source("gpu_processes", partial(device.gpu_processes, ctx))
+    gpu_table = Source("gpu_table", partial(device.gpu_table, ctx))
+    power_mode = Source("power_mode", partial(device.power_mode, ctx))
+    clocks = Source("clocks", partial(device.clocks, ctx))
+    docker = Source("docker", partial(device.docker_info, ctx))
+    packages = Source("packages", partial(device.packages, ctx))
+    packages_held = Source("packages_held", partial(device_host.packages_held, ctx))
+    upgrades = Source("upgrades", partial(device_host.upgrades_by_itself, ctx))
+    default_target = Source("default_target", partial(device_host.default_target, ctx))
+    watchdog = Source("watchdog", partial(device_host.watchdog, ctx))
+    network = Source("network", partial(device_network.collect, ctx))
+    sources = (
+        sensors,
+        gpu,
+        gpu_processes,
+        gpu_table,
+        power_mode,
+        clocks,
+        docker,
+        packages,
+        packages_held,
+        upgrades,
+        default_target,
+        watchdog,
+        network,
+    )
+    gather(*sources, seconds=_LONGEST_SECONDS, log=ctx.log)
+    temperatures, rails = sensors.value or (None, None)
+    installed, mounts = packages.value, device_host.mounts(ctx)
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo"))
     root = mountinfo.mount_of(mounts, "/")
     return {
-        **_identity(ctx, found["gpu"], memory),
-        "l4t_core_package": (packages or {}).get("nvidia-l4t-core"),
-        "jetpack_package": (packages or {}).get("nvidia-jetpack"),
-        "container_toolkit": (packages or {}).get("nvidia-container-toolkit"),
-        "gpu": _gpu(ctx, found["gpu"], found["gpu_table"]),
-        "gpu_processes": _each(found["gpu_processes"]),
-        "power_mode": asdict(found["power_mode"]) if found["power_mode"] else None,
-        "clocks": _clocks(found["clocks"]),
+        **_identity(ctx, gpu.value, memory),
+        "l4t_core_package": (installed or {}).get("nvidia-l4t-core"),
+        "jetpack_package": (installed or {}).get("nvidia-jetpack"),
+        "container_toolkit": (installed or {}).get("nvidia-container-toolkit"),
+        "gpu": _gpu(ctx, gpu.value, gpu_table.value),
+        "gpu_processes": _each(gpu_processes.value),
+        "power_mode": asdict(power_mode.value) if power_mode.value else None,
+        "clocks": _clocks(clocks.value),
         "cpus": os.cpu_count(),
         "memory": memory,
         "swap": device_host.swap(ctx),
-        "disk": _disk(ctx, found["docker"], mounts),
+        "disk": _disk(ctx, docker.value, mounts),
         "disks": device_host.disks(ctx),
         "root_filesystem": root.type if root else None,
         "temperature_celsius": temperatures,
         "power_milliwatts": rails,
         "over_current_events": device.over_current_events(ctx),
-        "docker": _docker(ctx, found["docker"], packages or {}),
+        "docker": _docker(ctx, docker.value, installed or {}),
         "cgroup": mountinfo.cgroup_version(mounts),
         "iptables_raw": device_host.iptables_raw(ctx),
-        "packages_held": found["packages_held"],
-        "unattended_upgrades": _upgrades(packages, found["upgrades"]),
-        "default_target": found["default_target"],
-        "watchdog": found["watchdog"] or {"device": None, "runtime_seconds": None},
-        "network": found["network"] or {"management": None, "connections": None},
+        "packages_held": packages_held.value,
+        "unattended_upgrades": _upgrades(installed, upgrades.value),
+        "default_target": default_target.value,
+        "watchdog": watchdog.value or {"device": None, "runtime_seconds": None},
+        "network": network.value or {"management": None, "connections": None},
         "uptime_seconds": system.parse_uptime(device.text(ctx, "/proc/uptime")),
         "clock_synchronized": device.clock_synchronized(),
         "clock_settable": device.clock_settable(ctx),
@@ -104,29 +118,35 @@ def disk(ctx: Context) -> dict[str, Any]:
     return _disk(ctx, device.docker_info(ctx), device_host.mounts(ctx))
 
 
-def light(ctx: Context) -> dict[str, Any]:
-    """Return the few facts that status shows, in a fraction of a second.
+@dataclass(frozen=True)
+class Glance:
+    """The few facts that ``status`` shows, named as there; None: unknown."""
 
-    Keys: ``l4t`` ('38.4.0'), ``power_mode`` ('120W'), ``memory_available_bytes``, ``memory_total_bytes``,
-    ``disk_free_bytes`` (state filesystem), ``temperature_celsius`` (hottest sensor); each may be None.
-    """
-    slow: dict[str, Callable[[], Any]] = {
-        "sensors": partial(device.sensors, ctx, device.GLANCE_SECONDS),
-        "power_mode": partial(device.power_mode, ctx, device.GLANCE_SECONDS),
-    }
-    found = gather(slow, seconds=device.GLANCE_SECONDS + 1, log=ctx.log)
+    l4t: str | None = None
+    power_mode: str | None = None
+    memory_available_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    temperature_celsius: float | None = None
+
+
+def glance(ctx: Context) -> Glance:
+    """Return the few facts that ``status`` shows, in a fraction of a second."""
+    sensors = Source("sensors", partial(device.sensors, ctx, device.GLANCE_SECONDS))
+    mode = Source("power mode", partial(device.power_mode, ctx, device.GLANCE_SECONDS))
+    gather(sensors, mode, seconds=device.GLANCE_SECONDS + 1, log=ctx.log)
     release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
     state = device.filesystem(ctx.paths.state_dir)
-    temperatures = (found["sensors"] or (None, None))[0] or {}
-    return {
-        "l4t": release.revision_full if release else None,
-        "power_mode": found["power_mode"].name if found["power_mode"] else None,
-        "memory_available_bytes": memory.get("available_bytes"),
-        "memory_total_bytes": memory.get("total_bytes"),
-        "disk_free_bytes": state.free_bytes if state else None,
-        "temperature_celsius": max(temperatures.values(), default=None),
-    }
+    temperatures, _ = sensors.value or (None, None)
+    return Glance(
+        l4t=release.revision_full if release else None,
+        power_mode=mode.value.name if mode.value else None,
+        memory_available_bytes=memory.get("available_bytes"),
+        memory_total_bytes=memory.get("total_bytes"),
+        disk_free_bytes=state.free_bytes if state else None,
+        temperature_celsius=max((temperatures or {}).values(), default=None),
+    )
 
 
 def _identity(ctx: Context, gpu: Gpu | None, memory: dict[str, int | None] | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core import removal
 from thorctl.agent.core.files import TEMPORARY_PREFIX
@@ -14,6 +14,7 @@ from thorctl.agent.staging import age, checkpoint, image, takeover, verified
 from thorctl.agent.staging.checkpoint import STAGING_PREFIX
 from thorctl.agent.staging.earlier import PARTIAL_PREFIX
 from thorctl.agent.state import journal_file
+from thorctl.protocol.results import Collected, Removed
 
 if TYPE_CHECKING:
     import argparse
@@ -48,8 +49,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         *_unfinished(ctx, dry=args.dry_run),
         *_caches(ctx, [known[name] for name in needed], dry=args.dry_run),
     ]
-    freed = sum(one["bytes"] for one in removed)
-    return Outcome({"removed": removed, "freed_bytes": freed}, changed=bool(removed) and not args.dry_run)
+    freed = sum(one.bytes for one in removed)
+    return Outcome(Collected(tuple(removed), freed), changed=bool(removed) and not args.dry_run)
 
 
 def _document(ctx: Context, name: str) -> Release | None:
@@ -69,9 +70,7 @@ def _newest(ctx: Context, names: list[str], count: int) -> list[str]:
     return sorted(names, key=key, reverse=True)[:count]
 
 
-def _images(
-    ctx: Context, doomed: list[Release], staying: list[Release], *, dry: bool
-) -> list[dict[str, Any]]:
+def _images(ctx: Context, doomed: list[Release], staying: list[Release], *, dry: bool) -> list[Removed]:
     """Only images that releases brought here: others on this engine are not ours to delete."""
     removed = []
     for reference in sorted({one.image for one in doomed} - {one.image for one in staying}):
@@ -79,18 +78,18 @@ def _images(
         if found is None:
             continue
         if dry or image.forget(ctx, reference):
-            removed.append({"kind": "image", "name": reference, "bytes": int(found.get("Size") or 0)})
+            removed.append(Removed("image", reference, int(found.get("Size") or 0)))
     return removed
 
 
-def _checkpoints(ctx: Context, staying: list[Release], *, dry: bool) -> list[dict[str, Any]]:
+def _checkpoints(ctx: Context, staying: list[Release], *, dry: bool) -> list[Removed]:
     used = {release.checkpoint_name for release in staying}
     found = sorted(ctx.paths.checkpoints.iterdir()) if ctx.paths.checkpoints.is_dir() else []
     doomed = [path for path in found if not path.name.startswith(".") and path.name not in used]
     return _directories(ctx, "checkpoint", doomed, dry=dry)
 
 
-def _caches(ctx: Context, needed: list[Release | None], *, dry: bool) -> list[dict[str, Any]]:
+def _caches(ctx: Context, needed: list[Release | None], *, dry: bool) -> list[Removed]:
     """Caches of releases that are neither current nor previous nor on trial: others start cold again."""
     used = {cache.key(ctx, release) for release in needed if release and release.layout == SOCKET_LAYOUT}
     found = sorted(ctx.paths.engine_cache.iterdir()) if ctx.paths.engine_cache.is_dir() else []
@@ -98,13 +97,13 @@ def _caches(ctx: Context, needed: list[Release | None], *, dry: bool) -> list[di
     for entry in found:
         if entry.name in used:
             continue
-        removed.append({"kind": "cache", "name": entry.name, "bytes": checkpoint.bytes_in(entry)})
+        removed.append(Removed("cache", entry.name, checkpoint.bytes_in(entry)))
         if not dry:
             cache.remove(ctx, entry)
     return removed
 
 
-def _unfinished(ctx: Context, *, dry: bool) -> list[dict[str, Any]]:
+def _unfinished(ctx: Context, *, dry: bool) -> list[Removed]:
     """What interrupted writes left, and downloads that nobody went on with."""
     places = [
         path
@@ -120,7 +119,7 @@ def _unfinished(ctx: Context, *, dry: bool) -> list[dict[str, Any]]:
     removed = _directories(ctx, "partial", rubbish, dry=dry)
     for name in incoming:  # the download account's, so reached by descriptors only
         if name in stale:
-            removed.append({"kind": "partial", "name": name, "bytes": takeover.kept_bytes(ctx, name)})
+            removed.append(Removed("partial", name, takeover.kept_bytes(ctx, name)))
             if not dry:
                 takeover.remove(ctx, name)
     return removed
@@ -131,10 +130,10 @@ def _download(path: Path) -> str:
     return path.name.removeprefix(PARTIAL_PREFIX).removeprefix(STAGING_PREFIX)
 
 
-def _directories(ctx: Context, kind: str, paths: list[Path], *, dry: bool) -> list[dict[str, Any]]:
+def _directories(ctx: Context, kind: str, paths: list[Path], *, dry: bool) -> list[Removed]:
     removed = []
     for path in paths:
-        removed.append({"kind": kind, "name": path.name, "bytes": checkpoint.bytes_in(path)})
+        removed.append(Removed(kind, path.name, checkpoint.bytes_in(path)))
         if not dry:
             _remove(ctx, path)
             verified.forget(ctx, path)

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.protocol.decode import decode
+from thorctl.protocol.encode import encode
+from thorctl.protocol.lease import Hold, HoldShown
 
 if TYPE_CHECKING:
     import argparse
@@ -25,23 +28,23 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Set (a second set replaces the reason and keeps the time), clear or show."""
     present = current(ctx)
     if args.action == "show":
-        return Outcome({"hold": present})
+        return Outcome(HoldShown(present))
     if args.action == "clear":
-        if present and args.reason not in ("", present["reason"]):
+        if present and args.reason not in ("", present.reason):
             raise AgentError(
                 "bad_state",
-                f"The device holds for {present['reason']!r}, not for {args.reason!r}.",
+                f"The device holds for {present.reason!r}, not for {args.reason!r}.",
                 "Name the hold that is there (`thorctl hold show`), or none to end whichever it is.",
                 details={"hold": present},
             )
         ctx.files.remove(ctx.paths.hold_json)
-        return Outcome({"hold": None}, changed=present is not None)
+        return Outcome(HoldShown(None), changed=present is not None)
     reason = _reason(args)
-    hold = {"reason": reason, "since": present["since"] if present else ctx.clock.now_text()}
+    hold = Hold(reason, present.since if present else ctx.clock.now_text())
     if hold == present:
-        return Outcome({"hold": hold})
-    ctx.files.write_json(ctx.paths.hold_json, hold)
-    return Outcome({"hold": hold}, changed=True)
+        return Outcome(HoldShown(hold))
+    ctx.files.write_json(ctx.paths.hold_json, encode(hold))
+    return Outcome(HoldShown(hold), changed=True)
 
 
 def _reason(args: argparse.Namespace) -> str:
@@ -57,13 +60,13 @@ def _reason(args: argparse.Namespace) -> str:
     return str(args.action)
 
 
-def current(ctx: Context) -> dict[str, Any] | None:
+def current(ctx: Context) -> Hold | None:
     """The hold, or None. An unreadable one holds: nobody but the device's own software puts it there."""
     try:
-        hold = read_json(ctx.paths.hold_json)
-        return None if hold is None else {"reason": str(hold["reason"]), "since": hold["since"]}
-    except (ValueError, KeyError, TypeError, OSError):
-        return {"reason": "unreadable hold file", "since": None}
+        document = read_json(ctx.paths.hold_json)
+        return None if document is None else decode(Hold, document)
+    except (ValueError, OSError):
+        return Hold("unreadable hold file")
 
 
 def check(ctx: Context, over: str | None = None) -> None:
@@ -74,14 +77,14 @@ def check(ctx: Context, over: str | None = None) -> None:
     hold = current(ctx)
     if hold is None:
         return
-    if hold["reason"] == over:
+    if hold.reason == over:
         ctx.log.warning("%s passes over the hold: %s", ctx.holder.name, over)
         return
     raise AgentError(
         "held",
-        f"The device holds since {hold['since']}: {hold['reason']}.",
+        f"The device holds since {hold.since}: {hold.reason}.",
         "Wait for its end, or end it: `thorctl hold release DEVICE`. Or pass over it by name:"
-        f" `--over-hold {shlex.quote(hold['reason'])}`.",
+        f" `--over-hold {shlex.quote(hold.reason)}`.",
         details={"hold": hold},
     )
 
@@ -92,8 +95,8 @@ def wait(ctx: Context, seconds: float, over: str | None) -> None:
     The caller holds no lock: whoever wants to go back meanwhile is not kept waiting.
     """
     began = said = ctx.clock.monotonic()
-    while (hold := current(ctx)) and hold["reason"] != over and ctx.clock.monotonic() - began < seconds:
+    while (hold := current(ctx)) and hold.reason != over and ctx.clock.monotonic() - began < seconds:
         if said == began or ctx.clock.monotonic() - said >= SAY_SECONDS:
             said = ctx.clock.monotonic()
-            ctx.log.info("waiting, at most %.0f s: the device holds: %s", seconds, hold["reason"])
+            ctx.log.info("waiting, at most %.0f s: the device holds: %s", seconds, hold.reason)
         ctx.clock.sleep(POLL_SECONDS)

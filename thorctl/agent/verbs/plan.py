@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.engine import cache
@@ -10,10 +10,12 @@ from thorctl.agent.release import needs
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import UNIT_FILE
 from thorctl.agent.state import journal_file
+from thorctl.protocol.results import Planned, PlannedAction, PlannedFile
 from thorctl.protocol.states import COMMITTED
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
@@ -34,45 +36,41 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if wanted.nothing:
         already = "committed" if committed else "staged"
     return Outcome(
-        {
-            "release": release.id,
-            "already": already,
-            "actions": _actions(ctx, release, wanted, journal),
-            "download_bytes": wanted.download_bytes,
-            "required_bytes": wanted.required.total_bytes,
-            "free_bytes": min(free) if len(free) == 2 else None,
-            "diff": _diff(ctx, release, journal),
-        }
+        Planned(
+            release=release.id,
+            already=already,
+            actions=tuple(_actions(ctx, release, wanted, journal)),
+            download_bytes=wanted.download_bytes,
+            required_bytes=wanted.required.total_bytes,
+            free_bytes=min(free) if len(free) == 2 else None,
+            diff=tuple(_diff(ctx, release, journal)),
+        )
     )
 
 
-def _actions(ctx: Context, release: Release, wanted: Needs, journal: Journal) -> list[dict[str, Any]]:
+def _actions(ctx: Context, release: Release, wanted: Needs, journal: Journal) -> list[PlannedAction]:
     actions = []
     if wanted.image_bytes:
-        actions.append(_action("pull_image", wanted.image_bytes, release.image))
+        actions.append(PlannedAction("pull_image", wanted.image_bytes, release.image))
     if wanted.checkpoint_bytes:
-        actions.append(_action("download_checkpoint", wanted.checkpoint_bytes, release.checkpoint_name))
+        actions.append(PlannedAction("download_checkpoint", wanted.checkpoint_bytes, release.checkpoint_name))
     elif wanted.checkpoint_unverified:
-        actions.append(_action("verify_checkpoint", 0, release.checkpoint_name))
+        actions.append(PlannedAction("verify_checkpoint", 0, release.checkpoint_name))
     if wanted.files:
-        actions.append(_action("write_release", 0, ", ".join(wanted.files)))
+        actions.append(PlannedAction("write_release", 0, ", ".join(wanted.files)))
     unit = release.files()[UNIT_FILE][1]
     if journal.running != release.id:
         detail = f"{journal.running or 'nothing'} -> {release.id}"
         if not cache.ready_mark(ctx, release).exists():
             longest = round(release.ready_seconds(first_start=True) / 60)
             detail += f"; cold start, up to {longest} min"
-        actions.append(_action("restart_engine", 0, detail))
+        actions.append(PlannedAction("restart_engine", 0, detail))
     elif _read(ctx.paths.engine_unit) != unit:
-        actions.append(_action("restart_engine", 0, f"{UNIT_FILE} drifted"))
+        actions.append(PlannedAction("restart_engine", 0, f"{UNIT_FILE} drifted"))
     return actions
 
 
-def _action(action: str, size: int, detail: str) -> dict[str, Any]:
-    return {"action": action, "bytes": size, "detail": detail}
-
-
-def _diff(ctx: Context, release: Release, journal: Journal) -> list[dict[str, Any]]:
+def _diff(ctx: Context, release: Release, journal: Journal) -> list[PlannedFile]:
     """The release's files against those of the one that runs; release.json holds them all and is left out."""
     before: dict[str, bytes | None] = {}
     after = {name: content for name, (_, content) in release.files().items() if name != "release.json"}
@@ -85,18 +83,17 @@ def _diff(ctx: Context, release: Release, journal: Journal) -> list[dict[str, An
         before = {name: _read(directory / name) for name in names if name != "release.json"}
     before[UNIT_FILE] = _read(ctx.paths.engine_unit)
     return [
-        {"path": name, "before": _text(before.get(name)), "after": _text(after.get(name))}
+        PlannedFile(name, _text(before.get(name)), _text(after.get(name)))
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]
 
 
-def _read(path: Any) -> bytes | None:
+def _read(path: Path) -> bytes | None:
     try:
-        content: bytes = path.read_bytes()
+        return path.read_bytes()
     except OSError:
         return None
-    return content
 
 
 def _text(content: bytes | None) -> str | None:

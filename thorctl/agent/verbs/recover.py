@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.boot import this_boot
 from thorctl.agent.core.files import TEMPORARY_PREFIX
@@ -12,6 +12,7 @@ from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.release import store as release_store
 from thorctl.agent.state import deadline, journal_file, switch
 from thorctl.agent.state.journal import Journal
+from thorctl.protocol.results import Recovered
 from thorctl.protocol.states import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
@@ -130,5 +131,5 @@ def _tell(ctx: Context, committed: str) -> Outcome:
     return Outcome(_data("told", journal), changed=True)
 
 
-def _data(did: str, journal: Journal) -> dict[str, Any]:
-    return {"did": did, "state": journal.state, "release": journal.running}
+def _data(did: str, journal: Journal) -> Recovered:
+    return Recovered(did, journal.state, journal.running)

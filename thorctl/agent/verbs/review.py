@@ -6,13 +6,15 @@ Once a trial, for a bounded time; a reboot ends it like any trial.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.clock import as_text
 from thorctl.agent.core.outcome import AgentError, Outcome
+from thorctl.agent.smoke import last as last_smoke
 from thorctl.agent.state import deadline, journal_file
 from thorctl.agent.state.journal import REVIEW, begin_review
 from thorctl.agent.verbs import commit
+from thorctl.protocol.results import Reviewed
 from thorctl.protocol.states import TRIAL
 
 if TYPE_CHECKING:
@@ -43,20 +45,10 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     return Outcome(_data(ctx, kept), changed=True)
 
 
-def seconds_left(ctx: Context, journal: Journal) -> int | None:
-    """Seconds until the review ends; None where the trial is not kept for one."""
-    if journal.review is None or journal.deadline_since_boot is None:
-        return None
-    return max(0, round(journal.deadline_since_boot - ctx.clock.since_boot()))
-
-
-def _data(ctx: Context, journal: Journal) -> dict[str, Any]:
-    return {
-        "release": journal.target,
-        "state": journal.state,
-        "deadline": journal.deadline,
-        "review_seconds_left": seconds_left(ctx, journal),
-    }
+def _data(ctx: Context, journal: Journal) -> Reviewed:
+    return Reviewed(
+        journal.target, journal.state, journal.deadline, deadline.review_seconds_left(ctx, journal)
+    )
 
 
 def _check(ctx: Context, journal: Journal) -> None:
@@ -66,7 +58,7 @@ def _check(ctx: Context, journal: Journal) -> None:
             f"{journal.target} is not the first release here: {journal.current} was committed before it.",
             "Return to that one: `thorctl rollback DEVICE`.",
         )
-    if not commit.smoke_failed(ctx, journal):
+    if not last_smoke.failed(ctx, journal):
         raise AgentError(
             "bad_state",
             f"No smoke of {journal.target} failed since its activation, so there is nothing to review.",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.release import store as release_store
 from thorctl.agent.state import deadline, journal_file, switch
+from thorctl.protocol.results import Alternative, RolledBack
 from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
@@ -36,27 +37,22 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     except AgentError as not_ready:
         not_ready.data = _data(ctx, journal, left=journal.left)
         raise
-    return Outcome({**_data(ctx, journal, left=journal.left), "ready_seconds": seconds}, changed=True)
+    return Outcome(_data(ctx, journal, left=journal.left, seconds=seconds), changed=True)
 
 
-def _data(ctx: Context, journal: Journal, left: str | None) -> dict[str, Any]:
-    return {
-        "release": journal.running,
-        "state": journal.state,
-        "from": left,
-        "also_possible": _also_possible(ctx, journal),
-    }
+def _data(ctx: Context, journal: Journal, left: str | None, seconds: float | None = None) -> RolledBack:
+    return RolledBack(journal.running, journal.state, left, tuple(_also_possible(ctx, journal)), seconds)
 
 
-def _also_possible(ctx: Context, journal: Journal) -> list[dict[str, str]]:
-    """Where else this device can go from here by what lies on it: ``release`` and the ``command`` for it."""
+def _also_possible(ctx: Context, journal: Journal) -> list[Alternative]:
+    """Where else this device can go from here by what lies on it."""
     further = journal.previous if journal.state == COMMITTED else None
     others = [
-        {"release": one, "command": f"thor-agent activate {one}"}
+        Alternative(one, f"thor-agent activate {one}")
         for one in release_store.staged_ids(ctx.paths)
         if one not in (journal.running, further)
     ]
-    back = [{"release": further, "command": f"thor-agent rollback {journal.current}"}] if further else []
+    back = [Alternative(further, f"thor-agent rollback {journal.current}")] if further else []
     return back + others
 
 
@@ -65,7 +61,7 @@ def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None
         raise _not_running(journal, wanted)
     if journal.state != COMMITTED or journal.previous is None:
         possible = _also_possible(ctx, journal)
-        commands = ", ".join(f"`thorctl rollout start {one['release']} DEVICE`" for one in possible)
+        commands = ", ".join(f"`thorctl rollout start {one.release} DEVICE`" for one in possible)
         raise AgentError(
             "nothing_to_roll_back",
             f"Nothing was committed before {journal.current or 'now'} on this device.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.core.gather import gather
+from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.engine import endpoint
 from thorctl.agent.engine.api_key import api_key
@@ -111,14 +111,12 @@ def _smoke(asking: _Asking) -> Report:
     else:
         asking.note(f"{len(at_once)} generations at once")
         # Threads that a stopped agent need not wait for: a hung engine must not hold up a signal.
-        asked = {
-            str(number): partial(_generate, asking, prompt, _SEED + number)
+        asked = [
+            Source(f"generation {number}", partial(_generate, asking, prompt, _SEED + number))
             for number, prompt in enumerate(at_once, start=len(one_by_one))
-        }
-        made = gather(
-            asked, seconds=min(TOTAL_SECONDS, max(1.0, asking.left())) + SILENCE_SECONDS, log=ctx.log
-        )
-        concurrent = [generation for generation in made.values() if generation is not None]
+        ]
+        gather(*asked, seconds=min(TOTAL_SECONDS, max(1.0, asking.left())) + SILENCE_SECONDS, log=ctx.log)
+        concurrent = [one.value for one in asked if one.value is not None]
     missed = _ask_missed_again(asking, sequential, concurrent) if len(sequential) == len(one_by_one) else None
     report = partial(
         Report, release.id, sequential, concurrent, wanted, sampling=asking.sampling, missed=missed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError, Outcome
@@ -13,6 +14,7 @@ from thorctl.agent.soak import record, unit
 from thorctl.agent.soak.record import RUNNING, Asked, Record
 from thorctl.agent.state import journal_file
 from thorctl.protocol.states import TRIAL
+from thorctl.protocol.status import SoakShown
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +32,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """
     journal = journal_file.load(ctx.paths)
     if args.action == "show":
-        return Outcome({"soak": record.shown(ctx, journal)})
+        return Outcome(SoakShown(record.shown(ctx, journal)))
     asked = _asked(args)
     release = running_release(ctx, args.id)
     if journal.state != TRIAL:
@@ -46,9 +48,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         since = _engine_since(ctx)
         known = Record(journal.activation, release.id, asked, since, engine.restarts, container_start(ctx))
         record.save(ctx, known)
-    if known.state == RUNNING or not record.document(ctx, known)["alive"]:
+    if known.state == RUNNING or not record.public(ctx, known).alive:
         unit.begin(ctx, journal.activation)
-    return Outcome({"soak": {**record.document(ctx, known), "alive": True}}, changed=True)
+    return Outcome(SoakShown(replace(record.public(ctx, known), alive=True)), changed=True)
 
 
 def _asked(args: argparse.Namespace) -> Asked:

@@ -28,6 +28,7 @@ from thorctl.agent.state import journal_file
 from thorctl.agent.verbs import hold
 from thorctl.agent.verbs.soak import container_start
 from thorctl.protocol.states import TRIAL
+from thorctl.protocol.status import SoakShown
 
 if TYPE_CHECKING:
     import argparse
@@ -62,7 +63,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
             ctx.clock.sleep(LOOK_SECONDS)
     finally:
         worker.end()
-    return Outcome({"soak": record.document(ctx, known)})
+    return Outcome(SoakShown(record.public(ctx, known)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class _Worker:
                 ours=max(ours, self._load.in_flight + self._probe.in_flight),
                 pieces=self._load.pieces + self._probe.pieces,
                 working=self._working,
-                hold=held["reason"] if held else "",
+                hold=held.reason if held else "",
                 unit=self._slow.unit,
                 restarts=self._slow.restarts,
                 faults=self._faults(),
@@ -157,7 +158,8 @@ class _Worker:
         return found if settled else ()
 
     def _look_slowly(self) -> _Slow:
-        self._record.xid = self._kernel.read()
+        found = self._kernel.read()
+        self._record.xid = None if found is None else tuple(found)
         try:
             engine = engine_unit.state(self._ctx)
         except AgentError:

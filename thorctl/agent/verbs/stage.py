@@ -16,6 +16,7 @@ from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.staging import age, checkpoint, image, side_by_side
 from thorctl.agent.state import disk_errors
+from thorctl.protocol.results import Staged, StagedCheckpoint, StagedImage
 
 if TYPE_CHECKING:
     import argparse
@@ -31,13 +32,13 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     try:
         return _stage(ctx, release)
     except AgentError as failed:
-        failed.data = {"release": release.id, **failed.data}
+        failed.data = Staged(release.id)
         raise
     except OSError as failed:
         refused = disk_errors.as_error(failed)
         if refused is None:
             raise
-        refused.data, refused.changed = {"release": release.id}, True  # what came is kept
+        refused.data, refused.changed = Staged(release.id), True  # what came is kept
         raise refused from failed
 
 
@@ -63,17 +64,17 @@ def _stage(ctx: Context, release: Release) -> Outcome:
     release_store.write(ctx, release)
     age.note_release(ctx, release.id)
     return Outcome(
-        {
-            "release": release.id,
-            "release_sha256": release.sha256,
-            "downloaded_bytes": image_bytes + checkpoint_bytes,
-            "seconds": round(ctx.clock.monotonic() - began, 3),
-            "image": {"reference": release.image, "downloaded_bytes": image_bytes},
-            "checkpoint": {
-                "directory": str(checkpoint.final_dir(ctx, release)),
-                "files": len(release.checkpoint_files),
-                "downloaded_bytes": checkpoint_bytes,
-            },
-        },
+        Staged(
+            release=release.id,
+            release_sha256=release.sha256,
+            downloaded_bytes=image_bytes + checkpoint_bytes,
+            seconds=round(ctx.clock.monotonic() - began, 3),
+            image=StagedImage(release.image, image_bytes),
+            checkpoint=StagedCheckpoint(
+                directory=str(checkpoint.final_dir(ctx, release)),
+                files=len(release.checkpoint_files),
+                downloaded_bytes=checkpoint_bytes,
+            ),
+        ),
         changed=not wanted.nothing or image_bytes > 0,  # one there may have been fetched anew
     )

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import thorctl
 from thorctl.agent.core import machine
 from thorctl.agent.core.clock import as_text
 from thorctl.agent.core.files import read_json
-from thorctl.agent.core.gather import gather
+from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.core.paths import ENGINE_CONTAINER
 from thorctl.agent.drift import actual, desired, docker_settings, host_settings, units
 from thorctl.agent.drift import compare as drift
-from thorctl.agent.drift.compare import Item
 from thorctl.agent.engine import cache, endpoint
 from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.engine.api_key import api_key
@@ -23,31 +22,28 @@ from thorctl.agent.engine.client import EngineClient
 from thorctl.agent.facts import host as device_host
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import LAYOUTS, SOCKET_LAYOUT
+from thorctl.agent.smoke import last as last_smoke
 from thorctl.agent.soak import record as soak
 from thorctl.agent.staging import image
-from thorctl.agent.state import journal_file, rollback_check
-from thorctl.agent.verbs import commit, facts, hold, lease, review
+from thorctl.agent.state import deadline, journal_file, rollback_check
+from thorctl.agent.verbs import facts, hold, lease
+from thorctl.protocol.decode import decode
 from thorctl.protocol.paths import ENGINE_SOCKET
+from thorctl.protocol.progress import Progress
+from thorctl.protocol.status import HOST, RELEASE, Comparison, Container, Engine, RollbackTarget, Status
+from thorctl.protocol.verbs import VERBS
 
 if TYPE_CHECKING:
     import argparse
 
     from thorctl.agent.core.context import Context
+    from thorctl.agent.engine.unit import UnitState
     from thorctl.agent.release.document import Release
     from thorctl.agent.state.journal import Journal
+    from thorctl.protocol.status import UnitEnd
 
 ENGINE_SECONDS = 2.0
 LONGEST_SECONDS = 6.0
-_HASHES = ("release_sha256", "previous_sha256", "target_sha256")
-_JOURNAL = ("state", "release", "previous", "target", "deadline", "since", "activated_by")
-_NO_FACTS = (
-    "l4t",
-    "power_mode",
-    "memory_available_bytes",
-    "memory_total_bytes",
-    "disk_free_bytes",
-    "temperature_celsius",
-)
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
@@ -59,55 +55,81 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     except AgentError as corrupt:
         fault = corrupt
     release, broken = _release(ctx, journal)
-    wish = desired.of_host(_device_json(ctx))
-    found = gather(
-        {
-            "facts": partial(facts.light, ctx),
-            "unit": partial(engine_unit.state, ctx),
-            "container": partial(_container, ctx),
-            "last_end": partial(engine_unit.last_end, ctx),
-            "models": partial(_models, ctx, release),
-            "compared": partial(actual.compared, ctx, journal, release, broken),
-            "rollback": partial(_rollback, ctx, journal),
-            "units": partial(units.compared, ctx, engine=bool(journal and journal.running)),
-            "docker": partial(docker_settings.compared, ctx, release),
-            "packages": partial(device_host.package_holds, ctx) if wish and wish.packages else lambda: None,
-            "settings": partial(host_settings.compared, ctx, wish.settings) if wish else list,
-        },
-        seconds=LONGEST_SECONDS,
-        log=ctx.log,
+    device = _device_json(ctx)
+    wish = desired.of_host(device)
+    packages = partial(device_host.package_holds, ctx) if wish and wish.packages else lambda: None
+    asked = wish.settings if wish else {}
+    glances = Source("facts", partial(facts.glance, ctx))
+    unit = Source("unit", partial(engine_unit.state, ctx))
+    container = Source("container", partial(_container, ctx))
+    last_end = Source("last end", partial(engine_unit.last_end, ctx))
+    models = Source("models", partial(_models, ctx, release))
+    parts = Source("release", partial(actual.compared, ctx, journal, release, broken))
+    rollback = Source("rollback", partial(_rollback, ctx, journal))
+    held = Source("packages", packages)
+    host = (
+        Source("units", partial(units.compared, ctx, engine=bool(journal and journal.running))),
+        Source("docker", partial(docker_settings.compared, ctx, release)),
+        Source("settings", partial(host_settings.compared, ctx, asked)),
     )
-    light = found["facts"] or dict.fromkeys(_NO_FACTS)
+    sources = (glances, unit, container, last_end, models, parts, rollback, held, *host)
+    gather(*sources, seconds=LONGEST_SECONDS, log=ctx.log)
+    glance = glances.value or facts.Glance()
     # A part that did not come back in time is unknown, not well.
-    compared = found["compared"] or [Item("release", drift.RELEASE, journal.running if journal else None)]
-    compared += actual.way_back_items(found["rollback"])
-    compared += drift.host_items(wish, light["power_mode"], found["packages"])
-    for part in ("units", "docker", "settings"):
-        compared += [Item(part, drift.HOST, None)] if found[part] is None else found[part]
-    data = {
-        **_device(ctx),
-        **_journal(journal),
-        "deadline": _deadline(ctx, journal),
-        "rollback": found["rollback"],
-        "review_seconds_left": review.seconds_left(ctx, journal) if journal else None,
-        "release_layout": release.layout if release else None,
-        "engine": _engine(ctx, found, release),
-        **light,
-        "last_smoke": commit.last_smoke(ctx),
-        "soak": soak.shown(ctx, journal),
-        "lease": lease.current(ctx),
-        "hold": hold.current(ctx),
-        "progress": _progress(ctx),
-        "agent_version": thorctl.__version__,
-        "agent_layouts": list(LAYOUTS),
-        "compared": [item.document() for item in compared],
-        "drift": [item.document() for item in drift.drifted(compared)],
-    }
-    if release and data["release_sha256"] is None:  # committed by an agent that recorded none
-        data["release_sha256"] = release.sha256
+    compared = parts.value or [Comparison("release", RELEASE, journal.running if journal else None)]
+    compared += actual.way_back_items(rollback.value)
+    compared += drift.host_items(wish, glance.power_mode, held.value)
+    for one in host:
+        compared += [Comparison(one.name, HOST)] if one.value is None else one.value
+    running_sha256 = journal.running_sha256 if journal else None
+    status = Status(
+        name=_text(device, "name"),
+        site=_text(device, "site"),
+        device_class=_text(device, "device_class"),
+        machine=machine.machine(ctx),
+        serial=machine.serial(ctx),
+        state=journal.state if journal else None,
+        release=journal.running if journal else None,
+        previous=_before(journal)[0],
+        target=journal.target if journal else None,
+        deadline=_deadline(ctx, journal),
+        since=journal.since if journal else None,
+        activated_by=journal.activated_by if journal else None,
+        # An earlier agent recorded none.
+        release_sha256=release.sha256 if release and running_sha256 is None else running_sha256,
+        previous_sha256=_before(journal)[1],
+        target_sha256=journal.target_sha256 if journal else None,
+        rollback=rollback.value,
+        review_seconds_left=deadline.review_seconds_left(ctx, journal) if journal else None,
+        release_layout=release.layout if release else None,
+        engine=_engine(
+            ctx,
+            release,
+            unit=unit.value,
+            models=models.value,
+            container=container.value,
+            last_end=last_end.value,
+        ),
+        l4t=glance.l4t,
+        power_mode=glance.power_mode,
+        memory_available_bytes=glance.memory_available_bytes,
+        memory_total_bytes=glance.memory_total_bytes,
+        disk_free_bytes=glance.disk_free_bytes,
+        temperature_celsius=glance.temperature_celsius,
+        last_smoke=last_smoke.read(ctx),
+        soak=soak.shown(ctx, journal),
+        lease=lease.current(ctx),
+        hold=hold.current(ctx),
+        progress=_progress(ctx),
+        agent_version=thorctl.__version__,
+        agent_verbs=tuple(VERBS),
+        agent_layouts=tuple(LAYOUTS),
+        compared=tuple(compared),
+        drift=tuple(drift.drifted(compared)),
+    )
     if fault:
-        fault.data = data
-    return Outcome(data, error=fault)
+        fault.data = status
+    return Outcome(status, error=fault)
 
 
 def _release(ctx: Context, journal: Journal | None) -> tuple[Release | None, str | None]:
@@ -121,53 +143,36 @@ def _release(ctx: Context, journal: Journal | None) -> tuple[Release | None, str
         return None, broken.code
 
 
-def _rollback(ctx: Context, journal: Journal | None) -> dict[str, Any] | None:
-    """The release that a rollback returns to, and what of it is not on the device; None: there is none."""
+def _before(journal: Journal | None) -> tuple[str | None, str | None]:
+    """On trial, what a rollback returns to; else the release before the committed one; and its hash."""
     if journal is None:
-        return None
-    back = (
-        (journal.current, journal.current_sha256)
-        if journal.target
-        else (journal.previous, journal.previous_sha256)
-    )
-    if back[0] is None:
+        return None, None
+    if journal.target:
+        return journal.current, journal.current_sha256
+    return journal.previous, journal.previous_sha256
+
+
+def _rollback(ctx: Context, journal: Journal | None) -> RollbackTarget | None:
+    """The release that a rollback returns to, and what of it is not on the device; None: there is none."""
+    release, sha256 = _before(journal)
+    if release is None:
         return None
     try:
-        return {"release": back[0], "lacking": rollback_check.lacking(ctx, back[0], back[1])}
+        return RollbackTarget(release, tuple(rollback_check.lacking(ctx, release, sha256)))
     except (AgentError, OSError):
-        return {"release": back[0], "lacking": None}
+        return RollbackTarget(release)
 
 
-def _device_json(ctx: Context) -> Any:
+def _device_json(ctx: Context) -> object:
     try:
         return read_json(ctx.paths.device_json)
     except (ValueError, OSError):
         return None
 
 
-def _device(ctx: Context) -> dict[str, Any]:
-    device = _device_json(ctx)
-    known = device if isinstance(device, dict) else {}
-    named = {key: known.get(key) for key in ("name", "site", "device_class")}
-    return {**named, "machine": machine.machine(ctx), "serial": machine.serial(ctx)}
-
-
-def _journal(journal: Journal | None) -> dict[str, Any]:
-    if journal is None:
-        return dict.fromkeys((*_HASHES, *_JOURNAL))
-    return {
-        "state": journal.state,
-        "release": journal.running,
-        # On trial, what a rollback returns to; else the release before the committed one.
-        "previous": journal.current if journal.target else journal.previous,
-        "target": journal.target,
-        "deadline": journal.deadline,
-        "since": journal.since,
-        "activated_by": journal.activated_by,
-        "release_sha256": journal.running_sha256,
-        "previous_sha256": journal.current_sha256 if journal.target else journal.previous_sha256,
-        "target_sha256": journal.target_sha256,
-    }
+def _text(device: object, key: str) -> str | None:
+    found = device.get(key) if isinstance(device, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _deadline(ctx: Context, journal: Journal | None) -> str | None:
@@ -188,20 +193,27 @@ def _cold(ctx: Context, release: Release) -> float | None:
     return None if cache.ready_mark(ctx, release).exists() else release.ready_seconds(first_start=True)
 
 
-def _engine(ctx: Context, found: dict[str, Any], release: Release | None) -> dict[str, Any]:
-    unit, models = found["unit"], found["models"]
+def _engine(
+    ctx: Context,
+    release: Release | None,
+    *,
+    unit: UnitState | None,
+    models: list[str] | None,
+    container: Container | None,
+    last_end: UnitEnd | None,
+) -> Engine:
     ready = bool(release and models and release.model in models)
     on_socket = bool(release and release.layout == SOCKET_LAYOUT)
-    return {
-        "socket": ENGINE_SOCKET if on_socket else None,
-        "unit": unit.active if unit else None,
-        "ready": ready,
-        "model": release.model if ready and release else None,
-        "container": found["container"],
-        "restarts": unit.restarts if unit else None,
-        "last_end": found["last_end"],
-        "cold_start_seconds": None if ready or not release else _cold(ctx, release),
-    }
+    return Engine(
+        socket=ENGINE_SOCKET if on_socket else None,
+        unit=unit.active if unit else None,
+        ready=ready,
+        model=release.model if ready and release else None,
+        container=container,
+        restarts=unit.restarts if unit else None,
+        last_end=last_end,
+        cold_start_seconds=None if ready or not release else _cold(ctx, release),
+    )
 
 
 def _models(ctx: Context, release: Release | None) -> list[str] | None:
@@ -212,24 +224,25 @@ def _models(ctx: Context, release: Release | None) -> list[str] | None:
     def ask() -> list[str] | None:
         return client.models() if client.healthy() else None
 
-    models: list[str] | None = gather({"engine": ask}, seconds=ENGINE_SECONDS, log=ctx.log)["engine"]
-    return models
+    models = Source("engine", ask)
+    gather(models, seconds=ENGINE_SECONDS, log=ctx.log)
+    return models.value
 
 
-def _container(ctx: Context) -> dict[str, Any] | None:
+def _container(ctx: Context) -> Container | None:
     container = ctx.docker.container(ENGINE_CONTAINER)
-    if container is None:
-        return None
-    return {"image_digest": image.running_digest(ctx, container)}
+    return None if container is None else Container(image.running_digest(ctx, container))
 
 
-def _progress(ctx: Context) -> dict[str, Any] | None:
+def _progress(ctx: Context) -> Progress | None:
+    """What the verb at work tells; None for what is unreadable, or was left by a killed process."""
     try:
-        progress: dict[str, Any] | None = read_json(ctx.paths.progress_json)
-        if progress is not None:
-            os.kill(int(progress["pid"]), 0)
+        progress = decode(Progress, read_json(ctx.paths.progress_json))
+        if progress.pid is None:
+            return None
+        os.kill(progress.pid, 0)
     except PermissionError:
         return progress  # alive, and another user's
-    except (ValueError, OSError, KeyError, TypeError):
-        return None  # unreadable, or left by a killed process
+    except (ValueError, OSError, OverflowError):
+        return None
     return progress

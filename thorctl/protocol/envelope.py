@@ -1,0 +1,78 @@
+"""The one JSON object that ``thor-agent VERB`` prints, and the one of ``thorctl VERB --json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+AGENT_SCHEMA = 1
+COMMAND_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a verb of the agent failed.
+
+    Attributes:
+        code: stable word; ``protocol.errors`` lists them.
+        message: what is wrong, one sentence.
+        remedy: what to do next; ``DEVICE`` stands for the device's name, which the agent does not know.
+        details: facts for machines; ``Details`` has those that decisions are made by.
+    """
+
+    code: str
+    message: str = ""
+    remedy: str = ""
+    details: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AgentAnswer:
+    """The agent's object.
+
+    Attributes:
+        schema: ``AGENT_SCHEMA``.
+        verb: as called; ``?`` where the call could not be read.
+        ok: whether the verb did what it was asked.
+        changed: whether something on the device differs from before the call.
+        data: the verb's data, of the class that ``protocol.verbs`` names; of a failed verb as far as known.
+        error: None exactly if ``ok``.
+    """
+
+    schema: int
+    verb: str
+    ok: bool
+    changed: bool = False
+    data: dict[str, object] = field(default_factory=dict)
+    error: Fault | None = None
+
+
+@dataclass(frozen=True)
+class CommandProblem:
+    """One thing that went wrong, on one device or none in particular (None)."""
+
+    code: str
+    message: str
+    remedy: str
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class CommandAnswer:
+    """The object of ``--json``.
+
+    Attributes:
+        schema: ``COMMAND_SCHEMA``.
+        command: the verb, without its group's subcommands' arguments.
+        status: partial: some devices failed.
+        exit_code: as the process exits.
+        data: the verb's data.
+        errors: empty exactly if nothing went wrong.
+    """
+
+    schema: int
+    command: str
+    status: Literal["success", "partial", "error"]
+    exit_code: int
+    data: dict[str, object]
+    errors: tuple[CommandProblem, ...]
