@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from thorctl.ui.nearest import nearest
+
 
 class CommandGroup(click.Group):
     """``click.Group`` whose error on an unknown command names the nearest one and lists all."""
@@ -14,8 +16,6 @@ class CommandGroup(click.Group):
         """As click's; raises ``click.UsageError`` with the known commands."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            from thorctl.files.schema import nearest  # noqa: PLC0415 - pydantic costs 0.3 s
-
             guess = nearest(args[0], known)
             hint = f" Did you mean {guess!r}?" if guess else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint} Commands: {', '.join(known)}.", ctx)

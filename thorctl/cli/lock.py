@@ -15,8 +15,8 @@ from rich.text import Text
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
-from thorctl.inventory import simulations
 from thorctl.inventory.simulations import HUB, REGISTRY
+from thorctl.inventory.upstreams import upstreams
 from thorctl.protocol.plural import counted
 from thorctl.registry import address_overrides as mapping
 from thorctl.registry import resolve
@@ -143,7 +143,7 @@ def command(
 
 def addresses(pairs: tuple[str, ...]) -> dict[str, str]:
     """Name -> URL: the running simulation's, overruled by ``--via``."""
-    return simulations.upstreams() | mapping.parse(pairs)
+    return upstreams() | mapping.parse(pairs)
 
 
 def require_simulation(profile: Profile, known: Mapping[str, str]) -> None:

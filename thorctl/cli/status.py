@@ -1,18 +1,20 @@
-"""``thorctl status``: what every device is doing."""
+"""``thorctl status``: what every device is doing.
+
+What shows and judges the answers (rich's tables, models, the renderer) is imported by a thread while devices
+are asked: it takes as long as a login.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
-from rich.console import Group
-from rich.live import Live
-from rich.text import Text
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.cli.devices import chosen_devices
@@ -25,10 +27,6 @@ from thorctl.protocol.states import TRIAL
 from thorctl.release.desired import desired_releases, identified
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Problem, Result, exit_code_for
-from thorctl.rollout.run.controller_lock import at_work
-from thorctl.status.drift_view import DriftView
-from thorctl.status.model import rows, verdict
-from thorctl.status.view import StatusView
 from thorctl.ui.console import Console, echo, echo_json
 
 if TYPE_CHECKING:
@@ -119,20 +117,16 @@ def command(
     when some devices could not be asked, 1 when none could; what drifted is told and changes no exit code.
     """
     fleet = chosen_devices(context, devices)
-    releases = desired_releases(context.deploy, fleet)
-    desired = identified(releases)
-    # Why the variables of a device cannot be read stands in its row.
-    reasons = (releases[device.name] for device in fleet if not device.unread)
-    problems = tuple(dict.fromkeys(Problem.of(one) for one in reasons if isinstance(one, ThorError)))
-    for problem in problems:
-        words = Text(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
-        context.messages.print(words)
+    with ThreadPoolExecutor(1) as pool:
+        known = pool.submit(_known, context, fleet)
 
-    def once(heard: Callable[[Answer], None] | None = None) -> Result:
-        view = partial(DriftView, verbose=verbose) if details else None
-        return _status(fleet, desired, problems, limit, connect_timeout, drift=view, heard=heard)
+        def once(heard: Callable[[Answer], None] | None = None) -> Result:
+            answers = run_verb(fleet, "status", limit=limit, connect_timeout=connect_timeout, on_answer=heard)
+            return _result(fleet, answers, known.result(), details=details, verbose=verbose)
 
-    if watch is None:
+        if watch is not None:
+            _watch(context, once, watch)
+            return None
         left = dict.fromkeys(device.name for device in fleet)
         with context.messages.status(f"Asking {counted(len(fleet), 'device')} …") as spinner:
 
@@ -142,35 +136,49 @@ def command(
                     spinner.update(f"Waiting for {shortened(list(left), 3)} …")
 
             return once(heard)
-    _watch(context, once, watch)
-    return None
+
+
+class Known(NamedTuple):
+    """What is known without the devices: the release of each, and why that of others is not."""
+
+    desired: Mapping[str, Desired]
+    problems: Sequence[Problem]
+
+
+def _known(context: Context, fleet: Sequence[Device]) -> Known:
+    """Render the desired releases and import what `_result` needs; tell what is unknown."""
+    from rich.text import Text
+
+    releases = desired_releases(context.deploy, fleet)
+    # Why the variables of a device cannot be read stands in its row.
+    reasons = (releases[device.name] for device in fleet if not device.unread)
+    problems = tuple(dict.fromkeys(Problem.of(one) for one in reasons if isinstance(one, ThorError)))
+    for problem in problems:
+        words = Text(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
+        context.messages.print(words)
+    importlib.import_module("thorctl.status.view")
+    return Known(identified(releases), problems)
 
 
 def _at_work(row: Row) -> bool:
     """Whether a process here works on the rollout that began the trial of this device."""
     by = row.report.activated_by
     rollout = parse(by).rollout if by and row.report.state == TRIAL else None
-    return rollout is not None and at_work(rollout)
+    if rollout is None:
+        return False
+    from thorctl.rollout.run.controller_lock import at_work
+
+    return at_work(rollout)
 
 
-def _status(
-    fleet: Sequence[Device],
-    desired: Mapping[str, Desired],
-    problems: Sequence[Problem],
-    limit: int,
-    connect_timeout: float,
-    *,
-    drift: Callable[[Sequence[Row]], DriftView] | None,
-    heard: Callable[[Answer], None] | None,
+def _result(
+    fleet: Sequence[Device], answers: Sequence[Answer], known: Known, *, details: bool, verbose: bool
 ) -> Result:
-    answers = run_verb(
-        fleet,
-        "status",
-        limit=limit,
-        connect_timeout=connect_timeout,
-        on_answer=heard,
-    )
-    table = [replace(one, at_work=_at_work(one)) for one in rows(fleet, answers, desired)]
+    from thorctl.status.drift_view import DriftView
+    from thorctl.status.model import rows, verdict
+    from thorctl.status.view import StatusView
+
+    table = [replace(one, at_work=_at_work(one)) for one in rows(fleet, answers, known.desired)]
     errors = tuple(row.error for row in table if row.error)
     now = datetime.now(UTC)
     return Result(
@@ -179,16 +187,20 @@ def _status(
             "at": now.isoformat(timespec="seconds"),
             "devices": [row.as_json() for row in table],
             "verdict": verdict(table),
-            "wanted_unknown": [problem.message for problem in problems],
+            "wanted_unknown": [problem.message for problem in known.problems],
         },
         errors=errors,
         exit_code=exit_code_for(len(table) - len(errors), len(errors)),
-        view=fit(drift(table) if drift else StatusView(table, now)),
+        view=fit(DriftView(table, verbose=verbose) if details else StatusView(table, now)),
     )
 
 
 def _watch(context: Context, once: Callable[[], Result], pause: float) -> None:
     """Shows results until Ctrl-C; that is the way to end it, so it is a success."""
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
     try:
         if context.json or not sys.stdout.isatty():
             while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -10,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from thorctl import shipped
 from thorctl.errors import ThorError
 from thorctl.files import yaml_file
+from thorctl.ui.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]*$"
@@ -43,18 +43,6 @@ class WrongKeyError(ValueError):
     def __init__(self, key: str, sentence: str) -> None:
         super().__init__(sentence)
         self.key = key
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like ``word``; None if none is like it, or several equally."""
-    matches = difflib.get_close_matches(word, set(known), n=2, cutoff=0.6)
-    if len(matches) == 2 and _likeness(word, matches[0]) == _likeness(word, matches[1]):
-        return None
-    return matches[0] if matches else None
-
-
-def _likeness(word: str, known: str) -> float:
-    return difflib.SequenceMatcher(None, known, word).ratio()  # the order of get_close_matches
 
 
 def load(

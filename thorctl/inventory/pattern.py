@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
-from thorctl.files.schema import nearest
+from thorctl.ui.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

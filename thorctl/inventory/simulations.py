@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import TYPE_CHECKING
 
 from thorctl import shipped
 from thorctl.errors import ThorError
@@ -20,30 +18,6 @@ STATE = "sim.json"
 REGISTRY = "registry.thorctl.test:5000"
 HUB = "hub.thorctl.test"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-_Part = TypeVar("_Part", bound=BaseModel)
-
-
-class Upstreams(BaseModel):
-    """The part of ``sim.json`` that tells where this machine reaches a simulation's registry and hub.
-
-    Attributes:
-        registry_address, hub_address: IPv4 addresses; None until the services are up.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    registry_address: str | None = None
-    hub_address: str | None = None
-
-    @property
-    def via(self) -> dict[str, str]:
-        """``name[:port]`` -> URL."""
-        found = {}
-        if self.registry_address:
-            found[REGISTRY] = f"http://{self.registry_address}:5000"
-        if self.hub_address:
-            found[HUB] = f"http://{self.hub_address}"
-        return found
 
 
 def is_name(name: str) -> bool:
@@ -110,30 +84,3 @@ def current() -> str | None:
         return name
     only = names()
     return only[0] if len(only) == 1 and not os.environ.get("THORCTL_SIM") else None
-
-
-def upstreams() -> dict[str, str]:
-    """Return ``name[:port]`` -> URL of the current simulation's registry and hub; empty: there is none.
-
-    Raises:
-        ThorError: ``sim_state_invalid``.
-    """
-    name = current()
-    return read(state_file(name), Upstreams).via if name else {}
-
-
-def read(path: Path, kind: type[_Part]) -> _Part:
-    """Read a ``sim.json``, or that part of it which ``kind`` has.
-
-    Raises:
-        ThorError: ``sim_state_invalid``.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise ThorError(
-            "sim_state_invalid",
-            f"{path} cannot be read: {reason}",
-            f"Remove what is left with `thorctl sim down --name {path.parent.name}`, then `thorctl sim up`.",
-        ) from None

@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
-from thorctl.files.schema import nearest
 from thorctl.release.lock import ImageLock
+from thorctl.ui.nearest import nearest
 
 if TYPE_CHECKING:
     from thorctl.registry.client import Document, Registry

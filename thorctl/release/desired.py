@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
-from thorctl.release import find
 from thorctl.release.convergence import Desired
-from thorctl.release.document import Release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thorctl.inventory.devices import Device
+    from thorctl.release.document import Release
 
 
 def desired_releases(
@@ -47,10 +46,16 @@ def desired_releases(
 
 def identified(releases: Mapping[str, Release | ThorError | None]) -> dict[str, Desired]:
     """Return by device name what identifies its release, of the devices that have one."""
-    return {name: Desired.of(one) for name, one in releases.items() if isinstance(one, Release)}
+    return {
+        name: Desired.of(one)
+        for name, one in releases.items()
+        if one is not None and not isinstance(one, ThorError)
+    }
 
 
 def _built(deploy: Path, name: str, kind: str) -> Release | ThorError:
+    from thorctl.release import find  # noqa: PLC0415 - renders: jinja2 and all models, 0.15 s
+
     try:
         return find.build(deploy, name, kind)
     except ThorError as error:

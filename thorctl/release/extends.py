@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl import shipped
 from thorctl.errors import ThorError
-from thorctl.files import schema, yaml_file
+from thorctl.files import yaml_file
+from thorctl.ui.nearest import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ def _data(file: YamlFile, deploy: Path, seen: tuple[str, ...]) -> Any:
     if base in here:
         raise _invalid(file, f"extends goes in a circle: {' → '.join((*here, base))}", "Break the circle.")
     if base not in known:
-        guess = schema.nearest(str(base), known)
+        guess = nearest(str(base), known)
         raise _invalid(
             file,
             f"extends: there is no profile {base!r}.{f' Did you mean {guess!r}?' if guess else ''}",

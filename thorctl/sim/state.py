@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from thorctl.errors import ThorError
 from thorctl.files import atomic
-from thorctl.inventory import simulations
+from thorctl.inventory import simulations, upstreams
 from thorctl.sim.image_inputs import Docker
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Device(BaseModel):
     image_store: ImageStore = "classic"
 
 
-class Simulation(simulations.Upstreams):
+class Simulation(upstreams.Upstreams):
     """One simulation: a private network with upstream services and devices.
 
     Attributes:
@@ -121,7 +121,7 @@ class Simulation(simulations.Upstreams):
 def find(name: str | None = None) -> Simulation | None:
     """The simulation of that name (default: THORCTL_SIM, else ``demo``), or None where there is none."""
     path = simulations.state_file(simulations.chosen_name(name))
-    return simulations.read(path, Simulation) if path.exists() else None
+    return upstreams.read(path, Simulation) if path.exists() else None
 
 
 def load(name: str | None = None) -> Simulation:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thorctl.files.schema import WrongKeyError, nearest
+from thorctl.files.schema import WrongKeyError
 from thorctl.release.vllm_options import values
+from thorctl.ui.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any
 
-from thorctl.files.schema import nearest
+from thorctl.ui.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

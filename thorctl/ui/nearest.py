@@ -1,0 +1,21 @@
+"""The word that somebody may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like ``word``; None if none is like it, or several equally."""
+    matches = difflib.get_close_matches(word, set(known), n=2, cutoff=0.6)
+    if len(matches) == 2 and _likeness(word, matches[0]) == _likeness(word, matches[1]):
+        return None
+    return matches[0] if matches else None
+
+
+def _likeness(word: str, known: str) -> float:
+    return difflib.SequenceMatcher(None, known, word).ratio()  # the order of get_close_matches
