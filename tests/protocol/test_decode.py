@@ -119,12 +119,12 @@ def test_any_text_of_a_device_ends_in_a_value_or_a_value_error(text: str) -> Non
 
 
 NESTED = {"engine", "compared", "last_smoke", "progress"}
-STATUSES = sorted(path.stem.removeprefix("answer-") for path in earlier.FOLDER.glob("answer-status-*.json"))
+STATUSES = [(recording, name) for recording, name in earlier.ANSWERS if name.startswith("status-")]
 
 
-@pytest.mark.parametrize("name", STATUSES)
-def test_recorded_status_survives_reading_and_writing(name: str) -> None:
-    data = earlier.answer(name)["data"]
+@pytest.mark.parametrize(("recording", "name"), STATUSES, ids=earlier.id_of)
+def test_recorded_status_survives_reading_and_writing(recording: earlier.Recording, name: str) -> None:
+    data = recording.answer(name)["data"]
     found = decode(Status, data)
     assert decode(Status, json.loads(json.dumps(encode(found)))) == found
     assert {key: value for key, value in data.items() if key not in NESTED}.items() <= encode(found).items()

@@ -1,4 +1,4 @@
-"""This thorctl reads what the agent of the release before answers (tests/fixtures/README.md)."""
+"""This thorctl reads what earlier agents answer (tests/fixtures/README.md)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from thorctl.rollout.run import preparation
 from thorctl.status.drift_view import DriftView
 from thorctl.status.model import attention, remarks, row, verdict
 
-VERBS = sorted(path.stem.removeprefix("answer-") for path in earlier.FOLDER.glob("answer-*.json"))
 DEVICE = Device("thor-01", "192.0.2.1")
 PROFILE = "tiny-qwable"
 NEXT = f"{PROFILE}-0123456789ab"
 DESIRED = Desired(NEXT, None, 2)
 
 
-def answered(name: str) -> Answer:
-    found = earlier.answer(name)
+def answered(name: str, recording: earlier.Recording = earlier.LAYOUT_1) -> Answer:
+    found = recording.answer(name)
     code = 0 if found["ok"] else 1
-    return read_answer("thor-01", found["verb"], code, earlier.text(f"answer-{name}.json"), "")
+    return read_answer("thor-01", found["verb"], code, recording.text(f"answer-{name}.json"), "")
 
 
-@pytest.mark.parametrize("name", VERBS)
-def test_answer_of_earlier_agent_is_read(name: str) -> None:
-    answer = answered(name)
+@pytest.mark.parametrize(("recording", "name"), earlier.ANSWERS, ids=earlier.id_of)
+def test_answer_of_earlier_agent_is_read(recording: earlier.Recording, name: str) -> None:
+    answer = answered(name, recording)
     assert answer.ok or (answer.error is not None and answer.error.code != "agent_garbage")
 
 

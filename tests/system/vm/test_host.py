@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.system.e2e.site_world import THORCTL
 from tests.system.vm.conftest import BOOT_TIMEOUT, DEVICE
 
 if TYPE_CHECKING:
@@ -91,6 +93,15 @@ def test_the_agent_knows_the_machine(bare: VirtualWorld, rebooted: Rebooted) -> 
     assert facts["clock_synchronized"] is True
     assert facts["docker"]["default_runtime"] == "runc"
     assert facts["memory"]["swap_total_bytes"] > 0
+
+
+def test_thorctl_reaches_it_within_the_default_time_limits(bare: VirtualWorld, rebooted: Rebooted) -> None:
+    """The slowest device that there is: an emulated processor."""
+    words = [str(THORCTL), "--project", str(bare.deploy.parent), "-i", str(bare.sim.simulation.inventory)]
+    for verb in ("status", "doctor"):
+        done = subprocess.run([*words, verb, "--json"], capture_output=True, text=True, check=False)
+        errors = {one["code"] for one in json.loads(done.stdout)["errors"]}
+        assert not errors & {"agent_timeout", "device_unreachable"}, done.stdout
 
 
 def test_it_is_listed_with_the_other_devices(bare: VirtualWorld) -> None:
