@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from thorctl.rollout.model.device import Device, Phase
+from thorctl.rollout.model.device import Device
 from thorctl.rollout.model.rules import Ended, Rules
-from thorctl.rollout.model.step_result import ended
+from thorctl.rollout.model.transitions import ended
 from thorctl.rollout.policy import Speed, Wait
+
+if TYPE_CHECKING:
+    from thorctl.rollout.model.phases import Phase
 
 OLD, NEW = "m-aaaaaaaaaaaa", "m-bbbbbbbbbbbb"
 RULES = Rules("ann@desk", 60, 600, Speed(), Wait(), lease="rollout 1 (abc)")

@@ -10,7 +10,7 @@ from thorctl.result import Problem
 
 if TYPE_CHECKING:
     from tests.rollout.model_world import World
-    from thorctl.rollout.model.steps import Step
+    from thorctl.rollout.model.scheduler import Step
 
 
 def _ok(device: ModelDevice, verb: str, data: dict[str, Any]) -> Answer:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.rollout.model_controller import ModelHands
     from thorctl.remote.answer import Answer
-    from thorctl.rollout.model.steps import Step
+    from thorctl.rollout.model.scheduler import Step
 
 
 # A controller that lives and reaches a device for so long has decided on it.

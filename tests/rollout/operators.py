@@ -36,7 +36,7 @@ from thorctl.cli.rollout.find import state_of
 from thorctl.inventory import devices as fleets
 from thorctl.remote.answer import Answer, read_answer
 from thorctl.rollout import policy_file
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.run import controller, preparation
 from thorctl.rollout.run.controller import Begun, Done
 from thorctl.rollout.run.preparation import Given

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tests.rollout.fleets import rollout_of
 from tests.rollout.model_device import ModelDevice
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.model.scheduler import decide
 from thorctl.rollout.model.state import State, begin
 from thorctl.rollout.views.summary import as_json

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.rollout.cases import DEVICE, NEW, NOW, OLD, RULES, Case, error, ok, status
-from thorctl.rollout.model.device import Phase
-from thorctl.rollout.model.step_result import ended
+from thorctl.rollout.model.phases import Phase
+from thorctl.rollout.model.transitions import ended
 
 LOST = {"phase": Phase.UNREACHABLE, "fault": "babbles"}
 CASES = [

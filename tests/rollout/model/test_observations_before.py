@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.rollout.cases import DEVICE, NEW, OLD, RULES, Case, error, ok, status
-from thorctl.rollout.model.device import Phase
-from thorctl.rollout.model.step_result import ended
+from thorctl.rollout.model.phases import Phase
+from thorctl.rollout.model.transitions import ended
 
 CASES = [
     Case(

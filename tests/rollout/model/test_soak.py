@@ -13,12 +13,12 @@ from tests.rollout.model_device import WORK_SECONDS, ModelDevice
 from tests.rollout.policies import PLAIN, policy
 from thorctl.errors import ThorError
 from thorctl.rollout import plan
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.model.rules import SOAK_LOOK_SECONDS
+from thorctl.rollout.model.scheduler import Step
 from thorctl.rollout.model.soak import Progress, progress
 from thorctl.rollout.model.state import begin, seconds
-from thorctl.rollout.model.step_result import ended, interrupted, resumed
-from thorctl.rollout.model.steps import Step
+from thorctl.rollout.model.transitions import ended, interrupted, resumed
 from thorctl.rollout.policy import SIMULATED, Figures, from_document
 from thorctl.rollout.run.controller import Begun
 from thorctl.rollout.run.verb_call import words_for

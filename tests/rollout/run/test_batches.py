@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thorctl.rollout.model.steps import Step
+from thorctl.rollout.model.scheduler import Step
 from thorctl.rollout.run.batches import Batches
 from thorctl.rollout.run.controller import Begun
 

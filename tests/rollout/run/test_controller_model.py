@@ -21,7 +21,7 @@ from tests.rollout.model_device import HOLDER, NATURES, NEW, OLD, Lease, ModelDe
 from tests.support import sequences
 from tests.support.sequences import CountedMachine, how_many
 from thorctl.rollout.journal.replay import fold
-from thorctl.rollout.model.device import PREPARED, UNTOUCHED, Phase
+from thorctl.rollout.model.phases import PREPARED, UNTOUCHED, Phase
 from thorctl.rollout.model.state import begin
 
 if TYPE_CHECKING:

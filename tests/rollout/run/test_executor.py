@@ -14,7 +14,7 @@ from tests.support.doubles.sshd import Sshd, running_sshd
 from thorctl.ansible_support.playbook import TaskEnd
 from thorctl.files import yaml_file
 from thorctl.inventory import devices as fleet
-from thorctl.rollout.model.steps import Step
+from thorctl.rollout.model.scheduler import Step
 from thorctl.rollout.run.controller import Begun, Done
 from thorctl.rollout.run.executor import DeviceHands
 from thorctl.rollout.run.verb_call import answer_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.rollout.operators import ANN, ANN_ELSEWHERE, BOB, EXPIRED, NAMES, Death, Operator, World
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.model.state import owner
 from thorctl.store import rollouts
 from thorctl.store.connection import opened

@@ -8,7 +8,7 @@ from tests.rollout.cases import Case, error, ok
 from tests.rollout.fleets import Fleet
 from tests.rollout.model_device import NEW, OLD
 from thorctl.result import Exit
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.views import summary
 
 DAY = 86400

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.rollout.fleets import Fleet
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.model.state import seconds
 from thorctl.rollout.plan import from_document
 from thorctl.rollout.views import events, summary

@@ -11,7 +11,7 @@ from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Exit
-from thorctl.rollout.model.transitions import hold_of
+from thorctl.rollout.model.outcomes import hold_of
 
 if TYPE_CHECKING:
     import sqlite3

@@ -27,7 +27,7 @@ from thorctl.errors import ThorError
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.plural import counted
 from thorctl.result import Exit, Result
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.run.controller_lock import at_work
 from thorctl.store.connection import opened
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from thorctl.rollout.model import step_result
-from thorctl.rollout.model.device import PREPARED, Device, Phase
+from thorctl.rollout.model import transitions
+from thorctl.rollout.model.phases import PREPARED, Phase
 from thorctl.rollout.model.rules import Ended
 from thorctl.rollout.model.state import State, seconds
 from thorctl.rollout.model.waves import PlannedWave
@@ -17,6 +17,8 @@ from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED, Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from thorctl.rollout.model.device import Device
 
 
 def fold(state: State, lines: Iterable[Line]) -> State:
@@ -30,11 +32,11 @@ def _fold_one(state: State, line: Line) -> State:
     if line.kind == STEP_BEGUN and line.device:
         device = state.devices[line.device]
         at, limit = seconds(line.at), int(line.data.get("seconds") or 0)
-        after = step_result.begun(device, str(line.verb), at, limit)
+        after = transitions.begun(device, str(line.verb), at, limit)
         return _with(replace(state, open={**state.open, line.device: line}), after)
     if line.kind == STEP_ENDED and line.device:
         rest = {name: one for name, one in state.open.items() if name != line.device}
-        after = step_result.ended(
+        after = transitions.ended(
             state.devices[line.device], str(line.verb), ended_of(line), state.rules(line.device)
         )
         return _with(replace(state, open=rest), after)
@@ -70,8 +72,8 @@ def _resumed(state: State, line: Line) -> State:
     """Another process takes over: steps of the one before, whose end nobody saw, are in doubt."""
     devices = dict(state.devices)
     for name, begun in state.open.items():
-        devices[name] = step_result.interrupted(devices[name], str(begun.verb))
-    fresh = {name: step_result.resumed(one, seconds(line.at)) for name, one in devices.items()}
+        devices[name] = transitions.interrupted(devices[name], str(begun.verb))
+    fresh = {name: transitions.resumed(one, seconds(line.at)) for name, one in devices.items()}
     return replace(
         state,
         devices=fresh,
@@ -101,7 +103,7 @@ def _left(state: State, line: Line) -> State:  # noqa: ARG001 - as all of them
 
 def _stopped(state: State, line: Line) -> State:
     returns = state.returns or line.data.get("returns") is True
-    after = _each(state, lambda one: step_result.stopped(one, returns=returns))
+    after = _each(state, lambda one: transitions.stopped(one, returns=returns))
     aborted = state.aborted or line.kind == "aborted"
     return replace(
         after,

@@ -11,8 +11,9 @@ from thorctl.protocol.identity import UNKNOWN, Identity
 from thorctl.protocol.owner import Owner
 from thorctl.protocol.verbs import VERBS
 from thorctl.rollout import plan
-from thorctl.rollout.model.device import PREPARED, UNFINISHED, Device, Phase
+from thorctl.rollout.model.device import Device
 from thorctl.rollout.model.gates import Count
+from thorctl.rollout.model.phases import PREPARED, UNFINISHED, Phase
 from thorctl.rollout.model.rules import AUTOMATIC, Rules
 from thorctl.rollout.policy import from_document
 

@@ -1,163 +1,108 @@
-"""Where a device comes to rest, waits, or turns back: what looks and verbs have in common. Pure."""
+"""Changes of a device by a step's begin and end, by a stop, and by another controller that takes over. Pure.
+
+``verb_results`` and ``observations`` judge an answer; the table of ``phases`` admits the phase they choose.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from thorctl.protocol.owner import held_words, owner_of, parse
-from thorctl.rollout.model.device import Device, Phase, forget_trial
-from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, HOLD_LOOK_SECONDS, LOOK_SECONDS, TRIES
+from thorctl.rollout.model.observations import looked
+from thorctl.rollout.model.phases import RESUMED, STOPPED, Phase, admitted
+from thorctl.rollout.model.verb_results import (
+    activate_ended,
+    commit_ended,
+    give_ended,
+    preflight_ended,
+    review_ended,
+    rollback_ended,
+    smoke_ended,
+    soak_ended,
+    stage_ended,
+    take_ended,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
+    from thorctl.rollout.model.device import Device
     from thorctl.rollout.model.rules import Ended, Rules
 
 
-# How a person ends a review.
-REVIEW_WAYS = (
-    "`thorctl commit {0} --accept-failed-smoke REASON` keeps the release, "
-    "`thorctl rollback {0}` ends its trial"
-)
+_ON_TRIAL_VERBS = frozenset({"activate", "smoke", "soak", "commit", "review"})
 
 
-def refused(device: Device, end: Ended, rules: Rules) -> Device:
-    """Others use the device. Work is waited for, so is another rollout's lease; one taken by hand never."""
-    since = end.at if device.refused_since is None else device.refused_since
-    lease = end.details.get("lease")
-    why = refusal_words(device.name, end)
-    by_hand = end.code == "leased" and not (isinstance(lease, dict) and _is_rollouts(lease))
-    if not by_hand and end.at - since < rules.wait.lease_seconds:
-        phase = Phase.STAGED if device.phase is Phase.LEASED else device.phase
-        return replace(device, phase=phase, refused_since=since, due=end.at + LOOK_SECONDS, why=why)
-    if device.phase is Phase.ROLLBACK_REQUESTED:
-        return rollback_failed(device, end)
-    return absent(device, why, end.at)
+def begun(device: Device, verb: str, at: float, seconds: int) -> Device:
+    """The device once a step has begun: what may have happened counts as happened."""
+    if verb == "take":
+        return replace(device, leased=True)
+    if verb == "activate":
+        return replace(
+            device, began_at=at, trial_from=None, trial_seconds=seconds, activations=device.activations + 1
+        )
+    return device
 
 
-def _is_rollouts(lease: Mapping[str, Any]) -> bool:
-    """Whether a rollout took it; one of an earlier version says so in its reason alone."""
-    said = owner_of(lease).purpose, str(lease.get("reason") or "")
-    return any(one.startswith(AUTOMATIC) for one in said)
+def interrupted(device: Device, verb: str) -> Device:
+    """The device of a step whose end nobody saw."""
+    if device.began_at is None:
+        return device  # nothing of ours can have changed it
+    if verb in _ON_TRIAL_VERBS and device.phase not in {Phase.SMOKING_PREVIOUS, Phase.MEASURING}:
+        return replace(device, phase=Phase.UNKNOWN, due=0.0)
+    return device
 
 
-def held(device: Device, hold: str, end: Ended, rules: Rules) -> Device:
-    """The device itself holds: waited for as long as the policy says, then absent."""
-    if not may_wait_for_hold(device, end, rules):
-        return absent(replace(device, hold=hold), f"on hold: {hold}", end.at)
-    return replace(
-        forget_trial(device),
-        phase=Phase.HELD,
-        hold=hold,
-        held_since=end.at if device.held_since is None else device.held_since,
-        why=f"waited for, at most {rules.wait.hold_seconds} s: {hold}",
-        due=end.at + HOLD_LOOK_SECONDS,
-        refused_since=None,
-        tries=0,
-    )
+def ended(device: Device, verb: str, end: Ended, rules: Rules) -> Device:
+    """The device after a step; UNKNOWN where the transition table does not admit what the verb's end says."""
+    after = JUDGES[verb](device, end, rules)
+    if after.phase not in admitted(device.phase, verb):
+        after = replace(after, phase=Phase.UNKNOWN, due=end.at)
+    if after.phase is Phase.UNREACHABLE:
+        after = replace(after, leased=False)  # the lease ends by itself
+    return stopped(after, returns=rules.returns) if rules.stopped else after
 
 
-def may_wait_for_hold(device: Device, end: Ended, rules: Rules) -> bool:
-    """Whether this run has not yet waited for the end of its hold as long as the policy lets it."""
-    since = end.at if device.held_since is None else device.held_since
-    return end.at - since < rules.wait.hold_seconds
+def stopped(device: Device, *, returns: bool) -> Device:
+    """The device in a rollout that stops; ``returns``: what it has updated is rolled back as well."""
+    if returns and device.phase is Phase.UPDATED and device.changed:
+        return replace(device, phase=Phase.ROLLBACK_REQUESTED, tries=0, refused_since=None, due=0.0)
+    phase = STOPPED.get(device.phase, device.phase)
+    if phase is Phase.ROLLING_BACK is not device.phase:
+        return replace(device, phase=phase, tries=0, due=0.0)
+    return replace(device, phase=phase)
 
 
-def rollback_failed(device: Device, end: Ended) -> Device:
-    """A recalled device that keeps the new release, once a few more attempts have failed."""
-    if end.unanswered and device.tries < TRIES:
-        return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
-    return replace(device, phase=Phase.ROLLBACK_FAILED, why=f"it keeps the new release: {end.words}")
-
-
-def unhealthy(device: Device, fault: str) -> Device:
-    """Mark the device unhealthy and schedule its rollback."""
-    return replace(device, phase=Phase.ROLLING_BACK, fault=fault, why=fault, tries=0, due=0.0)
-
-
-def kept_for_review(device: Device, end: Ended) -> Device:
-    """Its first release failed its smoke test and stays on trial until a person accepts it or ends it."""
-    ends = end.data.get("deadline")
-    fault = device.fault or device.why or "its first release failed its smoke test"
-    why = f"{fault.rstrip('.')}; kept for review" + (f" until {ends}" if ends else "")
-    return replace(device, phase=Phase.IN_REVIEW, fault=fault, why=why, tries=0, refused_since=None, due=0.0)
-
-
-def absent(device: Device, why: str, at: float) -> Device:
-    """Not to be had, through no fault of its own: caught up later."""
-    return replace(
-        forget_trial(device),
-        phase=Phase.ABSENT,
-        why=why,
-        due=at + ABSENT_LOOK_SECONDS,
-        refused_since=None,
-        tries=0,
-        absences=device.absences + (device.phase is not Phase.ABSENT),
-    )
-
-
-def failed_untouched(device: Device, why: str) -> Device:
-    """Failed before anything was changed on it."""
-    return replace(device, phase=Phase.FAILED, fault=why, why=f"{why.rstrip('.')}; nothing was changed on it")
-
-
-def settled_as(device: Device) -> Phase:
-    """What a device that is back counts as."""
-    return Phase.ROLLED_BACK if device.fault is None else Phase.FAILED
-
-
-def roll_back_again(device: Device, end: Ended) -> Device:
-    """Roll back once more; UNREACHABLE after ``TRIES`` attempts."""
-    if device.tries >= TRIES:
-        why = f"{device.fault or 'it was to return'}; it did not go back in {TRIES} attempts"
-        return replace(device, phase=Phase.UNREACHABLE, why=why, due=end.at + ABSENT_LOOK_SECONDS)
-    return replace(
+def resumed(device: Device, at: float) -> Device:
+    """The device at the begin of another run: what was under way is looked at first."""
+    if device.soak_from is not None and device.soak_from > at:  # the clock was set back: a soak anew
+        device = replace(device, soak_from=None, restarts=None)
+    fresh = replace(
         device,
-        phase=Phase.ROLLING_BACK,
-        tries=device.tries + 1,
-        due=end.at if device.tries == 0 else end.at + LOOK_SECONDS,
+        due=0.0,
+        looked_at=0.0,
+        silent_since=None,
+        refused_since=None,
+        held_since=None,
+        absences=0,
+        restaged=False,
+        tries=0,
+        strikes=0,
+        soak=None,
     )
+    return replace(fresh, phase=RESUMED.get(device.phase, device.phase))
 
 
-def reason_of(entry: object) -> str:
-    """The reason of a hold."""
-    return str(entry.get("reason") or "no reason given") if isinstance(entry, dict) else "?"
-
-
-def hold_of(status: Mapping[str, Any]) -> str | None:
-    """The reason of the device's hold, as its status tells it; None = it does not hold."""
-    hold = status.get("hold")
-    return reason_of(hold) if hold else None
-
-
-def refusal_words(device: str, end: Ended) -> str:
-    """Why a device refused a step: who holds it, or what it is busy with."""
-    lease = end.details.get("lease")
-    return leased_words(device, lease) if isinstance(lease, dict) else end.message
-
-
-def leased_words(device: str, lease: Mapping[str, Any]) -> str:
-    """Who holds a lease, why, until when, and what to type so that the device is free."""
-    return f"leased by {held_words(lease)}. {owner_of(lease).way_out(device)}"
-
-
-def is_ours(status: Mapping[str, Any], rules: Rules) -> bool | None:
-    """Whether this rollout began the activation that its status tells of; None: an earlier agent's."""
-    by = status.get("activated_by")
-    return by == rules.holder if isinstance(by, str) else None
-
-
-def in_use_words(device: str, status: Mapping[str, Any]) -> str:
-    """Whose activation or trial a device is at, until when, and what to type so that it is free."""
-    by, ends, lease = status.get("activated_by"), status.get("deadline"), status.get("lease")
-    owner = parse(by) if isinstance(by, str) else None
-    words = f"{status.get('state')} with {status.get('target') or status.get('release')}"
-    words += f", begun by {owner.words}" if owner else ""
-    words += f", until {ends}" if ends else ""
-    if isinstance(status.get("review_seconds_left"), int):
-        words += f". Its first release is kept for review: {REVIEW_WAYS.format(device)}"
-        return f"in use by others: {words}."
-    holder = owner_of(lease) if isinstance(lease, dict) else None
-    first = holder.way_out(device) if holder else f"Use {owner.ends}." if owner and owner.rollout else ""
-    return f"in use by others: {words}. {first} `thorctl rollback {device}` ends it.".replace("  ", " ")
+JUDGES: dict[str, Callable[[Device, Ended, Rules], Device]] = {
+    "look": looked,
+    "preflight": preflight_ended,
+    "stage": stage_ended,
+    "take": take_ended,
+    "activate": activate_ended,
+    "smoke": smoke_ended,
+    "soak": soak_ended,
+    "commit": commit_ended,
+    "review": review_ended,
+    "rollback": rollback_ended,
+    "give": give_ended,
+}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from thorctl.rollout.journal.replay import fold
-from thorctl.rollout.model.device import UNTOUCHED
+from thorctl.rollout.model.phases import UNTOUCHED
 from thorctl.rollout.model.scheduler import decide
 from thorctl.rollout.model.state import State, begin, text
 from thorctl.store.rollouts import STEP_BEGUN, STEP_ENDED, Line
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thorctl.remote.answer import Answer
-    from thorctl.rollout.model.scheduler import Event, Todo
-    from thorctl.rollout.model.steps import Step
+    from thorctl.rollout.model.scheduler import Event, Step, Todo
     from thorctl.store.rollouts import Rollout
 
 POLL_SECONDS = 2.0  # until an order of another process (pause, abort, approve) is noticed

@@ -16,7 +16,7 @@ from thorctl.release.document import Release
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.shipped_agent import Question
 from thorctl.remote.shipped_agent import look as look_at
-from thorctl.rollout.model.transitions import hold_of
+from thorctl.rollout.model.outcomes import hold_of
 from thorctl.rollout.model.waves import Candidate
 from thorctl.rollout.plan import Rates, Seen
 from thorctl.rollout.run.verb_call import preflight_words

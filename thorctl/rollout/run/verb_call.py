@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thorctl.ansible_support.playbook import TaskEnd
-    from thorctl.rollout.model.steps import Step
+    from thorctl.rollout.model.scheduler import Step
     from thorctl.rollout.run.controller import Begun
 
 # Roles that bring the agent and what a release needs of the host; they run before the release is staged.

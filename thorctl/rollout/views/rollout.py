@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from thorctl.rollout.model.device import GOING_BACK, Phase
+from thorctl.rollout.model.phases import GOING_BACK, Phase
 from thorctl.rollout.model.state import seconds
 from thorctl.rollout.views.progress import of_all, of_one
 from thorctl.rollout.views.shortlist import shortlist

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from thorctl.rollout.model.device import PREPARED, UNFINISHED, Device, Phase
+from thorctl.rollout.model.phases import PREPARED, UNFINISHED, Phase
 
 if TYPE_CHECKING:
+    from thorctl.rollout.model.device import Device
     from thorctl.rollout.model.state import State
 
 _AT_IT = PREPARED | UNFINISHED

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thorctl.result import Exit, Problem
-from thorctl.rollout.model.device import Phase
-from thorctl.rollout.model.transitions import REVIEW_WAYS
+from thorctl.rollout.model.outcomes import REVIEW_WAYS
+from thorctl.rollout.model.phases import Phase
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from thorctl.rollout.model.device import Phase
-from thorctl.rollout.model.transition_table import ROWS
+from thorctl.rollout.model.phases import ROWS, Phase
 
 BEGIN, END = "<!-- transitions: made by `make docs` -->\n", "<!-- /transitions -->"
 # Where many phases lead to; the diagram leaves these out, the table has them.

@@ -1,14 +1,71 @@
-"""The transitions of a device in a rollout: the verb of each phase, and the phases that its end may lead to.
+"""The phases of a device in a rollout, and their transitions: the verb of each, and where its end may lead.
 
-This table is the source: ``steps`` takes the next verb from it, ``step_result`` admits no other phase after a
-verb, and the diagram in docs/explanation/rollout.md is drawn from it (``mermaid``).
+The table is the source: ``scheduler`` takes the next verb from it, ``transitions`` admits no other phase
+after a verb, and the diagram in docs/explanation/rollout.md is drawn from it (``views.transitions``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from thorctl.rollout.model.device import ON_TRIAL, PREPARED, Phase
+
+class Phase(StrEnum):
+    """Where a device is. The words are what people read."""
+
+    NEW = "not seen yet"
+    CHECKING = "to be checked"  # by a preflight, before a byte of the release is fetched
+    STAGING = "to be staged"
+    STAGED = "staged"
+    HELD = "on hold"  # by the device's own veto, whose end is waited for without our lease
+    LEASED = "leased"
+    MEASURING = "to be measured"  # leased; the speed of the release it has is not known
+    READY = "ready"  # leased and seen: the activation may begin
+    TRIAL = "on trial"  # activated; its smoke test is next
+    SOAKING = "soaking"
+    PASSED = "passed"  # the commit is next
+    REVIEW_REQUESTED = "review requested"  # a first release failed its smoke test
+    IN_REVIEW = "kept for review"  # on trial until a person accepts the release or ends the trial
+    UNKNOWN = "unknown"  # changed, or maybe: its status decides
+    ROLLBACK_REQUESTED = "rollback requested"  # of a committed release
+    ROLLING_BACK = "rolling back"
+    ROLLBACK_UNVERIFIED = "rollback unverified"  # its status decides
+    SMOKING_PREVIOUS = (
+        "testing the previous release"  # rolled back; the smoke test of the release before is next
+    )
+    UPDATED = "updated"
+    FAILED = "failed"  # and on the release it had
+    ROLLED_BACK = "rolled back"
+    ABSENT = "absent"  # not a failure: caught up later
+    UNREACHABLE = "unreachable"  # changed, and silent since; its own deadline rolls it back
+    ROLLBACK_FAILED = "rollback failed"
+
+
+PREPARED = frozenset({Phase.LEASED, Phase.MEASURING, Phase.READY})
+UNSTAGED = frozenset({Phase.NEW, Phase.CHECKING, Phase.STAGING})
+UNTOUCHED = UNSTAGED | {Phase.STAGED, Phase.HELD} | PREPARED
+ON_TRIAL = frozenset({Phase.TRIAL, Phase.SOAKING, Phase.PASSED})
+GOING_BACK = frozenset(
+    {Phase.ROLLBACK_REQUESTED, Phase.ROLLING_BACK, Phase.ROLLBACK_UNVERIFIED, Phase.SMOKING_PREVIOUS}
+)
+SETTLED = frozenset(
+    {
+        Phase.UPDATED,
+        Phase.FAILED,
+        Phase.IN_REVIEW,
+        Phase.ROLLED_BACK,
+        Phase.ABSENT,
+        Phase.UNREACHABLE,
+        Phase.ROLLBACK_FAILED,
+    }
+)
+SEEN_ONCE = frozenset(
+    {Phase.UPDATED, Phase.IN_REVIEW}
+)  # each run looks at them once: a person may have changed them
+# Out of service, or about to be: what `parallel` limits.
+CHANGING = PREPARED | {Phase.TRIAL, Phase.REVIEW_REQUESTED, Phase.UNKNOWN, Phase.ROLLING_BACK}
+# No step takes these further by itself.
+UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.REVIEW_REQUESTED, Phase.UNKNOWN}
 
 P = Phase
 _SEEN_AGAIN = (P.CHECKING, P.STAGED, P.UPDATED, P.UNKNOWN, P.ABSENT, P.FAILED)

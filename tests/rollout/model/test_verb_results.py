@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.rollout.cases import NEW, NOW, OLD, Case, error, ok
-from thorctl.rollout.model.device import Phase
+from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.policy import Wait
 
 CASES = [

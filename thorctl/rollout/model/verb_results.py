@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from thorctl.protocol.owner import owner_of
 from thorctl.protocol.states import COMMITTED, TRIAL
-from thorctl.rollout.model.device import PREPARED, Device, Phase, forget_trial
+from thorctl.rollout.model.device import Device, forget_trial
 from thorctl.rollout.model.gates import judge_smoke, judge_speed
-from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNHEALTHY
-from thorctl.rollout.model.soak import progress
-from thorctl.rollout.model.transitions import (
+from thorctl.rollout.model.outcomes import (
     absent,
     failed_untouched,
     held,
@@ -23,6 +21,9 @@ from thorctl.rollout.model.transitions import (
     settled_as,
     unhealthy,
 )
+from thorctl.rollout.model.phases import PREPARED, Phase
+from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNHEALTHY
+from thorctl.rollout.model.soak import progress
 
 if TYPE_CHECKING:
     from thorctl.rollout.model.rules import Ended, Rules

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.rollout.cases import DEVICE, NOW
-from thorctl.rollout.model.device import Phase
-from thorctl.rollout.model.step_result import interrupted, resumed, stopped
+from thorctl.rollout.model.phases import Phase
+from thorctl.rollout.model.transitions import interrupted, resumed, stopped
 
 INTERRUPTED = {"activate": Phase.UNKNOWN, "smoke": Phase.UNKNOWN, "commit": Phase.UNKNOWN}
 

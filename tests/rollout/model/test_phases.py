@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rollout.cases import DEVICE, NEW, NOW, OLD, RULES, status
-from thorctl.rollout.model import step_result
-from thorctl.rollout.model.device import ON_TRIAL, PREPARED, Device, Phase
+from thorctl.rollout.model import transitions
+from thorctl.rollout.model.device import Device
+from thorctl.rollout.model.phases import ON_TRIAL, PREPARED, RESUMED, ROWS, STOPPED, VERBS, Phase, admitted
 from thorctl.rollout.model.rules import ABSENCES, TRIES, Ended, Rules
 from thorctl.rollout.model.soak import Progress
-from thorctl.rollout.model.transition_table import RESUMED, ROWS, STOPPED, VERBS, admitted
 from thorctl.rollout.policy import SIMULATED, Speed, Wait
 from thorctl.rollout.views.transitions import BEGIN, END, markdown
 
 if TYPE_CHECKING:
-    from thorctl.rollout.model.transition_table import Row
+    from thorctl.rollout.model.phases import Row
 
 DRAWS = 4000  # of each row: ten times what the rarest transition needs with this seed
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "explanation" / "rollout.md"
@@ -123,7 +123,7 @@ class Draw:
 def test_row_is_what_the_code_does(row: Row) -> None:
     draw = Draw(f"{row.start.name} {row.verb}")
     found = {
-        step_result.JUDGES[row.verb](draw.device(row.start), draw.end(), draw.rules()).phase
+        transitions.JUDGES[row.verb](draw.device(row.start), draw.end(), draw.rules()).phase
         for _ in range(DRAWS)
     }
     assert found == row.to
@@ -139,7 +139,7 @@ def test_no_end_leads_out_of_the_table() -> None:
                 device, end, rules = draw.device(phase), draw.end(), draw.rules()
                 if row.start in PREPARED - {Phase.READY}:
                     device = replace(device, began_at=None, silent_since=None)  # nothing was changed on it
-                after = step_result.JUDGES[row.verb](device, end, rules).phase
+                after = transitions.JUDGES[row.verb](device, end, rules).phase
                 if after not in admitted(phase, row.verb):
                     left[phase, row.verb].add(after)
     assert left == {}
@@ -149,9 +149,9 @@ def test_what_the_table_does_not_admit_is_unknown(monkeypatch: pytest.MonkeyPatc
     def astray(device: Device, end: Ended, rules: Rules) -> Device:
         return replace(device, phase=Phase.UPDATED)
 
-    monkeypatch.setitem(step_result.JUDGES, "stage", astray)
+    monkeypatch.setitem(transitions.JUDGES, "stage", astray)
     device = Device("thor-01", NEW, phase=Phase.STAGING)
-    assert step_result.ended(device, "stage", Ended(NOW, True), RULES).phase is Phase.UNKNOWN
+    assert transitions.ended(device, "stage", Ended(NOW, True), RULES).phase is Phase.UNKNOWN
 
 
 def test_every_phase_is_left_or_settled() -> None:
