@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fixtures.earlier import BEFORE_CONTRACT
+from tests.support.doubles.answers import says
 from tests.support.doubles.sshd import Sshd, running_sshd
 from thorctl.cli.main import run
 from thorctl.result import Exit, Result
@@ -110,3 +111,12 @@ def test_refusal(device: Earlier, words: tuple[str, ...], verb: str, answer: str
     (error,) = result.errors
     assert error.code == code
     assert error.remedy
+
+
+def test_events_are_shown_in_words(device: Earlier, capsys: pytest.CaptureFixture[str]) -> None:
+    events = BEFORE_CONTRACT.text("events.jsonl")
+    device.sshd.behave(says(events))
+    assert run(["-i", str(device.inventory), "logs", "thor-01", "--events"]) is None
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == len(events.splitlines())
+    assert not [line for line in shown if line.startswith("{")]
