@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fixtures.earlier import BEFORE_CONTRACT
 from tests.support.doubles.agent_process import Installed, installed
 from tests.support.doubles.answers import document
 from tests.support.doubles.sshd import Sshd, running_sshd
@@ -281,8 +282,7 @@ def test_device_that_never_tells_an_end_is_given_up(
 
 
 def test_agent_before_detached_verbs_is_called_attached(sshd: Sshd, device: Device) -> None:
-    refused = {"code": "bad_call", "message": "thor-agent: unrecognized arguments: --detach", "remedy": "r"}
-    old = json.dumps({**document("?", {}), "ok": False, "error": refused})
+    old = BEFORE_CONTRACT.text("answer-detach.json")
     sshd.behave(
         ANSWERS
         + f"if detach: print({old!r}); sys.exit(2)\n"
