@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from thorctl.protocol.sentence import sentence
+
 
 class ThorError(Exception):
     """A failure with a remedy.
@@ -17,9 +19,9 @@ class ThorError(Exception):
     def __init__(
         self, code: str, message: str, remedy: str, *, device: str | None = None, exit_code: int = 1
     ) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
-        self.remedy = remedy
+        self.message = sentence(message)
+        self.remedy = sentence(remedy)
+        super().__init__(self.message)
         self.device = device
         self.exit_code = exit_code

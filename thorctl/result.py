@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
+from thorctl.protocol.sentence import sentence
+
 if TYPE_CHECKING:
     from thorctl.errors import ThorError
 
@@ -36,6 +38,11 @@ class Problem:
     message: str
     remedy: str
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Punctuate what may end with text of another program, or come from an earlier agent."""
+        object.__setattr__(self, "message", sentence(self.message))
+        object.__setattr__(self, "remedy", sentence(self.remedy))
 
     @classmethod
     def of(cls, error: ThorError) -> Problem:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol.encode import encode
 from thorctl.protocol.envelope import AGENT_SCHEMA, AgentAnswer, Fault
+from thorctl.protocol.sentence import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +60,10 @@ class AgentError(Exception):
         changed: bool = False,
         exit_code: int | None = None,
     ) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
-        self.remedy = remedy
+        self.message = sentence(message)
+        self.remedy = sentence(remedy)
+        super().__init__(self.message)
         self.details: dict[str, object] = details or {}
         self.data = data
         self.changed = changed
@@ -72,9 +74,23 @@ def ended_by(verb: str, signal_name: str) -> AgentError:
     """Return the error of a verb that a signal, such as ``SIGTERM``, ended."""
     return AgentError(
         "internal",
-        f"`{verb}` was ended by {signal_name}.",
+        f"The verb `{verb}` was ended by {signal_name}.",
         "Run it again; `thorctl status DEVICE` shows the device's state.",
         exit_code=EXIT_SIGNAL + signal.Signals[signal_name],
+    )
+
+
+def unforeseen(bug: BaseException) -> AgentError:
+    """Return ``internal`` for an exception that no verb handles, with the place where it was raised."""
+    place, raised = "", bug.__traceback__
+    while raised is not None:
+        place = f" ({PurePath(raised.tb_frame.f_code.co_filename).name}:{raised.tb_lineno})"
+        raised = raised.tb_next
+    return AgentError(
+        "internal",
+        f"A fault of the agent: {type(bug).__name__}: {bug}{place}.",
+        "See the device's state with `thorctl status DEVICE`, then repeat the command. Report the fault with "
+        "the output of `thorctl logs DEVICE --events`.",
     )
 
 
