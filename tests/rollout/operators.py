@@ -27,6 +27,7 @@ from thorctl.agent.core.arguments import parser
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.state import journal_file
+from thorctl.cli import devices as cli_devices
 from thorctl.cli import hold, lease, rollback
 from thorctl.cli.main import run
 from thorctl.cli.rollout import find as rollout_find
@@ -331,7 +332,7 @@ def _wire(world: World) -> None:
     patch.setattr(thorctl.agent.verbs.smoke, "run", smoke)
     patch.setattr(thorctl.agent.verbs.status, "gather", gather)
     patch.setattr(thorctl.agent.verbs.status, "_models", lambda _, release: release and [release.model])
-    for module in (hold, lease, rollback, preparation):
+    for module in (cli_devices, hold, lease, rollback, preparation):
         patch.setattr(module, "run_verb", world.ask)
     patch.setattr(rollout_run, "DeviceHands", lambda _, holder, *__, **___: Hands(world, holder))
     clock = SimpleNamespace(now=lambda: world.time, wall=lambda: world.time, mark=dict)
