@@ -29,7 +29,7 @@ def find(start: Path) -> Path:
         return shipped.package().parent
     raise ThorError(
         "project_not_found",
-        f"No deploy/profiles at or above {start}.",
+        f"There is no project at or above {start}: no folder with deploy/profiles.",
         "Make a project: `thorctl init DIR`. Change to one that exists, or name it with --project DIR.",
         exit_code=2,
     )

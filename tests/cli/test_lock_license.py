@@ -117,7 +117,7 @@ def test_a_licence_that_changes_upstream_is_reported_and_asked_for_again(upstrea
     upstream.profile("house-terms")
     asked = upstream.lock()
     assert code(asked) == "license_not_accepted"
-    assert "What was accepted is AGPL-3.0-only." in asked.errors[0].message
+    assert "The accepted licence is AGPL-3.0-only." in asked.errors[0].message
     assert upstream.path.read_bytes() == before
     assert upstream.lock("--accept-license", "house-terms").exit_code == 0
     assert upstream.locked().license.accepted == "house-terms"
@@ -187,5 +187,5 @@ def test_what_was_not_accepted_is_not_rendered(project: Path) -> None:
             render_release(of, Lock.model_validate({**document, "license": license_}), thor, templates)
         assert caught.value.code == wanted
     del document["license"]
-    with pytest.raises(ThorError, match="Nobody has accepted"):
+    with pytest.raises(ThorError, match="It has not been accepted"):
         render_release(of, Lock.model_validate(document), thor, templates)

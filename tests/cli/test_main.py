@@ -101,7 +101,7 @@ def test_an_error_for_people_goes_to_stderr_with_its_remedy(project: Path) -> No
     done = installed("--project", str(project), "render", "nobody", "--out", str(project / "out"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "profile_unknown" in done.stderr
-    assert "what to do: There are: " in done.stderr
+    assert "what to do: Name one of: " in done.stderr
 
 
 EARLY = {
@@ -129,7 +129,7 @@ def test_even_an_early_failure_speaks_json(words: list[str], sentence: str) -> N
 def test_option_of_all_verbs_after_the_verb_is_told_where_it_stands(words: list[str]) -> None:
     result = run(words)
     assert result is not None
-    assert result.errors[0].remedy == f"It stands before the verb: `thorctl {words[1]} … status`."
+    assert result.errors[0].remedy == f"Put it before the verb: `thorctl {words[1]} … status`."
 
 
 def test_a_malformed_profile_is_named_with_file_and_line(project: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_key_that_others_may_read(device: Device) -> None:
     assert device.key is not None
     device.key.chmod(0o640)
     check = named(inventory.checks(Path("hosts.yml"), [device], Path("deploy")), "SSH key")
-    assert (check.status, check.remedy) == ("fail", f"chmod 600 {device.key}")
+    assert (check.status, check.remedy) == ("fail", f"Restrict it: `chmod 600 {device.key}`.")
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,6 @@ def test_the_example_is_nobodys_fleet(
     ]
     (tmp_path / "ansible.cfg").write_text("")
     monkeypatch.setenv("ANSIBLE_CONFIG", str(tmp_path / "ansible.cfg"))
-    with pytest.raises(ThorError, match="holds the example") as caught:
+    with pytest.raises(ThorError, match="shipped example") as caught:
         fleet.load(inventory, config=CONFIG)
     assert (caught.value.code, "^example$" in caught.value.remedy) == ("inventory_invalid", True)

@@ -169,7 +169,7 @@ def test_check_mode_replaces_it_by_one_that_only_looks(tmp_path: Path) -> None:
     ("task", "said"),
     [
         ("{verb: stagee}", "bad_call: The agent has no verb 'stagee'."),
-        ("{verb: stage}", "bad_call: stage needs a release."),
+        ("{verb: stage}", "bad_call: The verb stage needs a release."),
         ("{verb: status, arguments: [--nonsense]}", "bad_call: "),
         ("{verb: status, wait: 3}", "Invalid options for thor_agent: wait"),
     ],

@@ -103,10 +103,13 @@ def test_the_project_s_own_folder_may_be_named_in_the_inventory(project: Path, v
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        ("OTHER/deploy", "`thorctl --project OTHER …`; or set thor_deploy to DEPLOY or remove it."),
-        ("OTHER", "In the inventory, set thor_deploy to DEPLOY or remove it."),
-        ("../deploy", "In the inventory, set thor_deploy to DEPLOY or remove it."),
-        ("'{{ playbook_dir }}/../deploy'", "In the inventory, set thor_deploy to DEPLOY or remove it."),
+        (
+            "OTHER/deploy",
+            "`thorctl --project OTHER …`. Or in the inventory set thor_deploy to DEPLOY or remove it.",
+        ),
+        ("OTHER", "Correct the inventory: set thor_deploy to DEPLOY or remove it."),
+        ("../deploy", "Correct the inventory: set thor_deploy to DEPLOY or remove it."),
+        ("'{{ playbook_dir }}/../deploy'", "Correct the inventory: set thor_deploy to DEPLOY or remove it."),
     ],
 )
 def test_another_folder_is_refused_by_every_verb(

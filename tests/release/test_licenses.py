@@ -78,14 +78,14 @@ def test_another_licence_cannot_be_accepted_in_its_place() -> None:
 
 def test_a_licence_that_was_accepted_is_named_beside_the_one_that_was_not() -> None:
     licenses.require_acceptance("p", "AGPL-3.0-only", "agpl-3.0")
-    with pytest.raises(ThorError, match=r"under other.*What was accepted is AGPL-3\.0-only") as caught:
+    with pytest.raises(ThorError, match=r"under other.*The accepted licence is AGPL-3\.0-only") as caught:
         licenses.require_acceptance("p", "other", "AGPL-3.0-only")
     assert "--accept-license other" in caught.value.remedy
-    with pytest.raises(ThorError, match=r"owes them its source.*Nobody has accepted"):
+    with pytest.raises(ThorError, match=r"owes them its source.*It has not been accepted"):
         licenses.require_acceptance("p", "AGPL-3.0-only", None)
 
 
 def test_a_card_that_says_nothing_contradicts_nobody() -> None:
     licenses.require_agreement("p", "Apache-2.0", None)
-    with pytest.raises(ThorError, match=r"card says agpl-3\.0, the profile 'p' says Apache-2\.0"):
+    with pytest.raises(ThorError, match=r"agpl-3\.0 in the model card and Apache-2\.0 in the profile 'p'"):
         licenses.require_agreement("p", "Apache-2.0", "agpl-3.0")

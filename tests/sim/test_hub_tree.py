@@ -127,7 +127,7 @@ def test_a_moved_tree_still_resolves(tmp_path: Path, root: Path) -> None:
     ("repository", "revision"), [("no-owner", "main"), ("a/../b", "main"), ("a/b", "x/y")]
 )
 def test_names_that_are_none(root: Path, source: Path, repository: str, revision: str) -> None:
-    with pytest.raises(ThorError, match="no owner/name@revision"):
+    with pytest.raises(ThorError, match="OWNER/NAME@REVISION"):
         hub_tree.publish(root, repository, source, revision)
 
 

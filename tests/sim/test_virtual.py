@@ -171,7 +171,7 @@ def test_what_is_missing_is_named_with_the_package_that_brings_it() -> None:
         host_command.require({"sh": "dash", "no-such-tool": "a-package"})
     assert caught.value.code == "tool_missing"
     assert "no-such-tool" in caught.value.message
-    assert caught.value.remedy == "as root: apt-get install a-package"
+    assert caught.value.remedy == "Install them as root: `apt-get install a-package`."
 
 
 def test_what_decides_the_image_decides_its_tag(monkeypatch: pytest.MonkeyPatch) -> None:

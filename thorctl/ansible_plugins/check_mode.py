@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thorctl.ansible_plugins.progress import bytes_text
+from thorctl.protocol.sizes import gigabytes
 from thorctl.protocol.states import CHANGING, COMMITTED
 from thorctl.protocol.verbs import VERBS
 from thorctl.remote.call import Call, call_for
@@ -82,5 +82,5 @@ def header(name: str) -> dict[str, str]:
 
 def action_line(action: dict[str, Any]) -> str:
     """One step of a plan as a line of text."""
-    size = f" ({bytes_text(action['bytes'])})" if action.get("bytes") else ""
+    size = f" ({gigabytes(action['bytes'])})" if action.get("bytes") else ""
     return f"{action['action']}{size} {action.get('detail') or ''}".rstrip() + "\n"

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-UNITS = (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000))
-
-
-def bytes_text(count: int) -> str:
-    """Bytes in decimal units, as registries and disks count: ``1.2 GB``."""
-    for name, size in UNITS:
-        if count >= size:
-            return f"{count / size:.1f} {name}"
-    return f"{count} B"
+from thorctl.protocol.sizes import gigabytes
 
 
 def progress_line(progress: dict[str, Any]) -> str:
@@ -20,10 +12,10 @@ def progress_line(progress: dict[str, Any]) -> str:
     words = [f"{progress.get('verb') or 'agent'}: {progress.get('phase') or 'at work'}"]
     done, total, speed = (progress.get(k) for k in ("done_bytes", "total_bytes", "bytes_per_second"))
     if done is not None and total:
-        pace = f", {bytes_text(speed)}/s" if speed else ""
-        words.append(f"{100 * done // total} % ({bytes_text(done)} of {bytes_text(total)}{pace})")
+        pace = f", {gigabytes(speed)}/s" if speed else ""
+        words.append(f"{100 * done // total} % ({gigabytes(done)} of {gigabytes(total)}{pace})")
     elif done:
-        words.append(bytes_text(done))
+        words.append(gigabytes(done))
     if progress.get("message"):
         words.append(str(progress["message"]))
     return " ".join(words)

@@ -67,8 +67,8 @@ def explain(inventory: Path, stderr: str) -> ThorError | None:
     if found := _SETTING.search(stderr):
         return ThorError(
             "ansible_setting",
-            f"Ansible does not start: {found[1]} has a value that it does not take: {found[2].strip()}.",
-            f"Correct {found[1]}.",
+            f"Ansible does not start: {found[1]} has an invalid value: {found[2].strip()}.",
+            f"Correct {found[1]}, or unset it.",
         )
     if found := _PASSWORD_FILE.search(stderr):
         return ThorError(
@@ -104,7 +104,7 @@ def _vault_refusal(inventory: Path, stderr: str) -> ThorError | None:
         )
     return ThorError(
         "vault_password_wrong",
-        f"{what} {verb} encrypted with ansible-vault, not all with the password that is given.",
+        f"{what} {verb} encrypted with ansible-vault, and not all with the password that is given.",
         "Give the password that was used: ANSIBLE_VAULT_PASSWORD_FILE names its file.",
     )
 

@@ -203,7 +203,7 @@ def _check(playbook: str, playbooks: Path, inventory: Path) -> None:
     if not (playbooks / f"{playbook}.yml").is_file():
         known = ", ".join(sorted(path.stem for path in playbooks.glob("*.yml")))
         raise ThorError(
-            "playbook_unknown", f"There is no {playbooks / playbook}.yml.", f"There are: {known or 'none'}."
+            "playbook_unknown", f"There is no {playbooks / playbook}.yml.", f"Name one of: {known or 'none'}."
         )
     if not inventory.exists():
         raise ThorError(

@@ -120,7 +120,7 @@ def read(data: Mapping[str, Any], device: str) -> Measurement:
         where = ".".join(str(part) for part in first["loc"]) or "all of it"
         raise ThorError(
             "measurement_unreadable",
-            f"The measurement is not as this thorctl reads it: {where}: {first['msg']}.",
-            f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+            f"The measurement is not in the form of this thorctl: {where}: {first['msg']}.",
+            f"Install this thorctl's agent: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
             device=device,
         ) from fault

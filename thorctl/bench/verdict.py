@@ -93,8 +93,8 @@ def _first(answer: Answer, now: Measurement, *, set_baseline: bool) -> Outcome:
             "over_current",
             f"There were {now.over_current_events} over-current events during the benchmark: "
             "the device throttled itself, so this is not kept as its baseline.",
-            f"Look at its power supply, then say `thorctl bench {answer.device}` again; "
-            "with --set-baseline it is kept all the same.",
+            f"Check its power supply, then measure again with `thorctl bench {answer.device}`; with "
+            "`--set-baseline` the measurement is kept in any case.",
             answer.device,
         )
         return Outcome(answer, now, problem=problem)
@@ -105,7 +105,7 @@ def _problem(device: str, comparison: Comparison) -> Problem | None:
     if comparison.obstacles:
         return Problem(
             "bench_incomparable",
-            f"It cannot be compared with its baseline: {'; '.join(comparison.obstacles)}.",
+            f"The measurement cannot be compared with its baseline: {'; '.join(comparison.obstacles)}.",
             "Measure in the baseline's condition, or make this the baseline: "
             f"`thorctl bench {device} --set-baseline`.",
             device,
@@ -118,9 +118,10 @@ def _problem(device: str, comparison: Comparison) -> Problem | None:
         why = "; ".join(comparison.conditions) or "nothing that was recorded differs"
         return Problem(
             "bench_slower",
-            f"Slower than its baseline by more than {comparison.tolerance:.0%}: {slower}. Since then: {why}.",
-            f"Let it cool and measure again. `thorctl baseline show {device}` tells what it is compared "
-            f"with; if this is how it is now: `thorctl bench {device} --set-baseline`.",
+            f"The device is slower than its baseline by more than {comparison.tolerance:.0%}: "
+            f"{slower}. Since then: {why}.",
+            f"Let it cool and measure again. See the baseline with `thorctl baseline show {device}`. "
+            f"To make this the baseline: `thorctl bench {device} --set-baseline`.",
             device,
         )
     return None
@@ -129,7 +130,7 @@ def _problem(device: str, comparison: Comparison) -> Problem | None:
 def _unreadable(device: str, fault: ThorError) -> Problem:
     return Problem(
         "baseline_unreadable",
-        f"Its baseline cannot be read: {fault}",
+        f"The baseline cannot be read: {fault}.",
         f"Make this the baseline: `thorctl bench {device} --set-baseline`.",
         device,
     )

@@ -131,16 +131,18 @@ async def _refused(device: str, response: httpx.Response) -> ThorError:
         message = error_message(foreign_json.read(raw))
     except (ValueError, AttributeError):
         message = raw[:200].decode(errors="replace") or response.reason_phrase
-    remedy = f"See thorctl logs {device} --engine."
+    remedy = f"Read the engine's log: `thorctl logs {device} --engine`."
     if response.status_code == httpx.codes.UNAUTHORIZED:
         remedy = "Put the device's VLLM_API_KEY into the environment variable THORCTL_API_KEY."
     return ThorError(
         "engine_refused",
-        f"The engine answered {response.status_code}: {message}",
+        f"The engine answered {response.status_code}: {message}.",
         remedy,
         device=device,
     )
 
 
 def _failed(device: str, code: str, message: str) -> ThorError:
-    return ThorError(code, message, f"See why: thorctl logs {device} --engine.", device=device)
+    return ThorError(
+        code, message, f"Read the engine's log: `thorctl logs {device} --engine`.", device=device
+    )

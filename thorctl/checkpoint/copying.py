@@ -82,6 +82,6 @@ def _overlay(chunk: bytearray, at: int, patch: Patch) -> None:
 def _differs(target: Path) -> ThorError:
     return ThorError(
         "result_unverified",
-        f"{target.name} was not read back as it was written.",
-        "Disk or memory is not to be trusted: check the machine, remove the partial folder, begin again.",
+        f"{target.name} differs from what was written.",
+        "Check the machine's disk and memory, remove the partial folder, then begin again.",
     )

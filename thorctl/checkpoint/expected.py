@@ -40,7 +40,7 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(named, list) or ARCHITECTURE not in named:
         raise ThorError(
             "architecture_unknown",
-            f"config.json says architectures: {named}, not {ARCHITECTURE}.",
+            f"config.json names the architectures {named}, not {ARCHITECTURE}.",
             "Audit a checkpoint of the Qwen3.5 / 3.6 mixture-of-experts family.",
         )
     if not isinstance(text, dict) or not all(

@@ -109,7 +109,7 @@ def damaged(where: str, what: str) -> ThorError:
     return ThorError(
         "checkpoint_damaged",
         f"{where} {what}.",
-        "Download it again and compare its SHA-256 with the hub's; a download cut short looks like this.",
+        "Download it again and compare its SHA-256 with the hub's: the download may have been cut short.",
     )
 
 

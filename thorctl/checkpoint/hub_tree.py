@@ -88,11 +88,13 @@ def publish(
     """
     if not (_REPOSITORY.fullmatch(repository) and _REVISION.fullmatch(revision)):
         raise ThorError(
-            "hub_publish_failed", f"{repository}@{revision} is no owner/name@revision", "name it so"
+            "hub_publish_failed",
+            f"{repository}@{revision} is not of the form OWNER/NAME@REVISION.",
+            "Name it so.",
         )
     files = scan(source, told)
     if not files:
-        raise ThorError("hub_publish_failed", f"{source} has no files", "name a checkpoint's directory")
+        raise ThorError("hub_publish_failed", f"{source} has no files.", "Name the folder of a checkpoint.")
     commit = commit_of(files)
     resolve = root / repository / "resolve" / commit
     for file in files:

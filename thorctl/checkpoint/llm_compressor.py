@@ -44,8 +44,9 @@ class LlmCompressor:
         except ImportError as error:
             raise ThorError(
                 "quantize_missing",
-                f"llm-compressor, which quantizes, cannot be imported here ({error}).",
-                "In thorctl's checkout: pip install --editable '.[quantize]', or (CPU) scripts/quantize-env.",
+                f"The package llm-compressor cannot be imported ({error}).",
+                "Install it in thorctl's checkout: `pip install --editable '.[quantize]'`, or for "
+                "CPUs only `scripts/quantize-env`.",
             ) from error
         self._torch = torch
         self._config = validate.validate_config(None, SCHEME, IGNORE)
@@ -60,8 +61,8 @@ class LlmCompressor:
         except (RuntimeError, AssertionError) as error:  # AssertionError: a build without CUDA
             raise ThorError(
                 "device_missing",
-                f"torch cannot use the device {device!r} ({str(error).splitlines()[0]}).",
-                "Name another with --device; cpu is always there.",
+                f"PyTorch cannot use the device {device!r} ({str(error).splitlines()[0]}).",
+                "Name another with --device; `--device cpu` works everywhere.",
             ) from error
         self.tools = {name: metadata.version(name) for name in DISTRIBUTIONS} | {"device": device}
 

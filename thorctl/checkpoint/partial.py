@@ -16,6 +16,7 @@ from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.manifest import NAME, Manifest
 from thorctl.checkpoint.source import Folder
 from thorctl.errors import ThorError
+from thorctl.protocol.sizes import gigabytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +87,8 @@ class Partial:
         if new or found.verdict is Verdict.REPAIR_LATER:
             raise ThorError(
                 "result_unverified",
-                f"{self._out.name} does not pass its own audit: {'; '.join(sorted(found.off))}.",
-                f"Keep {self.folder} and report this; {self._source.folder} is as it was.",
+                f"The result {self._out.name} does not pass the audit: {'; '.join(sorted(found.off))}.",
+                f"Report this and keep {self.folder}; {self._source.folder} was not changed.",
             )
         write(self.folder / NAME, manifest.text())
         (self.folder / JOURNAL).unlink()
@@ -102,8 +103,8 @@ class Partial:
             os.close(handle)
             raise ThorError(
                 "out_busy",
-                f"Another thorctl is writing {self._out} at this moment.",
-                "Wait for it, or stop it; what it has finished is kept.",
+                f"Another thorctl is writing {self._out}.",
+                "Wait for its end, or stop it: finished files are kept.",
             ) from error
         return handle
 
@@ -135,7 +136,7 @@ class Partial:
         if free < needed + SPARE:
             raise ThorError(
                 "disk_too_small",
-                f"{self._out.parent} has {free / 1e9:.1f} GB free; the result needs {needed / 1e9:.1f} GB.",
+                f"{self._out.parent} has {gigabytes(free)} free; the result needs {gigabytes(needed)}.",
                 "Free space there, or name a folder on another disk with --out.",
             )
 
@@ -156,7 +157,9 @@ def require_free(source: Folder, out: Path) -> None:
         raise ThorError("out_exists", f"{out} exists already.", "Name another folder, or remove that one.")
     if source.folder.resolve() in out.resolve().parents:
         raise ThorError(
-            "out_in_source", f"{out} is in {source.folder}, which is only read.", "Name a folder beside it."
+            "out_in_source",
+            f"{out} is inside the source {source.folder}, which is not changed.",
+            "Name a folder outside of it.",
         )
 
 

@@ -103,7 +103,7 @@ def require_local(source: Source) -> Folder:
         return source
     raise ThorError(
         "source_not_local",
-        f"{source.name} is on a hub; quantizing reads every byte of it.",
+        f"{source.name} is on a hub; quantizing needs a local folder.",
         f"Download it (`hf download {source.name} --local-dir DIR`) and name the folder.",
     )
 

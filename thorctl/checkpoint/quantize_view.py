@@ -6,7 +6,6 @@ import resource
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from thorctl.checkpoint import quantize as quantizes
 from thorctl.checkpoint.headers import build
 from thorctl.checkpoint.split import by_kind
 from thorctl.protocol.plural import counted
+from thorctl.protocol.sizes import gigabytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +49,12 @@ def plan(that: Split, out: Path) -> Group:
             kind,
             row["format"],
             f"{row['tensors']:,}",
-            decimal(row["bytes_before"]),
-            decimal(row["bytes_after"]),
+            gigabytes(row["bytes_before"]),
+            gigabytes(row["bytes_after"]),
         )
     return Group(
         table,
-        f"on disk {decimal(data['bytes_before'])}, then {decimal(data['bytes_after'])} "
+        f"on disk {gigabytes(data['bytes_before'])}, then {gigabytes(data['bytes_after'])} "
         f"({data['bytes_before'] / data['bytes_after']:.2f} ×)",
         *(Text.assemble(("as in the source:", "yellow"), f" {line}") for line in that.off),
         f"Would write {len(quantizes.sizes(that))} files to {out}; {that.source.name} stays as it is.",
@@ -78,11 +78,11 @@ def report(that: Quantized, out: Path) -> Text:
     return Text.assemble(
         (str(out), "bold"),
         f": {that.manifest.figures['matrices']:,} matrices quantized, "
-        f"{decimal(that.bytes)} on disk, {decimal(before)} before ({before / that.bytes:.2f} ×)\n"
+        f"{gigabytes(that.bytes)} on disk, {gigabytes(before)} before ({before / that.bytes:.2f} ×)\n"
         f"weight error against BF16: {that.error.relative:.2%} (worst matrix {that.error.worst:.1%})\n"
         "audit: ",
         ("global scales agree", "green"),
-        f"; peak memory {decimal(peak_memory())}"
+        f"; peak memory {gigabytes(peak_memory())}"
         + (
             f"\n{counted(that.resumed, 'file was', 'files were')} there from an earlier run"
             if that.resumed

@@ -152,6 +152,6 @@ def _unverified(what: str) -> ThorError:
     return ThorError(
         "result_unverified",
         f"{what[0].upper()}{what[1:]}.",
-        "Disk, memory or the quantizer is not to be trusted: compare its version with the manifest of a "
-        "good run, check the machine, begin again.",
+        "Check the machine's disk and memory, compare the quantizer's version with the manifest of a "
+        "good run, then begin again.",
     )

@@ -16,6 +16,7 @@ from thorctl.checkpoint.partial import Partial
 from thorctl.checkpoint.patch import mend
 from thorctl.checkpoint.reconcile import WeightError, total
 from thorctl.errors import ThorError
+from thorctl.protocol.plural import counted
 from thorctl.release.lock import LockedFile
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def opened(source: Folder) -> Opened:
     if not result.differ:
         raise ThorError(
             "nothing_to_repair",
-            f"{source.name}: the global scales of all {len(groups)} fused groups agree.",
-            "Use it as it is; `thorctl checkpoint audit` says what else may be off.",
+            f"{source.name}: the global scales of {counted(len(groups), 'fused group')} agree.",
+            "Use it as it is; `thorctl checkpoint audit` lists other findings.",
         )
     return result
 

@@ -43,7 +43,7 @@ class Folder:
         if not folder.is_dir():
             raise ThorError(
                 "checkpoint_not_found",
-                f"{folder} is no folder.",
+                f"{folder} is not a folder.",
                 "Name a folder, or a repository as OWNER/NAME.",
             )
         self.name = folder.name

@@ -139,7 +139,7 @@ def split(source: Source) -> Split:
         raise ThorError(
             "source_off",
             f"{source.name} cannot be quantized: {'; '.join(wrong)}.",
-            "Compare its files with the hub's; `thorctl checkpoint audit` names what each tensor is.",
+            "Compare its files with the hub's; `thorctl checkpoint audit` lists its tensors.",
         )
     shards = tuple(
         Shard(

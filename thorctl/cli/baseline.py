@@ -87,7 +87,7 @@ def forget(context: Context, devices: tuple[str, ...], *, release: str | None, d
             raise ThorError(
                 "baseline_unknown",
                 f"There is no such baseline of {', '.join(names)}.",
-                f"There are: {', '.join(f'{one.device} {one.release}' for one in found) or 'none'}.",
+                f"Name one of: {', '.join(f'{one.device} {one.release}' for one in found) or 'none'}.",
             )
         if not dry_run:
             for one in gone:

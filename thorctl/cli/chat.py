@@ -69,8 +69,8 @@ def command(
     if not talk and not prompt:
         raise ThorError(
             "prompt_empty",
-            "There is nothing to ask.",
-            f'Say what: thorctl chat {device} "Hello", or pipe it in.',
+            "The prompt is empty.",
+            f'Give one, such as `thorctl chat {device} "Hello"`, or pipe it in.',
             exit_code=2,
         )
     target = one_device(context, device)

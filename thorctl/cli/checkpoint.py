@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
-from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +28,7 @@ from thorctl.cli.group import CommandGroup
 from thorctl.cli.lock import addresses
 from thorctl.errors import ThorError
 from thorctl.protocol.plural import counted, form
+from thorctl.protocol.sizes import gigabytes
 from thorctl.registry.hub import address_of
 from thorctl.release.profile import Checkpoint
 from thorctl.result import Problem, Result
@@ -132,7 +132,7 @@ def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
         text = (
             f"{original.name}: {data['to_mend']} of {counted(data['groups'], 'fused group')} "
             f"{form(data['to_mend'], 'has', 'have')} global scales to repair"
-            f"{_up_to(data['worst_ratio'])}.\nWould write {decimal(that.bytes)} to {out}; "
+            f"{_up_to(data['worst_ratio'])}.\nWould write {gigabytes(that.bytes)} to {out}; "
             f"{original} stays as it is."
         )
         return Result("checkpoint repair", data, view=text)
@@ -140,7 +140,7 @@ def repair(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
         done = repairs.repair(
             that,
             out,
-            lambda step, at, total: status.update(f"{escape(step)}: {decimal(at)} of {decimal(total)}"),
+            lambda step, at, total: status.update(f"{escape(step)}: {gigabytes(at)} of {gigabytes(total)}"),
         )
     data |= {"written": True, "resumed_files": done.resumed, **done.manifest.figures}
     data |= {"worst_error_before": done.before.worst, "worst_error_after": done.after.worst}
@@ -196,7 +196,7 @@ def quantize(
             that,
             out,
             quantizer,
-            lambda step, at, total: status.update(f"{escape(step)}: {decimal(at)} of {decimal(total)}"),
+            lambda step, at, total: status.update(f"{escape(step)}: {gigabytes(at)} of {gigabytes(total)}"),
         )
     data |= quantize_view.done(done)
     return Result("checkpoint quantize", data, view=quantize_view.report(done, out))
@@ -295,10 +295,10 @@ def audit_view(found: Audit) -> Group:
     for column in ("modules", "weights", "bytes"):
         table.add_column(column, justify="right")
     for row in found.rows:
-        table.add_row(row.kind, row.format, f"{row.modules:,}", f"{row.weights:,}", decimal(row.bytes))
+        table.add_row(row.kind, row.format, f"{row.modules:,}", f"{row.weights:,}", gigabytes(row.bytes))
     lines: list[str | Text] = [
         (
-            f"on disk {decimal(found.disk_bytes)}, as BF16 {decimal(found.bf16_bytes)} "
+            f"on disk {gigabytes(found.disk_bytes)}, as BF16 {gigabytes(found.bf16_bytes)} "
             f"({found.bf16_bytes / found.disk_bytes:.2f} ×)"
         ),
         "MTP head " + ("present" if found.mtp else "not there: speculation (switch `mtp`) is not possible"),

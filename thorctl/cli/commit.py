@@ -92,12 +92,12 @@ def _on_trial(device: Device, answer: Answer, wanted: str | None) -> Answer:
     if data.get("state") == TRIAL and wanted in (None, release):
         return answer
     if data.get("state") == COMMITTED and wanted in (None, release):
-        message, remedy = f"{release} is committed already.", "Nothing has to be done."
+        message, remedy = f"{release} is committed already.", "Continue: nothing has to be done."
     else:
         message = (
             f"{wanted or 'No release'} is not on trial: it is {data.get('state')}, {release or 'no release'}."
         )
-        remedy = f"See what it does: thorctl status {device.name}."
+        remedy = f"See its state: `thorctl status {device.name}`."
     return replace(answer, error=Problem("bad_state", message, remedy, device.name))
 
 

@@ -93,7 +93,7 @@ def agreed(context: Context, question: str, *, yes: bool) -> None:
         raise ThorError(
             "consent_missing",
             f"{question} {why[0].upper()}{why[1:]}, so nothing was done.",
-            "Say it again with --yes.",
+            "Repeat the command with --yes.",
             exit_code=Exit.USAGE,
         )
     try:
@@ -103,7 +103,7 @@ def agreed(context: Context, question: str, *, yes: bool) -> None:
     if not answer:
         raise ThorError(
             "declined",
-            "Not done: the question was not answered with yes. Nothing was changed.",
-            "Say it again when it is to be done.",
+            "Nothing was changed: the question was not answered with yes.",
+            "Repeat the command and answer with yes to do it.",
             exit_code=Exit.DECLINED,
         )

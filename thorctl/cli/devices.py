@@ -12,6 +12,7 @@ from thorctl.errors import ThorError
 from thorctl.inventory import devices as fleet
 from thorctl.inventory import simulations
 from thorctl.protocol.identity import goes_by, identity_of, rename_remedy
+from thorctl.protocol.plural import counted
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Problem
 
@@ -68,7 +69,7 @@ def one_device(context: Context, name: str) -> Device:
         names = ", ".join(device.name for device in found)
         raise ThorError(
             "one_device_wanted",
-            f"{name!r} means {len(found)} devices: {names}.",
+            f"{name!r} names {counted(len(found), 'device')}, not one: {names or '(none)'}.",
             "Name one of them.",
             exit_code=2,
         )
@@ -85,7 +86,7 @@ def _recognised(answer: Answer) -> Answer:
     if other is None:
         return answer
     message = f"The device that answers goes by {other}: its address or its disk is another device's."
-    remedy = f"It was not changed. {rename_remedy(answer.device)}"
+    remedy = f"{rename_remedy(answer.device)}"
     return replace(answer, error=Problem("another_device", message, remedy, answer.device))
 
 

@@ -134,7 +134,7 @@ def show(context: Context, rollout: str, device: str | None, logs: bool) -> Resu
             raise ThorError(
                 "device_unknown",
                 f"{device!r} is not in rollout {found.id}.",
-                f"Its devices: {', '.join(state.devices)}.",
+                f"Name one of: {', '.join(state.devices)}.",
                 exit_code=Exit.USAGE,
             )
         lines = rollouts.log(db, found.id, device=device)

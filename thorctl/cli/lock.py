@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
-from rich.filesize import decimal
 from rich.markup import escape
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from thorctl.errors import ThorError
 from thorctl.inventory.simulations import HUB, REGISTRY
 from thorctl.inventory.upstreams import upstreams
 from thorctl.protocol.plural import counted
+from thorctl.protocol.sizes import gigabytes
 from thorctl.registry import address_overrides as mapping
 from thorctl.registry import resolve
 from thorctl.release import licenses
@@ -120,7 +120,7 @@ def command(
     written = bool(changed) and not check and not dry_run
     if written:
         resolve.write(path, lock)
-    moved = movements(before, lock, decimal) if before else []
+    moved = movements(before, lock, gigabytes) if before else []
     errors = problems(name, before, unusable, len(changed), objection) if check else ()
     data = {
         "path": str(path),
@@ -209,12 +209,14 @@ def problems(
         found.append(Problem.of(unusable))
     elif before is None:
         found.append(
-            Problem("lock_stale", "There is no lock.", f"Write it and commit it: `thorctl lock {name}`.")
+            Problem(
+                "lock_stale", "The profile has no lock.", f"Write it and commit it: `thorctl lock {name}`."
+            )
         )
     elif count:
         differ = counted(count, "entry of the lock differs", "entries of the lock differ")
         message = f"{differ} from what {name} resolves to now."
-        found.append(Problem("lock_stale", message, f"Write it anew and commit it: `thorctl lock {name}`."))
+        found.append(Problem("lock_stale", message, f"Write it again and commit it: `thorctl lock {name}`."))
     if objection:
         found.append(Problem.of(objection))
     return tuple(found)
@@ -237,12 +239,12 @@ def view(
     if before is None:
         return (
             f"{lock.profile}: {verb}\n"
-            f"  image       {image.reference}, {image.platform}, {decimal(image.compressed_bytes)}\n"
+            f"  image       {image.reference}, {image.platform}, {gigabytes(image.compressed_bytes)}\n"
             f"              {image.digest}\n"
             f"              vLLM {image.vllm_version or 'of a version that the image does not say'}\n"
             f"  checkpoint  {checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}\n"
             f"              {checkpoint.commit}, {counted(len(checkpoint.files), 'file')}, "
-            f"{decimal(checkpoint.total_bytes)}\n"
+            f"{gigabytes(checkpoint.total_bytes)}\n"
             f"  license     {licenses.told(profile.license, lock.license.hub, lock.license.accepted)}"
         )
     rows = [f"  {movement.what:<10}  {movement.sentence}" for movement in moved]

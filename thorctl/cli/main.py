@@ -171,7 +171,7 @@ def usage_result(error: click.ClickException, command: str) -> Result:
     remedy = f"See `{path} --help`."
     option = error.option_name if isinstance(error, click.NoSuchOption) else None
     if " " in path and any(option in one.opts for one in cli.params):  # an option of all verbs
-        remedy = f"It stands before the verb: `thorctl {option} … {path.partition(' ')[2]}`."
+        remedy = f"Put it before the verb: `thorctl {option} … {path.partition(' ')[2]}`."
     problem = Problem("usage", error.format_message(), remedy)
     return Result(command, errors=(problem,), exit_code=Exit.USAGE)
 
@@ -197,7 +197,9 @@ def run(arguments: list[str]) -> Result | None:
     except ThorError as error:
         return Result.failure(command, error)
     except click.exceptions.Abort:
-        problem = Problem("interrupted", "Stopped by you.", "Run it again: every step can be repeated.")
+        problem = Problem(
+            "interrupted", "The command was interrupted.", "Run it again: every step can be repeated."
+        )
         return Result(command, errors=(problem,), exit_code=130)
     except click.exceptions.NoArgsIsHelpError as error:
         if wants_json(arguments):

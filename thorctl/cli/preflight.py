@@ -122,7 +122,7 @@ def _problem(device: Device, profile: str | None, error: Release | ThorError | N
     missing = "thor_profile" if (profile or device.profile) is None else "thor_device_class"
     return Problem(
         "inventory_incomplete",
-        f"{missing} is not set, so there is no release to look for.",
+        f"{missing} is not set, so the release of the device is unknown.",
         f"Set {missing} in the inventory, for the device or its group.",
     )
 

@@ -53,8 +53,8 @@ def require_places() -> Path:
     except RuntimeError as error:
         raise ThorError(
             "home_unknown",
-            f"HOME is not set, and the user {os.getuid()} has no entry among the accounts.",
-            "Set HOME to a folder of your own.",
+            f"HOME is not set, and the user {os.getuid()} has no account entry.",
+            "Set HOME to a folder of your own: `export HOME=DIR`.",
             exit_code=2,
         ) from error
     try:
@@ -63,7 +63,7 @@ def require_places() -> Path:
         raise ThorError(
             "working_directory_gone",
             f"The working directory cannot be read: {error.strerror}.",
-            "Change to a folder that exists: cd DIR.",
+            "Change to a folder that exists: `cd DIR`.",
             exit_code=2,
         ) from error
 
@@ -84,13 +84,13 @@ def unforeseen(error: Exception) -> ThorError:
         return ThorError(
             "file_unusable",
             f"{' → '.join(names) or 'A file'}: {error.strerror or error}.",
-            "Check its owner, its mode and its disk. HOME, TMPDIR, XDG_STATE_HOME and THORCTL_STATE_DIR name "
-            "the folders that are written to.",
+            "Check its owner, its mode and its disk, or name other folders with HOME, TMPDIR, "
+            "XDG_STATE_HOME or THORCTL_STATE_DIR.",
         )
     return ThorError(
         "internal",
         f"A fault of thorctl: {type(error).__name__}: {error} ({_place(error.__traceback__)}).",
-        f"Report it with what {TRACEBACK}=1 prints before the same command.",
+        f"Report it with the traceback that `{TRACEBACK}=1` before the same command prints.",
     )
 
 

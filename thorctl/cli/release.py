@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Group
-from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +19,7 @@ from thorctl.release import licenses
 from thorctl.release import memory as release_memory
 from thorctl.release.render import yaml_value
 from thorctl.result import Result
-from thorctl.ui.format import NOTHING, data_size
+from thorctl.ui.format import NOTHING, data_size, memory_size
 
 if TYPE_CHECKING:
     from thorctl.release.document import Release
@@ -75,10 +74,10 @@ def view(release: Release) -> Group:
         ("device class", release.device_class.name),
         ("image", image.reference),
         ("digest", image.digest),
-        ("", f"{image.platform}, {decimal(image.compressed_bytes)} compressed"),
+        ("", f"{image.platform}, {data_size(image.compressed_bytes)} compressed"),
         ("checkpoint", f"{checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}"),
         ("commit", checkpoint.commit),
-        ("", f"{counted(len(checkpoint.files), 'file')}, {decimal(checkpoint.total_bytes)}"),
+        ("", f"{counted(len(checkpoint.files), 'file')}, {data_size(checkpoint.total_bytes)}"),
         ("license", licenses.told(release.profile.license, license_.hub, license_.accepted)),
         (
             "options",
@@ -121,11 +120,11 @@ def memory_table(release: Release) -> Table:
     for name, label in MEMORY_PARTS.items():
         size = getattr(memory, f"{name}_bytes")
         part = need.parts[name] if need else None
-        table.add_row(label, data_size(size), part.why if part and part.bytes == size else "")
-    of = f"{data_size(release.device_class.memory_minimum_bytes)} or more of a {release.device_class.name}"
+        table.add_row(label, memory_size(size), part.why if part and part.bytes == size else "")
+    of = f"{memory_size(release.device_class.memory_minimum_bytes)} or more of a {release.device_class.name}"
     share = "" if memory.utilization is None else f"gpu-memory-utilization {memory.utilization:g} "
     table.add_row(
-        Text("engine", style="bold"), Text(data_size(memory.total_bytes), style="bold"), f"{share}of {of}"
+        Text("engine", style="bold"), Text(memory_size(memory.total_bytes), style="bold"), f"{share}of {of}"
     )
     if need and need.warning:
         table.add_row(Text("warning", style="yellow"), "", Text(need.warning, style="yellow"))
@@ -140,5 +139,5 @@ def files_table(title: str, files: list[tuple[str, int, str]]) -> Table:
     table.add_column("\nsize", justify="right")
     table.add_column("\nsha256", overflow="ellipsis", no_wrap=True)
     for path, size, sha256 in files:
-        table.add_row(path, decimal(size), sha256)
+        table.add_row(path, data_size(size), sha256)
     return table

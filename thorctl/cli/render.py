@@ -18,7 +18,7 @@ from thorctl.errors import ThorError
 from thorctl.release import find as releases
 from thorctl.release.render import FILES
 from thorctl.result import Result
-from thorctl.ui.format import data_size
+from thorctl.ui.format import memory_size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,7 +80,7 @@ def write(release: Release, out: Path, force: bool) -> None:
             raise ThorError(
                 "out_not_empty",
                 f"{out} is not empty.",
-                "Choose another folder, or replace what an earlier render left there: --force.",
+                "Choose another folder, or replace the files of an earlier render with --force.",
                 exit_code=2,
             )
         clear(out)
@@ -96,7 +96,7 @@ def clear(out: Path) -> None:
     if foreign:
         raise ThorError(
             "out_foreign",
-            f"{out} holds what no render wrote: {', '.join(foreign[:5])}.",
+            f"{out} has files that no render wrote: {', '.join(foreign[:5])}.",
             "Choose another folder.",
             exit_code=2,
         )
@@ -143,7 +143,7 @@ def view(release: Release, out: Path, before: Release | None, diffs: dict[str, s
         Text.assemble("release ", (release.id, "bold"), f"  for {release.device_class.name}"),
     ]
     if release.memory:
-        parts.append(f"memory of the engine: {data_size(release.memory.total_bytes)}")
+        parts.append(f"memory of the engine: {memory_size(release.memory.total_bytes)}")
     if before is not None and not diffs:
         parts.append(f"No file differs from {before.id}.")
     parts += [Syntax(text, "diff", background_color="default", word_wrap=True) for text in diffs.values()]

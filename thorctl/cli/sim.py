@@ -157,8 +157,8 @@ def down_command(context: Context, name: str | None, everything: bool, images: b
         if images and left:
             raise ThorError(
                 "images_in_use",
-                f"The images serve {', '.join(left)} and were kept.",
-                "Say `thorctl sim down --all --images`.",
+                f"The images are used by {', '.join(left)} and were kept.",
+                "Remove all: `thorctl sim down --all --images`.",
             )
         objects = down.remove_images(client, progress) if images else 0
     return Result("sim", {"removed": removed, "removed_images": objects})

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from thorctl.inventory.devices import Device
 
 NAME = "edge certificates"
-REMEDY = "Issue new ones, then bring them: `thorctl edge cert`, `ansible-playbook edge.yml`."
+REMEDY = (
+    "Issue new ones with `thorctl edge cert`, then install them: `cd playbooks && ansible-playbook edge.yml`."
+)
 
 
 def checks(pki: Pki, devices: Sequence[Device], now: dt.datetime) -> list[Check]:

@@ -38,7 +38,10 @@ def check(answer: Answer, same_as: str | None = None, desired: Desired | None = 
                 AREA, answer.device, "fail", found, "Remove one of the two names from the inventory."
             )
         if other := stranger(answer.device, identity_of(answer.data)):
-            remedy = "Look at ansible_host and known_hosts of both; site.yml gives a renamed device its name."
+            remedy = (
+                "Check ansible_host and known_hosts of both. If the device was renamed: `cd "
+                "playbooks && ansible-playbook site.yml --limit {answer.device}`."
+            )
             return Check(AREA, answer.device, "fail", other, remedy)
         state = answer.data.get("state") or "unknown"
         earlier, layout = convergence(answer.data, desired).earlier_layout, ""

@@ -56,7 +56,11 @@ def _key(key: Path | None) -> Check:
         return Check(AREA, "SSH key", "fail", f"{key}: {error.strerror or error}", remedy)
     if mode & OTHERS:
         return Check(
-            AREA, "SSH key", "fail", f"{key} has mode {mode:04o}: ssh will refuse it", f"chmod 600 {key}"
+            AREA,
+            "SSH key",
+            "fail",
+            f"{key} has mode {mode:04o}: ssh will refuse it",
+            f"Restrict it: `chmod 600 {key}`.",
         )
     return Check(AREA, "SSH key", "pass", f"readable, mode {mode:04o}: {key}")
 
@@ -107,7 +111,7 @@ def _unlike(device: Device) -> tuple[str, str, str] | None:
     return (
         device.name,
         f"{device.known_hosts} is thorctl's alone: Ansible's ssh looks in {_files(ansible)}",
-        "Tell ssh too: ansible_ssh_common_args: -o UserKnownHostsFile={{ thor_known_hosts_file }}.",
+        "Add it for ssh: `ansible_ssh_common_args: -o UserKnownHostsFile={{ thor_known_hosts_file }}`.",
     )
 
 
@@ -120,7 +124,10 @@ def _sealed(device: Device) -> tuple[str, str, str] | None:
     if not device.sealed:
         return None
     said = f"{', '.join(device.sealed)} cannot be decrypted: playbooks need the vault's password"
-    return device.name, said, "Name its file: ANSIBLE_VAULT_PASSWORD_FILE=FILE (docs/how-to/secrets.md)."
+    return device.name, said, "Name the password's file: ANSIBLE_VAULT_PASSWORD_FILE=FILE "
+
+
+"(docs/how-to/secrets.md)."
 
 
 def _profile(device: Device) -> tuple[str, str, str] | None:
@@ -134,7 +141,7 @@ def _profile(device: Device) -> tuple[str, str, str] | None:
     return (
         device.name,
         f"no {' and no '.join(missing)}",
-        "Set it in the inventory.",
+        "Set it in the inventory, for the device or its group.",
     )
 
 

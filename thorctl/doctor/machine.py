@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 AREA = "machine"
 PYTHON = (3, 11)
 COLLECTIONS = ("thorctl.thor",)
-SET_UP = f"Set the environment up again: {shipped.set_up()}."
+SET_UP = f"Set the environment up again: `{shipped.set_up()}`."
 
 
 def python(running: tuple[int, int, int] = sys.version_info[:3]) -> Check:
@@ -46,7 +46,7 @@ def ssh_client(path: str | None = None) -> Check:
     """OpenSSH's client: Ansible needs it (the verbs here bring their own)."""
     program = shutil.which("ssh", path=path)
     if program is None:
-        return Check(AREA, "ssh", "fail", "not found", "Install it: apt-get install openssh-client.")
+        return Check(AREA, "ssh", "fail", "not found", "Install it: `apt-get install openssh-client`.")
     said = subprocess.run([program, "-V"], capture_output=True, text=True, check=False).stderr.strip()
     return Check(AREA, "ssh", "pass", said.partition(",")[0] or program)
 
@@ -84,10 +84,16 @@ def docker(environment: Mapping[str, str] | None = None) -> Check:
         with contextlib.closing(connect(environment)) as client:
             found = str(client.version()["Version"])
     except ThorError as error:
-        remedy = f"Only for simulated devices: {error.remedy}"
+        remedy = f"Ignore this without simulated devices. {error.remedy}"
         return Check(AREA, "Docker engine", "warn", error.message, remedy)
     except (DockerException, OSError) as error:
-        return Check(AREA, "Docker engine", "warn", str(error), "Only for simulated devices: docker info.")
+        return Check(
+            AREA,
+            "Docker engine",
+            "warn",
+            str(error),
+            "Ignore this without simulated devices; else read `docker info`.",
+        )
     return Check(AREA, "Docker engine", "pass", found)
 
 

@@ -41,7 +41,7 @@ def _profile(deploy: Path, name: str) -> Check:
     except ThorError as error:
         return Check(AREA, title, "fail", error.message, error.remedy)
     if not lock.path_of(deploy, name).exists():
-        return Check(AREA, title, "warn", "valid, not locked", f"Resolve it to bytes: thorctl lock {name}.")
+        return Check(AREA, title, "warn", "valid, not locked", f"Lock it: `thorctl lock {name}`.")
     try:
         lock.require_match(loaded, lock.load(deploy, name))
     except ThorError as error:

@@ -83,13 +83,14 @@ def new_certificate(
         raise ThorError(
             "edge_ca_expired",
             f"The authority's certificate ended on {root.not_valid_after_utc:%Y-%m-%d}.",
-            "Make a new one (`thorctl edge ca init --pki NEWDIR`) and give its ca.crt to the clients first.",
+            "Make a new one with `thorctl edge ca init --pki NEWDIR`, and give its ca.crt to the "
+            "clients first.",
         )
     if root.not_valid_before_utc > now:
         raise ThorError(
             "edge_ca_not_yet_valid",
             f"The authority's certificate begins on {root.not_valid_before_utc:%Y-%m-%d}, in the future.",
-            "Check this machine's clock (`timedatectl`): what is signed now would end too early.",
+            "Check this machine's clock (`timedatectl`): certificates signed now would end too early.",
         )
     for san in sans:
         _require_permitted(root, san)
@@ -126,7 +127,7 @@ def _constraints(permitted: Sequence[str]) -> x509.NameConstraints:
             raise ThorError(
                 "edge_permit_invalid",
                 f"{text!r} is neither a DNS domain in ASCII nor an address or network.",
-                "Such as --permit fleet.example.com --permit 10.0.0.0/8.",
+                "Give a domain or a network, such as `--permit fleet.example.com --permit 10.0.0.0/8`.",
                 exit_code=2,
             ) from error
     kinds = {type(one) for one in allowed}
@@ -148,8 +149,8 @@ def _require_permitted(root: x509.Certificate, san: str) -> None:
         raise ThorError(
             "edge_san_not_permitted",
             f"The authority is not permitted to sign for {san!r}.",
-            "Remove the name (ansible_host, thor_edge_names, --san), or make an authority that permits it: "
-            "thorctl edge ca init --pki NEWDIR --permit NAME.",
+            "Remove the name (ansible_host, thor_edge_names, --san), or make an authority that "
+            "permits it: `thorctl edge ca init --pki NEWDIR --permit NAME`.",
         )
 
 
@@ -255,7 +256,7 @@ def _private_key(pem: str, passphrase: bytes | None) -> ec.EllipticCurvePrivateK
     except (ValueError, TypeError) as error:
         raise ThorError(
             "edge_ca_unreadable",
-            "The authority's key cannot be read: it has a passphrase, another one, or is damaged.",
+            "The authority's key cannot be read: it is damaged, or the passphrase is missing or wrong.",
             "Name the file that holds the passphrase: --passphrase-file FILE.",
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -73,7 +73,7 @@ def require_usable(certificate: str, private_key: str, now: dt.datetime) -> None
     """
     renew = "Issue one with `thorctl edge cert`, or set thor_edge_certificate and thor_edge_private_key."
     if not certificate.strip() or not private_key.strip():
-        raise ThorError("edge_certificate_missing", "There is no certificate and key for this device.", renew)
+        raise ThorError("edge_certificate_missing", "The device has no certificate and key.", renew)
     leaf = authority.read(certificate)
     if leaf.not_valid_after_utc <= now:
         raise ThorError(
@@ -90,7 +90,7 @@ def require_usable(certificate: str, private_key: str, now: dt.datetime) -> None
         )
     if not authority.belongs(leaf, private_key):
         raise ThorError(
-            "edge_certificate_mismatch", "The private key is not the one of the certificate.", renew
+            "edge_certificate_mismatch", "The private key does not belong to the certificate.", renew
         )
 
 

@@ -72,8 +72,8 @@ class Pki:
             if path.exists():
                 raise ThorError(
                     "edge_ca_exists",
-                    f"{path} is there already, and clients trust it.",
-                    "Go on with it (`thorctl edge cert`), or make another in another folder: --pki DIR.",
+                    f"{path} exists already, and clients trust it.",
+                    "Use it (`thorctl edge cert`), or make another in another folder with --pki DIR.",
                 )
         self._write(self.folder / ".gitignore", "# Keys: no repository's business.\n*\n!ca.crt\n", 0o644)
         self._write(self.folder / "ca.key", pair.private_key, KEY_MODE)
@@ -102,7 +102,7 @@ class Pki:
             raise ThorError(
                 "edge_pki_unreadable",
                 f"{self.folder}: {error}.",
-                "Check owner and permissions of the folder.",
+                "Correct owner and mode of the folder and its files.",
             ) from error
 
     def _write(self, path: Path, text: str, mode: int) -> None:
@@ -114,5 +114,5 @@ class Pki:
             raise ThorError(
                 "edge_pki_unwritable",
                 f"{path} cannot be written: {error.strerror}.",
-                "Name another with --pki.",
+                "Correct its owner or mode, or name another folder with --pki.",
             ) from error

@@ -141,7 +141,7 @@ def checked(raw: Mapping[str, Any]) -> Settings:
     if not raw.get("keys"):
         raise ThorError(
             "edge_keys_missing",
-            "The edge has no API key, and without one it would let everybody in.",
+            "The edge has no API key; without one it would be open to everybody.",
             "Make one with `thorctl edge keys new NAME` and put it, vaulted, into thor_edge_keys; "
             "or switch the edge off: thor_edge_enabled: false.",
         )
@@ -175,14 +175,16 @@ def _checked(model: type[S], raw: Mapping[str, Any], name: str, page: str) -> S:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in found)
         raise ThorError(
-            "edge_settings_invalid", f"thor_{name}_{wrong}.", f"Correct it in the inventory; see {page}."
+            "edge_settings_invalid",
+            f"The setting thor_{name}_{wrong}.",
+            f"Correct it in the inventory; see {page}.",
         ) from None
     _check_keys([*settings.keys.items(), *settings.metrics_keys.items()])
     if settings.engine_key and not _TOKEN.fullmatch(settings.engine_key.get_secret_value()):
         raise ThorError(
             "edge_settings_invalid",
             "thor_edge_engine_key has characters that no bearer token has.",
-            "Use letters, digits and . _ ~ + / = -",
+            "Use only letters, digits and the characters `._~+/=-`.",
         )
     return settings
 
@@ -194,8 +196,8 @@ def _check_keys(pairs: Iterable[tuple[str, SecretStr]]) -> None:
         if not KEY.fullmatch(key):
             raise ThorError(
                 "edge_key_weak",
-                f"The key of {name!r} is not 32 to 128 characters out of a-z, 0-9, _ and -.",
-                f"Make one that is: `thorctl edge keys new {name}`.",
+                f"The key of {name!r} does not consist of 32 to 128 times a-z, 0-9, _ or -.",
+                f"Make another: `thorctl edge keys new {name}`.",
             )
         if key in owners:
             raise ThorError(

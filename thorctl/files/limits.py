@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
+from thorctl.protocol.sizes import gigabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +163,7 @@ def read_text(path: Path, most: int = FILE_BYTES) -> str:
     if len(content) > most:
         raise ThorError(
             "file_too_large",
-            f"{path} is larger than {most} bytes.",
+            f"{path} is larger than {gigabytes(most)}.",
             "Check that it is the file that you mean.",
         )
     return content.decode()

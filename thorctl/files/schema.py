@@ -58,7 +58,7 @@ def load(
     """
     file = yaml_file.read(path)
     if not isinstance(file.data, dict):
-        raise ThorError(code, f"{path}:1: no keys in this file.", f"Write it as {describe(model)}.")
+        raise ThorError(code, f"{path}:1: the file has no keys.", f"Write it as {describe(model)}.")
     if prepare:
         file = prepare(file)
     try:
@@ -97,14 +97,14 @@ def load_named(
         raise ThorError(
             f"{word}_unknown",
             f"There is no {what} {name!r}.{hint}",
-            f"There are: {', '.join(known) or 'none yet'}. A new one is a file in {deploy / part}.",
+            f"Name one of: {', '.join(known) or '(none)'}; or write a new one as a file in {deploy / part}.",
         )
     path = shipped.find(deploy, part, f"{name}.yml")
     found = load(path, model, f"{word}_invalid", prepare)
     if found.name != name:
         raise ThorError(
             f"{word}_invalid",
-            f"{path}: the file is called {name!r} but says name: {found.name}.",
+            f"{path}: the file is named {name!r} and holds name: {found.name}.",
             f"Write `name: {name}`, or rename the file to {found.name}.yml.",
         )
     return found

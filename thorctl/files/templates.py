@@ -53,7 +53,7 @@ def render(
         raise ThorError(
             "templates_missing",
             f"{deploy / part}: there is no {error.name}.",
-            "The installation is incomplete. Install thorctl again.",
+            "Install thorctl again: the installation is incomplete.",
         ) from error
     except TemplateError as error:
         raise ThorError(

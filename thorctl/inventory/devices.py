@@ -179,7 +179,7 @@ def _refuse_example(inventory: Path, hostvars: Mapping[str, Mapping[str, Any]]) 
         if file.parent.name == EXAMPLE and folder in file.parent.parents:
             raise ThorError(
                 "inventory_invalid",
-                f"{inventory} holds the example {file}, whose devices are nobody's: {name}.",
+                f"{inventory} holds the shipped example {file} with its invented devices: {name}.",
                 f"Move {file.parent} away, or add ^{EXAMPLE}$ to ignore_patterns in [inventory] of "
                 "ansible.cfg.",
             )
@@ -218,9 +218,9 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
     except ValueError as error:
         raise ThorError(
             "inventory_invalid",
-            f"{inventory}: what Ansible prints is no JSON: {' '.join(run.stdout[:200].split())}",
-            f"`ansible-inventory -i {inventory} --list` shows the same: an inventory script or a plugin that "
-            "prints has to be silenced.",
+            f"{inventory}: the output of ansible-inventory is not JSON: {' '.join(run.stdout[:200].split())}",
+            f"Find the inventory script or plugin that prints, with `ansible-inventory -i {inventory} "
+            "--list`, and make it quiet.",
         ) from error
     kept_listing.keep(file, listing)
     return listing
@@ -256,14 +256,14 @@ def _unreadable(inventory: Path, stderr: str) -> ThorError:
     if file and inventory.is_dir() and Path(file[1]) != inventory.absolute():
         return ThorError(
             "inventory_invalid",
-            f"{inventory} cannot be read: Ansible takes {file[1]} for an inventory, and it is none.",
-            f"Correct {file[1]}, or move it out of the folder; for files that have to stay there: "
+            f"{inventory} cannot be read: Ansible reads {file[1]} as an inventory, which it is not.",
+            f"Correct {file[1]}, or move it out of the folder; for files that have to stay there, set "
             "ignore_patterns in [inventory] of ansible.cfg.",
         )
     return ThorError(
         "inventory_invalid",
         f"{inventory} cannot be read: {' '.join(stderr.split())}",
-        f"Correct it; `ansible-inventory -i {inventory} --list` shows the same.",
+        f"Correct it, then check with `ansible-inventory -i {inventory} --list`.",
     )
 
 
@@ -378,6 +378,6 @@ class _Values:
         return ThorError(
             "inventory_invalid",
             f"{key} {problem}.",
-            f"Correct {key} in the inventory: `ansible -m debug -a var={key} {self.name}` shows what it is.",
+            f"Correct {key} in the inventory; `ansible -m debug -a var={key} {self.name}` shows its value.",
             device=self.name,
         )

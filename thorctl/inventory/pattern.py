@@ -39,7 +39,7 @@ def matching(pattern: str, groups: Mapping[str, list[str]], universe: str) -> li
         raise ThorError(
             "device_unknown",
             f"{pattern!r} selects no device.",
-            f"Devices: {shortened(every)}.",
+            f"Name one of: {shortened(every)}.",
             exit_code=2,
         )
     return [name for name in every if name in chosen]
@@ -88,7 +88,7 @@ def _unknown(term: str, groups: Mapping[str, list[str]], every: list[str]) -> Th
     return ThorError(
         "device_unknown",
         f"No device and no group is called {term!r}.{hint}",
-        f"Devices: {shortened(every)}. Groups: {shortened(sorted(set(groups) - {'ungrouped'}))}.",
+        f"Name a device ({shortened(every)}) or a group ({shortened(sorted(set(groups) - {'ungrouped'}))}).",
         exit_code=2,
     )
 

@@ -34,7 +34,7 @@ def checked_name(name: str) -> str:
     if not is_name(name):
         raise ThorError(
             "sim_name_invalid",
-            f"{name!r} is no name for a simulation.",
+            f"{name!r} is not a valid name of a simulation.",
             "Use 1 to 31 lower-case letters, digits and dashes.",
             exit_code=2,
         )

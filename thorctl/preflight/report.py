@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from thorctl.ui.format import data_size
+from thorctl.ui.format import memory_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ def _cpu_memory(facts: Mapping[str, Any]) -> str:
     cores, total = facts.get("cpus"), (facts.get("memory") or {}).get("total_bytes")
     return (
         f"{cores or UNKNOWN}-core {facts.get('architecture') or UNKNOWN}, "
-        f"{UNKNOWN if total is None else data_size(total)} memory"
+        f"{UNKNOWN if total is None else memory_size(total)} memory"
     )
 
 

@@ -16,7 +16,7 @@ def parse(pairs: tuple[str, ...]) -> dict[str, str]:
             raise ThorError(
                 "usage",
                 f"--via {pair!r} is not NAME=URL.",
-                "Such as --via registry.example:5000=http://10.0.0.5:5000",
+                "Write it as `--via registry.example:5000=http://10.0.0.5:5000`.",
                 exit_code=2,
             )
         found[name] = url.rstrip("/")

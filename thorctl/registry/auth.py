@@ -165,6 +165,6 @@ def plain(host: str, issuer: str) -> ThorError:
     """A login is asked for where anybody on the way could read it."""
     return ThorError(
         "registry_plain",
-        f"{host} asks for your login at {issuer}, which is not encrypted: it was not sent.",
+        f"{host} asks for a login at {issuer}, which is not encrypted; the login was not sent.",
         f"Reach the registry over TLS: --via {host}=https://ADDRESS, with its authority in SSL_CERT_FILE.",
     )

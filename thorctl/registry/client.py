@@ -84,7 +84,7 @@ class Registry:
             raise ThorError(
                 "image_not_found",
                 f"{self.host}/{path} lacks the blob {digest} of its own manifest.",
-                "The image is damaged in the registry; push it again.",
+                "Push the image again: it is damaged in the registry.",
             )
         if self._digest(response.content) != digest:
             raise self._wrong(f"{path}@{digest}", self._digest(response.content))
@@ -130,7 +130,7 @@ class Registry:
         return ThorError(
             "registry_digest_mismatch",
             f"{self.host}/{what}: the bytes received are {digest}.",
-            "Something between here and the registry changes them; try without the proxy or mirror.",
+            "Try without the proxy or mirror, which may have changed them.",
         )
 
 

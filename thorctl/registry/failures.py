@@ -52,8 +52,7 @@ def unreached(kind: str, name: str, url: str, error: BaseException) -> ThorError
     return ThorError(
         f"{kind}_unreachable",
         f"{what} cannot be reached: {reason}.",
-        "Locking needs the network: run it where the address answers, or name another one: "
-        f"--via {host}=URL. " + UNCHANGED,
+        f"Check the network, or name an address that answers: --via {host}=URL. " + UNCHANGED,
     )
 
 
@@ -68,13 +67,13 @@ def refused(kind: str, url: str, status: int, reason: str) -> ThorError:
     """
     said = f"{url} answered {status} {reason}".rstrip()
     if status == 429:
-        code, remedy = "limited", "Wait, then try again; a login raises the limit."
+        code, remedy = "limited", "Wait, then repeat the command; a login raises the limit."
     elif status == 407:
-        code, remedy = "proxy_failed", "The proxy wants a login: write it into HTTPS_PROXY, or go without it."
+        code, remedy = "proxy_failed", "Put the proxy's login into HTTPS_PROXY, or unset it."
     elif status >= 500:
-        code, remedy = "unavailable", "The server fails: wait until it is well, then try again."
+        code, remedy = "unavailable", "Wait until the server works again, then repeat the command."
     else:
-        code, remedy = "failed", "Check the address, and what its operator says of this status."
+        code, remedy = "failed", "Check the address, and ask its operator about this status."
     return ThorError(f"{kind}_{code}", f"{said}.", f"{remedy} {UNCHANGED}")
 
 

@@ -197,7 +197,7 @@ def listed(api: HfApi, checkpoint: Checkpoint, commit: str, endpoint: str) -> li
     if len(found) > MAX_FILES:
         raise ThorError(
             "hub_invalid",
-            f"{endpoint} lists more than {MAX_FILES} files for {checkpoint.repository}.",
+            f"{endpoint} lists more files than {MAX_FILES} for {checkpoint.repository}.",
             "Check the repository; a checkpoint has some dozens of files.",
         )
     return [entry for entry in found if isinstance(entry, RepoFile)]
@@ -220,8 +220,8 @@ def hashed(entry: RepoFile, content: bytes, repository: str) -> LockedFile:
     if blob != entry.blob_id or len(content) != entry.size:
         raise ThorError(
             "hub_invalid",
-            f"{repository}: {entry.path} came as {len(content)} bytes, git object {blob}; "
-            f"the hub lists {entry.size} bytes, {entry.blob_id}.",
-            "The mirror or a proxy changed the file; lock against the original hub, or mend the mirror.",
+            f"{repository}: {entry.path} came with size {len(content)} and git object {blob}; "
+            f"the hub lists {entry.size} and {entry.blob_id}.",
+            "Lock against the original hub, or repair the mirror: it or a proxy changed the file.",
         )
     return LockedFile(path=entry.path, size=len(content), sha256=hashlib.sha256(content).hexdigest())

@@ -32,7 +32,7 @@ def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorErro
             "hub_denied",
             f"{endpoint} denies access to {name}: it is gated, private or absent.",
             f"Accept its terms at {checkpoint.endpoint}/{name}, then `hf auth login` or set HF_TOKEN."
-            + ("" if keeps_secrets(endpoint) else " It was not sent there, since that is not encrypted."),
+            + ("" if keeps_secrets(endpoint) else " The token was not sent: the address is not encrypted."),
         )
     if isinstance(error, RevisionNotFoundError):
         return ThorError(

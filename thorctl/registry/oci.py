@@ -79,7 +79,7 @@ class _Search:
             raise ThorError(
                 "manifest_unsupported",
                 f"{self.reference.repository}:{self.reference.tag} is a {type_!r}.",
-                "Push it again with a current Docker: OCI or Docker schema 2 manifests are understood.",
+                "Push it again with a current Docker, as an OCI or Docker schema 2 manifest.",
             )
         if depth == MAX_DEPTH:
             raise invalid(self.reference, f"more than {MAX_DEPTH} indexes are in one another")
@@ -105,7 +105,7 @@ class _Search:
                     "image_not_found",
                     f"{self.reference.repository}: the index of {self.reference.tag!r} lists {digest}, "
                     "which is absent.",
-                    "The registry lost it or a clean-up removed it; push the image again.",
+                    "Push the image again: the registry or a clean-up has removed it.",
                 )
             if image := self.image(found, depth + 1):
                 return image
@@ -226,7 +226,7 @@ def no_platform(reference: ImageReference, platform: str, offered: list[str]) ->
     """The image exists, but not for these machines."""
     return ThorError(
         "platform_not_found",
-        f"{reference.repository}:{reference.tag} is not made for {platform}, but for "
+        f"{reference.repository}:{reference.tag} is not made for {platform}; it is made for "
         f"{', '.join(sorted(set(offered))) or 'nothing'}.",
         "Choose a tag made for the devices, or say which platform you mean with --platform.",
     )

@@ -70,10 +70,12 @@ def deploy_problem(deploy: Path, device: Device) -> ThorError | None:
     if other.is_absolute() and other.resolve() == deploy.resolve():
         return None
     project = other.is_absolute() and other.name == "deploy" and (other / "profiles").is_dir()
-    first = f"Take that project: `thorctl --project {other.parent} …`; or" if project else "In the inventory,"
+    here = f"set thor_deploy to {deploy.resolve()} or remove it."
     return ThorError(
         "deploy_differs",
         f"site.yml renders the release of {device.name} from thor_deploy, {device.deploy}, and not from this "
         f"project's {deploy}.",
-        f"{first} set thor_deploy to {deploy.resolve()} or remove it.",
+        f"Use that project: `thorctl --project {other.parent} …`. Or in the inventory {here}"
+        if project
+        else f"Correct the inventory: {here}",
     )

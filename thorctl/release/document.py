@@ -121,5 +121,5 @@ def load(path: Path) -> Release:
         raise ThorError(
             "release_invalid",
             f"{path}: {where or 'the document'}: {first['msg'].removeprefix('Value error, ')}.",
-            "Releases are not edited by hand; render it anew: `thorctl render PROFILE --out DIR`.",
+            "Render it again: `thorctl render PROFILE --out DIR`. Releases are not edited by hand.",
         ) from error

@@ -44,7 +44,7 @@ def _data(file: YamlFile, deploy: Path, seen: tuple[str, ...]) -> Any:
         raise _invalid(
             file,
             f"extends: there is no profile {base!r}.{f' Did you mean {guess!r}?' if guess else ''}",
-            f"There are: {', '.join(known)}.",
+            f"Name one of: {', '.join(known)}.",
         )
     return merged(_data(yaml_file.read(shipped.find(deploy, PART, f"{base}.yml")), deploy, here), own)
 

@@ -75,7 +75,8 @@ def find(deploy: Path, wanted: str, path: Path) -> Release:
                 return release
         raise ThorError(
             "release_unknown",
-            f"Profile {name!r} now makes {', '.join(one.id for one in made) or 'no release'}, not {wanted}.",
+            f"The profile {name!r} now makes {', '.join(one.id for one in made) or 'no release'}, "
+            f"not {wanted}.",
             "Check out the commit it was made from, or name the release.json of an earlier `thorctl render`.",
         )
     profiles.load(deploy, wanted)  # says which profiles there are

@@ -64,7 +64,7 @@ def require_agreement(profile: str, license_: str, hub: str | None) -> None:
         return
     raise ThorError(
         "license_mismatch",
-        f"The model card says {hub}, the profile {profile!r} says {license_}.",
+        f"The licence is {hub} in the model card and {license_} in the profile {profile!r}.",
         f"Read the model card, then correct `license:` in the profile (or its checkpoint.revision) and lock "
         f"again: `thorctl lock {profile}`.",
     )
@@ -89,7 +89,7 @@ def acceptance(license_: str, before: str | None, words: Iterable[str]) -> str |
             raise ThorError(
                 "usage",
                 f"--accept-license {word}: the checkpoint's licence is {license_}.",
-                f"Read that one; if you accept it: --accept-license {license_}",
+                f"Read that licence; if you accept it, give `--accept-license {license_}`.",
                 exit_code=2,
             )
     if not must_be_accepted(license_):
@@ -108,8 +108,8 @@ def require_acceptance(profile: str, license_: str, accepted: str | None) -> Non
     raise ThorError(
         "license_not_accepted",
         f"The checkpoint of {profile!r} is under {described(license_)}. "
-        + (f"What was accepted is {accepted}." if accepted else "Nobody has accepted that yet."),
-        f"Read the licence; to accept it, once: `thorctl lock {profile} --accept-license {license_}`.",
+        + (f"The accepted licence is {accepted}." if accepted else "It has not been accepted yet."),
+        f"Read the licence; to accept it, run once: `thorctl lock {profile} --accept-license {license_}`.",
     )
 
 

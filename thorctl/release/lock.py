@@ -181,20 +181,20 @@ def load(deploy: Path, name: str) -> Lock:
             command that writes it.
     """
     path = _read_from(deploy, name)
-    anew = f"Locks are not edited by hand; write it anew: `thorctl lock {name}`."
+    anew = f"Write it again: `thorctl lock {name}`. Locks are not edited by hand."
     try:
         document = json.loads(read_text(path))
     except FileNotFoundError:
         raise ThorError(
             "lock_missing",
             f"Profile {name!r} has no lock: {path} does not exist.",
-            f"Resolve it once where registry and hub are reachable: `thorctl lock {name}`.",
+            f"Write it once, where registry and hub are reachable: `thorctl lock {name}`.",
         ) from None
     except OSError as error:
         raise ThorError(
             "lock_unreadable",
             f"{path}: {error.strerror or error}.",
-            f"Make the file readable for you, or delete it and write it anew: `thorctl lock {name}`.",
+            f"Make the file readable for you, or delete it and write it again: `thorctl lock {name}`.",
         ) from error
     except (ValueError, RecursionError) as error:  # a merge's conflict markers, or no UTF-8
         raise ThorError("lock_invalid", f"{path} is not JSON: {error}.", anew) from error
@@ -204,9 +204,9 @@ def load(deploy: Path, name: str) -> Lock:
     if recorded is not None and recorded != (found := _hash(document)):
         raise ThorError(
             "lock_edited",
-            f"{path} was edited after it was written: its content has SHA-256 {found[:12]}…, "
-            f"it records {str(recorded)[:12]}….",
-            f"Undo the edit (`git diff {path}` shows it), or write it anew: `thorctl lock {name}`.",
+            f"{path} was edited after it was written: its SHA-256 is {found[:12]}…, recorded is "
+            f"{str(recorded)[:12]}….",
+            f"Undo the edit (`git diff {path}` shows it), or write it again: `thorctl lock {name}`.",
         )
     try:
         return Lock.model_validate(document)

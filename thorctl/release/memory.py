@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from thorctl.errors import ThorError
 from thorctl.files import schema
+from thorctl.protocol.sizes import gibibytes
 from thorctl.release import engine_memory
 from thorctl.release.engine_memory import KV_OPTION, SHARE_OPTION, NotComputedError
 from thorctl.release.model_config import ModelFigures, UnknownModel
@@ -71,11 +72,10 @@ def effective(
     if own_share is not None:
         return options, _memory(need, own_share)
     if share > 1:
-        gib = 2**30
         raise ThorError(
             "memory_exceeds_device",
-            f"Profile {profile.name!r} needs {need.total_bytes / gib:.1f} GiB of memory; a device of class "
-            f"{device_class.name} has {memory_bytes / gib:.1f} GiB.",
+            f"Profile {profile.name!r} needs {gibibytes(need.total_bytes)} of memory; a device of class "
+            f"{device_class.name} has {gibibytes(memory_bytes)}.",
             "Lower max-num-seqs or max-model-len in the profile, or choose a class with more memory.",
         )
     options = {KV_OPTION: need.kv_cache_option, SHARE_OPTION: share, **options}

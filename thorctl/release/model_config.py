@@ -140,7 +140,7 @@ def invalid(what: str) -> ThorError:
     return ThorError(
         "model_config_invalid",
         f"The checkpoint's {CONFIG} {what}.",
-        "Compare it with the original repository's; vLLM reads the same file at its start.",
+        "Compare it with the original repository's: vLLM reads the same file at its start.",
     )
 
 

@@ -102,7 +102,7 @@ def engine_file(deploy: Path, name: str) -> str:
         raise ThorError(
             "engine_file_missing",
             f"{file}, named in engine_files, cannot be read as text.",
-            f"There are: {', '.join(known) or 'none'}.",
+            f"Name one of: {', '.join(known) or '(none)'}.",
         ) from error
 
 

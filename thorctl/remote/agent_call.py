@@ -188,7 +188,7 @@ async def _answer_sudo(process: asyncssh.SSHClientProcess[Any], password: str, *
             process.stdin.write(coded(f"{password}\n"))
     raise ThorError(
         "sudo_password",
-        "sudo on the device does not take the password of ansible_become_password.",
+        "sudo on the device does not accept the password of ansible_become_password.",
         "Correct ansible_become_password in the inventory's vault, or give the login user NOPASSWD in "
         "/etc/sudoers.d.",
     )
@@ -217,7 +217,7 @@ async def ask(
         problem = Problem(
             "device_unreachable",
             f"The connection broke during {verb}: {error}.",
-            f"Ask what became of it: thorctl status {device}. {verb} can be repeated.",
+            f"See its result with `thorctl status {device}`, then repeat the command if needed.",
             device,
         )
         return Answer(device, error=problem, reached=False)
@@ -290,7 +290,7 @@ async def run_bounded(
             raise ThorError(
                 "answer_too_large",
                 f"`{command[:80]}` printed more than {limit} characters; it was not read further.",
-                "Check the device: no honest answer is that large.",
+                "Check the device: it sends more than any answer has.",
             )
         stderr, _ = await errors
         await process.wait_closed()
@@ -305,7 +305,7 @@ def _too_much(device: str, verb: str) -> Problem:
     return Problem(
         "agent_garbage",
         f"The agent printed more than {STDOUT_LIMIT} characters for {verb}; they were not read further.",
-        f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        f"Install this thorctl's agent: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
         device,
     )
 
@@ -314,6 +314,7 @@ def _late(device: str, verb: str, timeout: float) -> Problem:
     return Problem(
         "agent_timeout",
         f"The agent has not answered {verb} within {timeout:g} s.",
-        f"It may still be at work: thorctl status {device}, thorctl logs {device} --agent.",
+        f"See whether it is still running (`thorctl status {device}`) and what it logs (`thorctl logs "
+        f"{device} --events`).",
         device,
     )

@@ -125,8 +125,8 @@ def garbage(device: str, fault: str) -> Problem:
     """The error of an answer that is not what was asked for."""
     return Problem(
         "agent_garbage",
-        f"The agent's answer cannot be used: {fault}.",
-        f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        f"The agent's answer is invalid: {fault}.",
+        f"Install this thorctl's agent: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
         device,
     )
 
@@ -144,7 +144,7 @@ def _no_object(device: str, exit_code: int | None, stdout: str, stderr: str) -> 
         return Problem(
             "agent_missing",
             f"There is no working {AGENT} on the device.",
-            f"Install it: cd playbooks && ansible-playbook site.yml --limit {device}.",
+            f"Install it: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
             device,
         )
     if _SUDO_REFUSED.search(stderr):
@@ -160,7 +160,8 @@ def _no_object(device: str, exit_code: int | None, stdout: str, stderr: str) -> 
     return Problem(
         "agent_garbage",
         f"The agent's answer cannot be read: it {ended} and printed {said}{tail}.",
-        f"If a shell start file on the device prints text, silence it; else run site.yml --limit {device}.",
+        "If a shell start file of the login user prints text, make it quiet; else run `cd playbooks "
+        f"&& ansible-playbook site.yml --limit {device}`.",
         device,
     )
 

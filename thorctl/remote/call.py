@@ -49,7 +49,9 @@ def call_for(verb: str, release: dict[str, Any] | None, arguments: Sequence[str]
     if VERBS[verb].takes == "document":
         if release is None:
             raise ThorError(
-                "bad_call", f"{verb} needs a release.", "Give `release: \"{{ lookup('thor_release', …) }}\"`."
+                "bad_call",
+                f"The verb {verb} needs a release.",
+                "Give `release: \"{{ lookup('thor_release', …) }}\"`.",
             )
         return Call(verb, ("--release", "-", *arguments), json.dumps(release, ensure_ascii=False))
     if VERBS[verb].takes == "id" and release is not None:

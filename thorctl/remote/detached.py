@@ -226,7 +226,7 @@ def _silent(task: Task, last: Problem) -> Problem:
     return Problem(
         "device_unreachable",
         f"No answer for {task.silence_seconds:g} s while {task.call.verb} ran: {last.message}",
-        f"{task.call.verb} goes on there. Once the device is back, say it again: what is done stays done.",
+        f"Repeat the command once the device answers: {task.call.verb} continues there meanwhile.",
         task.device.name,
     )
 

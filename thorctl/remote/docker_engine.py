@@ -52,7 +52,7 @@ def find(environment: Mapping[str, str] | None = None) -> str:
             return address
     raise ThorError(
         "docker_unavailable",
-        f"No Docker engine answers at {', '.join(tried)}",
+        f"No Docker engine answers at {', '.join(tried)}.",
         "Start one: `scripts/engine start`.",
     )
 

@@ -139,7 +139,7 @@ def resolve(device: Device) -> Endpoint:
     if device.become.fault:
         raise ThorError(
             "inventory_invalid",
-            f"sudo's password cannot be read: {device.become.fault}",
+            f"The password for sudo cannot be read: {device.become.fault}.",
             "Name the vault's password: ANSIBLE_VAULT_PASSWORD_FILE=FILE, or vault_password_file in "
             "ansible.cfg.",
             device=device.name,
@@ -151,8 +151,7 @@ def _refuse_connection(device: Device, not_followed: str) -> None:
     if not_followed:
         raise ThorError(
             "connection_not_followed",
-            f"{not_followed} is not followed: thorctl reaches devices by OpenSSH's rules, and is root there "
-            "by sudo.",
+            f"{not_followed} is not supported: thorctl connects by ssh and becomes root by sudo.",
             "Change it in the inventory, or for thorctl alone in an inventory of its own: -i.",
             device=device.name,
         )
@@ -244,8 +243,9 @@ def _refuse(device: Device, alias: str, answer: Answer) -> None:
         if value is not None and value.lower() not in values:
             raise ThorError(
                 "ssh_option_not_followed",
-                f"ssh uses `{option} {value}` for {alias}, which thorctl does not follow.",
-                f"Take it out of the ssh configuration for this host: ssh -G {alias} | grep {option}.",
+                f"ssh uses `{option} {value}` for {alias}, which thorctl does not support.",
+                f"Remove it from the ssh configuration for this host; `ssh -G {alias} | grep "
+                f"{option}` shows it.",
                 device=device.name,
             )
 
@@ -278,7 +278,7 @@ def _invalid(device: Device, message: str) -> ThorError:
     return ThorError(
         "ssh_options_invalid",
         f"{message}.",
-        f"Correct it in the inventory or in ~/.ssh/config; `ansible {device.name} -m ping` says the same.",
+        f"Correct it in the inventory or in ~/.ssh/config, then check with `ansible {device.name} -m ping`.",
         device=device.name,
     )
 

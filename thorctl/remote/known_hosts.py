@@ -67,8 +67,8 @@ class Trust:
                 except (OSError, ValueError) as error:
                     raise ThorError(
                         "known_hosts_unreadable",
-                        f"The known_hosts file cannot be used: {error}",
-                        f"Correct {file}; `ssh-keygen -l -f {file}` lists what it holds.",
+                        f"The known_hosts file cannot be read: {error}.",
+                        f"Correct {file}, then check with `ssh-keygen -l -f {file}`.",
                         device=device,
                     ) from None
                 trust.keys += keys
@@ -113,8 +113,8 @@ class Trust:
         return ThorError(
             "host_key_mismatch",
             f"{self.name} showed a key that known_hosts marks as @revoked: {self._fingerprint or why}.",
-            "Give the device a new host key (ssh-keygen -A), and record that one; take the @revoked line out "
-            "only if the key was never lost.",
+            "Give the device a new host key (`ssh-keygen -A` on it) and record that one. Remove the "
+            "@revoked line only if the key was never lost.",
             device=self.device,
         )
 
@@ -126,10 +126,11 @@ class Trust:
         shown = f"it showed {self._fingerprint}" if self._fingerprint else why
         return ThorError(
             "host_key_mismatch",
-            f"{self.name} is not the host recorded in {self.files[0]}: {shown}. "
-            "It was reinstalled, or someone stands in between.",
-            "Compare with the device's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. Only "
-            f"if it is the same: ssh-keygen -R '{self.name}' -f {self.files[0]}, then {self._scan}",
+            f"{self.name} has another host key than {self.files[0]} records: {shown}. It was "
+            "reinstalled, or another machine answers.",
+            "Read the fingerprint on the device's own console: `ssh-keygen -lf "
+            "/etc/ssh/ssh_host_ed25519_key.pub`. Only if it is the same: `ssh-keygen -R "
+            f"'{self.name}' -f {self.files[0]}`, then `{self._scan}`.",
             device=self.device,
         )
 
@@ -138,8 +139,8 @@ class Trust:
         return ThorError(
             "host_key_unknown",
             f"No key of {self.name} is recorded in {self.files[0]}.{shown}",
-            "Read the fingerprint on the device's own console: ssh-keygen -lf "
-            f"/etc/ssh/ssh_host_ed25519_key.pub. If it is the same: {self._scan}",
+            "Read the fingerprint on the device's own console: `ssh-keygen -lf "
+            f"/etc/ssh/ssh_host_ed25519_key.pub`. If it is the same: `{self._scan}`.",
             device=self.device,
         )
 

@@ -54,7 +54,7 @@ async def stream_lines(
             raise ThorError(
                 "device_unreachable",
                 f"The connection broke: {error}.",
-                f"Try again; thorctl status {device.name} says whether the device is there.",
+                f"Repeat the command; `thorctl status {device.name}` shows whether the device answers.",
                 device=device.name,
             ) from None
         finally:
@@ -84,12 +84,12 @@ def _failed(device: str, program: str, stderr: str) -> ThorError:
         return ThorError(
             "log_missing",
             f"The device has no events yet: {quoted(last_line(stderr))}.",
-            f"Install the agent and a release: cd playbooks && ansible-playbook site.yml --limit {device}.",
+            f"Install the agent and a release: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
             device=device,
         )
     return ThorError(
         "command_failed",
         f"{program} failed on the device: {quoted(last_line(stderr))}.",
-        f"See what the device is doing: thorctl status {device}.",
+        f"See the state of the device: `thorctl status {device}`.",
         device=device,
     )

@@ -143,4 +143,4 @@ def _unavailable(error: ThorError) -> bytes:
 
 
 def _failed(device: str, code: str, message: str) -> ThorError:
-    return ThorError(code, f"{message}.", f"Check the device: thorctl status {device}.", device=device)
+    return ThorError(code, f"{message}.", f"Check the device: `thorctl status {device}`.", device=device)

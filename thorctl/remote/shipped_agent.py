@@ -145,14 +145,14 @@ def _explained(problem: Problem | None) -> Problem | None:
     if problem.code == "agent_missing":
         return Problem(
             "python_missing",
-            "There is no python3 on the device, which the agent needs.",
-            "Install it: `apt-get install python3` (3.10 or newer).",
+            "The device has no python3, which the agent needs.",
+            "Install it on the device (3.10 or newer): `sudo apt-get install python3`.",
             problem.device,
         )
     remedy = (
-        "Allow the login user python3 with NOPASSWD in /etc/sudoers.d or set ansible_user=root; or give the "
-        "device this thorctl's agent, which is then asked: cd playbooks && ansible-playbook site.yml "
-        f"--tags thor_host --ask-become-pass --limit {problem.device}."
+        "Allow the login user python3 with NOPASSWD in /etc/sudoers.d, or set ansible_user=root. Or "
+        "install this thorctl's agent: `cd playbooks && ansible-playbook site.yml --tags thor_host "
+        f"--ask-become-pass --limit {problem.device}`."
     )
     return replace(problem, remedy=remedy)
 

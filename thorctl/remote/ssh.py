@@ -178,7 +178,7 @@ def _explain(
     remedy = (
         "Try the way itself: ssh -v; ProxyCommand must lead to the device's sshd."
         if endpoint.proxy_command
-        else "Check that it is powered and on the network; thorctl doctor --devices tries each device."
+        else ("Check that it is powered and on the network; `thorctl doctor --devices` tries each device.")
     )
     return ThorError("device_unreachable", f"{where} cannot be reached: {reason}.", remedy, device=device)
 

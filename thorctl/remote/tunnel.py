@@ -141,7 +141,7 @@ async def _profile(connection: asyncssh.SSHClientConnection, device: str, releas
     raise ThorError(
         "release_unreadable",
         f"{shlex.quote(path)} cannot be used: {said}.",
-        f"Stage it again: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        f"Stage it again: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
         device=device,
     )
 
@@ -155,8 +155,9 @@ async def _probe(connection: asyncssh.SSHClientConnection, device: str, port: in
         if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
             raise ThorError(
                 "tunnel_refused",
-                f"sshd on the device forbids forwarding to port {port}.",
-                "Allow it in sshd_config: AllowTcpForwarding local, PermitOpen 127.0.0.1:*.",
+                f"sshd on the device refuses to forward to port {port}.",
+                "Allow it in sshd_config of the device (`AllowTcpForwarding local`, `PermitOpen "
+                "127.0.0.1:*`), then reload sshd.",
                 device=device,
             ) from None
         raise _not_ready(device, f"nothing listens on its port {port}") from None
@@ -166,9 +167,9 @@ def _not_ready(device: str, why: str, *, stopped: bool = False) -> ThorError:
     return ThorError(
         "engine_not_ready",
         f"{device} cannot answer: {why}.",
-        f"Start it: cd playbooks && ansible {device} --become -a 'systemctl start thor-engine'. If it does"
-        f" not start: thorctl logs {device} --engine."
+        f"Start it: `cd playbooks && ansible {device} --become -a 'systemctl start thor-engine'`. If "
+        f"it does not start, read `thorctl logs {device} --engine`."
         if stopped
-        else f"See why: thorctl logs {device} --engine; thorctl status {device}.",
+        else (f"Read its log (`thorctl logs {device} --engine`) and its state (`thorctl status {device}`)."),
         device=device,
     )

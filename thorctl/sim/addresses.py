@@ -35,9 +35,9 @@ def choose_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
             return candidate
     raise ThorError(
         "no_free_subnet",
-        f"None of the {len(CANDIDATES)} private networks that a simulation may take is free "
-        f"({CANDIDATES[0]} to {CANDIDATES[-1]}).",
-        "Remove simulations you no longer need: `thorctl sim list`, `thorctl sim down --name NAME`.",
+        f"No private network for a simulation is free ({CANDIDATES[0]} to {CANDIDATES[-1]}).",
+        "Remove a simulation that is no longer needed: `thorctl sim list`, then `thorctl sim down "
+        "--name NAME`.",
     )
 
 

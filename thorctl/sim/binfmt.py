@@ -35,8 +35,8 @@ def aarch64_programs() -> Iterator[None]:
     if not LINE.is_file():
         raise ThorError(
             "tool_missing",
-            "not on this machine: qemu-user-static",
-            "as root: apt-get install qemu-user-static",
+            "The package qemu-user-static is not installed.",
+            "Install it as root: `apt-get install qemu-user-static`.",
         )
     mounted = (REGISTER / "status").exists()
     if not mounted:
@@ -59,6 +59,7 @@ def _as_root(script: str) -> None:
     if done.returncode != 0:
         raise ThorError(
             "binfmt_unavailable",
-            f"aarch64 programs cannot be made to run here: {done.stderr.strip()}",
-            "The kernel needs binfmt_misc (`modprobe binfmt_misc`), and this takes root or sudo.",
+            f"Programs for aarch64 cannot run on this machine: {done.stderr.strip()}.",
+            "Load binfmt_misc as root (`modprobe binfmt_misc`), then run the same command as root or "
+            "with sudo.",
         )

@@ -49,7 +49,9 @@ class Step:
         """Write files into an existing folder of the container."""
         if not self.container.put_archive(folder, archive(files)):
             raise ThorError(
-                "image_build_failed", f"the engine refused files for {folder}", "look at the engine's log"
+                "image_build_failed",
+                f"The Docker engine refused files for {folder}.",
+                "Read the engine's log (`scripts/engine status`), then repeat the command.",
             )
 
     def run(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
@@ -69,7 +71,8 @@ class Step:
             raise ThorError(
                 "image_build_failed",
                 f"{' '.join(command)} exited with {code}:\n" + "\n".join(tail),
-                "mend what its last lines name (often: no route to the mirror), then repeat the command",
+                "Correct what its last lines name (often there is no route to the mirror), then "
+                "repeat the command.",
             )
 
     def commit(self, repository: str, tag: str, labels: Mapping[str, str]) -> None:

@@ -60,7 +60,7 @@ def _create(
     except APIError as error:
         raise ThorError(
             "sim_device_not_created",
-            f"The engine refused the container of {device.name}: {error.explanation}",
+            f"The Docker engine refused the container of {device.name}: {error.explanation}.",
             f"Remove what is left with `thorctl sim down --name {simulation}`, then try again.",
             device=device.name,
         ) from None
@@ -94,8 +94,8 @@ def get(client: DockerClient, simulation: str, device: str) -> Container:
     except NotFound:
         raise ThorError(
             "sim_device_missing",
-            f"The container of {device} is gone.",
-            f"`thorctl sim up --name {simulation}` makes it anew, empty.",
+            f"The container of {device} does not exist.",
+            f"Make it again, empty: `thorctl sim up --name {simulation}`.",
             device=device,
         ) from None
 
@@ -134,7 +134,8 @@ def wait_booted(container: Container, device: str) -> None:
             raise ThorError(
                 "sim_device_unhealthy",
                 f"{device} booted, but units failed: {units}",
-                f"Look with `docker exec {container.name} journalctl -b`; start over: `thorctl sim down`.",
+                f"Read `docker exec {container.name} journalctl -b`, then start over: `thorctl sim "
+                "down` and `thorctl sim up`.",
                 device=device,
             )
         time.sleep(_POLL_SECONDS)
@@ -142,7 +143,7 @@ def wait_booted(container: Container, device: str) -> None:
     raise ThorError(
         "sim_device_not_booted",
         f"{device} did not boot (container {container.status}, systemd {state}). {log}",
-        f"Look with `docker logs {container.name}`; start over with `thorctl sim down`.",
+        f"Read `docker logs {container.name}`, then start over: `thorctl sim down` and `thorctl sim up`.",
         device=device,
     )
 
@@ -168,7 +169,8 @@ def host_key(container: Container, device: str) -> str:
             raise ThorError(
                 "sim_host_key_missing",
                 f"{device} has no {_HOST_KEY}.",
-                f"Look with `docker exec {container.name} systemctl status sim-identity`.",
+                f"Read `docker exec {container.name} systemctl status sim-identity`, then start over: "
+                "`thorctl sim down` and `thorctl sim up`.",
                 device=device,
             )
         time.sleep(_POLL_SECONDS)

@@ -56,6 +56,6 @@ def require(tools: dict[str, str]) -> None:
         packages = " ".join(sorted({tools[tool] for tool in missing}))
         raise ThorError(
             "tool_missing",
-            f"not on this machine: {', '.join(missing)}",
-            f"as root: apt-get install {packages}",
+            f"Programs are not installed: {', '.join(missing)}.",
+            f"Install them as root: `apt-get install {packages}`.",
         )

@@ -89,7 +89,11 @@ def make(
     if not Path(host_apt.KEYRING).is_file():
         missing.append("debian-archive-keyring")
     if missing:
-        raise ThorError("tool_missing", f"not on this machine: {', '.join(missing)}", f"as root: {INSTALL}")
+        raise ThorError(
+            "tool_missing",
+            f"Programs are not installed: {', '.join(missing)}.",
+            f"Install them as root: `{INSTALL}`.",
+        )
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     sources = host_apt.mirrors(host_apt.read_sources()).sources(suite)
     host_command.run(

@@ -82,6 +82,8 @@ def _prepare(
         listed = bytes(container.container.exec_run(["ls", OUT]).output).decode().split()  # type: ignore[arg-type]
     if not listed:
         raise ThorError(
-            "image_build_failed", f"images/{kind}/prepare wrote no layer", f"mend images/{kind}/prepare"
+            "image_build_failed",
+            f"The script images/{kind}/prepare wrote no layer.",
+            f"Correct images/{kind}/prepare, then repeat the command.",
         )
     return sorted(listed)

@@ -74,7 +74,9 @@ def ensure(client: DockerClient, kind: Kind, report: Report) -> ImageTag:
             found = _find(client, name)
         if found is None:
             raise ThorError(
-                "image_build_failed", f"{name} is missing after its build", "look at the engine's log"
+                "image_build_failed",
+                f"The image {name} is missing after its build.",
+                "Read the engine's log (`scripts/engine status`), then repeat the command.",
             )
         return ImageTag(kind, name, found, built, time.monotonic() - started)
 

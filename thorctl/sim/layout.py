@@ -29,7 +29,7 @@ def checked_sites(text: str) -> list[str]:
         if not is_name(site):
             raise ThorError(
                 "site_invalid",
-                f"{site!r} is no name for a site.",
+                f"{site!r} is not a valid name of a site.",
                 "Use lower-case letters, digits and dashes; separate sites with a comma: --sites lab,hall.",
                 exit_code=2,
             )

@@ -26,12 +26,13 @@ def explained(simulation: str) -> Iterator[None]:
     except APIError as error:
         raise ThorError(
             "docker_refused",
-            f"The Docker engine refused: {error.explanation or error}",
-            f"Take away what is there with `thorctl sim down --name {simulation}`, then try again.",
+            f"The Docker engine refused: {error.explanation or error}.",
+            f"Remove what is there with `thorctl sim down --name {simulation}`, then repeat the command.",
         ) from error
     except (DockerException, RequestException) as error:
         raise ThorError(
             "docker_unavailable",
-            f"The Docker engine stopped answering: {error}",
-            "See that it runs (`scripts/engine status`), then say the same again: nothing done is repeated.",
+            f"The Docker engine stopped answering: {error}.",
+            "Start it if it does not run (`scripts/engine status`, `scripts/engine start`), then "
+            "repeat the command.",
         ) from error

@@ -71,8 +71,8 @@ def follow(events: Iterable[Mapping[str, Any]], on_progress: Callable[[str], Non
         if "error" in event:
             raise ThorError(
                 "image_push_failed",
-                f"The image could not be pushed into the simulation's registry: {event['error']}",
-                "Say `thorctl sim up` again: what is pushed already is kept. Is the disk full?",
+                f"The image could not be pushed to the simulation's registry: {event['error']}.",
+                "Check that the disk is not full, then repeat `thorctl sim up`: finished pushes are kept.",
             )
         detail = event.get("progressDetail") or {}
         if "id" in event and detail.get("total"):

@@ -142,5 +142,6 @@ def _wait(url: str, what: str) -> None:
     raise ThorError(
         "sim_service_not_ready",
         f"The simulation's {what} did not answer at {url} within {READY_TIMEOUT_SECONDS} s: {reason}",
-        f"Look with `docker logs`, container thorctl-…-{what}; start over with `thorctl sim down`.",
+        f"Read `docker logs` of the container thorctl-…-{what}, then start over: `thorctl sim down` "
+        "and `thorctl sim up`.",
     )

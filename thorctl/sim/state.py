@@ -107,7 +107,7 @@ class Simulation(upstreams.Upstreams):
         raise ThorError(
             "device_unknown",
             f"Simulation {self.name!r} has no device {name!r}.",
-            f"Its devices: {', '.join(d.name for d in self.devices) or 'none'}.",
+            f"Name one of: {', '.join(d.name for d in self.devices) or 'none'}.",
             device=name,
             exit_code=2,
         )
@@ -136,6 +136,6 @@ def load(name: str | None = None) -> Simulation:
         raise ThorError(
             "sim_not_running",
             f"There is no simulation {chosen!r}.",
-            f"Start it with `thorctl sim up --name {chosen}`; `thorctl sim list` shows those there are.",
+            f"Start it with `thorctl sim up --name {chosen}`, or name one that `thorctl sim list` shows.",
         )
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
 from thorctl.inventory import simulations
+from thorctl.protocol.plural import counted
 from thorctl.sim import (
     addresses,
     devices,
@@ -68,15 +69,15 @@ def check_count(present: int, count: int) -> None:
     if count > addresses.MAX_DEVICES:
         raise ThorError(
             "sim_too_many_devices",
-            f"{count} devices do not fit into a simulation.",
+            f"A simulation of {counted(count, 'device')} is too large.",
             f"Ask for at most {addresses.MAX_DEVICES}.",
             exit_code=2,
         )
     if count < present:
         raise ThorError(
             "sim_fewer_devices",
-            f"The simulation has {present} devices already; `up` takes none away.",
-            "Take it down with `thorctl sim down`, then bring it up with fewer.",
+            f"The simulation has {counted(present, 'device')} already; `thorctl sim up` removes none.",
+            "Remove it with `thorctl sim down`, then start it with fewer devices.",
             exit_code=2,
         )
 
@@ -184,7 +185,7 @@ def _up(
             raise ThorError(
                 "sim_name_taken",
                 f"The engine has a simulation {name!r}, but its state is not in {simulations.folder(name)}.",
-                f"Remove them with `thorctl sim down --name {name}`, or choose another --name.",
+                f"Remove it with `thorctl sim down --name {name}`, or choose another --name.",
             )
         subnet = objects.claim_network(client, name, addresses.host_routes())
         simulation = state.Simulation(name=name, subnet=subnet)

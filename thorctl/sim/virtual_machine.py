@@ -144,7 +144,8 @@ class VirtualThor:
             raise ThorError(
                 "sim_port_taken",
                 f"Port {self.hardware.port} of {LOOPBACK}, which leads to {self.hardware.name}, is taken.",
-                f"End the program that has it (`ss -ltnp 'sport = :{self.hardware.port}'` shows it).",
+                f"Stop the program that has it (`ss -ltnp 'sport = :{self.hardware.port}'` shows it), "
+                "then repeat the command.",
                 device=self.hardware.name,
             )
         tree = self.folder / "thor.dtb"
@@ -198,7 +199,7 @@ class VirtualThor:
         raise ThorError(
             "sim_device_not_booted",
             f"{self.hardware.name} did not boot within {timeout:g} s (systemd {state}). {self._console()}",
-            f"Read {self.folder / 'console.log'}; start over with `thorctl sim down`.",
+            f"Read {self.folder / 'console.log'}, then start over: `thorctl sim down` and `thorctl sim up`.",
             device=self.hardware.name,
         )
 
@@ -226,9 +227,10 @@ class VirtualThor:
         if not _ended(pid, SHUTDOWN_TIMEOUT_SECONDS):
             raise ThorError(
                 "sim_vm_not_stopped",
-                f"{self.hardware.name} was told to switch itself off and still runs after"
-                f" {SHUTDOWN_TIMEOUT_SECONDS} s. {self._console()}",
-                f"Read {self.folder / 'console.log'}; cut its power.",
+                f"{self.hardware.name} still runs after a shutdown of {SHUTDOWN_TIMEOUT_SECONDS} s. "
+                f"{self._console()}",
+                f"Read {self.folder / 'console.log'}, then cut its power: `thorctl sim cut "
+                f"{self.hardware.name}`.",
                 device=self.hardware.name,
             )
 
@@ -242,8 +244,8 @@ class VirtualThor:
         if not _ended(pid, _ENDED_TIMEOUT_SECONDS):
             raise ThorError(
                 "sim_vm_not_stopped",
-                f"QEMU of {self.hardware.name} (process {pid}) was killed and is still there.",
-                "The kernel does not let go of it: look at `dmesg`.",
+                f"QEMU of {self.hardware.name} (process {pid}) still exists after SIGKILL.",
+                "Read `dmesg`: the kernel keeps the process; a restart of this machine ends it.",
                 device=self.hardware.name,
             )
 
@@ -280,7 +282,7 @@ class VirtualThor:
         return ThorError(
             "sim_device_unhealthy",
             f"{self.hardware.name} booted, but units failed: {units}",
-            "Look with `journalctl -b` on it; start over with `thorctl sim down`.",
+            "Read `journalctl -b` on it, then start over: `thorctl sim down` and `thorctl sim up`.",
             device=self.hardware.name,
         )
 
@@ -315,6 +317,6 @@ def _tool(command: list[str]) -> None:
     if done.returncode != 0:
         raise ThorError(
             "sim_vm_not_started",
-            f"{command[0]} exited with {done.returncode}: {done.stderr.strip()}",
-            "Mend what its last line names.",
+            f"The program {command[0]} exited with {done.returncode}: {done.stderr.strip()}.",
+            "Correct what its last line names, then repeat the command.",
         )

@@ -105,7 +105,7 @@ class Monitor:
         return ThorError(
             "sim_vm_monitor",
             f"QEMU's monitor of {self._name}: {why}.",
-            "Look whether its process still runs; cut its power and switch it on again.",
+            "Cut its power and switch it on again: `thorctl sim cut` and `thorctl sim up`.",
             device=self._name,
         )
 
@@ -121,7 +121,7 @@ def connected(place: Path, name: str) -> Iterator[Monitor]:
             raise ThorError(
                 "sim_vm_monitor",
                 f"QEMU's monitor of {name} ({place}) cannot be reached: {refused.strerror}.",
-                "Switch the machine on; it has a monitor only where it was given one.",
+                "Switch the machine on: `thorctl sim up`.",
                 device=name,
             ) from refused
         with line.makefile("rwb") as stream:

@@ -148,8 +148,8 @@ def _strange(device: str, invalid: ValidationError) -> Problem:
     where = ".".join(map(str, first["loc"]))
     return Problem(
         "agent_garbage",
-        f"The agent's status cannot be used: {where}: {first['msg']}.",
-        f"Install this thorctl's agent: cd playbooks && ansible-playbook site.yml --limit {device}.",
+        f"The agent's status is invalid: {where}: {first['msg']}.",
+        f"Install this thorctl's agent: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
         device,
     )
 

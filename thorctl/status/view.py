@@ -12,7 +12,7 @@ from rich.text import Text
 from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 from thorctl.status.drift import count
 from thorctl.status.model import attention, remarks, verdict
-from thorctl.ui.format import NOTHING, age, celsius, data_size
+from thorctl.ui.format import NOTHING, age, celsius, data_size, memory_size
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ COLUMNS = (
     Column("State", 0, _state),
     Column("Engine", 0, lambda r, _: r.report.engine.word or NOTHING),
     Column("Model", 9, lambda r, _: r.report.engine.model or NOTHING),
-    Column("Mem free", 4, lambda r, _: data_size(r.report.memory_available_bytes), right=True),
+    Column("Mem free", 4, lambda r, _: memory_size(r.report.memory_available_bytes), right=True),
     Column("Temp", 2, lambda r, _: celsius(r.report.temperature_celsius), right=True),
     Column("Disk free", 5, lambda r, _: data_size(r.report.disk_free_bytes), right=True),
     Column("Last smoke", 1, _smoke),

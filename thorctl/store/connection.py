@@ -62,19 +62,20 @@ def _explained(path: Path, fault: sqlite3.DatabaseError) -> ThorError:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return ThorError(
             "store_busy",
-            f"Another process has held {path} for longer than {BUSY_SECONDS:g} s.",
-            f"See which one: fuser {path}",
+            f"Another process has locked {path} for more than {BUSY_SECONDS:g} s.",
+            f"Find the process with `fuser {path}`, and wait for its end or stop it.",
         )
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return ThorError(
             "store_corrupt",
             f"{path} is damaged ({fault}).",
-            "Move it and its -wal and -shm away together; then use a backup, or begin anew.",
+            "Move it away together with its -wal and -shm; then put a backup there, or start with an "
+            "empty one.",
         )
     if code == sqlite3.SQLITE_FULL:
         return ThorError(
             "store_full",
-            f"There is no room left for {path}.",
-            "Make room on its disk. What was begun is on record: `thorctl rollout resume` goes on.",
+            f"The disk of {path} is full.",
+            "Free space on it, then continue: `thorctl rollout resume`.",
         )
     return unusable(path, str(fault))

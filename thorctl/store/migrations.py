@@ -61,7 +61,7 @@ def _done(db: sqlite3.Connection, file: Path, newest: int) -> int:
     if _number(db, "application_id") != APPLICATION_ID:
         raise ThorError(
             "store_foreign",
-            f"{file} is no database of thorctl's.",
+            f"{file} is not a database of thorctl.",
             "Move it away, or name another folder with THORCTL_STATE_DIR.",
         )
     done = _number(db, "user_version")
@@ -69,7 +69,7 @@ def _done(db: sqlite3.Connection, file: Path, newest: int) -> int:
         raise ThorError(
             "store_newer",
             f"{file} was written by a newer thorctl: its schema is {done}, this one knows {newest}.",
-            "Use the newer thorctl, or give this one a folder of its own with THORCTL_STATE_DIR.",
+            "Use the newer thorctl, or name another folder with THORCTL_STATE_DIR.",
         )
     return done
 

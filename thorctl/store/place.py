@@ -92,5 +92,5 @@ def unusable(file: Path, why: str) -> ThorError:
     return ThorError(
         "store_unusable",
         f"The store {file} cannot be used: {why}.",
-        f"It has to be a file of your own on a local disk; {VARIABLE}=DIR names another folder for it.",
+        f"Make it a file of your own on a local disk, or name another folder with {VARIABLE}=DIR.",
     )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from thorctl.protocol.sizes import gibibytes, gigabytes
+
 NOTHING = "–"
-MIB = 1024**2
-GIB = 1024**3
 _AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def data_size(size: int | None) -> str:
-    """Bytes as GiB, or as MiB where they are less than one: ``98.1 GiB``, ``4 MiB``."""
-    if size is None:
-        return NOTHING
-    if abs(size) < GIB:
-        return f"{size / MIB:.0f} MiB"
-    return f"{size / GIB:.1f} GiB" if size < 100 * GIB else f"{size / GIB:.0f} GiB"
+    """Bytes on a disk or of a download: ``24.1 GB``."""
+    return NOTHING if size is None else gigabytes(size)
+
+
+def memory_size(size: int | None) -> str:
+    """Bytes of memory: ``98.1 GiB``."""
+    return NOTHING if size is None else gibibytes(size)
 
 
 def celsius(degrees: float | None) -> str:

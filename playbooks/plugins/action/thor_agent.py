@@ -188,7 +188,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                     raise ThorError(
                         "rebooted",
                         f"{self._device} restarted while {call.verb} ran.",
-                        "It recovers to a whole release by itself: see `thorctl status`, then run it again.",
+                        "See its state with `thorctl status`, then run it again: it recovers by itself.",
                     )
                 if look.progress and worth_showing(shown, look.progress, now - shown_at):
                     self._say(progress_line(look.progress))
@@ -197,7 +197,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 raise ThorError(
                     "unreachable",
                     f"{self._device} has not answered for {patience} s while {call.verb} ran.",
-                    f"{call.verb} goes on without us. Later run this again: what is done stays done.",
+                    f"Run it again later: {call.verb} continues on the device, and what is done is kept.",
                 )
             if now - began > self._timeout + 60:
                 raise ThorError(

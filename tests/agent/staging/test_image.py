@@ -188,7 +188,7 @@ def test_no_docker(tmp_path: Path) -> None:
     with pytest.raises(AgentError) as failed:
         image.present(make_context(tmp_path), make_release())
     assert failed.value.code == "docker_unavailable"
-    assert "systemctl status docker" in failed.value.remedy
+    assert "systemctl start docker" in failed.value.remedy
 
 
 def test_the_socket(tmp_path: Path) -> None:

@@ -419,4 +419,4 @@ def test_a_device_that_left_the_inventory_keeps_no_rollout_from_its_end(tmp_path
     assert result.data["status"] == "aborted, with devices to look after"
     with opened() as db:
         why = [line.message for line in rollouts.log(db, rollout, device="thor-01") if line.ok is False]
-    assert why[-1] == "it is not in the inventory any more"
+    assert why[-1] == "It is no longer in the inventory."

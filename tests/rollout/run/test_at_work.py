@@ -78,7 +78,7 @@ def test_a_full_disk_ends_a_run_and_not_the_rollout() -> None:
     fleet.world.watch = lambda *_: None
     with opened() as db:
         rollout = rollouts.put(db, fleet.rollout).id
-    with pytest.raises(ThorError, match="no room left") as caught:
+    with pytest.raises(ThorError, match="is full") as caught:
         one_life(fleet, rollout, None, room=3)
     assert caught.value.code == "store_full"
     assert any(one.staged for one in fleet.devices)

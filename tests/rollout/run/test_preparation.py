@@ -126,6 +126,6 @@ def test_a_device_that_cannot_take_it_says_so_in_the_plan() -> None:
 
 def test_a_device_that_does_not_answer_is_not_known() -> None:
     silent = Answer("thor-01", error=Problem("device_unreachable", "no route", "r"), reached=False)
-    assert preparation.seen(silent, None) == Seen(remarks=("device_unreachable: no route",))
+    assert preparation.seen(silent, None) == Seen(remarks=("device_unreachable: no route.",))
     no_plan = preparation.seen(Answer("thor-01", {"data": STATUS}), None)
     assert no_plan.download_bytes is None

@@ -114,7 +114,7 @@ def test_every_line_has_its_words() -> None:
     for part in (
         "  started by ann@desk",
         "wave 1 opens: canary",
-        "thor-01: staged, 0 MiB downloaded",
+        "thor-01: staged, 1.0 kB downloaded",
         "thor-01: on trial, ready after 30 s",
         "thor-01: smoke test passed, 40.0 tok/s",
         "thor-01: committed",
@@ -191,7 +191,7 @@ def test_releases_have_a_column_where_they_differ_only() -> None:
     ("progress", "text"),
     [
         ({"phase": "checkpoint", "done_bytes": 2**30, "total_bytes": 4 * 2**30, "bytes_per_second": 2**24},
-         "checkpoint 25 %, 1.0 of 4.0 GiB, 17 MB/s, 3 min left"),
+         "checkpoint 25 %, 1.1 of 4.3 GB, 17 MB/s, 3 min left"),
         ({"phase": "start"}, "starting"),
         ({"phase": "image", "done_bytes": None, "bytes_per_second": "fast"}, "image"),
         ({}, "under way"),
@@ -204,8 +204,8 @@ def test_progress_in_words(progress: dict[str, object], text: str) -> None:
 def test_progress_of_all_together() -> None:
     half = {"phase": "checkpoint", "done_bytes": 2**30, "total_bytes": 2**31, "bytes_per_second": 2**24}
     slow = {**half, "bytes_per_second": 2**23}
-    assert of_all([half, slow, {"phase": "image"}]) == "2 devices at it: 2.0 of 4.0 GiB, 25 MB/s, 2 min left"
-    assert of_all([half, {**half, "bytes_per_second": None}]) == "2 devices at it: 2.0 of 4.0 GiB, 17 MB/s"
+    assert of_all([half, slow, {"phase": "image"}]) == "2 devices at it: 2.1 of 4.3 GB, 25 MB/s, 2 min left"
+    assert of_all([half, {**half, "bytes_per_second": None}]) == "2 devices at it: 2.1 of 4.3 GB, 17 MB/s"
     assert of_all([{"phase": "image"}]) == of_all([]) == ""
 
 
@@ -216,7 +216,7 @@ def test_while_it_stages_the_title_says_how_far_all_are() -> None:
     fleet.engine.turn()
     progress = {"thor-01": {"phase": "checkpoint", "done_bytes": 2**30, "total_bytes": 2**31}}
     first = shown(RolloutView(fleet.rollout, fleet.state, True, progress)).splitlines()[0]
-    assert first.endswith("running  staging everywhere first; 1 device at it: 1.0 of 2.0 GiB")
+    assert first.endswith("running  staging everywhere first; 1 device at it: 1.1 of 2.1 GB")
 
 
 def test_wait_for_a_canary_is_not_told_while_it_is_at_work() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, gibibytes
+from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, disk_size
 from thorctl.agent.release.disk_space import required_bytes, shortfalls
 from thorctl.agent.state.disk_errors import READ_ONLY_REMEDY
 
@@ -33,23 +33,23 @@ def _disk(situation: Situation) -> Item:
         docker_free_bytes=docker,
         same_filesystem=disk.get("same_filesystem"),
     )
-    found = f"{gibibytes(state)} for state, {gibibytes(docker)} for images"
+    found = f"{disk_size(state)} for state, {disk_size(docker)} for images"
     if disk.get("same_filesystem"):
-        found = f"{gibibytes(state)} for state and images"
+        found = f"{disk_size(state)} for state and images"
     store = situation.part("docker").get("image_store")
     copies = (
         "packed and unpacked, which containerd keeps both" if store == "containerd" else "and unpack copy"
     )
     wanted = (
-        f"{gibibytes(required.total_bytes)}: image {copies} {gibibytes(required.image_bytes)}, "
-        f"checkpoint {gibibytes(required.checkpoint_bytes)}, reserve {gibibytes(required.reserve_bytes)}"
+        f"{disk_size(required.total_bytes)}: image {copies} {disk_size(required.image_bytes)}, "
+        f"checkpoint {disk_size(required.checkpoint_bytes)}, reserve {disk_size(required.reserve_bytes)}"
     )
     if not required.total_bytes:
         return Item("disk", PASS, found, "nothing", "All bytes of the release are there.")
     if not missing:
         return Item("disk", PASS, found, wanted, "Image, checkpoint and unpack copy fit.")
     lacks = "; ".join(
-        f"{short.filesystem}: {gibibytes(short.required_bytes)} needed, {gibibytes(short.free_bytes)} free"
+        f"{short.filesystem}: {disk_size(short.required_bytes)} needed, {disk_size(short.free_bytes)} free"
         for short in missing
     )
     remedy = (
@@ -80,7 +80,7 @@ def _filesystem(situation: Situation) -> Item:
         return Item("filesystem", FAIL, f"{found}, read-only", wanted, message, READ_ONLY_REMEDY)
     if None in (*kinds.values(), *read_only.values()):
         remedy = "Read /proc/self/mountinfo on the device; nothing else says whether the release would last."
-        return Item("filesystem", FAIL, found, wanted, "What the release would lie on is unknown.", remedy)
+        return Item("filesystem", FAIL, found, wanted, "The file system of the release is unknown.", remedy)
     return Item("filesystem", PASS, found, wanted, "What is written stays.")
 
 
@@ -94,12 +94,19 @@ def _storage(situation: Situation) -> Item:
     remedy = f"Put /var/lib/thor and Docker's data-root on {where}, mounted by UUID before Docker starts."
     slow = [_SLOW[kind] for one in under if (kind := kinds.get(one or "")) in _SLOW]
     if slow:
-        message = f"Weights and images lie on {' and '.join(dict.fromkeys(slow))}: every start takes minutes."
+        message = f"Weights and images are on {' and '.join(dict.fromkeys(slow))}: every start takes minutes."
         return Item(name, WARN, found, wanted, message, remedy)
     if any(kinds.get(one or "") is None for one in under):
-        message = "What kind of disk the weights and images lie on is unknown."
-        return Item(name, WARN, found, wanted, message, f"`lsblk -o NAME,TRAN,MOUNTPOINT` shows it. {remedy}")
-    return Item(name, PASS, found, wanted, "Weights and images lie on a fast disk.")
+        message = "The kind of disk of weights and images is unknown."
+        return Item(
+            name,
+            WARN,
+            found,
+            wanted,
+            message,
+            f"Read `lsblk -o NAME,TRAN,MOUNTPOINT` on the device. {remedy}",
+        )
+    return Item(name, PASS, found, wanted, "Weights and images are on a fast disk.")
 
 
 CHECKS: dict[str, Callable[[Situation], Item]] = {

@@ -45,7 +45,7 @@ def _container_runtime(situation: Situation) -> Item:
     if wanted is None:
         return not_asked(name, found, "The device class asks for no particular container runtime.")
     if wanted in (runtimes or []):
-        return Item(name, PASS, found, wanted, f"Docker knows the runtime {wanted}.")
+        return Item(name, PASS, found, wanted, f"Docker has the runtime {wanted}.")
     remedy = f"Add {wanted} to the runtimes in /etc/docker/daemon.json and restart Docker."
     if wanted == NVIDIA:
         remedy = "Run site.yml, or `nvidia-ctk runtime configure --runtime=docker` and restart Docker."
@@ -94,8 +94,8 @@ def _iptables_raw(situation: Situation) -> Item:
             f"The kernel {lacks} iptables' table raw: Docker may refuse to publish other containers' ports."
         )
         remedy = (
-            "Nothing for the engine. For others use --network host, or DOCKER_INSECURE_NO_IPTABLES_RAW=1 for "
-            "dockerd, which opens what is published on loopback to the neighbours."
+            "Run other containers with `--network host`, or set DOCKER_INSECURE_NO_IPTABLES_RAW=1 for "
+            "dockerd, which opens ports published on loopback to the neighbours. The engine needs neither."
         )
         return Item(name, WARN, found, wanted, message, remedy)
     return Item(name, PASS, found, wanted, "The engine uses the host's network and needs no such rules.")
@@ -107,7 +107,9 @@ def _cgroup(situation: Situation) -> Item:
         return Item(
             "cgroup", PASS, f"version {version}", "version 1 or 2", "The kernel's control groups are there."
         )
-    remedy = "Look at `mount | grep cgroup` and the kernel's command line: systemd mounts them at boot."
+    remedy = (
+        "Read `mount | grep cgroup` and the kernel's command line on the device: systemd mounts them at boot."
+    )
     message = "No control groups are mounted: Docker could start nothing."
     return Item("cgroup", FAIL, UNKNOWN, "version 1 or 2", message, remedy)
 

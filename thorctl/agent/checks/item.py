@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from thorctl.protocol.sizes import gibibytes, gigabytes
+
 PASS, WARN, FAIL = "pass", "warn", "fail"
 UNKNOWN = "unknown"
 NOT_ASKED = "not asked"
-_SMALLEST_IN_GIB = 2**30 // 10
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,14 @@ class Item:
         return replace(self, status=WARN, message=f"{self.message} (a failure, lowered by {self.switch})")
 
 
-def gibibytes(size: int | None) -> str:
-    """Return a size for people: in GiB, small ones in MiB."""
-    if size is None:
-        return UNKNOWN
-    return f"{size / 2**30:.1f} GiB" if size >= _SMALLEST_IN_GIB or not size else f"{size / 2**20:.0f} MiB"
+def memory_size(size: int | None) -> str:
+    """Return bytes of memory for people, or that they are unknown."""
+    return UNKNOWN if size is None else gibibytes(size)
+
+
+def disk_size(size: int | None) -> str:
+    """Return bytes on a disk for people, or that they are unknown."""
+    return UNKNOWN if size is None else gigabytes(size)
 
 
 def not_asked(name: str, found: str, why: str) -> Item:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, gibibytes, not_asked
+from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, memory_size, not_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,21 +19,21 @@ def _memory(situation: Situation) -> Item:
     total = situation.part("memory").get("total_bytes")
     wanted = int(situation.wanted["memory_minimum_bytes"])
     if total is not None and total >= wanted:
-        return Item("memory", PASS, gibibytes(total), gibibytes(wanted), "There is enough memory.")
+        return Item("memory", PASS, memory_size(total), memory_size(wanted), "There is enough memory.")
     remedy = "Choose a profile for a smaller device (a T4000 has 64 GB, a T5000 128 GB)."
     message = "There is too little memory." if total is not None else "How much memory there is is unknown."
-    return Item("memory", FAIL, gibibytes(total), gibibytes(wanted), message, remedy)
+    return Item("memory", FAIL, memory_size(total), memory_size(wanted), message, remedy)
 
 
 def _memory_available(situation: Situation) -> Item:
     name, memory = "memory_available", situation.part("memory")
     available, free = memory.get("available_bytes"), memory.get("free_bytes")
     needed, why = _needed(situation, memory.get("total_bytes"))
-    found, wanted = gibibytes(available), f"{gibibytes(needed)}: {why}"
+    found, wanted = memory_size(available), f"{memory_size(needed)}: {why}"
     if situation.engine_running:
         return Item(name, PASS, found, wanted, "An engine runs; its memory will be given back.")
     remedy = (
-        "Look for what holds it (`docker stats`, `top`, `nvidia-smi`) and stop it, or lower "
+        "Find what uses it (`docker stats`, `top`, `nvidia-smi` on the device) and stop it, or lower "
         f"{_limits(situation)} in the profile (`thorctl release show` lists what each part needs)."
     )
     if available is None or available < needed:
@@ -50,7 +50,7 @@ def _memory_available(situation: Situation) -> Item:
 
 def _page_cache(situation: Situation, found: str, wanted: str, free: int | None) -> Item:
     """Enough is available, but not free: files that are kept in memory, which CUDA takes for used."""
-    found = f"{found}, {gibibytes(free)} of it free"
+    found = f"{found}, {memory_size(free)} of it free"
     if situation.wanted.get("free_page_cache"):
         message = "Enough is available; the rest is page cache, which is freed before each start."
         return Item("memory_available", PASS, found, wanted, message)
@@ -65,7 +65,7 @@ def _needed(situation: Situation, total: int | None) -> tuple[int, str]:
     memory = situation.release.get("memory")
     if memory:
         engine = int(memory["total_bytes"])
-        return engine + reserve, f"{gibibytes(engine)} for the engine and {gibibytes(reserve)} in reserve"
+        return engine + reserve, f"{memory_size(engine)} for the engine and {memory_size(reserve)} in reserve"
     # vLLM sizes its cache itself, or the release is of an earlier layout.
     weights = int(situation.release["lock"]["checkpoint"]["total_bytes"])
     for_weights = weights + reserve, "weights and reserve"
@@ -104,20 +104,20 @@ def _gpu_processes(situation: Situation) -> Item:
             UNKNOWN,
             wanted,
             "What else computes on the GPU is unknown.",
-            f"`nvidia-smi`. {remedy}",
+            f"Read `nvidia-smi` on the device. {remedy}",
         )
     others = [one for one in processes if one["pid"] not in situation.engine_pids]
     if not others:
         found = "the engine" if processes else "none"
         return Item(name, PASS, found, wanted, "Nothing else computes on the GPU.")
-    found = ", ".join(f"{one['name']} ({one['pid']}, {gibibytes(one['used_bytes'])})" for one in others)
+    found = ", ".join(f"{one['name']} ({one['pid']}, {memory_size(one['used_bytes'])})" for one in others)
     return Item(name, WARN, found, wanted, "Others compute on the GPU, in the same memory.", remedy)
 
 
 def _swap(situation: Situation) -> Item:
     areas, wanted = situation.facts.get("swap"), "swap on a disk"
     on_disk = [area for area in areas or [] if area["kind"] != "zram"]
-    found = ", ".join(f"{area['path']} {gibibytes(area['size_bytes'])}" for area in areas or []) or "none"
+    found = ", ".join(f"{area['path']} {memory_size(area['size_bytes'])}" for area in areas or []) or "none"
     if not situation.on_gpu:
         return not_asked("swap", found if areas is not None else UNKNOWN, "Its engines are small.")
     if on_disk:

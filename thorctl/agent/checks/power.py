@@ -47,7 +47,10 @@ def _over_current(situation: Situation) -> Item:
     if not seen:
         return Item(name, PASS, "none", wanted, "The power supply has kept up.")
     found = ", ".join(f"{counter}: {count}" for counter, count in seen.items())
-    message = "The device was throttled for want of current; clocks may be held down until it restarts."
+    message = (
+        "The device was throttled because its supply could not deliver the current; clocks may "
+        "stay low until it restarts."
+    )
     remedy = (
         "Check power supply and cable (140 W for a developer kit), restart, and look at the counters again."
     )
@@ -64,7 +67,10 @@ def _temperature(situation: Situation) -> Item:
     if sensors[hottest] < _HOT_CELSIUS:
         return Item("temperature", PASS, found, wanted, "It is cool enough.")
     message = "The device is hot: it will slow itself down under load."
-    remedy = "Look at the fan (`systemctl status nvfancontrol`), the air around it, and what keeps it busy."
+    remedy = (
+        "Check the fan (`systemctl status nvfancontrol` on the device), the air around it, and "
+        "what keeps it busy."
+    )
     return Item("temperature", WARN, found, wanted, message, remedy)
 
 

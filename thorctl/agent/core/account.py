@@ -49,6 +49,7 @@ def find(ctx: Context) -> Account:
 def _missing(what: str) -> AgentError:
     return AgentError(
         "account_missing",
-        f"{what}, and nothing is downloaded as root.",
-        "Run site.yml: its role thor_host makes the account (thor_host_account).",
+        f"{what}; downloads never run as root.",
+        "Run `cd playbooks && ansible-playbook site.yml --limit DEVICE`: its role thor_host makes "
+        "the account (thor_host_account).",
     )

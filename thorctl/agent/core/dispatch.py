@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from thorctl.agent.core import events
 from thorctl.agent.core.locking import locked
-from thorctl.agent.core.outcome import AgentError, Outcome, ended_by
+from thorctl.agent.core.outcome import AgentError, Outcome, ended_by, unforeseen
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.state import deadline, disk_errors, journal_file
 from thorctl.agent.state.deadline_lock import Impatience
@@ -97,17 +97,12 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
         return Outcome.of_error(failed)
     except Interrupted as told:
         return Outcome.of_error(ended_by(verb.name, str(told)))
-    except Exception as unforeseen:
-        refused = disk_errors.as_error(unforeseen)
+    except Exception as bug:
+        refused = disk_errors.as_error(bug)
         if refused is not None:
             return Outcome.of_error(refused)
         ctx.log.exception("unforeseen")
-        bug = AgentError(
-            "internal",
-            f"{type(unforeseen).__name__}: {unforeseen}",
-            "The traceback is on stderr. `thorctl status DEVICE` says where the device stands.",
-        )
-        return Outcome.of_error(bug)
+        return Outcome.of_error(unforeseen(bug))
 
 
 def _arguments(args: argparse.Namespace) -> dict[str, object]:

@@ -226,15 +226,17 @@ class DockerApi:
     def _busy(self, why: str) -> AgentError:
         return AgentError(
             "docker_busy",
-            f"Docker is still removing a container: {why}",
-            "Wait a moment and repeat the command. If it stays so, restart Docker.",
+            f"Docker is still removing a container: {why}.",
+            "Wait a minute and repeat the command. If Docker is still busy, restart it: `cd "
+            "playbooks && ansible DEVICE --become -a 'systemctl restart docker'`.",
         )
 
     def _unavailable(self, why: str, *, hangs: bool = False) -> AgentError:
         return AgentError(
             "docker_unavailable",
-            f"Docker does not answer on {self.socket_path}: {why}",
-            "Look at `systemctl status docker` and `journalctl -u docker` on the device.",
+            f"Docker does not answer on {self.socket_path}: {why}.",
+            "Start it: `cd playbooks && ansible DEVICE --become -a 'systemctl start docker'`. If it "
+            "does not start, read `journalctl -u docker` on the device.",
             details={"hangs": True} if hangs else {},
         )
 

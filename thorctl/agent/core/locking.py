@@ -110,7 +110,7 @@ def _take(
             raise AgentError(
                 "busy",
                 f"This device is busy with {who}.",
-                "Wait until it ends (`thorctl status DEVICE` shows its progress), then say it again.",
+                "Wait until it ends (`thorctl status DEVICE` shows its progress), then repeat the command.",
                 details=owner,
             )
         waiting_for(owner)

@@ -59,5 +59,5 @@ def _missing(what: str) -> AgentError:
     return AgentError(
         "account_missing",
         f"The {what} is not on this device.",
-        "Run `ansible-playbook site.yml` for this device: role thor_host makes it.",
+        "Run `cd playbooks && ansible-playbook site.yml --limit DEVICE`: its role thor_host makes it.",
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN_BEFORE, SHOWN_AFTER = 40, 5  # lines of the log around the error
 KILLED = "137"  # exit status of a container whose process got SIGKILL
-_READ = "The lines around it are in the details; all of them: `thorctl logs DEVICE`."
+_READ = "Read the lines around it in the details, or the whole log with `thorctl logs DEVICE`."
 _SMALLER = "a smaller max-num-seqs, max-model-len or kv-cache-memory-bytes."
 # What to do ← what the error says.
 _REMEDIES: dict[str, str] = {
@@ -41,19 +41,18 @@ _REMEDIES: dict[str, str] = {
         r"Safetensor|Cannot find any model weights|HFValidationError|no file named|not a valid JSON file"
         r"|Error while deserializing|weights were not initialized|Can't load tokenizer|module or parameter"
     ),
-    "This image's vLLM or this device cannot load the checkpoint's quantization: choose another image or"
-    " checkpoint in the profile.": (
+    "Choose another image or checkpoint in the profile: this image's vLLM or this device cannot load "
+    "the checkpoint's quantization.": (
         r"Unknown quantization|quantization method|not supported for the current GPU"
     ),
-    "Find out who uses it (`ss -lx`, `ss -ltnp` on the device), then activate again.": (
-        r"Address already in use"
-    ),
-    "Image and driver, or the container runtime, do not fit: `thorctl preflight DEVICE`, then site.yml or"
-    " another image.": (
+    "Find out which program has the address (`ss -lx`, `ss -ltnp` on the device), stop it, then "
+    "activate again.": (r"Address already in use"),
+    "Run `thorctl preflight DEVICE`: image and driver, or the container runtime, do not fit. Then "
+    "run site.yml, or choose another image.": (
         r"no kernel image is available|driver version is insufficient|unsupported display driver"
         r"|CUDA driver initialization|CUDA_ERROR|nvidia-container-cli|unknown or invalid runtime name"
     ),
-    "Stage the release again: `ansible-playbook stage.yml --limit DEVICE`.": (
+    "Stage the release again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`.": (
         r"No such image|Unable to find image"
     ),
 }
@@ -76,8 +75,8 @@ def of(log: Sequence[str], last_end: UnitEnd | None) -> Failure:
     if killed and (found is None or found.relayed):
         after = f"; its last line: {log[-1].strip()}" if log else ""
         remedy = (
-            "Most often the memory was full (`journalctl -k` on the device says so). Free memory (`thorctl"
-            f" preflight DEVICE` lists who uses it), or serve with {_SMALLER}"
+            "Check `journalctl -k` on the device: most often the memory was full. Free memory "
+            f"(`thorctl preflight DEVICE` lists who uses it), or serve with {_SMALLER}"
         )
         return Failure(f"its process was killed (SIGKILL){after}", remedy, tuple(log[-SHOWN_BEFORE:]))
     if found is None:

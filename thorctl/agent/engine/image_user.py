@@ -58,13 +58,17 @@ def prove(ctx: Context, release: Release) -> None:
         ctx.log.info("%s as %s: %s", program, user, done.stdout.strip())
         return
     if done.rc == RC_NOT_FOUND and not done.stderr.strip():
-        raise AgentError("docker_unavailable", "The program docker is not on this device.", "Run site.yml.")
+        raise AgentError(
+            "docker_unavailable",
+            "The program docker is not installed on this device.",
+            "Run `cd playbooks && ansible-playbook site.yml --limit DEVICE`, which installs it.",
+        )
     said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     why = "no answer in time" if done.rc == RC_TIMED_OUT else (said[-1][:_LAST] if said else "no message")
     other = "own" if release.image_user == "root" else "root"
     raise AgentError(
         "image_user_unusable",
-        f"`{program} --version` of {release.image} fails as {user} (exit {done.rc}): {why}",
+        f"`{program} --version` of {release.image} fails as {user} (exit {done.rc}): {why}.",
         f"Set image.user: {other} in the profile (now {release.image_user}) and render the release again.",
         details={"image": release.image, "user": str(user), "exit": done.rc, "output": said[-20:]},
     )

@@ -51,7 +51,7 @@ def port(ctx: Context, release: Release) -> Iterator[int]:
         raise AgentError(
             "engine_not_ready",
             f"Cannot enter the network of the container {ENGINE_CONTAINER} (process {first}): {refused}.",
-            "See whether the engine runs: `thorctl status DEVICE`, `thorctl logs DEVICE`.",
+            "See whether the engine runs (`thorctl status DEVICE`) and its log (`thorctl logs DEVICE`).",
         ) from refused
     with server:
         threading.Thread(target=_accept, args=(server, endpoint.dial(ctx, release)), daemon=True).start()

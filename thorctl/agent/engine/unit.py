@@ -162,6 +162,7 @@ def _succeeded(done: Completed) -> str:
         raise AgentError(
             "internal",
             f"`{' '.join(done.argv)}` failed (exit {done.rc}): {done.stderr.strip()}",
-            "On the device, look at `systemctl status` and `journalctl -b`; then `sudo thor-agent recover`.",
+            "Read `systemctl status` and `journalctl -b` on the device, then run `sudo thor-agent "
+            "recover` there.",
         )
     return done.stdout

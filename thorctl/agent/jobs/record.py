@@ -166,7 +166,7 @@ def result(ctx: Context, request: Request) -> Result:
             raise AgentError(
                 INTERRUPTED,
                 f"`{verb}` of {request.holder} ended without an answer: its process was killed.",
-                "Look what became of it: `thorctl status DEVICE`; then say it again.",
+                "See the device's state with `thorctl status DEVICE`, then repeat the command.",
                 details={"job": job, "verb": verb},
             )
     if answer is not None:

@@ -20,6 +20,7 @@ from thorctl.agent.jobs.record import Request
 from thorctl.agent.release.document import LIMIT_BYTES
 from thorctl.agent.verbs import lease
 from thorctl.protocol.jobs import NAME, RUNNING, Begun
+from thorctl.protocol.sizes import gigabytes
 from thorctl.protocol.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def _standard_input(args: argparse.Namespace) -> bytes | None:
     if len(content) > LIMIT_BYTES:
         raise AgentError(
             "release_invalid",
-            f"The release document has more than {LIMIT_BYTES} bytes.",
-            "Check what sends it.",
+            f"The release document is larger than {gigabytes(LIMIT_BYTES)}.",
+            "Check the program that sends it.",
         )
     return content
 
@@ -93,7 +94,7 @@ def _begin(ctx: Context, request: Request, content: bytes | None) -> Begun:
             raise AgentError(
                 "busy",
                 f"This device is busy with `{other.verb}` of {other.holder} since {other.since}.",
-                "Wait until it ends (`thorctl status DEVICE` shows its progress), then say it again.",
+                "Wait until it ends (`thorctl status DEVICE` shows its progress), then repeat the command.",
                 details={key: getattr(other, key) for key in ("verb", "holder", "since", "job")},
             )
     if VERBS[request.verb].leased:
@@ -145,7 +146,7 @@ def _begin_unit(ctx: Context, request: Request) -> None:
         raise AgentError(
             "internal",
             f"systemd did not start `{request.verb}` (exit {done.rc}): {done.stderr.strip()}",
-            "Look at `systemctl status` and `journalctl -b` on the device.",
+            "Read `systemctl status` and `journalctl -b` on the device, then repeat the command.",
         )
 
 

@@ -136,8 +136,8 @@ def parse(text: bytes) -> Release:
     if fault:
         raise AgentError(
             "release_invalid",
-            f"The release document is not acceptable: {fault}.",
-            "Render it anew (`thorctl render`) with a thorctl of the same version as the agent.",
+            f"The release document is invalid: {fault}.",
+            "Render the release again with `thorctl render`, of the same version as the agent.",
         )
     return Release(document)
 

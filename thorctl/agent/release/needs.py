@@ -10,6 +10,7 @@ from thorctl.agent.release import store as release_store
 from thorctl.agent.release.disk_space import Required, required_bytes, shortfalls
 from thorctl.agent.staging import checkpoint, image
 from thorctl.agent.verbs import facts
+from thorctl.protocol.sizes import gigabytes
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
@@ -75,13 +76,13 @@ def check_space(ctx: Context, needs: Needs) -> None:
     short = shortfalls(needs.required, **disks(ctx))
     if short:
         lines = [
-            f"{one.filesystem}: {one.required_bytes} bytes needed,"
-            f" {'unknown' if one.free_bytes is None else one.free_bytes} free"
+            f"{one.filesystem} has {'unknown' if one.free_bytes is None else gigabytes(one.free_bytes)} free "
+            f"of {gigabytes(one.required_bytes)} needed"
             for one in short
         ]
         raise AgentError(
             "disk_too_small",
-            f"The release does not fit ({'; '.join(lines)}).",
+            f"The disk is too small for the release: {'; '.join(lines)}.",
             "Free space on the device: `sudo thor-agent gc`, `docker image prune`, or a larger disk.",
             details={"short": [vars(one) for one in short], "required": vars(needs.required)},
         )

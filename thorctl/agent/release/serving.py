@@ -55,7 +55,7 @@ def wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> No
     elif release.model not in served:
         # Waiting would not help: what answers here is another engine, or has another configuration.
         message = f"The engine serves {', '.join(served) or 'nothing'}, not {release.model}."
-        remedy = "Look at `docker ps` and `ss -ltnp`: another engine may hold the port."
+        remedy = "Check `docker ps` and `ss -ltnp` on the device: another engine may have the port."
         raise AgentError("engine_not_ready", message, remedy)
 
 

@@ -31,7 +31,7 @@ def read_argument(argument: str) -> Release:
             return parse(file.read(LIMIT_BYTES + 1))
     except OSError as unreadable:
         raise AgentError(
-            "bad_call", f"--release: {unreadable}", "Give a readable file, or - for stdin."
+            "bad_call", f"--release: {unreadable}.", "Give a readable file, or - for stdin."
         ) from None
 
 
@@ -94,11 +94,11 @@ def read_document(paths: Paths, release_id: str, sha256: str | None = None) -> R
             ``release_conflict`` if it is another document than ``sha256``.
     """
     if not ID.fullmatch(release_id):
-        remedy = "`thorctl status DEVICE` names releases."
+        remedy = "Name a release that `thorctl status DEVICE` shows."
         raise AgentError("bad_call", f"{release_id!r} is not a release id.", remedy)
     text = _read(paths.release_dir(release_id) / "release.json")
     if text is None:
-        remedy = "Stage it: `ansible-playbook stage.yml --limit DEVICE`, or a rollout."
+        remedy = "Stage it: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`."
         raise AgentError("not_staged", f"{release_id} is not on this device.", remedy)
     release = parse(text)
     if release.id != release_id:
@@ -123,8 +123,9 @@ def load(paths: Paths, release_id: str, sha256: str | None = None) -> Release:
 def _drifted(release_id: str, names: list[str]) -> AgentError:
     return AgentError(
         "release_invalid",
-        f"Files of {release_id} differ from what was staged: {', '.join(names)}.",
-        "Stage it again; only what differs is written.",
+        f"Files of {release_id} differ from those staged: {', '.join(names)}.",
+        "Stage it again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`. Only what "
+        "differs is written.",
         details={"files": names},
     )
 
@@ -134,9 +135,10 @@ def _same(release_id: str, here: str | None, wanted: str | None) -> None:
     if here and wanted and here != wanted:
         raise AgentError(
             "release_conflict",
-            f"{release_id} stands for another document on this device: SHA-256 {here}, not {wanted}.",
-            "Find out who staged it: `thorctl logs DEVICE --events`. On the device, `sudo thor-agent gc "
-            "--keep 0` deletes it if no state needs it; a profile of another name gives another id.",
+            f"{release_id} is another document on this device: SHA-256 {here}, not {wanted}.",
+            "Find out who staged it: `thorctl logs DEVICE --events`. Delete it with `sudo thor-agent "
+            "gc --keep 0` on the device, which keeps what a state needs; or give the profile another "
+            "name.",
             details={"release": release_id, "sha256": here, "wanted_sha256": wanted},
         )
 

@@ -124,9 +124,10 @@ class Report:
         text = "" if generation is None else f" Text: {shorten(generation.answer or generation.reasoning)!r}."
         return AgentError(
             "smoke_failed",
-            f"The smoke of {self.release} failed: {failed.check}{where}: {failed.detail.rstrip('.')}.{text}",
-            "Read every text: `thorctl smoke DEVICE --verbose`. Return to the release before: "
-            "`thorctl rollback DEVICE`. The engine's log: `thorctl logs DEVICE --engine`.",
+            f"The smoke test of {self.release} failed: {failed.check}{where}: "
+            f"{failed.detail.rstrip('.')}.{text}",
+            "Read every text: `thorctl smoke DEVICE --verbose`. Return to the previous release: "
+            "`thorctl rollback DEVICE`. Read the engine's log: `thorctl logs DEVICE --engine`.",
             details={
                 "check": failed.check,
                 "detail": failed.detail,

@@ -37,7 +37,7 @@ def begin(ctx: Context, activation: int) -> None:
         raise AgentError(
             "internal",
             f"systemd did not start the soak (exit {done.rc}): {done.stderr.strip()}",
-            "Look at `systemctl status` and `journalctl -b` on the device.",
+            "Read `systemctl status` and `journalctl -b` on the device, then repeat the command.",
         )
 
 

@@ -16,6 +16,7 @@ from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.program import interpreter, program
 from thorctl.agent.staging import hub_token, takeover
+from thorctl.protocol.sizes import gigabytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +104,7 @@ _MEANING = {
         "Wait, then stage again; a token raises the limit (thor_hub_token, docs/how-to/secrets.md).",
         True,
     ),
-    "hub_unavailable": ("The hub or its storage fails", "Wait until it is well. " + _STAGE_AGAIN, True),
+    "hub_unavailable": ("The hub or its storage fails", "Wait until it answers again. " + _STAGE_AGAIN, True),
     "hub_stalled": (
         "The hub stopped sending",
         "Check the device's connection. " + _STAGE_AGAIN,
@@ -142,7 +143,7 @@ _MEANING = {
     ),
     "disk_read_only": (
         "The disk is read-only",
-        "Look for its errors in `dmesg`, check or replace it, reboot, stage again.",
+        "Read its errors in `dmesg` on the device, check or replace it, reboot, stage again.",
         False,
     ),
 }
@@ -242,7 +243,7 @@ def stop(ctx: Context) -> None:
             raise AgentError(
                 "fetcher_not_stopped",
                 f"Processes of {UNIT} are left {STOP_SECONDS:g} s after it was stopped.",
-                f"Look at `systemctl status {UNIT}`; reboot the device if they cannot be killed.",
+                f"Read `systemctl status {UNIT}` on the device; reboot it if they cannot be killed.",
             )
         ctx.clock.sleep(0.1)
 
@@ -314,8 +315,9 @@ def _watch(  # noqa: PLR0917 - one caller
         if written > cap:
             raise AgentError(
                 "fetcher_exceeded",
-                f"The fetcher wrote {written} bytes where the lock has {cap - SLACK_BYTES}; it was stopped.",
-                "Delete /var/lib/thor/incoming on the device, check the hub, then stage again.",
+                f"The fetcher wrote {gigabytes(written)} where the lock has {gigabytes(cap - SLACK_BYTES)}, "
+                "and was stopped.",
+                "Check the hub or mirror, delete /var/lib/thor/incoming on the device, then stage again.",
                 changed=True,
             )
         on_bytes(done)
@@ -368,10 +370,16 @@ def _settings(ctx: Context) -> dict[str, Any]:
         device = read_json(ctx.paths.device_json)
     except ValueError as broken:
         raise AgentError(
-            "bad_state", f"{ctx.paths.device_json} is not JSON: {broken}", "Run site.yml again."
+            "bad_state",
+            f"{ctx.paths.device_json} is not JSON: {broken}.",
+            "Write it again: `cd playbooks && ansible-playbook site.yml --limit DEVICE`.",
         ) from broken
     if device is not None and not isinstance(device, dict):
-        raise AgentError("bad_state", f"{ctx.paths.device_json} is not a JSON object.", "Run site.yml again.")
+        raise AgentError(
+            "bad_state",
+            f"{ctx.paths.device_json} is not a JSON object.",
+            "Write it again: `cd playbooks && ansible-playbook site.yml --limit DEVICE`.",
+        )
     return device or {}
 
 
@@ -395,7 +403,7 @@ def _authority(ctx: Context, device: dict[str, Any]) -> str | None:
     except OSError as unreadable:
         raise AgentError(
             "bad_state",
-            f"{path} of the hub's authority cannot be read: {unreadable}",
+            f"The certificate of the hub's authority cannot be read: {unreadable}.",
             "Set thor_host_hub_ca to its PEM file, run site.yml, stage again.",
         ) from unreadable
 
@@ -414,7 +422,8 @@ def _error(code: str, reason: str, release: Release, done: int, pause: object = 
         details["retry_after_seconds"] = round(pause)
     return AgentError(
         code if known else "fetcher_failed",
-        f"{message}: {said}. {min(done, total)} of {total} bytes of {release.checkpoint_name} are here.",
+        f"{message}: {said}. {gigabytes(min(done, total))} of {gigabytes(total)} of "
+        f"{release.checkpoint_name} are on the device.",
         remedy,
         details=details,
         changed=done > 0,

@@ -44,7 +44,7 @@ _CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
         r"\b50[0-9] [A-Z]|status(?: code)?:? 50[0-9]|HTTP 50[0-9]|service unavailable|bad gateway",
         "registry_unavailable",
         "The registry or its token service fails",
-        "Wait until it is well.",
+        "Wait until it answers again.",
         True,
     ),
     (
@@ -95,7 +95,7 @@ def pin(ctx: Context, release: Release) -> None:
         raise AgentError(
             "not_staged",
             f"The image {release.image} is not on this device.",
-            "Stage the release again: `ansible-playbook stage.yml --limit DEVICE`.",
+            "Stage the release again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`.",
         )
     wanted, tagged = ctx.docker.image(release.image), ctx.docker.image(release.image_tag)
     if wanted and (tagged is None or tagged.get("Id") != wanted.get("Id")):
@@ -215,7 +215,8 @@ def _pull_once(ctx: Context, release: Release) -> int:
         raise AgentError(
             "image_digest_mismatch",
             f"Docker pulled {release.image} but does not list it under that digest.",
-            "The registry served something else: check it (or its mirror), then `thorctl lock` anew.",
+            "Check the registry or its mirror, which served another image. If the lock is wrong: "
+            "`thorctl lock PROFILE`.",
         )
     return progress.done_bytes
 
@@ -224,28 +225,26 @@ def _failure(release: Release, message: dict[str, Any]) -> AgentError:
     why = str(message["error"])
     details = {"image": release.image, "docker": why, "docker_ended": bool(message.get("broken"))}
     if _NO_SPACE.search(why):
-        remedy = "Free space (`sudo thor-agent gc` on the device), then stage again."
-        return AgentError(
-            "disk_too_small", f"The disk filled up during the pull: {why}", remedy, details=details
-        )
+        remedy = "Free space on the device (`sudo thor-agent gc`, `docker image prune`), then stage again."
+        return AgentError("disk_too_small", f"The disk is full: {why}.", remedy, details=details)
     if _ABSENT.search(why):
         return AgentError(
             "image_not_found",
-            f"The registry has no {release.image}: {why}",
-            "Push the image, or lock the digest the registry has: `thorctl lock`.",
+            f"The registry has no {release.image}: {why}.",
+            "Push the image, or lock the digest that the registry has: `thorctl lock PROFILE`.",
             details=details,
         )
     for words, code, cause, remedy, retriable in _CAUSES:
         if re.search(words, why, re.IGNORECASE):
             return AgentError(
                 code,
-                f"{release.image} could not be pulled. {cause}: {why}",
-                f"{remedy} Then stage again: layers already here are kept.",
+                f"{release.image} could not be pulled. {cause}: {why}.",
+                f"{remedy} Stage again afterwards: complete layers are kept.",
                 details={**details, "retriable": retriable},
             )
     return AgentError(
         "image_pull_failed",
-        f"{release.image} could not be pulled: {why}",
-        "Check that the device reaches the registry, then stage again: layers already here are kept.",
+        f"{release.image} could not be pulled: {why}.",
+        "Check that the device reaches the registry, then stage again: complete layers are kept.",
         details={**details, "retriable": True},
     )

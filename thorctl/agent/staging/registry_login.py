@@ -35,8 +35,9 @@ def headers(ctx: Context, repository: str) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise AgentError(
             "bad_state",
-            f"{REGISTRY_LOGIN} does not hold logins by registry.",
-            "Run site.yml again; see docs/how-to/secrets.md.",
+            f"{REGISTRY_LOGIN} is not a map of registries to logins.",
+            "Correct thor_registry_logins (docs/how-to/secrets.md), then run `cd playbooks && "
+            "ansible-playbook site.yml --limit DEVICE`.",
         ) from None
     document = json.dumps({**told, "serveraddress": registry})
     return {"X-Registry-Auth": base64.urlsafe_b64encode(document.encode()).decode()}

@@ -185,9 +185,10 @@ def unsafe(what: str, why: str) -> AgentError:
     """``incoming_unsafe``."""
     return AgentError(
         "incoming_unsafe",
-        f"{what} of the download account's directory {why}. Nothing of it was used.",
-        "The fetcher does not make such entries: find out what runs as that account (`ps -u thor-fetch`, "
-        "`journalctl -u thor-fetch`), then delete /var/lib/thor/incoming and stage again.",
+        f"{what} of the download account's directory {why}; none of it was used.",
+        "Find out what runs as that account (`ps -u thor-fetch`, `journalctl -u thor-fetch` on the "
+        "device): the fetcher makes no such entries. Delete /var/lib/thor/incoming there, then stage "
+        "again.",
         changed=True,
     )
 

@@ -64,8 +64,8 @@ def arm(
     if not done.ok:
         raise AgentError(
             "internal",
-            f"systemd would not take the deadline's timer (exit {done.rc}): {done.stderr.strip()}",
-            "Look at `systemctl status` and `journalctl -b` on the device.",
+            f"systemd did not start the timer of the deadline (exit {done.rc}): {done.stderr.strip()}",
+            "Read `systemctl status` and `journalctl -b` on the device, then repeat the command.",
         )
 
 
@@ -91,8 +91,8 @@ def armed(ctx: Context, state: str, activation: int) -> bool:
     if not done.ok:
         raise AgentError(
             "internal",
-            f"systemd does not say whether {timer} waits (exit {done.rc}): {done.stderr.strip()}",
-            "Look at `systemctl status` and `journalctl -b` on the device.",
+            f"systemd does not report whether {timer} is active (exit {done.rc}): {done.stderr.strip()}",
+            "Read `systemctl status` and `journalctl -b` on the device, then repeat the command.",
         )
     return done.stdout.strip() == "ActiveState=active"
 

@@ -35,7 +35,8 @@ def load(ctx: Context) -> None:
             raise
         raise AgentError(
             "disk_too_small",
-            f"The disk is full: {full}. On it a device could not go back, so it does not set out.",
+            f"Cannot reserve {SIZE_BYTES // 1024} KiB for a rollback: the disk is full ({full}). The running "
+            "release was not changed.",
             FULL_REMEDY,
         ) from full
 

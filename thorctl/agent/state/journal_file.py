@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from thorctl.agent.core.paths import Paths
 
 REMEDY = (
-    "Writes are atomic, so this is a fault of the disk or a foreign hand: look at `dmesg` and `smartctl`,"
-    " then tell the device what is committed, on it: `sudo thor-agent recover --committed ID` (or `none`)."
+    "Check the disk (`dmesg`, `smartctl` on the device): the agent writes this file whole. Then "
+    "record the committed release there: `sudo thor-agent recover --committed ID` (or `none`)."
 )
 
 

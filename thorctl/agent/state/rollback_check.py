@@ -28,11 +28,11 @@ def check(ctx: Context, journal: Journal) -> None:
         document = ctx.paths.release_dir(journal.current) / "release.json"
         raise AgentError(
             "no_way_back",
-            f"{journal.current} runs, but is not whole on this device any more: {', '.join(gone)}. There "
-            "would be no way back to it.",
-            "`ansible-playbook stage.yml --limit DEVICE` with that release's profile fetches what is missing,"
-            f" and only that; on the device, `thor-agent stage --release {document}` does. Or stop the"
-            " engine, then it can be left: `ansible DEVICE --become -a 'systemctl stop thor-engine'`.",
+            f"The current release {journal.current} could not be restored: {', '.join(gone)}.",
+            "Stage it again, which fetches only what is missing: `cd playbooks && ansible-playbook "
+            "stage.yml --limit DEVICE` with its profile, or `sudo thor-agent stage --release "
+            f"{document}` on the device. To replace it without a rollback, stop the engine first: "
+            "`ansible DEVICE --become -a 'systemctl stop thor-engine'`.",
             details={"release": journal.current, "lacking": gone},
         )
     image_keeper.keep(ctx, release_store.read_document(ctx.paths, journal.current, journal.current_sha256))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from thorctl.agent.core import docker_wait
 from thorctl.agent.core.boot import this_boot
 from thorctl.agent.core.clock import as_text
-from thorctl.agent.core.outcome import AgentError, Outcome, ended_by
+from thorctl.agent.core.outcome import AgentError, Outcome, ended_by, unforeseen
 from thorctl.agent.core.signals import Interrupted
 from thorctl.agent.engine import door, ready
 from thorctl.agent.facts import ports
@@ -19,6 +19,7 @@ from thorctl.agent.state import deadline, disk_errors, disk_reserve, journal_fil
 from thorctl.agent.state.journal import begin_activation, begin_trial
 from thorctl.agent.verbs import hold
 from thorctl.protocol.results import Activated
+from thorctl.protocol.sentence import sentence
 from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class _Call:
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Nothing changes unless the release is staged, there is a way back, no hold, and the port is free."""
     if args.deadline <= 0:
-        raise AgentError("bad_call", f"--deadline {args.deadline}: must be positive.", "Give it in seconds.")
+        raise AgentError("bad_call", f"--deadline {args.deadline} is not positive.", "Give it in seconds.")
     release = release_store.load(ctx.paths, args.id)
     ctx = docker_wait.patient(ctx)
     _check_staged(ctx, release)
@@ -60,7 +61,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             "bad_state",
             f"The device is on trial with {journal.target} until {journal.deadline}.",
-            "Commit it or roll it back first: `thorctl commit DEVICE`, `thorctl rollback DEVICE`.",
+            "Commit it or roll it back first: `thorctl commit DEVICE` or `thorctl rollback DEVICE`.",
         )
     hold.check(ctx, args.over_hold)
     _check_port(ctx, release)
@@ -123,11 +124,11 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
                 ctx, journal, f"activation failed: {failed}", repair=told_to_end is None
             )
         except (AgentError, OSError) as stuck:
-            message = f"{failed} The way back failed too, and is tried again: {stuck}"
+            message = f"{sentence(str(failed))} The rollback failed as well and is repeated: {stuck}"
             return AgentError(
                 "internal",
                 message,
-                "Or at once: `sudo thor-agent recover` on the device.",
+                "Wait for the next attempt, or run `sudo thor-agent recover` on the device at once.",
                 changed=True,
                 exit_code=told_to_end.exit_code if told_to_end else None,
             )
@@ -137,11 +138,11 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
         try:
             waited = switch.wait_for_current(ctx, journal)
         except AgentError as not_ready:
-            back = f"The device went back to {journal.current}, which is not ready either: {not_ready}"
+            back = f"The device rolled back to {journal.current}, which is not ready either: {not_ready}"
     data = Activated(journal.current, journal.state, rolled_back_ready_seconds=waited)
     failed = disk_errors.as_error(failed) or failed
     if not isinstance(failed, AgentError):
-        failed = AgentError("internal", f"{type(failed).__name__}: {failed}", "See the traceback on stderr.")
+        failed = unforeseen(failed)
     return AgentError(
         failed.code,
         f"{failed.message} {back}",
@@ -165,8 +166,9 @@ def _check_staged(ctx: Context, release: Release) -> None:
         what = ", ".join([*lacking, *(f"{fault['path']} ({fault['code']})" for fault in faults[:3])])
         raise AgentError(
             "not_staged",
-            f"{release.id} is not whole on this device: {what}.",
-            "Stage it again; only what is missing or changed is fetched.",
+            f"{release.id} is incomplete on this device: {what}.",
+            "Stage it again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`. Only what "
+            "is missing or changed is fetched.",
             details={"image_present": not lacking, "files": faults},
         )
 
@@ -179,6 +181,7 @@ def _check_port(ctx: Context, release: Release) -> None:
         raise AgentError(
             "port_in_use",
             f"Port {release.port} is in use by {listener}.",
-            f"Stop it (`ss -ltnp 'sport = :{release.port}'` shows it), or set another serve.port.",
+            f"Stop it (`ss -ltnp 'sport = :{release.port}'` on the device shows it), or set another "
+            "serve.port in the profile.",
             details={"port": release.port, "pid": listener.pid, "process": listener.name},
         )

@@ -213,9 +213,9 @@ def _digest(ctx: Context) -> str | None:
 def _failed(client: EngineClient, release: Release, why: str, data: dict[str, Any]) -> AgentError:
     healthy = client.healthy()
     remedy = (
-        "Say it again; if it fails again, `thorctl smoke DEVICE` shows what the engine answers."
+        "Repeat the command; if it fails again, see what the engine answers with `thorctl smoke DEVICE`."
         if healthy
-        else "The engine no longer answers: read `thorctl logs DEVICE`, then `thorctl status DEVICE`."
+        else "Read `thorctl logs DEVICE` and `thorctl status DEVICE`: the engine no longer answers."
     )
     return AgentError(
         "bench_failed",

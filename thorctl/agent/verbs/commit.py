@@ -56,14 +56,15 @@ def _accept(ctx: Context, now: Journal, reason: str) -> None:
     if not reason.strip() or len(reason) > _REASON_CHARACTERS or not reason.isprintable():
         raise AgentError(
             "bad_call",
-            f"The reason must be one line of 1 to {_REASON_CHARACTERS} printable characters.",
-            'Say why: --accept-failed-smoke "answers are right, the prompt asks for too much".',
+            f"The reason is not one line of printable text, at most {_REASON_CHARACTERS} long.",
+            'Give one, such as `--accept-failed-smoke "answers are right, the prompt asks for too much"`.',
         )
     if now.current is not None:
         raise AgentError(
             "bad_state",
-            f"{now.target} failed its smoke, and {now.current} was committed before it.",
-            "Return to it: `thorctl rollback DEVICE`. Only a device's first release can be accepted so.",
+            f"{now.target} failed its smoke test, and {now.current} was committed before it.",
+            "Return to the previous release: `thorctl rollback DEVICE`. Only a device's first "
+            "release can be accepted with a failed smoke test.",
         )
     if not last_smoke.failed(ctx, now):
         _check_smoke(ctx, now)
@@ -84,9 +85,10 @@ def _check_smoke(ctx: Context, now: Journal) -> None:
     if smoke is None or not last_smoke.is_of_trial(smoke, now) or smoke.passed is not True:
         raise AgentError(
             "smoke_missing",
-            f"No smoke passed for {now.target} since its activation at {now.activated_at}.",
-            "Run `thorctl smoke DEVICE`. A device's first release can be kept although that failed: "
-            "`thorctl commit DEVICE --accept-failed-smoke REASON`; `thorctl rollback DEVICE` ends its trial.",
+            f"No smoke test of {now.target} has passed since its activation at {now.activated_at}.",
+            "Run `thorctl smoke DEVICE`, then commit again. If it fails, end the trial with `thorctl "
+            "rollback DEVICE`, or keep a device's first release with `thorctl commit DEVICE "
+            "--accept-failed-smoke REASON`.",
             details={"last_smoke": smoke},
         )
 
@@ -98,6 +100,6 @@ def _no_trial(now: Journal, wanted: str | None) -> AgentError:
     return AgentError(
         "bad_state",
         f"{what}; this device is {where}.{ended}",
-        "Activate the release first: `ansible-playbook activate.yml --limit DEVICE`.",
+        "Activate the release first: `cd playbooks && ansible-playbook activate.yml --limit DEVICE`.",
         details={"state": now.state, "release": now.running, "left": now.left, "reason": now.reason},
     )

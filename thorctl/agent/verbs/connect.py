@@ -41,7 +41,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         raise AgentError(
             "engine_not_ready",
             f"Cannot connect to the engine's socket {path}: {refused.strerror or refused}.",
-            "See whether the engine runs: `thorctl status DEVICE`, `thorctl logs DEVICE`.",
+            "See whether the engine runs (`thorctl status DEVICE`) and its log (`thorctl logs DEVICE`).",
         ) from refused
     engine.settimeout(None)
     return Outcome(Connected(str(path)), then=partial(relay, engine, 0, 1))

@@ -38,7 +38,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     release = release_store.read_document(ctx.paths, args.id)
     if release.layout != SOCKET_LAYOUT:
         raise AgentError(
-            "bad_call", f"{release.id} has layout {release.layout}.", "Its unit needs no preparation."
+            "bad_call",
+            f"{release.id} has layout {release.layout}, whose unit needs no preparation.",
+            "Start its unit without this step.",
         )
     owner, members = account.of_engine(release), account.api_group()
     ctx = docker_wait.patient(ctx)

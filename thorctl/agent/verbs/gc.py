@@ -29,14 +29,16 @@ STALE_SECONDS = 24 * 3600.0  # a download nobody went on with for a day
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Keep what the journal names and the ``--keep`` newest others; ``--dry-run`` only says what would go."""
     if args.keep < 0:
-        raise AgentError("bad_call", f"--keep {args.keep}: must not be negative.", "Give how many to keep.")
+        raise AgentError(
+            "bad_call", f"--keep {args.keep} is negative.", "Give the number of releases to keep."
+        )
     needed = journal_file.load(ctx.paths).needed
     known = {name: _document(ctx, name) for name in release_store.staged_ids(ctx.paths)}
     if any(known.get(name) is None for name in needed):
         raise AgentError(
             "release_invalid",
-            "A release that is in use cannot be read, so what it needs is not known.",
-            "Stage it again, then run gc.",
+            "The release in use cannot be read, so what it needs is unknown.",
+            "Stage it again (`cd playbooks && ansible-playbook stage.yml --limit DEVICE`), then run gc.",
             details={"needed": sorted(needed)},
         )
     kept = needed | set(_newest(ctx, [name for name in known if name not in needed], args.keep))

@@ -33,8 +33,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         if present and args.reason not in ("", present.reason):
             raise AgentError(
                 "bad_state",
-                f"The device holds for {present.reason!r}, not for {args.reason!r}.",
-                "Name the hold that is there (`thorctl hold show`), or none to end whichever it is.",
+                f"The device is held for {present.reason!r}, not for {args.reason!r}.",
+                "Name the hold that `thorctl hold show DEVICE` lists, or leave the reason out.",
                 details={"hold": present},
             )
         ctx.files.remove(ctx.paths.hold_json)
@@ -49,14 +49,15 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 def _reason(args: argparse.Namespace) -> str:
     example = (
-        'For example: `thorctl hold set DEVICE --reason "on patrol"`; `release` ends it, `show` shows it.'
+        'Use `thorctl hold set DEVICE --reason "on patrol"`, `thorctl hold release DEVICE` or '
+        "`thorctl hold show DEVICE`."
     )
     if args.action in ACTIONS:
         if not args.reason:
             raise AgentError("bad_call", "A hold needs a reason.", example)
         return str(args.reason)
     if args.reason or len(args.action.split()) < 2:
-        raise AgentError("bad_call", f"hold: {args.action!r} is none of {', '.join(ACTIONS)}.", example)
+        raise AgentError("bad_call", f"The action {args.action!r} of hold is unknown.", example)
     return str(args.action)
 
 

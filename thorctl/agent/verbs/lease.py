@@ -36,9 +36,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         ctx.files.remove(ctx.paths.lease_json)
         return Outcome(LeaseShown(None), changed=present is not None)
     if args.ttl <= 0:
-        raise AgentError(
-            "bad_call", f"--ttl {args.ttl}: must be positive.", "Give the seconds it is to last."
-        )
+        raise AgentError("bad_call", f"--ttl {args.ttl} is not positive.", "Give its length in seconds.")
     now = ctx.clock.now()
     lease = Lease(
         holder=ctx.holder.name,

@@ -32,8 +32,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     skip = {name.strip() for name in args.skip.split(",") if name.strip()}
     unknown = sorted(skip - set(CHECKS))
     if unknown:
-        remedy = f"Checks are: {', '.join(CHECKS)}."
-        raise AgentError("bad_call", f"--skip: there is no check named {', '.join(unknown)}.", remedy)
+        remedy = f"Use one of: {', '.join(CHECKS)}."
+        raise AgentError("bad_call", f"--skip names unknown checks: {', '.join(unknown)}.", remedy)
     release = release_store.read_argument(args.release)
     situation = look(ctx, release)
     items = judge(situation, skip)
@@ -89,7 +89,7 @@ def failure(items: list[Item], data: dict[str, Any]) -> AgentError | None:
         return None
     first, names = failed[0], ", ".join(item.name for item in failed)
     message = f"Preflight failed ({names}). {first.message} Found {first.found}, wanted {first.wanted}."
-    remedy = f"{first.remedy} `{first.switch}` lowers this check to a warning."
+    remedy = f"{first.remedy} Use `{first.switch}` to lower this check to a warning."
     return AgentError(
         "preflight_failed",
         message,

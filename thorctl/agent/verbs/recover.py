@@ -108,7 +108,7 @@ def _tell(ctx: Context, committed: str) -> Outcome:
         ctx.log.warning("%s", corrupt)
     else:
         remedy = "Leave `--committed` out."
-        raise AgentError("bad_state", "The journal is sound; nothing needs to be told.", remedy)
+        raise AgentError("bad_state", "The journal is readable, so it needs no `--committed`.", remedy)
     now = ctx.clock.now_text()
     journal = Journal(since=now)
     if committed != "none":

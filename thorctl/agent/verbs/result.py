@@ -29,7 +29,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             INTERRUPTED,
             f"This device has no record of a job {args.job}: it was restarted since, or none was begun.",
-            "Look what became of it: `thorctl status DEVICE`; then say it again.",
+            "See the device's state with `thorctl status DEVICE`, then repeat the command.",
         )
     now = ctx.clock.monotonic()
     until = now + min(args.wait, LONGEST_WAIT_SECONDS)

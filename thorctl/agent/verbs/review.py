@@ -30,7 +30,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Set the second timer, then write the journal, which ends what the first one means; then stop that."""
     if not 0 < args.seconds <= MOST_SECONDS:
         raise AgentError(
-            "bad_call", f"--seconds {args.seconds}: must be from 1 to {MOST_SECONDS}.", "Give another number."
+            "bad_call",
+            f"--seconds {args.seconds} is not between 1 and {MOST_SECONDS}.",
+            "Give another number.",
         )
     journal = journal_file.load(ctx.paths)
     commit.check_on_trial(journal, args.id)
@@ -56,15 +58,18 @@ def _check(ctx: Context, journal: Journal) -> None:
         raise AgentError(
             "bad_state",
             f"{journal.target} is not the first release here: {journal.current} was committed before it.",
-            "Return to that one: `thorctl rollback DEVICE`.",
+            "Return to the previous release: `thorctl rollback DEVICE`.",
         )
     if not last_smoke.failed(ctx, journal):
         raise AgentError(
             "bad_state",
-            f"No smoke of {journal.target} failed since its activation, so there is nothing to review.",
-            "Run `thorctl smoke DEVICE`; if it passes, `thorctl commit DEVICE`.",
+            f"No smoke test of {journal.target} has failed since its activation, so there is nothing "
+            "to review.",
+            "Run `thorctl smoke DEVICE`; if it passes, commit with `thorctl commit DEVICE`.",
         )
     if not deadline.armed(ctx, TRIAL, journal.activation):
         raise AgentError(
-            "bad_state", f"The time of the trial of {journal.target} is up.", "Activate it anew."
+            "bad_state",
+            f"The trial of {journal.target} has reached its deadline.",
+            "Activate it again: `cd playbooks && ansible-playbook activate.yml --limit DEVICE`.",
         )

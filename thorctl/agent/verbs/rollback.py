@@ -64,7 +64,7 @@ def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None
         commands = ", ".join(f"`thorctl rollout start {one.release} DEVICE`" for one in possible)
         raise AgentError(
             "nothing_to_roll_back",
-            f"Nothing was committed before {journal.current or 'now'} on this device.",
+            f"No release was committed before {journal.current or 'now'} on this device.",
             f"Roll out the one that you want: {commands or '`thorctl rollout start RELEASE DEVICE`'}.",
             details={"also_possible": possible},
         )
@@ -73,6 +73,6 @@ def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None
 def _not_running(journal: Journal, wanted: str | None) -> AgentError:
     return AgentError(
         "bad_state",
-        f"{wanted} does not run here; the device is {journal.state} with {journal.running or 'no release'}.",
-        "Name the release to leave, or none: `thorctl rollback DEVICE`.",
+        f"{wanted} is not running; the device is {journal.state} with {journal.running or 'no release'}.",
+        "Leave the release out: `thorctl rollback DEVICE`.",
     )

@@ -185,7 +185,11 @@ def _prompts(release: Release) -> tuple[list[dict[str, Any]], list[dict[str, Any
     smoke = release.document["profile"]["smoke"]
     prompts = smoke["prompts"]
     if not prompts:
-        raise AgentError("release_invalid", "The profile has no smoke prompts.", "Give it smoke.prompts.")
+        raise AgentError(
+            "release_invalid",
+            "The profile has no smoke prompts.",
+            "Add smoke.prompts to the profile, then lock and roll it out again.",
+        )
     one_by_one = max(_LEAST_SEQUENTIAL, int(smoke["sequential"]))
     at_once = max(_LEAST_CONCURRENT, int(smoke["concurrent"]))
     cycled = [prompts[number % len(prompts)] for number in range(one_by_one + at_once)]

@@ -39,7 +39,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             "bad_state",
             f"{release.id} is not on trial here; the device is {journal.state}.",
-            f"A soak works a release on trial: `thorctl rollout start {release.id} DEVICE` begins one.",
+            f"Start a trial first: `thorctl rollout start {release.id} DEVICE`.",
         )
     known = record.load(ctx)
     if known is None or (known.activation, known.asked) != (journal.activation, asked):

@@ -53,7 +53,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """
     known = record.load(ctx)
     if known is None or known.activation != args.activation:
-        raise AgentError("bad_state", "No soak was begun here.", "Begin one: `thor-agent soak start`.")
+        raise AgentError(
+            "bad_state", "No soak was started on this device.", "Start one: `sudo thor-agent soak start`."
+        )
     release = release_store.load(ctx.paths, known.release)
     worker = _Worker(ctx, known, release)
     try:

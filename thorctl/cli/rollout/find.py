@@ -63,15 +63,18 @@ def find(db: sqlite3.Connection, rollout: str | None) -> Rollout:
             return newest[0]
         raise ThorError(
             "rollout_unknown",
-            "There has been no rollout yet.",
-            "Begin one: thorctl rollout start PROFILE.",
+            "There is no rollout yet.",
+            "Start one: `thorctl rollout start PROFILE`.",
             exit_code=2,
         )
     found = rollouts.get(db, rollout)
     if found is None:
         last = ", ".join(one.id for one in rollouts.newest(db, 5)) or "none"
         raise ThorError(
-            "rollout_unknown", f"There is no rollout {rollout!r}.", f"The last ones: {last}.", exit_code=2
+            "rollout_unknown",
+            f"There is no rollout {rollout!r}.",
+            f"Name one of the last: {last}.",
+            exit_code=2,
         )
     return found
 
@@ -120,8 +123,8 @@ def check_alone(db: sqlite3.Connection, names: set[str], but: str | None = None)
         if common and other.id != but and at_work(other.id):
             raise ThorError(
                 "rollout_at_work",
-                f"Rollout {other.id} ({other.label}) is at work on {shortened(common)}.",
-                f"Wait for its end, or stop it: thorctl rollout abort {other.id}.",
+                f"Rollout {other.id} ({other.label}) is running on {shortened(common)}.",
+                f"Wait for its end, or stop it: `thorctl rollout abort {other.id}`.",
                 exit_code=Exit.LEASED,
             )
 
@@ -142,7 +145,7 @@ def check_unfinished(db: sqlite3.Connection, names: set[str]) -> None:
             raise ThorError(
                 "rollout_unfinished",
                 f"Rollout {other.id} ({other.label}) was interrupted and holds {', '.join(held)}.",
-                f"Go on with it: `thorctl rollout resume {other.id}`. Or take its devices back first: "
+                f"Continue it: `thorctl rollout resume {other.id}`. Or free its devices first: "
                 f"`thorctl rollout abort {other.id}`.",
                 exit_code=Exit.LEASED,
             )
@@ -159,7 +162,7 @@ def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
         if common:
             raise ThorError(
                 "rollout_overtaken",
-                f"Rollout {other.id} ({other.label}) began later, over {shortened(common)} as well.",
+                f"Rollout {other.id} ({other.label}) began later and includes {shortened(common)} as well.",
                 _after(db, rollout, other),
                 exit_code=Exit.USAGE,
             )

@@ -45,8 +45,8 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
     if unknown:
         raise ThorError(
             "device_unknown",
-            f"{OPTION} {unknown[0]}: {what} does not change a device of that name.",
-            f"It changes: {', '.join(holds)}.",
+            f"{OPTION} {unknown[0]}: {what} includes no device of that name.",
+            f"Name one of: {', '.join(holds)}.",
             exit_code=Exit.USAGE,
         )
     found = {name: hold for name in names if (hold := holds[name]) is not None}
@@ -54,8 +54,8 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
         free = next(name for name in names if name not in found)
         raise ThorError(
             "not_held",
-            f"{OPTION} {free}: the device is not on hold, or does not answer.",
-            f"Leave it out; `thorctl status {free}` shows a hold.",
+            f"{OPTION} {free}: the device has no hold, or does not answer.",
+            f"Leave the option out; `thorctl hold show {free}` shows the hold.",
             device=free,
             exit_code=Exit.USAGE,
         )

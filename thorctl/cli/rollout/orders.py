@@ -62,7 +62,7 @@ def approve(context: Context, rollout: str | None, wave: int | None, yes: bool) 
             raise ThorError(
                 "nothing_to_approve",
                 f"No wave of rollout {found.id} waits for approval.",
-                "Approve one in advance with --wave N.",
+                "Approve a later wave in advance with --wave N.",
                 exit_code=Exit.USAGE,
             )
         consent.agreed(context, f"Let wave {number} of rollout {found.id} ({found.label}) begin?", yes=yes)
@@ -114,7 +114,7 @@ def _check_open(rollout: Rollout, ended: str | None, also: tuple[str, ...] = ())
         raise ThorError(
             "rollout_ended",
             f"Rollout {rollout.id} has ended: {ended}.",
-            "See `thorctl history`; a new one begins with `thorctl rollout start`.",
+            "See it in `thorctl history`, or start a new one with `thorctl rollout start`.",
             exit_code=Exit.USAGE,
         )
 

@@ -93,8 +93,8 @@ def _ended(context: Context, db: sqlite3.Connection, found: Rollout, state: Stat
         "rollout_ended",
         f"Rollout {found.id} is {state.ended}{why}; {counted(len(without), 'device')} without the release: "
         f"{shortened(without)}.",
-        f"See why: `thorctl history show {found.id}`. Begin a new one: "
-        f"`thorctl rollout start {found.label} {' '.join(without)}`.",
+        f"See the reason with `thorctl history show {found.id}`, then start a new one: `thorctl "
+        f"rollout start {found.label} {' '.join(without)}`.",
         exit_code=Exit.USAGE,
     )
 

@@ -82,8 +82,8 @@ def ended_gently() -> Iterator[None]:
 def _interrupted(rollout: str) -> ThorError:
     return ThorError(
         "rollout_interrupted",
-        f"Rollout {rollout} is left where it is. Devices on trial return by themselves at their deadline.",
-        f"Go on: thorctl rollout resume {rollout}. Stop it for good: thorctl rollout abort {rollout}.",
+        f"Rollout {rollout} was interrupted. Devices on trial roll back at their deadline.",
+        f"Continue it: `thorctl rollout resume {rollout}`. Or end it: `thorctl rollout abort {rollout}`.",
         exit_code=130,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
 from thorctl.inventory.pattern import shortened
+from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +73,8 @@ def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candida
     if len(canary) == len(left) > 1:
         raise ThorError(
             "policy_canary_is_all",
-            f"The canary of policy {policy.name} ({policy.canary.words}) takes all {len(left)} devices.",
+            f"The canary of policy {policy.name} ({policy.canary.words}) takes all of "
+            f"{counted(len(left), 'device')}.",
             "Choose fewer: `canary: {count: 1}`.",
             exit_code=2,
         )
@@ -102,7 +104,7 @@ def _check_errors(policy: Policy, fleet: int) -> None:
     if fleet and percent is None and cap is not None and cap > fleet:
         raise ThorError(
             "policy_never_stops",
-            f"Policy {policy.name} stops at {cap} failed devices, but only {fleet} would change.",
+            f"Policy {policy.name} stops at {counted(cap, 'failed device')}, but only {fleet} would change.",
             f"Set errors.stop_at_devices to {fleet} or less, or add errors.stop_at_percent.",
             exit_code=2,
         )
@@ -135,7 +137,8 @@ def _chosen(
         raise ThorError(
             "policy_selector",
             f"Policy {policy.name} has a wave for a {what}, which is not among the chosen devices.",
-            f"Chosen are {shortened([one.name for one in everybody])}; correct the policy or the choice.",
+            "Correct the policy or the choice of devices, which is "
+            f"{shortened([one.name for one in everybody])}.",
             exit_code=2,
         )
     return [one for one in open_devices if meant(one)]
@@ -148,7 +151,7 @@ def _empty(policy: Policy, fleet: int) -> ThorError:
         remedy = "Choose a canary among the devices that change."
     else:
         why = f"would be empty: {canary.percent:g} % of {fleet} rounds down to 0"
-        remedy = "Say `count: 1`, or a larger percent."
+        remedy = "Set `count: 1`, or a larger percentage."
     message = f"The canary of policy {policy.name} ({canary.words}) {why}."
     return ThorError("policy_empty_canary", message, remedy, exit_code=2)
 

@@ -38,7 +38,7 @@ def starting() -> Iterator[None]:
         if not mine:
             raise ThorError(
                 "rollout_at_work",
-                "Another thorctl on this machine is just beginning a rollout.",
+                "Another thorctl on this machine is starting a rollout.",
                 "Try again in a moment.",
                 exit_code=Exit.LEASED,
             )
@@ -56,9 +56,9 @@ def only_one(rollout: str) -> Iterator[None]:
         if not mine:
             raise ThorError(
                 "rollout_at_work",
-                f"Another thorctl on this machine is at work on rollout {rollout}.",
-                f"Watch it: `thorctl rollout status {rollout} --watch`. Halt it: `thorctl rollout pause "
-                f"{rollout}`. Stop it for good: `thorctl rollout abort {rollout}`.",
+                f"Another thorctl on this machine runs the rollout {rollout}.",
+                f"Watch it: `thorctl rollout status {rollout} --watch`. Pause it: `thorctl rollout "
+                f"pause {rollout}`. End it: `thorctl rollout abort {rollout}`.",
                 exit_code=Exit.LEASED,
             )
         yield

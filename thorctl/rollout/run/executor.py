@@ -36,7 +36,7 @@ AT_ONCE = 50  # connections; as many as thorctl opens elsewhere
 PROGRESS_SECONDS = 5.0  # between two looks at a download's progress
 GOODBYE_SECONDS = 10.0  # for a playbook and the connections to end when we do
 BOOKS = ("stage", "activate")  # verbs, and the playbooks of the same name
-_BUG = "This is a fault of thorctl; the rollout can be resumed: `thorctl rollout resume`."
+_BUG = "Continue it with `thorctl rollout resume`, and report this fault of thorctl."
 
 
 class DeviceHands:
@@ -126,7 +126,9 @@ class DeviceHands:
                 (answer,) = await look_async([question], timeout=seconds)
         except Exception as fault:  # noqa: BLE001 - whatever it was, its step must not be waited for
             why = f"{type(fault).__name__}: {fault}"
-            problem = Problem("agent_garbage", f"{step.verb} could not be asked: {why}", _BUG, step.device)
+            problem = Problem(
+                "agent_garbage", f"The verb {step.verb} could not be called: {why}.", _BUG, step.device
+            )
             answer = Answer(step.device, error=problem)
         self._done.put(Done(begun.number, answer))
 
@@ -223,7 +225,7 @@ class DeviceHands:
 def _gone(device: str) -> Answer:
     problem = Problem(
         "device_unreachable",
-        "it is not in the inventory any more",
+        "It is no longer in the inventory.",
         "Put it back into the inventory, or leave it.",
         device,
     )

@@ -57,7 +57,9 @@ def answer_of(end: TaskEnd, verb: str) -> Answer | None:
     result = end.result
     if end.outcome == "unreachable":
         words = str(result.get("msg") or "ssh failed").strip()
-        problem = Problem("device_unreachable", words, f"thorctl doctor --devices {end.device}", end.device)
+        problem = Problem(
+            "device_unreachable", words, f"Check it with `thorctl doctor --devices {end.device}`.", end.device
+        )
         return Answer(end.device, error=problem, reached=False)
     found = result.get("agent")
     if end.outcome == "skipped":
@@ -97,7 +99,8 @@ def _no_agent(end: TaskEnd) -> Answer:
     problem = Problem(
         "agent_not_installed",
         f"The agent that the release needs could not be installed: {end.task}: {said}",
-        f"Run site.yml on it: ansible-playbook site.yml --limit {end.device}; then thorctl rollout resume.",
+        f"Run `cd playbooks && ansible-playbook site.yml --limit {end.device}`, then "
+        "`thorctl rollout resume`.",
         end.device,
     )
     return Answer(end.device, error=problem)

@@ -11,7 +11,7 @@ from rich.text import Text
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.plural import counted
 from thorctl.rollout.views.terms import PADDING, alike, change, duration, headline
-from thorctl.ui.format import NOTHING, data_size, moment
+from thorctl.ui.format import NOTHING, data_size, memory_size, moment
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class PlanView:
             yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
         for release, size in {one.release: one.memory_bytes for one in self.plan.devices}.items():
             if size is not None:
-                yield Text(f"{release} needs {data_size(size)} of memory.", style="dim")
+                yield Text(f"{release} needs {memory_size(size)} of memory.", style="dim")
         yield Text(_total(self.plan), style="bold")
 
     @property

@@ -16,7 +16,7 @@ _KEYS = ("done_bytes", "total_bytes", "bytes_per_second")
 
 
 def of_one(progress: Mapping[str, Any]) -> str:
-    """``checkpoint 42 %, 9.1 of 21.8 GiB, 11 MB/s, 20 min left``, as far as it is known."""
+    """``checkpoint 42 %, 9.1 of 21.8 GB, 11 MB/s, 17 min left``, as far as it is known."""
     part = str(progress.get("phase") or "under way")
     done, total, rate = (_number(progress.get(key)) for key in _KEYS)
     words = [_PARTS.get(part, part)]
@@ -30,7 +30,7 @@ def of_one(progress: Mapping[str, Any]) -> str:
 
 
 def of_all(downloads: Iterable[Mapping[str, Any]]) -> str:
-    """``10 devices download: 120 of 218 GiB, 110 MB/s, 22 min left``; empty where none says how far it is."""
+    """``10 devices at it: 120.0 of 218.0 GB, 110 MB/s, 15 min left``; empty where it is unknown of all."""
     known = [[_number(one.get(key)) for key in _KEYS] for one in downloads]
     figures = [(done, total, rate or 0.0) for done, total, rate in known if done is not None and total]
     if not figures:
@@ -46,7 +46,8 @@ def of_all(downloads: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _bytes(done: float, total: float) -> str:
-    return f"{data_size(int(done)).removesuffix(' GiB')} of {data_size(int(total))}"
+    whole = data_size(int(total))
+    return f"{data_size(int(done)).removesuffix(whole[whole.rindex(' ') :])} of {whole}"
 
 
 def _number(value: object) -> float | None:

@@ -123,7 +123,10 @@ def wave_state(state: State, number: int) -> str:
 
 def problems(state: State) -> tuple[Problem, ...]:
     """What a person has to look after, device by device."""
-    remedy = "See `thorctl history show {} {}`; the device's own log: `thorctl logs {} --agent`."
+    remedy = (
+        "See its steps with `thorctl history show {} {}`, and the device's own events with "
+        "`thorctl logs {} --events`."
+    )
     found = [
         Problem(
             "device_failed", one_line(one.why), remedy.format(state.brief.id, one.name, one.name), one.name
@@ -135,7 +138,7 @@ def problems(state: State) -> tuple[Problem, ...]:
         Problem(
             "device_kept_for_review",
             one_line(one.why),
-            f"Ask it with `thorctl chat {one.name}`. {REVIEW_WAYS.format(one.name)}.",
+            f"Try it with `thorctl chat {one.name}`. {REVIEW_WAYS.format(one.name)}.",
             one.name,
         )
         for one in state.devices.values()
@@ -145,7 +148,7 @@ def problems(state: State) -> tuple[Problem, ...]:
         Problem(
             "device_absent",
             one_line(one.why),
-            f"It is caught up by `thorctl rollout resume {state.brief.id}`.",
+            f"Update it when it answers again: `thorctl rollout resume {state.brief.id}`.",
             one.name,
         )
         for one in state.devices.values()
