@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import socket
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests.support.trial_steps import code, commit_one
 from thorctl.agent.core.files import Files
-from thorctl.agent.engine import cache
+from thorctl.agent.engine import cache, endpoint
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.state.deadline import AGAIN_SECONDS
 from thorctl.protocol.states import COMMITTED, EMPTY, ROLLING_BACK
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.stateful_device import Device
+
+
+@pytest.fixture
+def _engine_answers_on_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of layout 2 as well: the double has no socket."""
+    monkeypatch.setattr(
+        endpoint, "dial", lambda _, of: partial(socket.create_connection, (endpoint.HOST, of.port))
+    )
 
 
 def armed_for(device: Device, timer: str) -> str:

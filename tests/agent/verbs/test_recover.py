@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.stateful_device import Device, Fuse, PowerCut
 from tests.support.trial_steps import code, commit_one
-from thorctl.agent.engine import endpoint
 from thorctl.protocol.states import COMMITTED, TRIAL
 
 if TYPE_CHECKING:
@@ -87,11 +84,3 @@ def test_a_committed_engine_that_is_started_anew_is_never_left_down(tmp_path: Pa
             assert at > 3
             return
     pytest.fail("it never came to its end")
-
-
-@pytest.fixture
-def _engine_answers_on_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of layout 2 as well: the double has no socket."""
-    monkeypatch.setattr(
-        endpoint, "dial", lambda _, of: partial(socket.create_connection, (endpoint.HOST, of.port))
-    )
