@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thorctl.cli import process
+from thorctl.cli.main import run
 from thorctl.errors import ThorError
 from thorctl.files import limits
 from thorctl.inventory import devices as fleet
@@ -120,3 +121,66 @@ def test_binfmt_unavailable_until_root_can_load_it(tmp_path: Path, monkeypatch: 
     assert (error.code, "modprobe binfmt_misc" in error.remedy) == ("binfmt_unavailable", True)
     monkeypatch.setattr(host_command, "as_root", lambda: ["true"])
     register()
+
+
+def code_of(*words: str) -> str | None:
+    """The code with which a command line is refused; None: it is not."""
+    result = run([*words])
+    assert result is not None
+    assert all(error.remedy for error in result.errors)
+    return result.errors[0].code if result.errors else None
+
+
+def test_project_not_found_until_init_has_made_one(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    words = ("--project", str(folder), "render", "fleet", "--out", str(tmp_path / "preview"))
+    assert code_of(*words) == "project_not_found"
+    assert code_of("init", str(folder)) is None
+    assert code_of(*words) == "lock_missing"
+
+
+def test_folder_not_empty_until_a_new_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert code_of("init", str(tmp_path / "full")) == "folder_not_empty"
+    assert code_of("init", str(tmp_path / "full" / "file")) == "folder_unusable"
+    assert code_of("init", str(tmp_path / "new")) is None
+
+
+def test_profile_invalid_until_what_it_names_is_corrected(project: Path) -> None:
+    profile = project / "deploy" / "profiles" / "tiny-qwable.yml"
+    good = profile.read_text()
+    words = ("--project", str(project), "render", "tiny-qwable", "--out", str(project / "preview"))
+    for bad, code in (
+        (f"{good}\nextends: nobody\n", "profile_invalid"),
+        (f"{good}\n  : [", "yaml_malformed"),
+    ):
+        profile.write_text(bad)
+        assert code_of(*words) == code
+        profile.write_text(good)
+        assert code_of(*words) == "lock_missing"
+
+
+@pytest.mark.slow
+def test_inventory_until_it_is_corrected(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    for text, code in (
+        ("thor: {hosts: {}}\n", "inventory_empty"),
+        ("thor: {hosts: [\n", "inventory_invalid"),
+    ):
+        inventory.write_text(text)
+        assert refusal(lambda: fleet.load(inventory)).code == code
+        inventory.write_text("thor: {hosts: {thor-01: }}\n")
+        assert [one.name for one in fleet.load(inventory)] == ["thor-01"]
+
+
+@pytest.mark.slow
+def test_one_device_wanted_until_one_is_named(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        "thor: {hosts: {thor-01: , thor-02: }, vars: {ansible_host: 127.0.0.1, ansible_port: 9}}\n"
+    )
+    words = ("-i", str(inventory), "chat")
+    assert code_of(*words, "all", "Hi") == "one_device_wanted"
+    assert code_of(*words, "thor-01", "Hi") == "device_unreachable"
