@@ -169,6 +169,12 @@ def test_shared_answers_are_those_that_ssh_gives_for_each_host(
             assert ours == theirs, (seed, host, config.read_text(), more.read_text(), other.read_text())
 
 
+def test_without_any_file_one_question_serves_all(ssh: Path) -> None:
+    for host in ("a", "192.0.2.1"):
+        assert ask(str(ssh), ["-F", "none"], host, "none")["hostname"] == [host]
+    assert asked(ssh) == 1
+
+
 def test_options_for_hosts_are_asked_for_host_by_host_and_kept(ssh: Path, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host a\n  HostName 192.0.2.1\n  ServerAliveInterval 5\n")

@@ -9,6 +9,7 @@ is kept for a minute. One question serves all hosts for which the same lines hol
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 import pwd
@@ -121,12 +122,12 @@ def _read(named: str | None) -> Configuration:
                 # glob(3), as ssh reads Include: pathlib's knows no absolute pattern.
                 todo += [(one, folder, depth + 1) for one in sorted(glob.glob(pattern))]  # noqa: PTH207
     whole = "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
-    top = [files[0]] if named else [files[0], *SYSTEM_FILES]
+    top = [*files[:1], *(SYSTEM_FILES if named is None else ())]  # -F none: no file at all
     return Configuration(
         tuple(files),
         _together(files),
         volatile=bool(_VOLATILE.search(whole)),
-        lines=None if _BY_HOST.search(whole) else _lines(top if files else [], system=named is None),
+        lines=None if _BY_HOST.search(whole) else _lines(top, system=named is None),
         jumps=frozenset(
             name for value in _JUMP.findall(whole.lower()) for name in re.split(r"[\s,@:/\[\]\"]+", value)
         ),
@@ -172,12 +173,17 @@ def _add_lines(
             found.append((here, text))
 
 
+@functools.lru_cache(maxsize=4096)
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Of ``*`` and ``?``, the only ones with a meaning."""
+    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
+
+
 def _holds(host: str, patterns: Iterable[str]) -> bool:
     """Whether a Host line matches: one of its patterns does, and none of the negated ones."""
     found = False
     for pattern in patterns:
-        bare = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
-        if re.fullmatch(bare, host):
+        if _expression(pattern.removeprefix("!")).fullmatch(host):
             if pattern.startswith("!"):
                 return False
             found = True
