@@ -78,10 +78,10 @@ def test_the_agents_object_comes_back(sshd: Sshd, device: Device) -> None:
 def test_stdin_reaches_the_verb_whole(sshd: Sshd, device: Device) -> None:
     sshd.behave(
         "import sys, json; text = sys.stdin.read();"
-        f"print(json.dumps({STATUS!r} | {{'verb': 'stage', 'data': {{'got': len(text)}}}}))"
+        f"print(json.dumps({STATUS!r} | {{'verb': 'stage', 'data': {{'release': 'r', 'got': len(text)}}}}))"
     )
     (answer,) = run_verb([device], "stage", ["--release", "-"], stdin="ä" * 300_000)
-    assert answer.data == {"got": 300_000}
+    assert answer.data["got"] == 300_000
 
 
 def test_arguments_and_holder_are_quoted_for_the_shell(sshd: Sshd, device: Device) -> None:
@@ -108,7 +108,7 @@ def test_only_others_than_root_need_sudo(user: str, command: str) -> None:
         (says("Welcome to Ubuntu!\n" + json.dumps(STATUS)), "agent_garbage", "Welcome to Ubuntu!"),
         (says(""), "agent_garbage", "printed nothing"),
         (says("[]"), "agent_garbage", "not an object"),
-        (says(json.dumps(STATUS | {"data": {"state": []}})), "agent_garbage", "state or release"),
+        (says(json.dumps(STATUS | {"data": {"state": []}})), "agent_garbage", "state: is a list, not text"),
         (says(json.dumps(STATUS | {"data": {"x": float("nan")}})), "agent_garbage", "cannot be read"),
         (says(json.dumps(STATUS | {"data": {"x": "\ud800"}})), "agent_garbage", "cannot be read"),
         (says("[" * 100_000), "agent_garbage", "cannot be read"),  # Python's reader recurses
@@ -357,7 +357,7 @@ def test_no_device_gets_at_the_operators_agent_or_screen(
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
     sshd.behave(
         "import json, os\nfound = {k: os.environ.get(k) for k in ('SSH_AUTH_SOCK', 'DISPLAY')}\n"
-        f"print(json.dumps({STATUS!r} | {{'data': found}}))"
+        f"print(json.dumps({STATUS!r} | {{'data': {{'state': None}} | found}}))"
     )
     with subprocess.Popen(
         ["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL
@@ -368,7 +368,7 @@ def test_no_device_gets_at_the_operators_agent_or_screen(
             (answer,) = run_verb([device], "status")
         finally:
             agent.terminate()
-    assert answer.data == {"SSH_AUTH_SOCK": None, "DISPLAY": None}
+    assert answer.data == {"state": None, "SSH_AUTH_SOCK": None, "DISPLAY": None}
 
 
 @pytest.mark.parametrize("inventory", ["", "-o ForwardAgent=yes -o ForwardX11=yes -o PermitLocalCommand=yes"])

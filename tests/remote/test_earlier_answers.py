@@ -11,8 +11,10 @@ from tests.fixtures import earlier
 from thorctl.ansible_plugins.converged import reads, serves, waits_for_rollout
 from thorctl.doctor import devices as doctor_devices
 from thorctl.inventory.devices import Device
+from thorctl.protocol.status import Status
 from thorctl.release.convergence import Desired
 from thorctl.remote.answer import Answer, read_answer
+from thorctl.remote.earlier import read
 from thorctl.rollout.run import preparation
 from thorctl.status.drift_view import DriftView
 from thorctl.status.model import attention, remarks, row, verdict
@@ -65,9 +67,10 @@ def test_doctor_says_that_a_rollout_brings_layout_2() -> None:
 
 
 def test_plan_gives_an_agent_where_theirs_reads_no_layout() -> None:
-    assert preparation.layouts(answered("status-committed").data) == ()
-    assert preparation.layouts({"agent_layouts": [1, 2]}) == ()  # it cannot work a soak
-    assert preparation.layouts({"agent_layouts": [1, 2], "soak": None}) == (1, 2)
+    data = {"state": "empty", "agent_layouts": [1, 2]}
+    assert preparation.layouts(read(Status, answered("status-committed").data)) == ()
+    assert preparation.layouts(read(Status, data)) == ()  # it cannot work a soak
+    assert preparation.layouts(read(Status, data | {"soak": None})) == (1, 2)
 
 
 RELEASE = {"schema": 2, "name": PROFILE, "id": NEXT}

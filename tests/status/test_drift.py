@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -10,17 +11,26 @@ from rich.console import Console
 
 from tests.support.doubles.answers import RELEASE, STATUS, document
 from thorctl.inventory.devices import Device
+from thorctl.protocol.encode import encode
+from thorctl.protocol.status import Comparison
 from thorctl.release.convergence import Desired
 from thorctl.release.document import LAYOUT
-from thorctl.remote.answer import Answer
+from thorctl.remote.answer import Answer, read_answer
 from thorctl.result import Problem
 from thorctl.status import drift as status_drift
-from thorctl.status.drift import Item
 from thorctl.status.drift_view import DriftView
 from thorctl.status.model import Row, attention, row
 
 ONE, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
-HELD = Item(what="packages held", scope="host", wanted=["a", "b", "c", "d", "e"], found=["c"], same=False)
+
+
+def differs(what: str, wanted: object = None, found: object = None) -> Comparison:
+    return Comparison(what, wanted=wanted, found=found, same=False)
+
+
+HELD = Comparison(
+    what="packages held", scope="host", wanted=["a", "b", "c", "d", "e"], found=["c"], same=False
+)
 WELL = {"what": "release serve.yaml", "scope": "release", "wanted": ONE, "found": ONE, "same": True}
 MODE = {"what": "power mode", "scope": "host", "wanted": "120W", "found": "MAXN", "same": False}
 UNREAD = {"what": "image on disk", "scope": "release", "wanted": f"e@{ONE}", "found": None, "same": None}
@@ -29,7 +39,8 @@ UNREAD = {"what": "image on disk", "scope": "release", "wanted": f"e@{ONE}", "fo
 def said(wanted: str | None = RELEASE, **changes: Any) -> Row:
     device = Device("thor-01", "10.0.0.1", site="lab")
     desired = Desired(wanted, None, LAYOUT) if wanted else None
-    return row(device, Answer("thor-01", document("status", STATUS | changes)), desired)
+    text = json.dumps(document("status", STATUS | changes))
+    return row(device, read_answer("thor-01", "status", 0, text, ""), desired)
 
 
 def test_another_document_of_the_wanted_id_is_drift() -> None:
@@ -54,19 +65,25 @@ def drawn(fleet: list[Row], width: int = 120, *, verbose: bool = False) -> str:
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        (Item(what="power mode", wanted="120W", found="70W"), "power mode is 70W, not 120W"),
-        (Item(what="power mode", wanted="120W", same=None), "power mode unknown"),
-        (Item(what="release serve.yaml", wanted=ONE, found=OTHER), "release serve.yaml was changed"),
-        (Item(what="installed unit", wanted=ONE), "installed unit is missing"),
-        (Item(what="installed unit", found=ONE), "installed unit should not be there"),
         (
-            Item(what="container image", wanted=f"e@{ONE}", found=f"f@{OTHER}"),
+            Comparison(what="power mode", wanted="120W", found="70W", same=False),
+            "power mode is 70W, not 120W",
+        ),
+        (Comparison(what="power mode", wanted="120W", same=None), "power mode unknown"),
+        (
+            Comparison(what="release serve.yaml", wanted=ONE, found=OTHER, same=False),
+            "release serve.yaml was changed",
+        ),
+        (Comparison(what="installed unit", wanted=ONE, same=False), "installed unit is missing"),
+        (Comparison(what="installed unit", found=ONE, same=False), "installed unit should not be there"),
+        (
+            Comparison(what="container image", wanted=f"e@{ONE}", found=f"f@{OTHER}", same=False),
             "container image is f@sha256:222222222222, not e@sha256:111111111111",
         ),
         (HELD, "packages held: not a, b, d and 1 more"),
     ],
 )
-def test_what_differs_is_said(item: Item, words: str) -> None:
+def test_what_differs_is_said(item: Comparison, words: str) -> None:
     assert status_drift.words(item) == words
 
 
@@ -75,12 +92,12 @@ def test_what_differs_is_said(item: Item, words: str) -> None:
     [
         (None, "–"),
         ([], "none"),
-        ([Item(what="a"), Item(what="b")], "2"),
-        ([Item(what="a", same=None)], "1 unknown"),
-        ([Item(what="a"), Item(what="b", same=None)], "1, 1 unknown"),
+        ([Comparison(what="a", same=False), Comparison(what="b", same=False)], "2"),
+        ([Comparison(what="a", same=None)], "1 unknown"),
+        ([Comparison(what="a", same=False), Comparison(what="b", same=None)], "1, 1 unknown"),
     ],
 )
-def test_the_column(items: list[Item] | None, words: str) -> None:
+def test_the_column(items: list[Comparison] | None, words: str) -> None:
     assert status_drift.count(items) == words
 
 
@@ -113,7 +130,7 @@ def test_json_has_all_of_it() -> None:
 
 
 def test_desired_stands_beside_actual() -> None:
-    fleet = [said(compared=[WELL, MODE, UNREAD, HELD.model_dump()], drift=[MODE])]
+    fleet = [said(compared=[WELL, MODE, UNREAD, encode(HELD)], drift=[MODE])]
     lines = drawn(fleet, verbose=True).splitlines()
     cells = {line.split("  ")[2].strip() if line[:7] == "thor-01" else "": line for line in lines}
     assert "✓" in cells["release serve.yaml"]
@@ -149,5 +166,5 @@ def test_a_device_that_cannot_be_asked_has_a_line() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_it_fits_its_terminal(width: int) -> None:
-    text = drawn([said(compared=[WELL, MODE, UNREAD, HELD.model_dump()], drift=[MODE])], width)
+    text = drawn([said(compared=[WELL, MODE, UNREAD, encode(HELD)], drift=[MODE])], width)
     assert all(len(line) <= width for line in text.splitlines())

@@ -18,7 +18,7 @@ from thorctl.cli.main import run
 from thorctl.inventory.devices import Device
 from thorctl.release.convergence import Desired
 from thorctl.release.document import LAYOUT
-from thorctl.remote.answer import Answer
+from thorctl.remote.answer import Answer, read_answer
 from thorctl.result import Exit, Problem
 from thorctl.sim.ports import free_port
 from thorctl.status.model import Row, attention, remarks, row, rows, verdict
@@ -38,7 +38,8 @@ PROMISED |= {"memory_available_bytes", "disk_free_bytes", "last_smoke"}
 
 def said(wanted: str | None = RELEASE, **changes: Any) -> Row:
     desired = Desired(wanted, None, LAYOUT) if wanted else None
-    return row(DEVICE, Answer("thor-01", document("status", STATUS | changes)), desired)
+    text = json.dumps(document("status", STATUS | changes))
+    return row(DEVICE, read_answer("thor-01", "status", 0, text, ""), desired)
 
 
 def failed(code: str, *, reached: bool = False) -> Row:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from thorctl.protocol import canonical_json
+from thorctl.protocol.decode import Malformed
+from thorctl.protocol.status import UNKNOWN, Status
 from thorctl.release.convergence import ALL_OF_THE_RELEASE, Desired, Verdict, convergence
+from thorctl.remote import earlier
 
 
 def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
@@ -14,21 +17,27 @@ def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
     What differs or is unknown makes it false: then the play does its work, at the cost of time only.
     What drifted of the host (a power mode that waits for its maintenance window) no release puts right.
     """
-    found = convergence(status, _desired(release))
+    found = convergence(_read(status), _desired(release))
     return found.of(ALL_OF_THE_RELEASE) is Verdict.IN_PLACE
 
 
 def reads(status: dict[str, Any], release: dict[str, Any]) -> bool:
-    """True if the agent that gave ``status`` reads the release and can work a soak.
-
-    An agent that names no layouts reads layout 1; one whose status has no ``soak`` cannot.
-    """
-    return "soak" in status and release["schema"] in (status.get("agent_layouts") or [1])
+    """True if the agent that gave ``status`` reads the release and can work a soak."""
+    found = _read(status)
+    return "soak" in found.agent_verbs and release["schema"] in found.agent_layouts
 
 
 def waits_for_rollout(status: dict[str, Any], release: dict[str, Any]) -> bool:
     """True if the device has committed an earlier layout of the release's profile: a rollout changes it."""
-    return convergence(status, _desired(release)).earlier_layout is not None
+    return convergence(_read(status), _desired(release)).earlier_layout is not None
+
+
+def _read(status: dict[str, Any]) -> Status:
+    """What cannot be read is unknown."""
+    try:
+        return earlier.read(Status, status)
+    except Malformed:
+        return UNKNOWN
 
 
 def _desired(release: dict[str, Any]) -> Desired:

@@ -5,8 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from thorctl.protocol.lease import Hold, Lease
+
 AGENT_SCHEMA = 1
 COMMAND_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Details:
+    """What decisions are made by of an error's details; None: not told.
+
+    Attributes:
+        retriable: whether another attempt may succeed with nothing changed.
+        retry_after_seconds: when a hub asked to be asked again.
+        lease: of ``leased``: whose it is.
+        hold: of ``held``: the device's hold.
+        verb: of ``busy``: the verb at work.
+        holder: of ``busy``: who called it.
+        since: of ``busy``: its begin, RFC 3339.
+        log: of an engine that did not get ready: lines of its log.
+    """
+
+    retriable: bool | None = None
+    retry_after_seconds: float | None = None
+    lease: Lease | None = None
+    hold: Hold | None = None
+    verb: str | None = None
+    holder: str | None = None
+    since: str | None = None
+    log: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -42,3 +42,10 @@ class Progress:
     started_at: str | None = None
     updated_at: str | None = None
     pid: int | None = None
+
+    @property
+    def percent(self) -> int | None:
+        """How much of the phase's bytes are there, rounded down; None: unknown."""
+        if self.done_bytes is None or not self.total_bytes or self.total_bytes < 0:
+            return None
+        return 100 * self.done_bytes // self.total_bytes

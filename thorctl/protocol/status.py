@@ -276,3 +276,6 @@ class Status:
     def changing(self) -> bool:
         """Whether somebody's change of the device is not over."""
         return self.state in CHANGING
+
+
+UNKNOWN = Status(state=None)  # of a device that did not answer

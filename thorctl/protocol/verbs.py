@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
 from thorctl.protocol.jobs import LONGEST_WAIT_SECONDS
@@ -28,6 +29,7 @@ class Verb:
         detached: may run in a transient unit and outlive its caller.
         dry_run: has the option ``--dry-run``.
         internal: called by units of the device, never by a controller.
+        data: ``module:class`` of its data, below ``thorctl.protocol``; empty: not in the contract.
     """
 
     name: str
@@ -39,6 +41,13 @@ class Verb:
     detached: bool = False
     dry_run: bool = False
     internal: bool = False
+    data: str = ""
+
+    @property
+    def data_class(self) -> type | None:
+        """The class of its data; imported when asked for, as a verb on the device needs its own alone."""
+        module, _, name = self.data.partition(":")
+        return getattr(import_module(f"thorctl.protocol.{module}"), name) if name else None
 
     @property
     def reads_only(self) -> bool:
@@ -48,30 +57,32 @@ class Verb:
 
 _ALL = (
     Verb("facts"),
-    Verb("preflight", 5 * MINUTE, "document"),  # facts, and each file of the checkpoint that is there
-    Verb("plan", 5 * MINUTE, "document"),
-    Verb("status", MINUTE / 2),  # a device that needs longer for its own status is in trouble
+    Verb(
+        "preflight", 5 * MINUTE, "document", data="preflight:PreflightReport"
+    ),  # facts, and each file of the checkpoint that is there
+    Verb("plan", 5 * MINUTE, "document", data="results:Planned"),
+    # A device that needs longer for its own status is in trouble.
+    Verb("status", MINUTE / 2, data="status:Status"),
     Verb("result", LONGEST_WAIT_SECONDS + MINUTE),
     Verb("job", internal=True),  # by the unit of a detached verb
-    Verb("connect", internal=True),
+    Verb("connect", internal=True, data="results:Connected"),
     Verb("engine-prepare", internal=True),  # by the engine's unit, while a verb holds the lock
-    Verb("stage", 6 * HOUR, "document", (STAGE_LOCK,), detached=True),
-    Verb("activate", HOUR, "id", (STATE_LOCK,), detached=True),
+    Verb("stage", 6 * HOUR, "document", (STAGE_LOCK,), detached=True, data="results:Staged"),
+    Verb("activate", HOUR, "id", (STATE_LOCK,), detached=True, data="results:Activated"),
     # Ten generations, and before them a first start that may still compile.
-    Verb("smoke", 30 * MINUTE, "id", (STATE_LOCK,), detached=True),
-    Verb(
-        "bench", 2.5 * HOUR, "id", (STATE_LOCK,), detached=True, dry_run=True
-    ),  # nothing may change meanwhile
-    Verb("review", 2 * MINUTE, "id", (STATE_LOCK,)),
-    Verb("soak", 2 * MINUTE, locks=(STATE_LOCK,)),
-    Verb("soak-work", internal=True),  # by the soak's transient unit, for as long as the trial lasts
-    Verb("commit", 2 * MINUTE, "id", (STATE_LOCK,)),
-    Verb(
-        "rollback", HOUR, "id", (STATE_LOCK,), detached=True
-    ),  # the engine may have to compile its kernels again
-    Verb("recover", HOUR, locks=(STATE_LOCK,), leased=False, yields=True),
-    Verb("gc", 2 * MINUTE, locks=(STATE_LOCK, STAGE_LOCK), dry_run=True),
-    Verb("lease", 2 * MINUTE, locks=("lease.lock",), leased=False),
-    Verb("hold", 2 * MINUTE, locks=("hold.lock",), leased=False),
+    Verb("smoke", 30 * MINUTE, "id", (STATE_LOCK,), detached=True, data="smoke:SmokeReport"),
+    # Nothing may change meanwhile.
+    Verb("bench", 2.5 * HOUR, "id", (STATE_LOCK,), detached=True, dry_run=True),
+    Verb("review", 2 * MINUTE, "id", (STATE_LOCK,), data="results:Reviewed"),
+    Verb("soak", 2 * MINUTE, locks=(STATE_LOCK,), data="status:SoakShown"),
+    # By the soak's transient unit, for as long as the trial lasts.
+    Verb("soak-work", internal=True, data="status:SoakShown"),
+    Verb("commit", 2 * MINUTE, "id", (STATE_LOCK,), data="results:Committed"),
+    # The engine may have to compile its kernels again.
+    Verb("rollback", HOUR, "id", (STATE_LOCK,), detached=True, data="results:RolledBack"),
+    Verb("recover", HOUR, locks=(STATE_LOCK,), leased=False, yields=True, data="results:Recovered"),
+    Verb("gc", 2 * MINUTE, locks=(STATE_LOCK, STAGE_LOCK), dry_run=True, data="results:Collected"),
+    Verb("lease", 2 * MINUTE, locks=("lease.lock",), leased=False, data="lease:LeaseShown"),
+    Verb("hold", 2 * MINUTE, locks=("hold.lock",), leased=False, data="lease:HoldShown"),
 )
 VERBS = {verb.name: verb for verb in _ALL}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from thorctl.protocol.states import COMMITTED
+from thorctl.protocol.status import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from thorctl.protocol.status import Comparison, Engine, LastSmoke, Status
     from thorctl.release.document import Release
 
 
@@ -81,7 +81,7 @@ class Convergence:
         return Verdict.UNKNOWN if self.unknown & aspects else Verdict.IN_PLACE
 
 
-def convergence(status: Mapping[str, Any], desired: Desired | None) -> Convergence:
+def convergence(status: Status, desired: Desired | None) -> Convergence:
     """Compare a device's status with its desired release.
 
     Args:
@@ -89,13 +89,13 @@ def convergence(status: Mapping[str, Any], desired: Desired | None) -> Convergen
         desired: None: it is not known which release the device should serve.
     """
     found: dict[Aspect, bool | None] = {
-        Aspect.STATE: None if status.get("state") is None else status["state"] == COMMITTED,
+        Aspect.STATE: None if status.state is None else status.state == COMMITTED,
         Aspect.RELEASE: _runs(status, desired) if desired else None,
         Aspect.DOCUMENT: not _is_another(status, desired) if desired else None,
-        Aspect.ENGINE: _ready(status.get("engine")),
-        Aspect.SMOKE: _passed(status.get("last_smoke"), desired) if desired else None,
-        Aspect.FILES: _compared(status.get("drift"), host=False),
-        Aspect.HOST: _compared(status.get("drift"), host=True),
+        Aspect.ENGINE: _ready(status.engine),
+        Aspect.SMOKE: _passed(status.last_smoke, desired) if desired else None,
+        Aspect.FILES: _compared(status.drift, host=False),
+        Aspect.HOST: _compared(status.drift, host=True),
     }
     return Convergence(
         differs=frozenset(aspect for aspect, same in found.items() if same is False),
@@ -104,62 +104,49 @@ def convergence(status: Mapping[str, Any], desired: Desired | None) -> Convergen
     )
 
 
-def layout_of(status: Mapping[str, Any]) -> int | None:
-    """Return the layout of the release that runs; None: there is none, or its document cannot be read."""
-    layout = status.get("release_layout")
-    if layout is None and status.get("release") and status.get("agent_layouts", [1]) == [1]:
-        return 1  # by an agent that reads no other
-    return layout if isinstance(layout, int) else None
-
-
 def profile_of(release_id: str) -> str:
     """Return the profile's name in a release's id."""
     return release_id.rpartition("-")[0]
 
 
-def _runs(status: Mapping[str, Any], desired: Desired) -> bool | None:
-    release = status.get("release")
-    if release is None and status.get("state") is None:
+def _runs(status: Status, desired: Desired) -> bool | None:
+    if status.release is None and status.state is None:
         return None  # the journal cannot be read
-    return bool(release == desired.id)
+    return status.release == desired.id
 
 
-def _is_another(status: Mapping[str, Any], desired: Desired) -> bool:
+def _is_another(status: Status, desired: Desired) -> bool:
     """Whether another document runs under the desired id; an earlier agent does not tell."""
-    found = status.get("release_sha256")
-    same_id = status.get("release") == desired.id
-    return same_id and isinstance(found, str) and desired.sha256 is not None and found != desired.sha256
-
-
-def _ready(engine: object) -> bool | None:
-    if not isinstance(engine, dict) or engine.get("unit") is None:
-        return None
-    ready = engine.get("ready")
-    if engine["unit"] != "active":  # what answers then is another process
+    if status.release != desired.id or None in (status.release_sha256, desired.sha256):
         return False
-    return ready if isinstance(ready, bool) else None
+    return status.release_sha256 != desired.sha256
 
 
-def _passed(smoke: object, desired: Desired) -> bool | None:
+def _ready(engine: Engine) -> bool | None:
+    if engine.unit is None:
+        return None
+    return engine.unit == "active" and engine.ready  # what answers then is another process
+
+
+def _passed(smoke: LastSmoke | None, desired: Desired) -> bool | None:
     """Whether the last smoke test was of the desired release and passed; that of another proves nothing."""
-    if not isinstance(smoke, dict) or not isinstance(smoke.get("passed"), bool):
+    if smoke is None or smoke.passed is None:
         return None
-    return smoke["passed"] and smoke.get("release") == desired.id
+    return smoke.passed and smoke.release == desired.id
 
 
-def _compared(drift: object, *, host: bool) -> bool | None:
-    """Whether the agent found everything the same; an item whose ``same`` is null could not be read."""
-    if not isinstance(drift, list):
+def _compared(drift: tuple[Comparison, ...] | None, *, host: bool) -> bool | None:
+    """Whether the agent found everything the same; an item whose ``same`` is None could not be read."""
+    if drift is None:
         return None
-    items = [one for one in drift if isinstance(one, dict)]
-    same = [one.get("same", False) for one in items if (one.get("scope") == Aspect.HOST.value) is host]
-    if any(one is False for one in same):  # also without the key: an earlier agent tells only what differs
+    same = [one.same for one in drift if (one.scope == HOST) is host]
+    if False in same:
         return False
-    return True if all(one is True for one in same) else None
+    return None if None in same else True
 
 
-def _earlier_layout(status: Mapping[str, Any], desired: Desired) -> int | None:
-    layout = layout_of(status)
-    if status.get("state") != COMMITTED or layout is None or layout >= desired.layout:
+def _earlier_layout(status: Status, desired: Desired) -> int | None:
+    layout = status.release_layout
+    if status.state != COMMITTED or layout is None or layout >= desired.layout:
         return None
-    return layout if profile_of(str(status.get("release"))) == profile_of(desired.id) else None
+    return layout if profile_of(str(status.release)) == profile_of(desired.id) else None

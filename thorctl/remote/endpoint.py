@@ -77,8 +77,7 @@ class Endpoint:
         bind_address, family: of the socket.
         proxy_command: a shell command whose stdin and stdout are the way; None: none.
         via: the jump host, which has its own way.
-        not_tried: options for logins that ssh would also try, such as ``pkcs11provider /lib/token.so``.
-        control_path: where a running ssh may share its connection, which thorctl does not use.
+        not_tried: logins that ssh would also try.
     """
 
     alias: str
@@ -102,7 +101,6 @@ class Endpoint:
     proxy_command: str | None = None
     via: Endpoint | None = None
     not_tried: tuple[str, ...] = ()
-    control_path: str | None = None
 
     @property
     def where(self) -> str:
@@ -231,9 +229,8 @@ def _endpoint(device: Device, words: list[str], alias: str, jumps: int) -> Endpo
         family=_FAMILIES.get(_one(answer, "addressfamily") or "any", socket.AF_UNSPEC),
         proxy_command=fill.command(_one(answer, "proxycommand")),
         via=_jump(device, jump, config, jumps) if jump else None,
-        control_path=_control_path(_one(answer, "controlpath")),
         not_tried=tuple(
-            f"{option} {_one(answer, option)}"
+            option
             for option, off in _MORE_LOGINS.items()
             if (_one(answer, option) or next(iter(off))) not in off
         ),
@@ -288,10 +285,6 @@ def _invalid(device: Device, message: str) -> ThorError:
 
 def _one(answer: Answer, option: str) -> str | None:
     return answer[option][0] if answer.get(option) else None
-
-
-def _control_path(path: str | None) -> str | None:
-    return None if path in {None, "none"} else path  # ssh has filled in its tokens
 
 
 def _number(answer: Answer, option: str) -> int | None:

@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING
 
 from thorctl.ui.format import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thorctl.protocol.status import Comparison
 
 NAMED = 3  # of a list of packages; --json has all of them
 _HASH = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
-class Item(BaseModel):
-    """One thing that was compared. ``same`` None: unknown; False with ``found`` None: it is not there.
-
-    ``note``: why a difference is intended.
-    """
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    what: str
-    scope: str = "release"
-    wanted: Any = None
-    found: Any = None
-    same: bool | None = False  # an older agent tells only what differs
-    note: str | None = None
-
-    @property
-    def lacking(self) -> list[str] | None:
-        """Of a list, what is wanted and not found; None if it is no list or unknown."""
-        if not (isinstance(self.wanted, list) and isinstance(self.found, list)):
-            return None
-        return [str(one) for one in self.wanted if one not in self.found]
+def lacking(item: Comparison) -> list[str] | None:
+    """Of a list, what is wanted and not found; None if it is no list or unknown."""
+    if not (isinstance(item.wanted, list) and isinstance(item.found, list)):
+        return None
+    return [str(one) for one in item.wanted if one not in item.found]
 
 
-def words(item: Item) -> str:
+def words(item: Comparison) -> str:
     """What is wrong with it, or that nobody knows."""
     if item.same is None:
         return f"{item.what} unknown"
-    if item.lacking is not None:
-        return f"{item.what}: not {_named(item.lacking)}"
+    missing = lacking(item)
+    if missing is not None:
+        return f"{item.what}: not {_named(missing)}"
     if item.found is None:
         return f"{item.what} is missing"
     if item.wanted is None:
@@ -51,7 +39,7 @@ def words(item: Item) -> str:
     return f"{item.what} is {short(item.found)}, not {short(item.wanted)}"
 
 
-def count(items: list[Item] | None) -> str:
+def count(items: Sequence[Comparison] | None) -> str:
     """``none``, ``2``, ``1 unknown``, ``2, 1 unknown``; a dash if the device could not say."""
     if items is None:
         return NOTHING
@@ -62,7 +50,7 @@ def count(items: list[Item] | None) -> str:
     return ", ".join(parts) or "none"
 
 
-def shown(item: Item) -> tuple[str, str]:
+def shown(item: Comparison) -> tuple[str, str]:
     """How ``wanted`` and ``found`` stand in a table: cut hashes are whole where they would look the same."""
     pair = desired(item), actual(item)
     if item.same is False and pair[0] == pair[1]:
@@ -70,7 +58,7 @@ def shown(item: Item) -> tuple[str, str]:
     return pair
 
 
-def desired(item: Item) -> str:
+def desired(item: Comparison) -> str:
     """How ``wanted`` stands in a table."""
     if isinstance(item.wanted, list):
         # Not read: the patterns that were asked for; read: the packages that they mean.
@@ -78,13 +66,14 @@ def desired(item: Item) -> str:
     return NOTHING if item.wanted is None else short(item.wanted)
 
 
-def actual(item: Item) -> str:
+def actual(item: Comparison) -> str:
     """How ``found`` stands in a table."""
     if item.same is None:
         return "unknown"
-    if item.lacking is not None:
-        lacking = f", not {', '.join(item.lacking)}" if item.lacking else ""
-        return f"{len(item.found)}{lacking}"
+    missing = lacking(item)
+    if missing is not None and isinstance(item.found, list):
+        words = f", not {', '.join(missing)}" if missing else ""
+        return f"{len(item.found)}{words}"
     return "absent" if item.found is None else short(item.found)
 
 

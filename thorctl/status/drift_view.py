@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from thorctl.status.drift import Item
+    from thorctl.protocol.status import Comparison
     from thorctl.status.model import Row
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
@@ -63,7 +63,7 @@ class DriftView:
         return f"{compared}: {counted(differ, 'differs', 'differ')}{also}."
 
 
-def _cells(item: Item) -> tuple[Text, str, str, Text]:
+def _cells(item: Comparison) -> tuple[Text, str, str, Text]:
     mark = Text("•") if item.note else _mark(item.same)
     note = f" ({item.note})" if item.note else ""
     style = "" if item.same or item.note else _MARKS[item.same][1]

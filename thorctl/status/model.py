@@ -8,24 +8,24 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from thorctl.protocol.identity import Identity, twins
-from thorctl.protocol.owner import lease_reason, owner_of, parse
+from thorctl.protocol.encode import encode
+from thorctl.protocol.identity import twins
+from thorctl.protocol.owner import parse
 from thorctl.protocol.plural import counted, form
 from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
+from thorctl.protocol.status import UNKNOWN, Comparison, Status
 from thorctl.release.convergence import RUNS, SERVES, Aspect, Verdict, convergence, profile_of
-from thorctl.result import Problem
 from thorctl.status import drift as status_drift
-from thorctl.status.drift import Item
-from thorctl.status.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thorctl.inventory.devices import Device
+    from thorctl.protocol.identity import Identity
+    from thorctl.protocol.progress import Progress
     from thorctl.release.convergence import Convergence, Desired
     from thorctl.remote.answer import Answer
+    from thorctl.result import Problem
 
 
 _SAME = {Verdict.IN_PLACE: True, Verdict.DIFFERS: False, Verdict.UNKNOWN: None}
@@ -53,7 +53,7 @@ class Row:
     name: str
     site: str | None
     reachable: bool
-    report: Report
+    report: Status
     convergence: Convergence
     desired: Desired | None = None
     error: Problem | None = None
@@ -63,7 +63,7 @@ class Row:
     @property
     def identity(self) -> Identity:
         """What the device says it is."""
-        return Identity(self.report.name, self.report.machine, self.report.serial)
+        return self.report.identity
 
     @property
     def another_document(self) -> bool:
@@ -85,20 +85,20 @@ class Row:
         return f"layout {layout}; a rollout brings layout {later}: thorctl rollout start {profile}"
 
     @property
-    def _release(self) -> Item:
+    def _release(self) -> Comparison:
         desired, found = self.desired.id if self.desired else None, self.report.release
         if self.desired and self.another_document:
             desired, found = f"sha256:{self.desired.sha256}", f"sha256:{self.report.release_sha256}"
         same = _SAME[self.convergence.of(RUNS)]
-        return Item(what="release", wanted=desired, found=found, same=same, note=self.layout_note)
+        return Comparison(what="release", wanted=desired, found=found, same=same, note=self.layout_note)
 
     @property
-    def compared(self) -> list[Item] | None:
+    def compared(self) -> list[Comparison] | None:
         """Everything that is desired, its release first, against what is; None if the device did not say."""
         return None if self.report.compared is None else [self._release, *self.report.compared]
 
     @property
-    def drift(self) -> list[Item] | None:
+    def drift(self) -> list[Comparison] | None:
         """Of these what is not known to be as desired; None if the device did not say."""
         if self.report.drift is None:
             return None
@@ -107,18 +107,17 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """What ``status --json`` says of the device."""
-        report = self.report.model_dump(exclude={"engine", "compared", "drift", "name"})
-        engine = self.report.engine
+        report, engine = encode(self.report), self.report.engine
         return {
+            **report,
             "name": self.name,
             "site": self.site,
             "reachable": self.reachable,
             "wanted_release": self.desired.id if self.desired else None,
-            **report,
             "answers_as": self.report.name,
             "same_as": self.same_as,
-            "compared": _documents(self.compared),
-            "drift": _documents(self.drift),
+            "compared": encode(self.compared),
+            "drift": encode(self.drift),
             "engine": engine.word,
             "engine_unit": engine.unit,
             "engine_restarts": engine.restarts,
@@ -128,30 +127,11 @@ class Row:
         }
 
 
-def _documents(items: list[Item] | None) -> list[dict[str, Any]] | None:
-    return None if items is None else [item.model_dump() for item in items]
-
-
 def row(device: Device, answer: Answer, desired: Desired | None) -> Row:
-    """The row of one device. A report of the wrong shape is an error, and nothing of it is believed."""
-    error, data = answer.error, answer.data
-    try:
-        report = Report.model_validate(data)
-    except ValidationError as invalid:
-        report, data, error = Report(), {}, error or _strange(device.name, invalid)
-    found = convergence(data, desired)
-    return Row(device.name, device.site, answer.reached, report, found, desired, error)
-
-
-def _strange(device: str, invalid: ValidationError) -> Problem:
-    first = invalid.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    return Problem(
-        "agent_garbage",
-        f"The agent's status is invalid: {where}: {first['msg']}.",
-        f"Install this thorctl's agent: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
-        device,
-    )
+    """The row of one device; of a device that gave no usable status everything is unknown."""
+    report = answer.get(Status) or UNKNOWN
+    found = convergence(report, desired)
+    return Row(device.name, device.site, answer.reached, report, found, desired, answer.error)
 
 
 def rows(devices: Sequence[Device], answers: Sequence[Answer], desired: Mapping[str, Desired]) -> list[Row]:
@@ -211,7 +191,7 @@ def _trial(row: Row) -> str:
     return f"{words}, which is not at work on this machine: {owner.ends}"
 
 
-def _smoke(report: Report) -> list[str]:
+def _smoke(report: Status) -> list[str]:
     smoke = report.last_smoke
     if report.state == EMPTY:
         return []
@@ -238,30 +218,25 @@ def remarks(row: Row) -> tuple[str, ...]:
         found.append(row.layout_note)
     smoke = report.last_smoke
     if smoke and smoke.accepted and report.state == COMMITTED and smoke.release == report.release:
-        found.append(
-            f"its smoke failed and was accepted by {smoke.accepted.get('by')}: {smoke.accepted.get('reason')}"
-        )
+        found.append(f"its smoke failed and was accepted by {smoke.accepted.by}: {smoke.accepted.reason}")
     if restarts := report.engine.restarts:
-        end = report.engine.last_end or {}
-        last = f", last after {end.get('code')} {end.get('status')}" if end else ""
+        end = report.engine.last_end
+        last = f", last after {end.code} {end.status}" if end else ""
         found.append(f"engine restarted {counted(restarts, 'time')}{last}")
     if report.progress:
         found.append(progress_words(report.progress))
     if report.lease:
-        reason = lease_reason(report.lease)
-        found.append(f"leased by {owner_of(report.lease).words}" + (f" ({reason})" if reason else ""))
+        reason = report.lease.own_reason
+        found.append(f"leased by {report.lease.owner.words}" + (f" ({reason})" if reason else ""))
     if report.hold:
-        found.append(f"on hold: {report.hold.get('reason')}")
+        found.append(f"on hold: {report.hold.reason}")
     return tuple(found)
 
 
-def progress_words(progress: Mapping[str, Any]) -> str:
+def progress_words(progress: Progress) -> str:
     """``stage: checkpoint 45 %``."""
-    words = f"{progress.get('verb') or 'work'}: {progress.get('phase') or 'under way'}"
-    done, total = progress.get("done_bytes"), progress.get("total_bytes")
-    if isinstance(done, int) and isinstance(total, int) and total > 0:
-        words += f" {100 * done // total} %"
-    return words
+    share = "" if progress.percent is None else f" {progress.percent} %"
+    return f"{progress.verb}: {progress.phase}{share}"
 
 
 def clock(time: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rollout.policies import policy
+from thorctl.protocol.smoke import SmokeReport
+from thorctl.protocol.status import UNKNOWN, Status
+from thorctl.remote.earlier import read
 from thorctl.rollout.model.gates import (
     Action,
     Count,
@@ -20,6 +22,7 @@ from thorctl.rollout.model.gates import (
     judge_speed,
     judge_wave,
 )
+from thorctl.rollout.model.rules import Ended
 from thorctl.rollout.model.waves import PlannedWave
 from thorctl.rollout.policy import Speed
 
@@ -240,17 +243,13 @@ def test_more_failures_never_open_a_wave(well: int, failed: int, absent: int, st
         assert failed < 10
 
 
-SPEEDS: list[tuple[str, Speed | None, float | None, object, bool, bool, str]] = [
+SPEEDS: list[tuple[str, Speed | None, float | None, float | None, bool, bool, str]] = [
     ("as fast", Speed(), 40.0, 40.0, True, True, "40.0 tok/s against 40.0"),
     ("faster", Speed(), 40.0, 80.0, True, True, "80.0"),
     ("just within", Speed(tolerance_percent=10), 40.0, 36.0, True, True, "36.0"),
     ("too slow", Speed(tolerance_percent=10), 40.0, 35.9, True, False, "at least 36.0"),
     ("no tolerance", Speed(tolerance_percent=0), 40.0, 39.9, True, False, "too slow"),
     ("unknown now", Speed(), 40.0, None, True, False, "not known"),
-    ("no number", Speed(), 40.0, "fast", True, False, "not known"),
-    ("true is no number", Speed(), 0.5, True, True, False, "not known"),
-    ("infinite", Speed(), 40.0, math.inf, True, False, "not known"),
-    ("not a number", Speed(), 40.0, math.nan, True, False, "not known"),
     ("nothing", Speed(), 40.0, 0, True, False, "not known"),
     ("no baseline", Speed(), None, 40.0, True, False, "before is not known"),
     ("no baseline, accepted", Speed(without_baseline="accept"), None, 40.0, True, True, "accepts"),
@@ -260,7 +259,7 @@ SPEEDS: list[tuple[str, Speed | None, float | None, object, bool, bool, str]] = 
 
 
 @pytest.mark.parametrize("case", SPEEDS, ids=[row[0] for row in SPEEDS])
-def test_speed(case: tuple[str, Speed | None, float | None, object, bool, bool, str]) -> None:
+def test_speed(case: tuple[str, Speed | None, float | None, float | None, bool, bool, str]) -> None:
     _, speed, before, now, had_release, good, words = case
     verdict = judge_speed(speed, before, now, had_release)
     assert verdict.good is good
@@ -281,8 +280,7 @@ HEALTH: list[tuple[str, dict[str, Any], int | None, bool, str]] = [
     ("unit failed", {"engine": engine(unit="failed")}, 0, False, "unit failed"),
     ("unit unknown", {"engine": engine(unit=None)}, 0, False, "unit unknown"),
     ("restarts unknown", {"engine": engine(restarts=None)}, 0, False, "not known"),
-    ("restarts are true", {"engine": engine(restarts=True)}, 0, False, "not known"),
-    ("no engine", {"engine": None}, 0, False, "nothing is known"),
+    ("no engine", {"engine": {}}, 0, False, "not known"),
     ("rolled back by itself", {"state": "committed", "release": "m-aaaaaaaaaaaa"}, 0, False, "no longer"),
     ("another release", {"release": "m-cccccccccccc"}, 0, False, "no longer"),
     ("state unknown", {"state": None}, 0, False, "state unknown"),
@@ -292,20 +290,20 @@ HEALTH: list[tuple[str, dict[str, Any], int | None, bool, str]] = [
 @pytest.mark.parametrize(("what", "changes", "restarts", "good", "words"), HEALTH, ids=[r[0] for r in HEALTH])
 def test_health(what: str, changes: dict[str, Any], restarts: int | None, good: bool, words: str) -> None:
     status = {"state": "trial", "release": NEW, "engine": engine(), **changes}
-    verdict = judge_health(status, NEW, restarts)
+    verdict = judge_health(read(Status, status), NEW, restarts)
     assert verdict.good is good
     assert words in verdict.reason
 
 
 def test_nothing_at_all_is_not_well() -> None:
-    assert not judge_health({}, NEW, None).good
-    assert not judge_smoke({}, NEW).good
+    assert not judge_health(UNKNOWN, NEW, None).good
+    assert not judge_smoke(None, NEW).good
 
 
 @pytest.mark.parametrize(
     ("data", "good"),
     [
-        ({"release": NEW, "passed": True, "generations": [{}] * 10}, True),
+        ({"release": NEW, "passed": True}, True),
         ({"release": NEW, "passed": False}, False),
         ({"release": NEW, "passed": None}, False),
         ({"release": NEW, "passed": "yes"}, False),
@@ -314,4 +312,4 @@ def test_nothing_at_all_is_not_well() -> None:
     ],
 )
 def test_smoke(data: dict[str, Any], good: bool) -> None:
-    assert judge_smoke(data, NEW).good is good
+    assert judge_smoke(Ended(0.0, True, data=data).told(SmokeReport), NEW).good is good

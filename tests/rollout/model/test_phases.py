@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rollout.cases import DEVICE, NEW, NOW, OLD, RULES, status
+from thorctl.protocol.decode import decode
+from thorctl.protocol.status import Soak
 from thorctl.rollout.model import transitions
 from thorctl.rollout.model.device import Device
 from thorctl.rollout.model.phases import ON_TRIAL, PREPARED, RESUMED, ROWS, STOPPED, VERBS, Phase, admitted
 from thorctl.rollout.model.rules import ABSENCES, TRIES, Ended, Rules
-from thorctl.rollout.model.soak import Progress
 from thorctl.rollout.policy import SIMULATED, Speed, Wait
 from thorctl.rollout.views.transitions import BEGIN, END, markdown
 
@@ -71,7 +72,7 @@ class Draw:
             had_release=self.one((True, False)),
             soak_from=self.one((NOW - 10, NOW - 10**5) if phase is Phase.SOAKING else (None, NOW - 10)),
             restarts=self.one((None, 0)),
-            soak=self.one((None, Progress("running", True, 10, 100, 2.0), Progress("done", False, 100, 100))),
+            soak=self.one((None, decode(Soak, SOAKS[1]), replace(decode(Soak, SOAKS[1]), state="done"))),
             since=self.one((None, "1", "2")),
             absences=self.one((0, ABSENCES + 1)),
             held_since=self.one((None, NOW - 10**6)),

@@ -12,11 +12,11 @@ from tests.rollout.fleets import Fleet, rollout_of
 from tests.rollout.model_device import WORK_SECONDS, ModelDevice
 from tests.rollout.policies import PLAIN, policy
 from thorctl.errors import ThorError
+from thorctl.protocol.status import Soak
 from thorctl.rollout import plan
 from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.model.rules import SOAK_LOOK_SECONDS
 from thorctl.rollout.model.scheduler import Step
-from thorctl.rollout.model.soak import Progress, progress
 from thorctl.rollout.model.state import begin, seconds
 from thorctl.rollout.model.transitions import ended, interrupted, resumed
 from thorctl.rollout.policy import SIMULATED, Figures, from_document
@@ -27,7 +27,13 @@ from thorctl.rollout.views.summary import device_json
 
 FIGURES = Figures(steps=1000, concurrency=4, minimum_steps_per_second=5)
 WORKED: dict[str, Any] = {"work": FIGURES, "pause_seconds": 100}
-BEGUN = Progress("running", True, 10, 1000)
+BEGUN = Soak(release=NEW, state="running", alive=True, steps=10, steps_wanted=1000)
+
+
+def at(steps: int, **changes: Any) -> Soak:
+    return replace(BEGUN, steps=steps, **changes)
+
+
 SOAKING: dict[str, Any] = {"phase": Phase.SOAKING, "soak_from": NOW - 100, "restarts": 0, "soak": BEGUN}
 
 
@@ -207,16 +213,16 @@ def test_the_step_carries_the_figures() -> None:
     ("found", "words"),
     [
         (None, []),
-        (Progress("running", True, 500, 1000, 10.0, xid=()), ["500 of 1000 steps, 10.0/s, 50 s left"]),
-        (Progress("running", True, 0, 1000), ["0 of 1000 steps, kernel log unknown"]),
+        (at(500, steps_per_second=10.0, xid=()), ["500 of 1000 steps, 10.0/s, 50 s left"]),
+        (at(0), ["0 of 1000 steps, kernel log unknown"]),
         (
-            Progress("running", True, 5, 1000, 1.0, paused="on hold: on patrol", xid=()),
+            at(5, steps_per_second=1.0, paused="on hold: on patrol", xid=()),
             ["5 of 1000 steps, 1.0/s, put off: on hold: on patrol"],
         ),
-        (Progress("done", True, 1003, 1000, 10.0, xid=()), ["1000 of 1000 steps, 10.0/s"]),
+        (at(1003, state="done", steps_per_second=10.0, xid=()), ["1000 of 1000 steps, 10.0/s"]),
     ],
 )
-def test_status_says_how_far_it_is(found: Progress | None, words: list[str]) -> None:
+def test_status_says_how_far_it_is(found: Soak | None, words: list[str]) -> None:
     assert worked(found) == words
 
 
@@ -238,11 +244,3 @@ def test_json_says_how_far_it_is() -> None:
         "restarts",
     } <= shown.keys()
     assert device_json(fleet.state, fleet.state.devices["thor-02"])["soak"] is None
-
-
-@pytest.mark.parametrize(
-    "found",
-    [None, 7, [], {}, {"release": NEW}, {"release": NEW, "steps": "9", "steps_wanted": 1}, {"release": OLD}],
-)
-def test_garbage_is_unknown(found: object) -> None:
-    assert progress({"soak": found}, NEW) is None

@@ -25,8 +25,7 @@ from thorctl.agent.release.document import LAYOUTS, SOCKET_LAYOUT
 from thorctl.agent.smoke import last as last_smoke
 from thorctl.agent.soak import record as soak
 from thorctl.agent.staging import image
-from thorctl.agent.state import deadline, rollback
-from thorctl.agent.state.journal import load_journal
+from thorctl.agent.state import deadline, journal_file, rollback_check
 from thorctl.agent.verbs import facts, hold, lease
 from thorctl.protocol.decode import decode
 from thorctl.protocol.paths import ENGINE_SOCKET
@@ -52,7 +51,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     journal: Journal | None = None
     fault: AgentError | None = None
     try:
-        journal = load_journal(ctx.paths)
+        journal = journal_file.load(ctx.paths)
     except AgentError as corrupt:
         fault = corrupt
     release, broken = _release(ctx, journal)
@@ -159,7 +158,7 @@ def _rollback(ctx: Context, journal: Journal | None) -> RollbackTarget | None:
     if release is None:
         return None
     try:
-        return RollbackTarget(release, tuple(rollback.lacking(ctx, release, sha256)))
+        return RollbackTarget(release, tuple(rollback_check.lacking(ctx, release, sha256)))
     except (AgentError, OSError):
         return RollbackTarget(release)
 

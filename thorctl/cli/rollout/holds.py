@@ -9,6 +9,7 @@ import click
 from thorctl.cli.rollout.find import Order, say
 from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
+from thorctl.protocol.status import UNKNOWN, Status
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Exit
 from thorctl.rollout.model.outcomes import hold_of
@@ -65,7 +66,7 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
 def ask(devices: Sequence[Device]) -> dict[str, str | None]:
     """What each device holds for now; None where it does not hold or does not answer."""
     answers = run_verb(devices, "status")
-    return {answer.device: hold_of(answer.data) for answer in answers}
+    return {answer.device: hold_of(answer.get(Status) or UNKNOWN) for answer in answers}
 
 
 def pass_over(db: sqlite3.Connection, rollout: Rollout, holds: Mapping[str, str]) -> None:

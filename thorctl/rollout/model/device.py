@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from thorctl.rollout.model.phases import SEEN_ONCE, SETTLED, Phase
 
 if TYPE_CHECKING:
-    from thorctl.rollout.model.soak import Progress
+    from thorctl.protocol.status import Soak
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Device:
     trial_seconds: int = 0
     soak_from: float | None = None
     restarts: int | None = None
-    soak: Progress | None = None
+    soak: Soak | None = None
     changed: bool = False
     leased: bool = False
     due: float = 0.0

@@ -5,18 +5,16 @@ Unknown is not well. A device that could not be reached before anything changed 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.protocol.plural import counted, form
 from thorctl.protocol.states import TRIAL
-from thorctl.remote.answer import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from thorctl.protocol.smoke import SmokeReport
+    from thorctl.protocol.status import Status
     from thorctl.rollout.model.waves import PlannedWave
     from thorctl.rollout.policy import Policy, Speed
 
@@ -67,30 +65,30 @@ class Count:
         return self.well + self.failed + self.absent + self.still
 
 
-def judge_smoke(data: Mapping[str, Any], release: str) -> Verdict:
-    """What ``thor-agent smoke`` found, as long as it speaks of this release."""
-    if data.get("release") != release:
-        return Verdict(False, f"the smoke test speaks of {data.get('release')!r}, not of {release}")
-    if data.get("passed") is not True:
+def judge_smoke(report: SmokeReport | None, release: str) -> Verdict:
+    """What ``thor-agent smoke`` found, as long as it speaks of this release; None: an unreadable answer."""
+    if report is None:
+        return Verdict(False, "the smoke test has no readable report")
+    if report.release != release:
+        return Verdict(False, f"the smoke test speaks of {report.release!r}, not of {release}")
+    if not report.passed:
         return Verdict(False, "the smoke test does not say that it passed")
-    generations = data.get("generations")
-    count = len(generations) if isinstance(generations, list) else 0
-    return Verdict(True, f"{counted(count, 'answer')} passed")
+    return Verdict(True, f"{counted(len(report.generations), 'answer')} passed")
 
 
-def judge_speed(speed: Speed | None, before: float | None, now: object, had_release: bool) -> Verdict:
+def judge_speed(speed: Speed | None, before: float | None, now: float | None, had_release: bool) -> Verdict:
     """Tokens per second of the new release's smoke test against that of the release before.
 
     Args:
         speed: the policy's tolerance; None = not judged.
         before: what the same device made with the release before; None = not known.
-        now: what it makes now, as the device said it.
+        now: what it makes now; None = not known.
         had_release: whether there was a release before.
     """
     if speed is None:
         return Verdict(True, "speed is not judged by this policy")
-    if isinstance(now, bool) or not isinstance(now, (int, float)) or not math.isfinite(now) or now <= 0:
-        return Verdict(False, f"the speed is not known: the smoke test says {quoted(str(now))}")
+    if now is None or now <= 0:
+        return Verdict(False, f"the speed is not known: the smoke test says {now}")
     if before is None or before <= 0:
         return _without_baseline(speed, now, had_release)
     least = before * (1 - speed.tolerance_percent / 100)
@@ -108,9 +106,7 @@ def _without_baseline(speed: Speed, now: float, had_release: bool) -> Verdict:
     return Verdict(False, f"{now:.1f} tok/s, but the speed of the release before is not known")
 
 
-def judge_health(
-    status: Mapping[str, Any], release: str, restarts: int | None, *, generates: bool = False
-) -> Verdict:
+def judge_health(status: Status, release: str, restarts: int | None, *, generates: bool = False) -> Verdict:
     """Whether a device on trial is well, from its status.
 
     Args:
@@ -119,22 +115,18 @@ def judge_health(
         restarts: how often its engine had been restarted when the soak began; None = this look begins it.
         generates: whether it made tokens since the last look: then it may be too busy to answer at once.
     """
-    state, found = status.get("state"), status.get("release")
+    state, found, engine = status.state, status.release, status.engine
     if state != TRIAL or found != release:
         return Verdict(False, f"it is no longer on trial with {release}: {state or 'state unknown'}, {found}")
-    engine = status.get("engine")
-    if not isinstance(engine, dict):
-        return Verdict(False, "nothing is known of its engine")
-    count = engine.get("restarts")
-    if not isinstance(count, int) or isinstance(count, bool):
+    count = engine.restarts
+    if count is None:
         return Verdict(False, "it is not known how often its engine was restarted")
     if restarts is not None and count > restarts:
         return Verdict(
             False, f"its engine died and was restarted {counted(count - restarts, 'time')} in the soak"
         )
-    ready = engine.get("ready") is True or generates
-    if not ready or engine.get("unit") != "active":
-        return Verdict(False, f"its engine is not ready: unit {engine.get('unit') or 'unknown'}")
+    if not (engine.ready or generates) or engine.unit != "active":
+        return Verdict(False, f"its engine is not ready: unit {engine.unit or 'unknown'}")
     return Verdict(True, "on trial, engine ready")
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from thorctl.protocol.identity import identity_of, stranger
-from thorctl.protocol.owner import owner_of
-from thorctl.protocol.states import ACTIVATING, CHANGING, COMMITTED, EMPTY, ROLLING_BACK, TRIAL
+from thorctl.protocol.identity import stranger
+from thorctl.protocol.states import ACTIVATING, COMMITTED, EMPTY, ROLLING_BACK, TRIAL
+from thorctl.protocol.status import Status
 from thorctl.release.convergence import (
     COMMITTED_RELEASE,
     SERVES,
@@ -46,10 +46,10 @@ from thorctl.rollout.model.rules import (
     STRIKES,
     TRIES,
 )
-from thorctl.rollout.model.soak import SHORTEST_LOOK_SECONDS, progress
+from thorctl.rollout.model.soak import SHORTEST_LOOK_SECONDS, of_release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from thorctl.rollout.model.rules import Ended, Rules
 
@@ -59,16 +59,15 @@ def looked(device: Device, end: Ended, rules: Rules) -> Device:
     seen = replace(device, looked_at=end.at)
     if not end.ok:
         return _unseen(seen, end, rules)
-    if "state" not in end.data:
+    status = end.told(Status)
+    if status is None:
         return _unseen(
             seen, replace(end, ok=False, code="agent_garbage", message="its status says nothing"), rules
         )
-    lease = end.data.get("lease")
-    seen = replace(
-        seen, silent_since=None, leased=isinstance(lease, dict) and str(owner_of(lease)) == rules.holder
-    )
+    ours = status.lease is not None and str(status.lease.owner) == rules.holder
+    seen = replace(seen, silent_since=None, leased=ours)
     judge = _LOOKS.get(device.phase)
-    return judge(seen, end, rules) if judge else seen
+    return judge(seen, status, end.at, rules) if judge else seen
 
 
 def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
@@ -94,114 +93,110 @@ def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
 # Nothing was changed on it yet.
 
 
-def present(device: Device, end: Ended, rules: Rules) -> Device:
+def present(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """First seen, or seen again, and untouched by us. Another machine under its name is left alone."""
-    other = stranger(device.name, identity_of(end.data), rules.identity)
-    return absent(device, other, end.at) if other else _present(device, end, rules)
+    other = stranger(device.name, status.identity, rules.identity)
+    return absent(device, other, at) if other else _present(device, status, at, rules)
 
 
-def _present(device: Device, end: Ended, rules: Rules) -> Device:
-    status = end.data
-    state, release = status.get("state"), status.get("release")
+def _present(device: Device, status: Status, at: float, rules: Rules) -> Device:
     found = convergence(status, Desired(device.target, rules.sha256 or None, rules.layout))
     if found.of(COMMITTED_RELEASE) is Verdict.IN_PLACE:
         return _there(device, found, status, rules)
-    if state in CHANGING:
-        return _in_use(device, end, rules)
-    if state not in {COMMITTED, EMPTY}:
-        return failed_untouched(device, f"its state cannot be read: {state!r}")
-    hindrance = _hindrance(device, end, rules) if device.phase is Phase.ABSENT else None
+    if status.changing:
+        return _in_use(device, status, at, rules)
+    if status.state not in {COMMITTED, EMPTY}:
+        return failed_untouched(device, f"its state cannot be read: {status.state!r}")
+    hindrance = _hindrance(device, status, at, rules) if device.phase is Phase.ABSENT else None
     if hindrance:
-        return absent(device, hindrance, end.at)
+        return absent(device, hindrance, at)
     if device.absences > ABSENCES:
         return replace(device, phase=Phase.ABSENT, due=math.inf)
     phase = Phase.STAGED if device.staged else Phase.CHECKING
-    return replace(device, phase=phase, before=release, tries=0, due=0.0)
+    return replace(device, phase=phase, before=status.release, tries=0, due=0.0)
 
 
-def _in_use(device: Device, end: Ended, rules: Rules) -> Device:
+def _in_use(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """Others are at it; or this rollout's own activation, of the very document, began later than was seen."""
-    status = end.data
-    whole = bool(rules.sha256) and status.get("release_sha256") == rules.sha256
-    if whole and status.get("release") == device.target and is_ours(status, rules):
+    whole = bool(rules.sha256) and status.release_sha256 == rules.sha256
+    if whole and status.release == device.target and is_ours(status, rules):
         return replace(device, phase=Phase.UNKNOWN, due=0.0)
-    return absent(device, in_use_words(device.name, status), end.at)
+    return absent(device, in_use_words(device.name, status), at)
 
 
-def _hindrance(device: Device, end: Ended, rules: Rules) -> str | None:
+def _hindrance(device: Device, status: Status, at: float, rules: Rules) -> str | None:
     """Why a device that is back would be absent again at once."""
-    lease, hold = end.data.get("lease"), hold_of(end.data)
-    if hold is not None and hold != rules.over_hold and not may_wait_for_hold(device, end, rules):
+    hold = hold_of(status)
+    if hold is not None and hold != rules.over_hold and not may_wait_for_hold(device, at, rules):
         return f"on hold: {hold}"
-    if lease and not device.leased:
-        return leased_words(device.name, lease)
+    if status.lease and not device.leased:
+        return leased_words(device.name, status.lease)
     return None
 
 
-def prepared(device: Device, end: Ended, rules: Rules) -> Device:
+def prepared(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """The last look before the activation, under our lease: what it finds is what a failure returns to."""
-    status = end.data
-    seen = present(device, end, rules)
+    seen = present(device, status, at, rules)
     if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
         return seen
-    lease = status.get("lease")
-    if not device.leased or not isinstance(lease, dict) or lease.get("reason") != rules.lease:
-        taken = f", {leased_words(device.name, lease)}" if isinstance(lease, dict) else ""
-        return absent(replace(device, leased=False), f"our lease was taken from us{taken}", end.at)
-    known = status.get("agent_layouts")
-    if rules.layout not in (known if isinstance(known, list) else [1]):
+    lease = status.lease
+    if not device.leased or lease is None or lease.reason != rules.lease:
+        taken = f", {leased_words(device.name, lease)}" if lease else ""
+        return absent(replace(device, leased=False), f"our lease was taken from us{taken}", at)
+    lacks = _lacking(status, rules)
+    if lacks:
         return failed_untouched(
             device,
-            f"agent_too_old: its agent {status.get('agent_version')} does not read a release of layout "
-            f"{rules.layout}; install this thorctl's: cd playbooks && ansible-playbook site.yml --limit "
-            f"{device.name}",
-        )
-    if rules.work is not None and "soak" not in status:
-        return failed_untouched(
-            device,
-            f"agent_too_old: its agent {status.get('agent_version')} cannot work a soak; install this "
-            f"thorctl's: cd playbooks && ansible-playbook site.yml --limit {device.name}",
+            f"agent_too_old: its agent {status.agent_version} {lacks}; install this thorctl's: "
+            f"cd playbooks && ansible-playbook site.yml --limit {device.name}",
         )
     hold = hold_of(status)
     if hold is not None and hold != rules.over_hold:
-        return held(device, hold, end, rules)
-    smoke = status.get("last_smoke")
-    release = status.get("release")
-    known = isinstance(smoke, dict) and smoke.get("release") == release and smoke.get("passed") is True
-    baseline = smoke.get("tokens_per_second") if known and isinstance(smoke, dict) else None
-    since = status.get("since")
+        return held(device, hold, at, rules)
+    smoke, release = status.last_smoke, status.release
+    passed = smoke is not None and smoke.release == release and smoke.passed is True
+    baseline = smoke.tokens_per_second if smoke is not None and passed else None
     measured = baseline is not None or release is None or rules.speed is None
     return replace(
         seen,
         phase=Phase.READY if measured else Phase.MEASURING,
         before=release,
-        since=since if isinstance(since, str) else None,
+        since=status.since,
         had_release=release is not None,
-        baseline=float(baseline) if isinstance(baseline, (int, float)) else None,
+        baseline=baseline,
         refused_since=None,
         hold=hold,
         held_since=None,
     )
 
 
-def waiting_for_hold(device: Device, end: Ended, rules: Rules) -> Device:
+def _lacking(status: Status, rules: Rules) -> str | None:
+    """What the device's agent cannot do of what the rollout needs; None: nothing."""
+    if rules.layout not in status.agent_layouts:
+        return f"does not read a release of layout {rules.layout}"
+    if rules.work is not None and "soak" not in status.agent_verbs:
+        return "cannot work a soak"
+    return None
+
+
+def waiting_for_hold(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """A look at a device whose hold is waited for: gone, passed over, still there, or there for too long."""
-    seen = present(device, end, rules)
+    seen = present(device, status, at, rules)
     if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
         return seen
-    hold = hold_of(end.data)
+    hold = hold_of(status)
     if hold is None or hold == rules.over_hold:
         return seen
-    return held(device, hold, end, rules)
+    return held(device, hold, at, rules)
 
 
-def _there(device: Device, found: Convergence, status: Mapping[str, Any], rules: Rules) -> Device:
+def _there(device: Device, found: Convergence, status: Status, rules: Rules) -> Device:
     """A device that has committed the target's id. One with another document of that id has failed."""
     if Aspect.DOCUMENT in found.differs:
         return failed_untouched(
             device,
             f"release_conflict: {device.target} is another document there (SHA-256 "
-            f"{status['release_sha256']}, not {rules.sha256}); find out who staged it: "
+            f"{status.release_sha256}, not {rules.sha256}); find out who staged it: "
             f"thorctl logs {device.name} --events",
         )
     if found.of(SERVES) is Verdict.IN_PLACE:
@@ -212,165 +207,156 @@ def _there(device: Device, found: Convergence, status: Mapping[str, Any], rules:
 # It was activated: in its soak, in doubt, on its way back.
 
 
-def soaked(device: Device, end: Ended, rules: Rules) -> Device:
+def soaked(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """In its soak: well and over, well, unwell once, or unwell for good."""
     begun = device.soak_from
     assert begun is not None  # noqa: S101 - the phase says so
-    if end.data.get("state") != TRIAL or end.data.get("release") != device.target:
+    if status.state != TRIAL or status.release != device.target:
         return replace(device, phase=Phase.UNKNOWN, due=0.0)
     before = device.soak
-    device = replace(device, soak=progress(end.data, device.target))
+    device = replace(device, soak=of_release(status.soak, device.target))
     if rules.work is not None and device.soak is not None and device.soak.state == "failed":
         return unhealthy(device, f"in the soak: {device.soak.reason or 'its device gives no reason'}")
     generates = before is not None and device.soak is not None and device.soak.steps > before.steps
-    verdict = judge_health(end.data, device.target, device.restarts, generates=generates)
+    verdict = judge_health(status, device.target, device.restarts, generates=generates)
     if device.restarts is None:  # also of an engine that is not well: it may be back before the next look
-        device = replace(device, restarts=_restarts(end))
+        device = replace(device, restarts=status.engine.restarts)
     if not verdict.good:
         strikes = device.strikes + 1
         if strikes < STRIKES:
-            return replace(device, strikes=strikes, due=end.at + LOOK_SECONDS)
+            return replace(device, strikes=strikes, due=at + LOOK_SECONDS)
         return unhealthy(device, f"in the soak: {verdict.reason}")
-    no_way_back = lacking(end)
+    no_way_back = lacking(status)
     why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
     well = replace(device, strikes=0, why=why)
     if rules.work is not None and (device.soak is None or device.soak.state != "done"):
-        return _worked(well, end)
+        return _worked(well, at)
     finish = begun + rules.soak_seconds
-    over = end.at >= finish
+    over = at >= finish
     return replace(
         well,
         phase=Phase.PASSED if over else Phase.SOAKING,
-        due=0.0 if over else min(finish, end.at + SOAK_LOOK_SECONDS),
+        due=0.0 if over else min(finish, at + SOAK_LOOK_SECONDS),
     )
 
 
-def _worked(device: Device, end: Ended) -> Device:
+def _worked(device: Device, at: float) -> Device:
     """Its soak's work goes on, or has to begin again."""
     soak = device.soak
     if soak is not None and soak.alive:
-        left = SOAK_LOOK_SECONDS if soak.left_seconds is None else soak.left_seconds
-        return replace(device, tries=0, due=end.at + min(max(left, SHORTEST_LOOK_SECONDS), SOAK_LOOK_SECONDS))
+        left = SOAK_LOOK_SECONDS if soak.seconds_left is None else soak.seconds_left
+        return replace(device, tries=0, due=at + min(max(left, SHORTEST_LOOK_SECONDS), SOAK_LOOK_SECONDS))
     if device.tries >= TRIES:
         return unhealthy(device, f"in the soak: its work ended {TRIES} times without a result")
-    return replace(device, soak=None, tries=device.tries + 1, due=end.at)
+    return replace(device, soak=None, tries=device.tries + 1, due=at)
 
 
-def lacking(end: Ended) -> str | None:
+def lacking(status: Status) -> str | None:
     """What of the release that a rollback returns to is not on the device, in words; None: nothing known."""
-    rollback = end.data.get("rollback")
-    known = rollback if isinstance(rollback, dict) else {}
-    gone = known.get("lacking")
-    if not isinstance(gone, list) or not gone:
+    rollback = status.rollback
+    if rollback is None or not rollback.lacking:
         return None
     return (
-        f"it could not go back to {known.get('release')}, which lacks {', '.join(map(str, gone))}: a rollback"
+        f"it could not go back to {rollback.release}, which lacks {', '.join(rollback.lacking)}: a rollback"
         " pulls an image first, stage.yml with that release's profile brings all of it"
     )
 
 
-def _restarts(end: Ended) -> int | None:
-    engine = end.data.get("engine")
-    count = engine.get("restarts") if isinstance(engine, dict) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) else None
-
-
-def confirmed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+def confirmed(device: Device, status: Status, at: float, rules: Rules) -> Device:  # noqa: ARG001 - as all
     """Updated before this run: what somebody took back since is not well."""
-    state, release = end.data.get("state"), end.data.get("release")
-    if state not in {COMMITTED, EMPTY} or release == device.target:
+    if status.state not in {COMMITTED, EMPTY} or status.release == device.target:
         return device
-    fault = f"somebody took it back after it was updated; it serves {release or 'nothing'}"
+    fault = f"somebody took it back after it was updated; it serves {status.release or 'nothing'}"
     return replace(device, phase=Phase.FAILED, fault=fault, why=fault, changed=False)
 
 
-def reviewed(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
+def reviewed(device: Device, status: Status, at: float, rules: Rules) -> Device:  # noqa: ARG001 - as all
     """Kept for review before this run: still so, accepted by a person, or ended."""
-    state, release = end.data.get("state"), end.data.get("release")
-    if state == TRIAL and release == device.target:
+    if status.state == TRIAL and status.release == device.target:
         return device
-    if state == COMMITTED and release == device.target:
+    if status.state == COMMITTED and status.release == device.target:
         why = f"a person accepted it: {device.fault}"
         return replace(device, phase=Phase.UPDATED, fault=None, why=why, changed=False)
-    why = f"{device.fault}; its review ended; it serves {release or 'nothing'}"
+    why = f"{device.fault}; its review ended; it serves {status.release or 'nothing'}"
     return replace(forget_trial(device), phase=Phase.FAILED, why=why)
 
 
-def reconciled(device: Device, end: Ended, rules: Rules) -> Device:
+def reconciled(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """The device's own word on what became of a step."""
-    state, ours = end.data.get("state"), end.data.get("release") == device.target
+    state, ours = status.state, status.release == device.target
     if state in {ACTIVATING, ROLLING_BACK}:
-        return _at_work(device, end, rules)
+        return _at_work(device, status, at, rules)
     if state == TRIAL:
-        return _still_on_trial(device, end, rules) if ours else _others(device, end)
+        return _still_on_trial(device, status, at, rules) if ours else _others(device, status)
     if state == COMMITTED and ours:
         if device.phase is Phase.ROLLBACK_UNVERIFIED or device.fault is not None:
-            return roll_back_again(device, end)
-        changed = is_ours(end.data, rules) is not False
+            return roll_back_again(device, at)
+        changed = is_ours(status, rules) is not False
         return replace(device, phase=Phase.UPDATED, changed=changed, why=device.why or "committed")
     if state in {COMMITTED, EMPTY}:
-        return _back(device, end, rules)
+        return _back(device, status, at, rules)
     return replace(device, phase=Phase.UNREACHABLE, why=f"its state cannot be read: {state!r}", due=math.inf)
 
 
-def _still_on_trial(device: Device, end: Ended, rules: Rules) -> Device:
-    if is_ours(end.data, rules) is False:  # our own trial ended, and somebody began another
+def _still_on_trial(device: Device, status: Status, at: float, rules: Rules) -> Device:
+    if is_ours(status, rules) is False:  # our own trial ended, and somebody began another
         if device.fault is not None:
-            return _others(device, end)
-        return absent(device, in_use_words(device.name, end.data), end.at)
-    if isinstance(end.data.get("review_seconds_left"), int):
-        return kept_for_review(device, end)
+            return _others(device, status)
+        return absent(device, in_use_words(device.name, status), at)
+    if status.review_seconds_left is not None:
+        return kept_for_review(device, status.deadline)
     if device.phase is Phase.ROLLBACK_UNVERIFIED or device.fault is not None or rules.stopped:
-        return roll_back_again(device, end)
-    trial_from = end.at if device.trial_from is None else device.trial_from
+        return roll_back_again(device, at)
+    trial_from = at if device.trial_from is None else device.trial_from
     phase = Phase.TRIAL if device.soak_from is None else Phase.SOAKING
     return replace(device, phase=phase, trial_from=trial_from, due=0.0)
 
 
-def _others(device: Device, end: Ended) -> Device:
-    fault = f"somebody else put {end.data.get('release')} on trial meanwhile: "
-    fault += in_use_words(device.name, end.data)
+def _others(device: Device, status: Status) -> Device:
+    fault = f"somebody else put {status.release} on trial meanwhile: {in_use_words(device.name, status)}"
     return replace(forget_trial(device), phase=Phase.FAILED, fault=fault, why=fault)
 
 
-def _at_work(device: Device, end: Ended, rules: Rules) -> Device:
+def _at_work(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """The device itself is at it: wait, but not for ever."""
-    start = end.at if device.began_at is None else device.began_at
+    start = at if device.began_at is None else device.began_at
     since = device.refused_since if device.refused_since is not None else start
-    waiting = replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
-    if end.at - since <= rules.activate_seconds:
+    waiting = replace(device, refused_since=since, due=at + LOOK_SECONDS)
+    if at - since <= rules.activate_seconds:
         return waiting
-    fault = device.fault or f"{end.data.get('state')} for more than {rules.activate_seconds} s"
-    return roll_back_again(replace(device, fault=fault), end)
+    fault = device.fault or f"{status.state} for more than {rules.activate_seconds} s"
+    return roll_back_again(replace(device, fault=fault), at)
 
 
-def _back(device: Device, end: Ended, rules: Rules) -> Device:
+def _back(device: Device, status: Status, at: float, rules: Rules) -> Device:
     """It is committed to another release than ours, or to none."""
     calm = replace(forget_trial(device), due=0.0, refused_since=None, tries=0)
     if device.fault is not None:
-        return _home(calm, end, device.fault)
+        return _home(calm, status, device.fault)
     if device.phase is Phase.ROLLBACK_UNVERIFIED or rules.stopped:
-        return _home(replace(calm, changed=False), end, "the rollout stopped")
-    if device.since is not None and end.data.get("since") == device.since:
+        return _home(replace(calm, changed=False), status, "the rollout stopped")
+    if device.since is not None and status.since == device.since:
         return replace(calm, phase=Phase.STAGED, why="its activation had not begun")
     ends = device.trial_ends
-    if ends is not None and end.at >= ends:
+    if ends is not None and at >= ends:
         return replace(calm, phase=Phase.STAGED, why="its trial ended while nobody watched")
     fault = (
         "it went back by itself before its deadline: a failed activation, a reboot, or somebody's rollback"
     )
-    return _home(replace(calm, fault=fault), end, fault)
+    return _home(replace(calm, fault=fault), status, fault)
 
 
-def _home(device: Device, end: Ended, why: str) -> Device:
+def _home(device: Device, status: Status, why: str) -> Device:
     """Back on what it had, which is asked: the way back may have failed too, and its speed is known anew."""
-    release, why = end.data.get("release"), why.rstrip(".")  # half a sentence now
-    if not isinstance(release, str):
+    why = why.rstrip(".")  # half a sentence now
+    if status.release is None:
         return replace(device, phase=settled_as(device), why=f"{why}; it serves nothing, as before")
-    return replace(device, phase=Phase.SMOKING_PREVIOUS, before=release, why=f"{why}; it serves {release}")
+    return replace(
+        device, phase=Phase.SMOKING_PREVIOUS, before=status.release, why=f"{why}; it serves {status.release}"
+    )
 
 
-_LOOKS: dict[Phase, Callable[[Device, Ended, Rules], Device]] = {
+_LOOKS: dict[Phase, Callable[[Device, Status, float, Rules], Device]] = {
     Phase.NEW: present,
     Phase.ABSENT: present,
     Phase.HELD: waiting_for_hold,

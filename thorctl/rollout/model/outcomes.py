@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from thorctl.protocol.owner import held_words, owner_of, parse
+from thorctl.protocol.owner import parse
 from thorctl.rollout.model.device import Device, forget_trial
 from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, AUTOMATIC, HOLD_LOOK_SECONDS, LOOK_SECONDS, TRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from thorctl.protocol.lease import Hold, Lease
+    from thorctl.protocol.status import Status
     from thorctl.rollout.model.rules import Ended, Rules
 
 
@@ -26,9 +26,9 @@ REVIEW_WAYS = (
 def refused(device: Device, end: Ended, rules: Rules) -> Device:
     """Others use the device. Work is waited for, so is another rollout's lease; one taken by hand never."""
     since = end.at if device.refused_since is None else device.refused_since
-    lease = end.details.get("lease")
+    lease = end.known.lease
     why = refusal_words(device.name, end)
-    by_hand = end.code == "leased" and not (isinstance(lease, dict) and _is_rollouts(lease))
+    by_hand = end.code == "leased" and not (lease is not None and _is_rollouts(lease))
     if not by_hand and end.at - since < rules.wait.lease_seconds:
         phase = Phase.STAGED if device.phase is Phase.LEASED else device.phase
         return replace(device, phase=phase, refused_since=since, due=end.at + LOOK_SECONDS, why=why)
@@ -37,32 +37,31 @@ def refused(device: Device, end: Ended, rules: Rules) -> Device:
     return absent(device, why, end.at)
 
 
-def _is_rollouts(lease: Mapping[str, Any]) -> bool:
+def _is_rollouts(lease: Lease) -> bool:
     """Whether a rollout took it; one of an earlier version says so in its reason alone."""
-    said = owner_of(lease).purpose, str(lease.get("reason") or "")
-    return any(one.startswith(AUTOMATIC) for one in said)
+    return any(one.startswith(AUTOMATIC) for one in (lease.owner.purpose, lease.reason or ""))
 
 
-def held(device: Device, hold: str, end: Ended, rules: Rules) -> Device:
+def held(device: Device, hold: str, at: float, rules: Rules) -> Device:
     """The device itself holds: waited for as long as the policy says, then absent."""
-    if not may_wait_for_hold(device, end, rules):
-        return absent(replace(device, hold=hold), f"on hold: {hold}", end.at)
+    if not may_wait_for_hold(device, at, rules):
+        return absent(replace(device, hold=hold), f"on hold: {hold}", at)
     return replace(
         forget_trial(device),
         phase=Phase.HELD,
         hold=hold,
-        held_since=end.at if device.held_since is None else device.held_since,
+        held_since=at if device.held_since is None else device.held_since,
         why=f"waited for, at most {rules.wait.hold_seconds} s: {hold}",
-        due=end.at + HOLD_LOOK_SECONDS,
+        due=at + HOLD_LOOK_SECONDS,
         refused_since=None,
         tries=0,
     )
 
 
-def may_wait_for_hold(device: Device, end: Ended, rules: Rules) -> bool:
+def may_wait_for_hold(device: Device, at: float, rules: Rules) -> bool:
     """Whether this run has not yet waited for the end of its hold as long as the policy lets it."""
-    since = end.at if device.held_since is None else device.held_since
-    return end.at - since < rules.wait.hold_seconds
+    since = at if device.held_since is None else device.held_since
+    return at - since < rules.wait.hold_seconds
 
 
 def rollback_failed(device: Device, end: Ended) -> Device:
@@ -77,9 +76,8 @@ def unhealthy(device: Device, fault: str) -> Device:
     return replace(device, phase=Phase.ROLLING_BACK, fault=fault, why=fault, tries=0, due=0.0)
 
 
-def kept_for_review(device: Device, end: Ended) -> Device:
+def kept_for_review(device: Device, ends: str | None) -> Device:
     """Its first release failed its smoke test and stays on trial until a person accepts it or ends it."""
-    ends = end.data.get("deadline")
     fault = device.fault or device.why or "its first release failed its smoke test"
     why = f"{fault.rstrip('.')}; kept for review" + (f" until {ends}" if ends else "")
     return replace(device, phase=Phase.IN_REVIEW, fault=fault, why=why, tries=0, refused_since=None, due=0.0)
@@ -108,57 +106,54 @@ def settled_as(device: Device) -> Phase:
     return Phase.ROLLED_BACK if device.fault is None else Phase.FAILED
 
 
-def roll_back_again(device: Device, end: Ended) -> Device:
+def roll_back_again(device: Device, at: float) -> Device:
     """Roll back once more; UNREACHABLE after ``TRIES`` attempts."""
     if device.tries >= TRIES:
         why = f"{device.fault or 'it was to return'}; it did not go back in {TRIES} attempts"
-        return replace(device, phase=Phase.UNREACHABLE, why=why, due=end.at + ABSENT_LOOK_SECONDS)
+        return replace(device, phase=Phase.UNREACHABLE, why=why, due=at + ABSENT_LOOK_SECONDS)
     return replace(
         device,
         phase=Phase.ROLLING_BACK,
         tries=device.tries + 1,
-        due=end.at if device.tries == 0 else end.at + LOOK_SECONDS,
+        due=at if device.tries == 0 else at + LOOK_SECONDS,
     )
 
 
-def reason_of(entry: object) -> str:
+def reason_of(hold: Hold | None) -> str:
     """The reason of a hold."""
-    return str(entry.get("reason") or "no reason given") if isinstance(entry, dict) else "?"
+    return "?" if hold is None else hold.reason or "no reason given"
 
 
-def hold_of(status: Mapping[str, Any]) -> str | None:
+def hold_of(status: Status) -> str | None:
     """The reason of the device's hold, as its status tells it; None = it does not hold."""
-    hold = status.get("hold")
-    return reason_of(hold) if hold else None
+    return reason_of(status.hold) if status.hold else None
 
 
 def refusal_words(device: str, end: Ended) -> str:
     """Why a device refused a step: who holds it, or what it is busy with."""
-    lease = end.details.get("lease")
-    return leased_words(device, lease) if isinstance(lease, dict) else end.message
+    lease = end.known.lease
+    return leased_words(device, lease) if lease else end.message
 
 
-def leased_words(device: str, lease: Mapping[str, Any]) -> str:
+def leased_words(device: str, lease: Lease) -> str:
     """Who holds a lease, why, until when, and what to type so that the device is free."""
-    return f"leased by {held_words(lease)}. {owner_of(lease).way_out(device)}"
+    return f"leased by {lease.words}. {lease.owner.way_out(device)}"
 
 
-def is_ours(status: Mapping[str, Any], rules: Rules) -> bool | None:
+def is_ours(status: Status, rules: Rules) -> bool | None:
     """Whether this rollout began the activation that its status tells of; None: an earlier agent's."""
-    by = status.get("activated_by")
-    return by == rules.holder if isinstance(by, str) else None
+    return None if status.activated_by is None else status.activated_by == rules.holder
 
 
-def in_use_words(device: str, status: Mapping[str, Any]) -> str:
+def in_use_words(device: str, status: Status) -> str:
     """Whose activation or trial a device is at, until when, and what to type so that it is free."""
-    by, ends, lease = status.get("activated_by"), status.get("deadline"), status.get("lease")
-    owner = parse(by) if isinstance(by, str) else None
-    words = f"{status.get('state')} with {status.get('target') or status.get('release')}"
+    owner = parse(status.activated_by) if status.activated_by is not None else None
+    words = f"{status.state} with {status.target or status.release}"
     words += f", begun by {owner.words}" if owner else ""
-    words += f", until {ends}" if ends else ""
-    if isinstance(status.get("review_seconds_left"), int):
+    words += f", until {status.deadline}" if status.deadline else ""
+    if status.review_seconds_left is not None:
         words += f". Its first release is kept for review: {REVIEW_WAYS.format(device)}"
         return f"in use by others: {words}."
-    holder = owner_of(lease) if isinstance(lease, dict) else None
+    holder = status.lease.owner if status.lease else None
     first = holder.way_out(device) if holder else f"Use {owner.ends}." if owner and owner.rollout else ""
     return f"in use by others: {words}. {first} `thorctl rollback {device}` ends it.".replace("  ", " ")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
+from thorctl.protocol.decode import Malformed
+from thorctl.protocol.envelope import Details
 from thorctl.protocol.identity import UNKNOWN, Identity
 from thorctl.protocol.owner import ROLLOUT
+from thorctl.remote import earlier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thorctl.rollout.policy import Figures, Speed, Wait
 
+T = TypeVar("T")
 HOLD_LOOK_SECONDS = 60.0  # between two looks at a device whose hold is waited for
 LOOK_SECONDS = 15.0  # until a device in doubt, or one in use, is asked again
 LONGEST_RETRY_SECONDS = 900.0
@@ -78,15 +82,32 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A step's end. ``details``: of the agent's error."""
+    """A step's end. ``data`` and ``details`` are as recorded; ``told`` and ``known`` read them."""
 
     at: float
     ok: bool
     reached: bool = True
     code: str = ""
     message: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    def told(self, kind: type[T]) -> T | None:
+        """The verb's data; None where the step failed, or its data is none of that class."""
+        if not self.ok:
+            return None
+        try:
+            return earlier.read(kind, self.data)
+        except Malformed:
+            return None
+
+    @property
+    def known(self) -> Details:
+        """Details of the agent's error; nothing is known where they are not as the contract has them."""
+        try:
+            return earlier.read(Details, self.details)
+        except Malformed:
+            return Details()
 
     @property
     def unanswered(self) -> bool:
@@ -96,16 +117,14 @@ class Ended:
     @property
     def passing(self) -> bool:
         """Whether another try may succeed with nothing changed: the device says so, or an earlier agent."""
-        said = self.details.get("retriable")
-        return said if isinstance(said, bool) else self.code in PASSING
+        retriable = self.known.retriable
+        return self.code in PASSING if retriable is None else retriable
 
     @property
     def retry_seconds(self) -> float:
         """When to try again: what a hub asked for, within ``LONGEST_RETRY_SECONDS``."""
-        asked = self.details.get("retry_after_seconds")
-        if not isinstance(asked, (int, float)):
-            return LOOK_SECONDS
-        return min(max(float(asked), LOOK_SECONDS), LONGEST_RETRY_SECONDS)
+        asked = self.known.retry_after_seconds
+        return LOOK_SECONDS if asked is None else min(max(asked, LOOK_SECONDS), LONGEST_RETRY_SECONDS)
 
     @property
     def words(self) -> str:

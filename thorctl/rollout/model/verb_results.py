@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from thorctl.protocol.owner import owner_of
+from thorctl.protocol.lease import LeaseShown
+from thorctl.protocol.preflight import PreflightReport
+from thorctl.protocol.results import Activated, Committed, Reviewed, Staged
+from thorctl.protocol.smoke import SmokeReport
 from thorctl.protocol.states import COMMITTED, TRIAL
+from thorctl.protocol.status import SoakShown
 from thorctl.rollout.model.device import Device, forget_trial
 from thorctl.rollout.model.gates import judge_smoke, judge_speed
 from thorctl.rollout.model.outcomes import (
@@ -23,7 +27,7 @@ from thorctl.rollout.model.outcomes import (
 )
 from thorctl.rollout.model.phases import PREPARED, Phase
 from thorctl.rollout.model.rules import ABSENT_LOOK_SECONDS, LOOK_SECONDS, TRIES, UNHEALTHY
-from thorctl.rollout.model.soak import progress
+from thorctl.rollout.model.soak import of_release
 
 if TYPE_CHECKING:
     from thorctl.rollout.model.rules import Ended, Rules
@@ -34,10 +38,11 @@ def preflight_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa
 
     Asked more than once: Docker may just restart, or a device that is back has no time from the network yet.
     """
-    if end.ok and end.data.get("release") == device.target:
+    report = end.told(PreflightReport)
+    if report and report.release == device.target:
         return replace(device, phase=Phase.STAGING, tries=0, due=0.0)
     if end.ok:
-        return failed_untouched(device, f"preflight: it speaks of {end.data.get('release')!r}")
+        return failed_untouched(device, f"preflight: it speaks of {report.release if report else None!r}")
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
     if end.code != "preflight_failed":
@@ -49,10 +54,11 @@ def preflight_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa
 
 def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``stage``."""
-    if end.ok and end.data.get("release") == device.target:
+    staged = end.told(Staged)
+    if staged and staged.release == device.target:
         return replace(device, phase=Phase.STAGED, staged=True, tries=0, refused_since=None, due=0.0)
     if end.ok:
-        return failed_untouched(device, f"staging: it speaks of {end.data.get('release')!r}")
+        return failed_untouched(device, f"staging: it speaks of {staged.release if staged else None!r}")
     if end.code in {"busy", "leased"}:
         return refused(device, end, rules)
     if end.unanswered:
@@ -65,8 +71,8 @@ def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
 def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``lease take``."""
     recalled = device.phase is Phase.ROLLBACK_REQUESTED
-    lease = end.data.get("lease")
-    if end.ok and isinstance(lease, dict) and str(owner_of(lease)) == rules.holder:
+    shown = end.told(LeaseShown)
+    if shown and shown.lease and str(shown.lease.owner) == rules.holder:
         phase = Phase.ROLLING_BACK if recalled else Phase.LEASED
         return replace(device, phase=phase, leased=True, refused_since=None, due=0.0)
     if end.code in {"busy", "leased"}:
@@ -80,13 +86,14 @@ def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``activate``."""
-    if end.ok and end.data.get("state") == TRIAL and end.data.get("release") == device.target:
+    activated = end.told(Activated)
+    if activated and (activated.state, activated.release) == (TRIAL, device.target):
         return replace(device, phase=Phase.TRIAL, trial_from=end.at, tries=0, refused_since=None, due=0.0)
     if end.ok or end.unanswered:
         return replace(device, phase=Phase.UNKNOWN, silent_since=None, due=end.at)
     untouched = forget_trial(device)
     if end.code == "held":
-        return held(untouched, reason_of(end.details.get("hold")), end, rules)
+        return held(untouched, reason_of(end.known.hold), end.at, rules)
     if end.code in {"busy", "leased"}:
         return refused(replace(untouched, phase=Phase.LEASED), end, rules)
     if end.code == "not_staged" and not device.restaged:
@@ -117,26 +124,21 @@ def _measured(device: Device, end: Ended, rules: Rules) -> Device:
         return refused(replace(device, phase=Phase.LEASED), end, rules)
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
-    known = end.ok and end.data.get("release") == device.before and end.data.get("passed") is True
-    return replace(device, phase=Phase.READY, baseline=_speed(end) if known else None, due=0.0)
-
-
-def _speed(end: Ended) -> float | None:
-    """Tokens per second that a smoke test says; None for anything but a number."""
-    speed = end.data.get("tokens_per_second")
-    if isinstance(speed, bool) or not isinstance(speed, (int, float)):
-        return None
-    return float(speed)
+    report = end.told(SmokeReport)
+    known = report is not None and report.release == device.before and report.passed
+    baseline = report.tokens_per_second if report and known else None
+    return replace(device, phase=Phase.READY, baseline=baseline, due=0.0)
 
 
 def _asked_back(device: Device, end: Ended) -> Device:
     """The smoke test of what it went back to: worth knowing, and nothing more is done by ourselves."""
     if end.code == "busy" and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
-    passed = end.ok and device.before is not None and judge_smoke(end.data, device.before).good
+    report = end.told(SmokeReport)
+    passed = end.ok and device.before is not None and judge_smoke(report, device.before).good
     found = f"its smoke test was inconclusive: {end.words}"
     if passed:
-        speed = _speed(end)
+        speed = report.tokens_per_second if report else None
         found = "which passes its smoke test" + (f" at {speed:.1f} tok/s" if speed is not None else "")
     if end.code in UNHEALTHY:
         found = f"its smoke test failed too: {end.message}"
@@ -146,12 +148,12 @@ def _asked_back(device: Device, end: Ended) -> Device:
 def _tried(device: Device, end: Ended, rules: Rules) -> Device:
     """The smoke test of the release on trial."""
     if end.ok:
-        smoke = judge_smoke(end.data, device.target)
+        report = end.told(SmokeReport)
+        smoke = judge_smoke(report, device.target)
         if not smoke.good:
             return unhealthy(device, smoke.reason)
-        speed = judge_speed(
-            rules.speed, device.baseline, end.data.get("tokens_per_second"), device.had_release
-        )
+        now = report.tokens_per_second if report else None
+        speed = judge_speed(rules.speed, device.baseline, now, device.had_release)
         if not speed.good:
             return unhealthy(device, speed.reason)
         return replace(
@@ -163,7 +165,7 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
             strikes=0,
             tries=0,
             refused_since=None,
-            speed=_speed(end),
+            speed=now,
             why=f"{smoke.reason}, {speed.reason}",
             due=end.at,
         )
@@ -182,8 +184,9 @@ def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
     Where nobody knows what became of it, the device is looked at and asked its smoke test again.
     """
-    if end.ok and end.data.get("state") == TRIAL and end.data.get("release") == device.target:
-        return kept_for_review(device, end)
+    kept = end.told(Reviewed)
+    if kept and (kept.state, kept.release) == (TRIAL, device.target):
+        return kept_for_review(device, kept.deadline)
     if end.ok or end.unanswered or end.code in {"busy", "leased"}:
         return _doubted(device, end, rules, "keeping it for review")
     return unhealthy(device, f"{device.why}; it could not be kept for review: {end.words}")
@@ -191,7 +194,8 @@ def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``soak start``: the device is at it, or has done it for a controller before this one."""
-    begun = progress(end.data, device.target) if end.ok else None
+    shown = end.told(SoakShown)
+    begun = of_release(shown.soak, device.target) if shown else None
     if begun is None:
         return _doubted(device, end, rules, "the begin of the soak's work")
     return replace(device, soak=begun, refused_since=None, due=end.at)
@@ -199,7 +203,8 @@ def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
     """After ``commit``."""
-    if end.ok and end.data.get("state") == COMMITTED and end.data.get("release") == device.target:
+    committed = end.told(Committed)
+    if committed and (committed.state, committed.release) == (COMMITTED, device.target):
         return replace(device, phase=Phase.UPDATED, changed=True, tries=0)
     return _doubted(device, end, rules, "the commit")
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.errors import ThorError
 from thorctl.inventory.pattern import shortened
-from thorctl.protocol.identity import identity_of, stranger, twins
-from thorctl.protocol.owner import held_words, parse
+from thorctl.protocol.identity import stranger, twins
+from thorctl.protocol.owner import parse
+from thorctl.protocol.results import Planned
+from thorctl.protocol.states import COMMITTED, EMPTY
+from thorctl.protocol.status import UNKNOWN, Status
 from thorctl.release import find as made
 from thorctl.release import profile as profiles
 from thorctl.release.desired import deploy_problem, desired_releases
@@ -121,7 +124,7 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
     checks: dict[str, Answer] = {}
     for release in {release.id: release for release in given.by_device.values()}.values():
         mine = [device for device in answering if given.by_device[device.name].id == release.id]
-        readers = [one for one in mine if release.schema_ in layouts(statuses[one.name].data)]
+        readers = [one for one in mine if release.schema_ in layouts(_status(statuses[one.name]))]
         others = [one for one in mine if one not in readers]
         words, text = ("--release", "-"), release.text()
         plans |= _by_device(run_verb(readers, "plan", words, stdin=text, timeout=PLAN_SECONDS))
@@ -136,12 +139,13 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
     return {name: replace(one, same_as=further.get(name)) for name, one in found.items()}
 
 
-def layouts(status: Mapping[str, Any]) -> tuple[int, ...]:
+def layouts(status: Status) -> tuple[int, ...]:
     """Layouts of releases with which the installed agent can take part: none where it cannot work a soak."""
-    if "soak" not in status:
-        return ()
-    found = status.get("agent_layouts")
-    return tuple(found) if isinstance(found, list) else (1,)
+    return status.agent_layouts if "soak" in status.agent_verbs else ()
+
+
+def _status(answer: Answer) -> Status:
+    return answer.get(Status) or UNKNOWN
 
 
 def _by_device(answers: Sequence[Answer]) -> dict[str, Answer]:
@@ -167,37 +171,35 @@ def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Se
     """What a device's answers to status, plan and preflight say of it."""
     if status.error:
         return Seen(status.reached, remarks=(f"{status.error.code}: {status.error.message}",))
-    data = status.data
-    engine = data.get("engine")
-    download = plan.data.get("download_bytes") if plan and plan.ok else None
+    found = _status(status)
+    planned = plan.get(Planned) if plan and plan.ok else None
     return Seen(
         reached=True,
-        state=data.get("state"),
-        release=data.get("release"),
-        ready=engine.get("ready") if isinstance(engine, dict) else None,
-        download_bytes=download if isinstance(download, int) else None,
-        hold=hold_of(data),
-        layouts=layouts(data),
+        state=found.state,
+        release=found.release,
+        ready=found.engine.ready,
+        download_bytes=planned.download_bytes if planned else None,
+        hold=hold_of(found),
+        layouts=layouts(found),
         conflict=bool(plan and plan.error and plan.error.code == "release_conflict"),
-        remarks=tuple(_remarks(status.device, data, plan, check)),
-        identity=identity_of(data),
+        remarks=tuple(_remarks(status.device, found, plan, check)),
+        identity=found.identity,
     )
 
 
-def _remarks(name: str, data: Mapping[str, Any], plan: Answer | None, check: Answer | None) -> list[str]:
+def _remarks(name: str, status: Status, plan: Answer | None, check: Answer | None) -> list[str]:
     found = []
-    other = stranger(name, identity_of(data))
+    other = stranger(name, status.identity)
     if other:
         found.append(other)
-    hold = hold_of(data)
+    hold = hold_of(status)
     if hold is not None:
         found.append(f"on hold: {hold}")
-    if isinstance(data.get("lease"), dict):
-        found.append(f"leased by {held_words({**data['lease'], 'expires_at': None})}")
-    if data.get("state") not in {"committed", "empty"}:
-        by = data.get("activated_by")
-        whose = f", begun by {parse(by).words}" if isinstance(by, str) else ""
-        found.append(f"its state is {data.get('state')}{whose}")
+    if status.lease:
+        found.append(f"leased by {status.lease.unending}")
+    if status.state not in {COMMITTED, EMPTY}:
+        whose = f", begun by {parse(status.activated_by).words}" if status.activated_by else ""
+        found.append(f"its state is {status.state}{whose}")
     if plan and plan.error:
         found.append(f"{plan.error.code}: {plan.error.message}")
     if check and check.error:
@@ -205,9 +207,9 @@ def _remarks(name: str, data: Mapping[str, Any], plan: Answer | None, check: Ans
         found.append(check.error.message if failed else f"{check.error.code}: {check.error.message}")
         if failed:
             return found  # room is among its checks
-    free, required = (plan.data.get(key) if plan else None for key in ("free_bytes", "required_bytes"))
-    if isinstance(free, int) and isinstance(required, int) and free < required:
-        found.append(f"too little room: {required} bytes needed, {free} free")
+    planned = plan.get(Planned) if plan else None
+    if planned and planned.free_bytes is not None and planned.free_bytes < planned.required_bytes:
+        found.append(f"too little room: {planned.required_bytes} bytes needed, {planned.free_bytes} free")
     return found
 
 

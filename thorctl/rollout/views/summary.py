@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thorctl.result import Exit, Problem
+from thorctl.rollout.model import soak as soaks
 from thorctl.rollout.model.outcomes import REVIEW_WAYS
 from thorctl.rollout.model.phases import Phase
 from thorctl.ui.printable import one_line
@@ -93,7 +94,7 @@ def device_json(state: State, one: Device) -> dict[str, Any]:
         "tokens_per_second": one.speed,
         "tokens_per_second_before": one.baseline,
         "activations": one.activations,
-        "soak": one.soak.document() if one.soak else None,
+        "soak": soaks.document(one.soak) if one.soak else None,
     }
 
 
