@@ -18,7 +18,7 @@ from thorctl.agent.core.paths import Paths
 from thorctl.agent.drift import desired
 from thorctl.agent.release import document as release_document
 from thorctl.agent.release.document import LAYOUTS, SOCKET_LAYOUT, UNIT_FILE
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.paths import AGENT
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def test_journal_of_earlier_agent_is_read(tmp_path: Path, recording: earlier.Rec
     recorded = recording.text(f"state-{name}.json")
     paths.journal.parent.mkdir(parents=True, exist_ok=True)
     paths.journal.write_text(recorded)
-    assert journal_file.load(paths).document().items() >= json.loads(recorded).items()
+    assert load_journal(paths).document().items() >= json.loads(recorded).items()
 
 
 def test_release_of_layout_1_is_read() -> None:

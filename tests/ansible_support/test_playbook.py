@@ -171,7 +171,7 @@ def children_of(pid: int) -> list[Path]:
 def test_what_is_missing_is_named(place: Place) -> None:
     with pytest.raises(ThorError, match=r"nothing\.yml") as caught:
         place.run("nothing")
-    assert "play" in caught.value.remedy
+    assert (caught.value.code, "play" in caught.value.remedy) == ("playbook_unknown", True)
     with pytest.raises(ThorError) as caught:
         place.run(inventory=place.folder / "no-hosts.yml")
     assert caught.value.code == "inventory_missing"
@@ -179,3 +179,6 @@ def test_what_is_missing_is_named(place: Place) -> None:
     with pytest.raises(ThorError) as caught:
         place.run()
     assert caught.value.code == "run_folder"
+    (place.folder / "runs").unlink()
+    _, ends = place.run()
+    assert ends

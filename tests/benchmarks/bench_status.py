@@ -8,6 +8,7 @@
 | one device | ``thorctl status DEVICE`` | ``ssh`` to it, with the same check of its host key |
 | fleet | ``thorctl status`` of N devices | ``ansible -m ping`` of them: wall and processor time |
 | farm | wall time of that status | processor time of the devices' side, spread over all processors |
+| linear | ``thorctl status`` of 5 N devices | five times that of N: processor time; and its memory |
 
 One real sshd on N loopback addresses answers from files, so the controller is measured. No connection is kept
 between two calls (ControlMaster is off for ansible). The calls of a ratio alternate; medians are compared.
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BIN = Path(sys.executable).parent
-DEVICES = 200
+DEVICES, MORE = 200, 5  # and how many times as many in the last line
+SETTLED = 2.2  # seconds: Ansible's answer for a file that has just changed is not kept
 STARTS, ONES, FLEETS = 15, 7, 3  # calls of each side of a ratio
 FORKS = 50  # of ansible; thorctl asks as many devices at once
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -142,6 +144,13 @@ def farm_seconds(sshd: Sshd) -> float:
     return sum(int(field) for field in fields[11:15]) / TICKS  # utime stime cutime cstime
 
 
+def counted(status: Sequence[str], sshd: Sshd, environment: Mapping[str, str]) -> tuple[Cost, float]:
+    """What a status takes, and the processor time of the devices' side, spread over all processors."""
+    before = farm_seconds(sshd)
+    cost = measure(status, environment)
+    return cost, (farm_seconds(sshd) - before) / len(os.sched_getaffinity(0))
+
+
 def say(name: str, ours: float, theirs: float, unit: str = "s") -> None:
     """One line: both values and their ratio, the larger one's over the smaller."""
     ratio = f"{ours / theirs:.2f} x as long" if ours >= theirs else f"{theirs / ours:.1f} x faster"
@@ -156,8 +165,10 @@ def run(devices: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "sshd").mkdir()
+        # With it each call would compile whatever has changed since the last one without.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environment = {
-            **os.environ,
+            **inherited,
             "XDG_CACHE_HOME": str(folder / "cache"),
             "THORCTL_STATE_DIR": str(folder / "state"),
             "ANSIBLE_CONFIG": str(CHECKOUT / "playbooks" / "ansible.cfg"),
@@ -167,19 +178,22 @@ def run(devices: int) -> None:
         port = free_port()
         extra = f"ListenAddress 0.0.0.0:{port}\nMaxStartups 2000"
         with running_sshd(folder / "sshd", extra=extra) as sshd:
-            farm = make_farm(folder, sshd, port, devices)
+            farm = make_farm(folder, sshd, port, devices * MORE)
+            time.sleep(SETTLED)
             status = [thorctl, "-i", str(farm.inventory), "status"]
             ours, theirs = compared([*status, farm.names[0]], farm.ssh, ONES, environment)
             say("status of one device", ours.wall, theirs.wall)
-            ping = [str(BIN / "ansible"), "-i", str(farm.inventory), "thor", "-m", "ansible.builtin.ping"]
-            ours, theirs = compared(status, [*ping, "-f", str(FORKS)], FLEETS, environment)
+            some = f"thor[0:{devices - 1}]"
+            ping = [str(BIN / "ansible"), "-i", str(farm.inventory), some, "-m", "ansible.builtin.ping"]
+            ours, theirs = compared([*status, some], [*ping, "-f", str(FORKS)], FLEETS, environment)
             say(f"status of {devices}, wall", ours.wall, theirs.wall)
             say(f"status of {devices}, processor", ours.processor, theirs.processor)
-            before = farm_seconds(sshd)
-            again = measure(status, environment)
-            answers = (farm_seconds(sshd) - before) / len(os.sched_getaffinity(0))
-            say(f"status of {devices}, farm", again.wall, answers)
-            print(f"{'memory at most':28} {again.memory / 1e6:8.1f} MB")  # noqa: T201 - as above
+            one, answers = counted([*status, some], sshd, environment)
+            say(f"status of {devices}, farm", one.wall, answers)
+            all_, answers = counted(status, sshd, environment)
+            say(f"status of {devices * MORE}, farm", all_.wall, answers)
+            say(f"status of {devices * MORE}, linear", all_.processor, one.processor * MORE)
+            print(f"{'memory at most':28} {all_.memory / 1e6:8.1f} MB")  # noqa: T201 - as above
 
 
 def main() -> None:

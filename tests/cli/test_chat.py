@@ -192,14 +192,21 @@ def test_a_release_that_cannot_be_read(chat: Callable[..., Result], sshd: Sshd) 
 
 
 def test_an_sshd_that_forbids_the_tunnel(tmp_path: Path, engine: Engine) -> None:
-    (tmp_path / "ssh").mkdir()
-    with running_sshd(tmp_path / "ssh", extra="AllowTcpForwarding no") as strict:
-        strict.behave(serves(engine.port))
-        result = run(
-            ["-i", str(strict.inventory(tmp_path / "hosts.yml", "thor-01")), "chat", "thor-01", "Hi"]
-        )
-    assert result is not None
-    assert code_of(result) == "tunnel_refused"
+    """And one that allows it as the remedy says."""
+    results = []
+    for name, allowed in (("no", "no"), ("local", "local\nPermitOpen 127.0.0.1:*")):
+        (tmp_path / name).mkdir()
+        with running_sshd(tmp_path / name, extra=f"AllowTcpForwarding {allowed}") as server:
+            server.behave(serves(engine.port))
+            inventory = server.inventory(tmp_path / name / "hosts.yml", "thor-01")
+            results.append(run(["-i", str(inventory), "chat", "thor-01", "Hi"]))
+    refused, answered = results
+    assert refused is not None
+    assert code_of(refused) == "tunnel_refused"
+    assert "AllowTcpForwarding local" in refused.errors[0].remedy
+    assert "PermitOpen 127.0.0.1:*" in refused.errors[0].remedy
+    assert answered is not None
+    assert answered.exit_code == Exit.SUCCESS
 
 
 def test_two_devices_are_one_too_many(sshd: Sshd, tmp_path: Path) -> None:

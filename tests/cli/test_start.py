@@ -43,7 +43,9 @@ def test_verb_without_its_extra_names_the_command_that_installs_it(monkeypatch: 
     result = run(["checkpoint", "--help"])
     assert result is not None
     assert result.errors[0].code == "extra_missing"
-    assert "pip install 'thorctl[checkpoint]'" in result.errors[0].remedy
+    assert "`pip install 'thorctl[checkpoint]'`" in result.errors[0].remedy
+    monkeypatch.undo()  # as if it had been typed
+    assert run(["checkpoint", "--help"]) is None
 
 
 def test_each_extra_that_a_verb_names_is_declared() -> None:

@@ -250,6 +250,8 @@ def test_what_is_no_image_is_refused_by_name(build: Callable[[Images], Any], cod
         locked(site)
     assert caught.value.code == code
     assert "None" not in caught.value.message
+    pushed = site.image(ARM, tag="1.0")  # again, with a current Docker, for the devices' platform
+    assert locked(site) == pushed
 
 
 def _answers(status: int, body: bytes = b"{}") -> Callable[[httpx.Request], httpx.Response]:

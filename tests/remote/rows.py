@@ -320,7 +320,7 @@ ROWS = [
     Row("pkcs11", variables=_args("-o PKCS11Provider={folder}/none.so")),
     Row(
         "pkcs11-only",
-        "auth_failed",
+        "login_not_followed",
         variables={
             **_key("{folder}/stranger"),
             **_args("-o PKCS11Provider={folder}/none.so -o IdentityAgent=none"),

@@ -109,6 +109,12 @@ def test_a_device_without_python_says_so(sshd: Sshd, device: Device) -> None:
     error = ask(device).error
     assert error is not None
     assert (error.code, error.device) == ("python_missing", "thor-01")
+    assert "apt-get install python3" in error.remedy
+    sshd.behave(  # once it is installed
+        "import os\nasked = os.environ['SSH_ORIGINAL_COMMAND']\n"
+        "os.execvp('sh', ['sh', '-c', asked.replace('sudo -n --', '')])"
+    )
+    assert ask(device).ok
 
 
 def test_a_sudo_that_wants_a_password_is_told_as_ever(sshd: Sshd, device: Device) -> None:

@@ -33,7 +33,9 @@ PASSWORD = "not a secret"
 # Runs what was asked for: the double's ForceCommand then hides nothing.
 OBEYS = 'import os; os.execv("/bin/sh", ["sh", "-c", os.environ.get("SSH_ORIGINAL_COMMAND", "true")])'
 # thorctl may refuse what ssh and Ansible do, by one of these names.
-REFUSALS = frozenset({"ssh_option_not_followed", "connection_not_followed", "host_key_unknown"})
+REFUSALS = frozenset(
+    {"ssh_option_not_followed", "connection_not_followed", "login_not_followed", "host_key_unknown"}
+)
 ANSIBLE_CFG = """[defaults]
 host_key_checking = True
 interpreter_python = {python}
@@ -225,19 +227,19 @@ def world(folder: Path) -> Iterator[World]:
         running_sshd(folder / "d", extra=extra) as device,
         running_sshd(folder / "b") as bastion,
         running_sshd(folder / "c", extra=certified) as with_certificate,
-        _agent(folder) as agent,
+        agent(folder) as held,
     ):
         for sshd in (device, bastion, with_certificate):
             sshd.behave(OBEYS)
         _append(folder / "d" / "authorized_keys", public["in_agent"], public["locked"])
         _append(folder / "c" / "authorized_keys", public["in_agent"])
         _append(folder / "b" / "authorized_keys", public["in_agent"])
-        _run("ssh-add", "-q", keys["in_agent"], env=agent)
-        _run("ssh-add", "-q", keys["locked"], env=agent)
+        _run("ssh-add", "-q", keys["in_agent"], env=held)
+        _run("ssh-add", "-q", keys["locked"], env=held)
         for name in ("in_agent", "locked"):
             keys[name].with_name(f"{name}-cert.pub").unlink(missing_ok=True)
         _run("ssh-keygen", "-q", "-p", "-N", "passphrase", "-f", keys["locked"])
-        words = _words(folder, device, bastion, six) | agent
+        words = _words(folder, device, bastion, six) | held
         words |= {"user": user, "certified_port": str(with_certificate.port)}
         yield World(folder, device, bastion, words)
 
@@ -296,7 +298,7 @@ def _words(folder: Path, device: Sshd, bastion: Sshd, six: int) -> dict[str, str
 
 
 @contextlib.contextmanager
-def _agent(folder: Path) -> Iterator[dict[str, str]]:
+def agent(folder: Path) -> Iterator[dict[str, str]]:
     """An ssh-agent, and the environment variable that names it."""
     socket = folder / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL) as process:

@@ -29,7 +29,7 @@ IMPERATIVES = frozenset(
 )
 CONDITIONS = ("if", "only if", "as root,", "on the device,")
 PROGRAMS = (
-    r"(?:thorctl|thor-agent|ansible|ansible-[a-z]+|systemctl|journalctl|ssh-[a-z]+|docker|hf|make|chmod"
+    r"(?:thorctl|thor-agent|ansible|ansible-[a-z]+|systemctl|journalctl|ssh-[a-z]+|docker|hf|make|chmod|pip"
     r"|apt-get)"
 )
 VERB = r"[a-z][a-z-]*"

@@ -26,7 +26,7 @@ from tests.support.stateful_device import Device, Fuse, PowerCut
 from thorctl.agent.core.arguments import parser
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError, Outcome
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 from thorctl.cli import devices as cli_devices
 from thorctl.cli import hold, lease, rollback
 from thorctl.cli.main import run
@@ -168,7 +168,7 @@ class World:
     # The devices.
 
     def journal(self, name: str) -> Journal:
-        return journal_file.load(self.devices[name].paths)
+        return load_journal(self.devices[name].paths)
 
     def say(self, name: str, words: Sequence[str], holder: str | None) -> Answer:
         """A verb of the agent's, as the transport brings it there and back."""
@@ -313,7 +313,7 @@ def _wire(world: World) -> None:
     patch = world.patch
 
     def smoke(ctx: Context, args: Any) -> Outcome:
-        journal = journal_file.load(ctx.paths)
+        journal = load_journal(ctx.paths)
         name = json.loads(ctx.paths.device_json.read_text())["name"]
         if args.id not in {None, journal.running} or journal.state not in {"trial", "committed"}:
             raise AgentError("bad_state", f"{args.id} does not run here.", "r")

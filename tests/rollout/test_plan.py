@@ -88,7 +88,7 @@ def test_machine_of_two_names_with_different_releases_is_refused() -> None:
 
 REFUSED: list[tuple[str, int, dict[str, Any], str, str]] = [
     ("empty canary", 10, {"canary": {"percent": 5}}, "policy_empty_canary", "5 % of 10 rounds down to 0"),
-    ("canary of all", 3, {"canary": {"count": 3}}, "policy_canary_is_all", "takes all 3"),
+    ("canary of all", 3, {"canary": {"count": 3}}, "policy_canary_is_all", "takes all of 3"),
     ("somebody left out", 5, {"waves": [{"count": 2}]}, "policy_leaves_out", "thor-04, thor-05"),
     ("an unknown device", 4, {"canary": {"devices": ["thor-09"]}}, "policy_selector", "'thor-09'"),
     ("an unknown label", 4, {"waves": [{"label": "day"}, {"rest": True}]}, "policy_selector", "label day"),

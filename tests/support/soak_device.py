@@ -15,8 +15,7 @@ from thorctl.agent.core.clock import Clock
 from thorctl.agent.core.dispatch import dispatch
 from thorctl.agent.core.docker_api import DockerApi
 from thorctl.agent.core.runner import Completed, Runner
-from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import Journal
+from thorctl.agent.state.journal import Journal, save_journal
 from thorctl.agent.verbs import soak_work as work
 from thorctl.protocol.states import TRIAL
 
@@ -93,7 +92,7 @@ class Device:
         self.journal = Journal(
             state=TRIAL, target=release.id, activation=ACTIVATION, since=now, activated_at=now, deadline=now
         )
-        journal_file.save(self.ctx, self.journal)
+        save_journal(self.ctx, self.journal)
         self.thread: threading.Thread | None = None
 
     def say(self, *words: str) -> Outcome:
@@ -132,9 +131,7 @@ class Device:
         return self.until(lambda found: found["state"] == state)
 
     def end_trial(self) -> None:
-        journal_file.save(
-            self.ctx, dataclasses.replace(self.journal, state="committed", current=self.release)
-        )
+        save_journal(self.ctx, dataclasses.replace(self.journal, state="committed", current=self.release))
         if self.thread:
             self.thread.join(PATIENCE_SECONDS)
             assert not self.thread.is_alive()

@@ -29,7 +29,7 @@ from thorctl.agent.release.document import SOCKET_LAYOUT, TCP_LAYOUT, Release, p
 from thorctl.agent.staging import checkpoint, image
 from thorctl.agent.staging.checkpoint import final_dir
 from thorctl.agent.staging.verified import sha256_of
-from thorctl.agent.state.journal_file import load
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol import canonical_json
 from thorctl.protocol.owner import parse as parse_owner
 
@@ -346,7 +346,7 @@ class Device:
         self.context("smoke").files.write_json(self.paths.smoke_json, smoke)
 
     def journal(self) -> Journal:
-        return load(self.paths)
+        return load_journal(self.paths)
 
     def fire_timers(self) -> None:
         """Let every deadline pass, the shortest first; one that another takes back does not fire."""

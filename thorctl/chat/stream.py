@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl.chat.think_tags import ThinkTags
 from thorctl.protocol import foreign_json
+from thorctl.protocol.sse import EventReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,24 +50,21 @@ class EventLines:
 
     def __init__(self) -> None:
         self._rest = ""
-        self._data: list[str] = []
+        self._events = EventReader()
 
     def feed(self, text: str) -> Iterator[str]:
         """The ``data`` of every event that ``text`` completes."""
         self._rest += text
         *lines, self._rest = self._rest.split("\n")
-        for raw in lines:
-            line = raw.removesuffix("\r")
-            if line.startswith("data:"):
-                self._data.append(line[5:].removeprefix(" "))
-            elif not line and self._data:
-                yield "\n".join(self._data)
-                self._data.clear()
+        for line in lines:
+            data = self._events.take(line)
+            if data is not None:
+                yield data
 
     @property
     def unfinished(self) -> bool:
         """Whether the stream ended inside an event."""
-        return bool(self._rest.strip() or self._data)
+        return bool(self._rest.strip()) or self._events.unfinished
 
 
 @dataclass(slots=True)

@@ -17,6 +17,6 @@ def missing(error: ModuleNotFoundError, verb: str) -> ThorError | None:
     return ThorError(
         "extra_missing",
         f"`thorctl {verb}` needs the Python package {package}, which is not installed.",
-        f"Install the extra: pip install 'thorctl[{extra}]'.",
+        f"Install the extra: `pip install 'thorctl[{extra}]'`.",
         exit_code=2,
     )

@@ -21,8 +21,8 @@ from thorctl.result import Exit, Result
 from thorctl.rollout.run.controller_lock import at_work, folder_of
 from thorctl.rollout.views import events as telling
 from thorctl.rollout.views import summary
+from thorctl.rollout.views.plan import PADDING
 from thorctl.rollout.views.rollout import RolloutView
-from thorctl.rollout.views.terms import PADDING
 from thorctl.store import accepted_smokes, rollouts
 from thorctl.store.connection import opened
 from thorctl.ui.format import age

@@ -18,7 +18,7 @@ import click
 
 from thorctl import __version__
 from thorctl import project as projects
-from thorctl.cli import extras, process
+from thorctl.cli import commands, extras, process
 from thorctl.cli.context import Context
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
@@ -115,8 +115,11 @@ def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, 
     from thorctl.ui.console import Console
 
     here = process.require_places()
+    folder = _project(ctx.invoked_subcommand, project, here)
+    if isinstance(ctx.obj, list):
+        ctx.obj.append(folder)
     ctx.obj = Context(
-        project=_project(ctx.invoked_subcommand, project, here),
+        project=folder,
         json=as_json,
         quiet=quiet,
         messages=Console(stderr=True, quiet=quiet),
@@ -188,12 +191,18 @@ def command_of(arguments: list[str]) -> str:
 
 def run(arguments: list[str]) -> Result | None:
     """Runs one command line. None when click has printed all there is to say (help, version)."""
+    project: list[Path] = []  # the verb's, once it is known
+    result = _run(arguments, project)
+    return commands.typed(result, project[0]) if result and project else result
+
+
+def _run(arguments: list[str], project: list[Path]) -> Result | None:
     command = command_of(arguments)
     # --json is accepted anywhere on the line: people put it last.
     words = [word for word in arguments if word != "--json"] if wants_json(arguments) else arguments
     words = ["--json", *words] if wants_json(arguments) else words
     try:
-        value: Any = cli.main(args=words, prog_name="thorctl", standalone_mode=False)
+        value: Any = cli.main(args=words, prog_name="thorctl", standalone_mode=False, obj=project)
     except ThorError as error:
         return Result.failure(command, error)
     except click.exceptions.Abort:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
 from thorctl.release.desired import deploy_problem
+from thorctl.remote import other_logins
 from thorctl.remote.endpoint import resolve
 from thorctl.remote.known_hosts import Trust
 
@@ -70,6 +71,7 @@ def _ways(devices: Sequence[Device]) -> list[Check]:
     ways: list[tuple[str, str, str] | None] = []
     keys: list[tuple[str, str, str] | None] = []
     unlike: list[tuple[str, str, str] | None] = []
+    logins: list[tuple[str, str, str] | None] = []
     for device in devices:
         try:
             endpoint = resolve(device)
@@ -77,11 +79,14 @@ def _ways(devices: Sequence[Device]) -> list[Check]:
             ways.append((device.name, error.message, error.remedy))
             continue
         unlike.append(_unlike(device))
+        logins.append(_other_login(device, endpoint))
         try:
             keys.append(_host_keys(device, endpoint))
         except ThorError as error:
             keys.append((device.name, error.message, error.remedy))
     found = [_gathered("ways", ways, "ssh and thorctl go the same"), _gathered("host keys", keys, "recorded")]
+    if any(logins):
+        found.append(replace(_gathered("logins", logins, ""), status="warn"))
     if any(unlike):
         found.append(replace(_gathered("Ansible's host keys", unlike, ""), status="warn"))
     return found
@@ -94,6 +99,16 @@ def _host_keys(device: Device, endpoint: Endpoint | None) -> tuple[str, str, str
         if not trust.has_entry:
             unknown = trust.error("")
             return device.name, unknown.message, unknown.remedy
+        endpoint = endpoint.via
+    return None
+
+
+def _other_login(device: Device, endpoint: Endpoint | None) -> tuple[str, str, str] | None:
+    """A way to log in, to the device or a jump host, that only ssh has: the device may need it."""
+    while endpoint:
+        for other in other_logins.usable(endpoint):
+            said = f"{endpoint.alias}: ssh would also log in by {other.way}, thorctl does not"
+            return device.name, said, other.remedy
         endpoint = endpoint.via
     return None
 

@@ -3,12 +3,13 @@
 A process per device and call would cost more than the connection. Answers are kept in the user's cache
 directory, filed by the ssh program, by every configuration file that ssh reads (path, inode, modification
 time, size, owner and mode) and by the arguments. An answer that may depend on more, such as ``Match exec``,
-is kept for a minute. One question serves all hosts that match the same Host lines.
+is kept for a minute. One question serves all hosts for which the same lines hold, whatever their HostName.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 import pwd
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 Answer = dict[str, list[str]]
+Line = tuple[tuple[tuple[str, ...], ...], str]  # patterns of each Host line around it, its text
 
 SECONDS = 30.0  # for one answer; Match exec may run a slow program
 VOLATILE_SECONDS = 60.0  # an answer that depends on more than files and arguments serves one call so long
@@ -46,7 +48,7 @@ _VOLATILE = re.compile(
 )
 # Answers for which hosts cannot be put together by the Host lines that they match.
 _BY_HOST = re.compile(r"^\s*match\b(?!\s+all\s*$)|%", re.IGNORECASE | re.MULTILINE)
-_HOST = re.compile(r"^\s*host(name)?(?:\s*=\s*|\s+)(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
+_KEYWORD = re.compile(r"([a-z0-9]+)(?:\s*=\s*|\s+)(.*)", re.IGNORECASE)
 _JUMP = re.compile(r"^\s*proxyjump(?:\s*=\s*|\s+)(.*)$", re.MULTILINE)
 # Names in small letters and dotted quads: not user@host, URIs, 127.1 or IPv6 addresses, which ssh rewrites.
 _PLAIN = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*|(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})")
@@ -66,15 +68,16 @@ class Configuration:
         files: all of them, absent ones included, and the folders that Include looks into.
         identity: of all files as they are.
         volatile: whether an answer may change while they do not.
-        patterns: of all Host lines; hosts that match the same ones have the same answer. None: they may not.
-        names: in HostName and ProxyJump lines; in an answer one of these would look like the host itself.
+        lines: each with the Host lines that it stands below; hosts for which the same lines hold have the
+            same answer. None: they may not.
+        jumps: names in ProxyJump lines: ssh refuses a host that leads to itself.
     """
 
     files: tuple[str, ...]
     identity: str
     volatile: bool
-    patterns: tuple[str, ...] | None
-    names: frozenset[str]
+    lines: tuple[Line, ...] | None
+    jumps: frozenset[str]
 
 
 def home() -> Path:
@@ -119,36 +122,96 @@ def _read(named: str | None) -> Configuration:
                 # glob(3), as ssh reads Include: pathlib's knows no absolute pattern.
                 todo += [(one, folder, depth + 1) for one in sorted(glob.glob(pattern))]  # noqa: PTH207
     whole = "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
-    patterns, names = _host_lines(whole)
+    top = [*files[:1], *(SYSTEM_FILES if named is None else ())]  # -F none: no file at all
     return Configuration(
         tuple(files),
         _together(files),
         volatile=bool(_VOLATILE.search(whole)),
-        patterns=None if _BY_HOST.search(whole) else patterns,
-        names=names,
+        lines=None if _BY_HOST.search(whole) else _lines(top, system=named is None),
+        jumps=frozenset(
+            name for value in _JUMP.findall(whole.lower()) for name in re.split(r"[\s,@:/\[\]\"]+", value)
+        ),
     )
 
 
-def _host_lines(text: str) -> tuple[tuple[str, ...] | None, frozenset[str]]:
-    patterns: set[str] = set()
-    names: set[str] = set()
-    for is_name, value in _HOST.findall(text):
-        try:
-            words = shlex.split(value.lower())
-        except ValueError:
-            return None, frozenset()
-        (names if is_name else patterns).update(words)
-    for value in _JUMP.findall(text.lower()):
-        names.update(re.split(r"[\s,@:/\[\]\"]+", value))
-    return tuple(sorted({pattern.removeprefix("!") for pattern in patterns})), frozenset(names)
+def _lines(top: Iterable[str], *, system: bool) -> tuple[Line, ...] | None:
+    """All lines of the files in the order in which ssh reads them; None where they cannot be taken apart."""
+    found: list[Line] = []
+    try:
+        for path in top:
+            folder = "/etc/ssh" if system and path in SYSTEM_FILES else str(home() / ".ssh")
+            _add_lines(found, path, folder, (), 0)
+    except (OSError, ValueError):
+        return None
+    return tuple(found)
 
 
-def _matched(patterns: Iterable[str], host: str) -> str:
-    """Which patterns a host matches; ``*`` and ``?`` are the only ones with a meaning."""
-    return "".join(
-        "01"[bool(re.fullmatch(re.escape(one).replace(r"\*", ".*").replace(r"\?", "."), host))]
-        for one in patterns
-    )
+def _add_lines(
+    found: list[Line], path: str, folder: str, around: tuple[tuple[str, ...], ...], depth: int
+) -> None:
+    """Add a file's lines below the Host lines ``around`` its Include; those in the file end with it."""
+    if depth > INCLUDE_DEPTH or not Path(path).exists():
+        return
+    here = around
+    for line in Path(path).read_text(errors="replace").splitlines():
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        parts = _KEYWORD.fullmatch(text)
+        keyword = parts[1].lower() if parts else ""
+        if parts is None or ("#" in text and keyword in {"host", "hostname", "include"}):
+            raise ValueError(text)
+        if keyword == "host":
+            here = (*around, tuple(shlex.split(parts[2])))
+        elif keyword == "match":  # only `all` gets here
+            here = around
+        elif keyword == "include":
+            for pattern in _included(text, folder):
+                for one in sorted(glob.glob(pattern)):  # noqa: PTH207 - as above
+                    _add_lines(found, one, folder, here, depth + 1)
+        else:
+            found.append((here, text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Of ``*`` and ``?``, the only ones with a meaning."""
+    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
+
+
+def _holds(host: str, patterns: Iterable[str]) -> bool:
+    """Whether a Host line matches: one of its patterns does, and none of the negated ones."""
+    found = False
+    for pattern in patterns:
+        if _expression(pattern.removeprefix("!")).fullmatch(host):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found
+
+
+def _for_host(lines: Iterable[Line], host: str) -> tuple[str, str | None]:
+    """A text that is the same for hosts with the same answer but for its hostname; and that name.
+
+    The name is None where ssh forms it in a way of its own.
+    """
+    matched: dict[tuple[str, ...], bool] = {}
+    texts: list[str] = []
+    name = ""
+    for around, text in lines:
+        for patterns in around:
+            if patterns not in matched:
+                matched[patterns] = _holds(host, patterns)
+        if not all(matched[patterns] for patterns in around):
+            continue
+        parts = _KEYWORD.fullmatch(text)
+        if parts and parts[1].lower() == "hostname":
+            name = name or parts[2]  # ssh takes the first
+            texts.append("hostname")
+        else:
+            texts.append(text)
+    name = name or host
+    return digest(texts), name if _PLAIN.fullmatch(name) else None
 
 
 def _together(files: Iterable[str]) -> str:
@@ -183,18 +246,31 @@ def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -
     """
     files = configuration(config)
     words = tuple(arguments)
-    instead: dict[str, str] = {}
     volatile = files.volatile or any("canonicalizehostname" in word.lower() or "${" in word for word in words)
-    alone = files.patterns is None or not _PLAIN.fullmatch(host) or host in files.names
-    if (
-        volatile
-        or alone
-        or any(host in word or re.search("%|hostname", word, re.IGNORECASE) for word in words)
-    ):
-        target = f"host {host}"
-    else:
-        words, instead = _for_all(words, host)
-        target = f"like {_matched(files.patterns or (), host)}"
+    like, name = _for_host(files.lines, host) if files.lines is not None else ("", None)
+    alone = name is None or not _PLAIN.fullmatch(host) or not {host, name}.isdisjoint(files.jumps)
+    alone = alone or any(host in word or re.search("%|hostname", word, re.IGNORECASE) for word in words)
+    if not volatile and not alone:
+        with contextlib.suppress(_OwnAnswerError):
+            shared, instead = _for_all(words, name or host)
+            return _remembered(program, shared, host, files, f"like {like}", instead=instead, volatile=False)
+    return _remembered(program, words, host, files, f"host {host}", instead={}, volatile=volatile)
+
+
+class _OwnAnswerError(Exception):
+    """ssh finds another name for the host than its lines say: the answer is not for others."""
+
+
+def _remembered(
+    program: str,
+    words: tuple[str, ...],
+    host: str,
+    files: Configuration,
+    target: str,
+    *,
+    instead: Mapping[str, str],
+    volatile: bool,
+) -> Answer:
     age = str(time.monotonic() // VOLATILE_SECONDS) if volatile else ""
     key = (program, files.identity, age, *words, target)
     with _lock:
@@ -214,9 +290,9 @@ def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -
     return {name: [instead.get(value, value) for value in values] for name, values in answer.items()}
 
 
-def _for_all(words: tuple[str, ...], host: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def _for_all(words: tuple[str, ...], name: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """The words with a placeholder for the port; what each placeholder stands for."""
-    instead = {ANY_HOST: host}
+    instead = {ANY_HOST: name}
     port = next((word for word in words if re.fullmatch(r"Port=\d+", word)), None)
     if port is None or any(ANY_PORT in word for word in words):
         return words, instead
@@ -239,7 +315,9 @@ def _answer(
     if isinstance(kept, dict):
         return kept
     answer = _ask(program, words, host)
-    if ANY_HOST in instead and answer["hostname"] == [host]:
+    if ANY_HOST in instead:
+        if answer["hostname"] != [instead[ANY_HOST]]:
+            raise _OwnAnswerError
         answer["hostname"] = [ANY_HOST]
     if file:
         user_cache.write(file, answer, kept=CONFIGURATIONS_KEPT)

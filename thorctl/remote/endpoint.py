@@ -77,7 +77,8 @@ class Endpoint:
         bind_address, family: of the socket.
         proxy_command: a shell command whose stdin and stdout are the way; None: none.
         via: the jump host, which has its own way.
-        not_tried: logins that ssh would also try.
+        not_tried: options for logins that ssh would also try, such as ``pkcs11provider /lib/token.so``.
+        control_path: where a running ssh may share its connection, which thorctl does not use.
     """
 
     alias: str
@@ -101,6 +102,7 @@ class Endpoint:
     proxy_command: str | None = None
     via: Endpoint | None = None
     not_tried: tuple[str, ...] = ()
+    control_path: str | None = None
 
     @property
     def where(self) -> str:
@@ -229,8 +231,9 @@ def _endpoint(device: Device, words: list[str], alias: str, jumps: int) -> Endpo
         family=_FAMILIES.get(_one(answer, "addressfamily") or "any", socket.AF_UNSPEC),
         proxy_command=fill.command(_one(answer, "proxycommand")),
         via=_jump(device, jump, config, jumps) if jump else None,
+        control_path=_control_path(_one(answer, "controlpath")),
         not_tried=tuple(
-            option
+            f"{option} {_one(answer, option)}"
             for option, off in _MORE_LOGINS.items()
             if (_one(answer, option) or next(iter(off))) not in off
         ),
@@ -285,6 +288,10 @@ def _invalid(device: Device, message: str) -> ThorError:
 
 def _one(answer: Answer, option: str) -> str | None:
     return answer[option][0] if answer.get(option) else None
+
+
+def _control_path(path: str | None) -> str | None:
+    return None if path in {None, "none"} else path  # ssh has filled in its tokens
 
 
 def _number(answer: Answer, option: str) -> int | None:

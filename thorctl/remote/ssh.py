@@ -22,6 +22,7 @@ from asyncssh.kex import get_kex_algs
 from asyncssh.mac import get_mac_algs
 
 from thorctl.errors import ThorError
+from thorctl.remote import other_logins
 from thorctl.remote.endpoint import resolve
 from thorctl.remote.identities import offered
 from thorctl.remote.known_hosts import Trust, Witness
@@ -51,7 +52,7 @@ async def connect(
 
     Raises:
         ThorError: ``device_unreachable``, ``host_key_mismatch``, ``host_key_unknown``, ``auth_failed``,
-            ``key_unreadable``, ``known_hosts_unreadable``, or as ``endpoint.resolve``.
+            ``login_not_followed``, ``key_unreadable``, ``known_hosts_unreadable``; as ``endpoint.resolve``.
     """
     endpoint = await asyncio.to_thread(resolve, device)
     async with _login(device, endpoint, connect_timeout) as connection:
@@ -186,11 +187,9 @@ def _explain(
 def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: bool) -> ThorError:
     passed = "; ".join(f"{path}: {why}" for path, why in offer.unusable.items())
     tried = f"Refused: {', '.join(offer.names)}." if offer.names else "No SSH key was found to offer."
-    more = (
-        f" ssh would also try {', '.join(endpoint.not_tried)}, thorctl does not."
-        if endpoint.not_tried
-        else ""
-    )
+    others = other_logins.usable(endpoint)
+    ways = [other.way for other in others] or endpoint.not_tried
+    more = f" ssh would also try {', '.join(ways)}, thorctl does not." if ways else ""
     if offer.not_accepted:
         more += f" PubkeyAcceptedAlgorithms leaves out {', '.join(offer.not_accepted)}."
     remedy = (
@@ -200,6 +199,13 @@ def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: 
         else "Add the public key to that user's authorized_keys, or correct ansible_user and "
         "ansible_ssh_private_key_file; a key with a passphrase must be in the agent: ssh-add."
     )
+    if others:
+        return ThorError(
+            "login_not_followed",
+            f"{where} refused the login of user {endpoint.user}. {tried}{more}",
+            " ".join(dict.fromkeys(other.remedy for other in others)),
+            device=device,
+        )
     if not offer.keys and passed and not offer.not_accepted:
         return ThorError(
             "key_unreadable",

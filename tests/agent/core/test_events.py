@@ -17,7 +17,7 @@ from thorctl.agent.core import events, syslog
 from thorctl.agent.core.holder import holder_from
 from thorctl.agent.core.login import remote_address
 from thorctl.agent.core.signals import Interrupted
-from thorctl.agent.state import journal_file
+from thorctl.agent.verbs import commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def test_a_verb_that_is_stopped_or_has_a_bug_has_an_end_too(
     def fails(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(journal_file, "load", fails)
+    monkeypatch.setattr(commit, "load_journal", fails)
     outcome = device.say("commit")
     assert outcome.error is not None
     assert outcome.exit_code == (143 if isinstance(raised, Interrupted) else 1)

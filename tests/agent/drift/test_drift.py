@@ -15,7 +15,7 @@ from thorctl.agent.drift import actual, desired
 from thorctl.agent.drift import compare as drift
 from thorctl.agent.drift.desired import HostWish, PackageWish
 from thorctl.agent.parsers import dpkg
-from thorctl.agent.state.journal_file import load
+from thorctl.agent.state.journal import load_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,7 +130,7 @@ class Engine(Images):
 
 def compared(ctx: Context, engine: Engine | None = None) -> dict[str, Comparison]:
     ctx = replace(ctx, docker=engine or ctx.docker)
-    return {item.what: item for item in actual.compared(ctx, load(ctx.paths), make_release(), None)}
+    return {item.what: item for item in actual.compared(ctx, load_journal(ctx.paths), make_release(), None)}
 
 
 def test_the_image_on_disk_and_the_image_that_runs_are_two_things(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_is_there_and_cannot_be_read_is_unknown(tmp_path: Path) -> None:
 def test_a_journal_and_a_document_that_cannot_be_read_are_no_release(tmp_path: Path) -> None:
     ctx = serving(make_context(tmp_path), make_release())
     assert told(actual.compared(ctx, None, None, None)) == [("release", None, None)]
-    items = actual.compared(ctx, load(ctx.paths), None, "release_invalid")
+    items = actual.compared(ctx, load_journal(ctx.paths), None, "release_invalid")
     assert told(items) == [("release", "release_invalid", False)]
 
 

@@ -12,7 +12,7 @@ from tests.support.device_double import Programs, make_context, make_release, se
 from tests.support.stateful_device import Device, Images
 from tests.support.trial_steps import commit_one
 from thorctl.agent.drift import actual, docker_settings, units
-from thorctl.agent.state.journal_file import load
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.paths import DOCKER_SETTINGS
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def test_cache_that_somebody_deleted_has_drifted(tmp_path: Path) -> None:
     ctx = serving(make_context(tmp_path), make_release())
 
     def told() -> dict[str, Comparison]:
-        return {item.what: item for item in actual.compared(ctx, load(ctx.paths), release, None)}
+        return {item.what: item for item in actual.compared(ctx, load_journal(ctx.paths), release, None)}
 
     assert "compile cache" not in told()
     mark = cache.ready_mark(ctx, release)

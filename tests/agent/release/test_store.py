@@ -13,8 +13,7 @@ from tests.support.trial_steps import commit_one
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import LIMIT_BYTES, Release, parse
-from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import Journal, from_document
+from thorctl.agent.state.journal import Journal, from_document, load_journal
 from thorctl.protocol import canonical_json
 from thorctl.protocol.states import COMMITTED, TRIAL
 
@@ -182,4 +181,4 @@ def test_a_file_without_end_is_not_read_to_its_end(device: Device) -> None:
 def test_the_hash_is_that_of_the_id(device: Device) -> None:
     release = device.release(1)
     assert release.id == f"tiny-{canonical_json.release_sha256(release.document)[:12]}"
-    assert journal_file.load(device.paths).current is None
+    assert load_journal(device.paths).current is None

@@ -23,8 +23,7 @@ from thorctl.agent.engine.account import Account
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT, Release, parse
 from thorctl.agent.staging import image
-from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import Journal
+from thorctl.agent.state.journal import Journal, load_journal
 from thorctl.agent.verbs import engine_prepare, gc
 from thorctl.protocol import canonical_json
 from thorctl.protocol.paths import ENGINE_SOCKET
@@ -228,7 +227,7 @@ def test_gc_keeps_the_caches_in_use_only(ctx: Context) -> None:
     for one in (first, second):
         prepared(ctx, one)
     ctx.files.write_json(ctx.paths.journal, Journal(state=COMMITTED, current=second.id).document())
-    assert journal_file.load(ctx.paths).needed == {second.id}
+    assert load_journal(ctx.paths).needed == {second.id}
     removed = gc.run(ctx, Namespace(keep=5, dry_run=False)).json["removed"]
     assert [(one["kind"], one["name"]) for one in removed] == [("cache", cache.key(ctx, first))]
     assert cache.directory(ctx, second).exists()

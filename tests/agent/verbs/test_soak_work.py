@@ -11,8 +11,7 @@ from tests.support.doubles.engine import Engine
 from tests.support.soak_device import ACTIVATION, Containers
 from tests.support.soak_device import Device as SoakDevice
 from thorctl.agent.soak import record, watch
-from thorctl.agent.state import journal_file
-from thorctl.agent.state.journal import Journal
+from thorctl.agent.state.journal import Journal, save_journal
 from thorctl.agent.verbs import soak_work
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ def test_it_goes_on_with_what_its_record_holds(device: Device) -> None:
     device.work(steps=10**7)
     before = device.until(lambda found: found["steps"] > 20)["steps"]
     device.end_trial()  # as a kill: the record stays
-    journal_file.save(device.ctx, device.journal)
+    save_journal(device.ctx, device.journal)
     assert device.start(steps=10**7)["steps"] >= before
     assert device.shown()["steps"] >= before
     assert device.start(steps=10**6)["steps"] == 0  # other figures: another soak
@@ -242,7 +241,7 @@ def test_status_shows_it(device: Device) -> None:
 
 def test_soak_of_another_trial_is_not_shown(device: Device) -> None:
     device.start()
-    journal_file.save(device.ctx, dataclasses.replace(device.journal, activation=ACTIVATION + 1))
+    save_journal(device.ctx, dataclasses.replace(device.journal, activation=ACTIVATION + 1))
     assert device.shown() is None
 
 
@@ -256,7 +255,7 @@ def test_process_without_a_record_ends(device: Device) -> None:
 def test_only_a_trial_is_worked(device: Device, journal: Journal) -> None:
     if journal.current:
         journal = dataclasses.replace(journal, current=device.release)
-    journal_file.save(device.ctx, journal)
+    save_journal(device.ctx, journal)
     outcome = device.say("soak", "start")
     assert outcome.error is not None
     assert outcome.error.code == "bad_state"

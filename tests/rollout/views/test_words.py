@@ -14,10 +14,9 @@ from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.model.state import seconds
 from thorctl.rollout.plan import from_document
 from thorctl.rollout.views import events, summary
-from thorctl.rollout.views.plan import PlanView
-from thorctl.rollout.views.progress import of_all, of_one
-from thorctl.rollout.views.rollout import RolloutView, folded
-from thorctl.rollout.views.terms import change, duration
+from thorctl.rollout.views.plan import PlanView, change
+from thorctl.rollout.views.rollout import RolloutView, folded, of_all, of_one
+from thorctl.ui.format import duration
 
 
 def shown(view: object) -> str:

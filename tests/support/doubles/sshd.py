@@ -98,12 +98,14 @@ def running_sshd(folder: Path, *, extra: str = "") -> Iterator[Sshd]:
     )
     force.chmod(0o755)
     config = folder / "sshd_config"
+    # SHLVL: Debian's bash, as login shell, reads ~/.bashrc for a command of ssh: that may take 0.5 s.
     config.write_text(
         f"""ListenAddress 127.0.0.1:{port}
 HostKey {folder / "host_key"}
 AuthorizedKeysFile {folder / "authorized_keys"}
 PidFile none
 UsePAM no
+SetEnv SHLVL=1
 StrictModes no
 PasswordAuthentication no
 PermitRootLogin prohibit-password

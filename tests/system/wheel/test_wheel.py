@@ -155,7 +155,7 @@ def test_verb_whose_extra_is_missing_says_so(programs: Path, folder: Path) -> No
     done = call(programs, folder, "thorctl", "checkpoint", "audit", "x/y", "--json")
     (problem,) = json.loads(done.stdout)["errors"]
     assert problem["code"] == "extra_missing"
-    assert problem["remedy"] == "Install the extra: pip install 'thorctl[checkpoint]'."
+    assert problem["remedy"] == "Install the extra: `pip install 'thorctl[checkpoint]'`."
 
 
 def test_simulations_are_kept_with_the_user_s_state(programs: Path, folder: Path) -> None:

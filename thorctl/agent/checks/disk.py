@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, disk_size
 from thorctl.agent.release.disk_space import required_bytes, shortfalls
-from thorctl.agent.state.disk_errors import READ_ONLY_REMEDY
+from thorctl.agent.state.disk_full import READ_ONLY_REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

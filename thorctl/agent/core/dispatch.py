@@ -12,8 +12,9 @@ from thorctl.agent.core import events
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError, Outcome, ended_by, unforeseen
 from thorctl.agent.core.signals import Interrupted
-from thorctl.agent.state import deadline, disk_errors, journal_file
-from thorctl.agent.state.deadline_lock import Impatience
+from thorctl.agent.state import deadline, disk_full
+from thorctl.agent.state.deadline import LockEviction
+from thorctl.agent.state.journal import load_journal
 from thorctl.agent.verbs import hold, lease
 from thorctl.protocol.verbs import VERBS
 
@@ -52,14 +53,14 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     owner = {"verb": verb.name, "holder": who, "pid": os.getpid(), "since": ctx.clock.now_text()}
     patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
     work = load(verb)  # before any wait: the agent's own file may be another one after it
-    impatience = partial(Impatience, ctx, getattr(args, "only_in", None), getattr(args, "leave_alone", 0.0))
+    eviction = partial(LockEviction, ctx, getattr(args, "only_in", None), getattr(args, "leave_alone", 0.0))
     if verb.name == "activate":
         hold.wait(ctx, args.wait_hold, args.over_hold)
     with ExitStack() as stack:
         try:
             for name in verb.locks:
                 path, earlier = ctx.paths.locks / name, ctx.paths.run_dir / name
-                waiting = impatience(path, earlier)
+                waiting = eviction(path, earlier)
                 stack.enter_context(locked(path, ctx.clock, owner, patience, waiting, earlier=earlier))
             if verb.leased and not ctx.holder.is_device:
                 lease.check(ctx)
@@ -84,7 +85,7 @@ def _left_over(ctx: Context, args: argparse.Namespace) -> bool:
     """True for a timer whose state is over: it does nothing, which is no event."""
     only_in: str | None = getattr(args, "only_in", None)
     try:
-        return only_in is not None and not deadline.still_meant(journal_file.load(ctx.paths), only_in)
+        return only_in is not None and not deadline.still_meant(load_journal(ctx.paths), only_in)
     except AgentError:
         return False
 
@@ -98,7 +99,7 @@ def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
     except Interrupted as told:
         return Outcome.of_error(ended_by(verb.name, str(told)))
     except Exception as bug:
-        refused = disk_errors.as_error(bug)
+        refused = disk_full.as_error(bug)
         if refused is not None:
             return Outcome.of_error(refused)
         ctx.log.exception("unforeseen")

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.engine import sse
 from thorctl.agent.engine.chat_stream import Reply, error_message
-from thorctl.protocol import foreign_json
+from thorctl.protocol import foreign_json, sse
 from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:

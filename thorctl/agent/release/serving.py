@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.engine import ready
 from thorctl.agent.release import store as release_store
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.states import COMMITTED, TRIAL
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def running_release(ctx: Context, wanted: str | None) -> Release:
     Raises:
         AgentError: ``bad_state`` where no release runs steadily, or another one; as ``release_store.load``.
     """
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
         message = f"No release runs steadily here: the device is in state {journal.state}."
         remedy = (

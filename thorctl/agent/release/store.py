@@ -11,7 +11,7 @@ from thorctl.agent.core.files import TEMPORARY_PREFIX
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.release.document import ID, LIMIT_BYTES, Release, parse
 from thorctl.agent.staging import age
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
@@ -73,7 +73,7 @@ def check_identity(paths: Paths, release: Release) -> None:
     with suppress(AgentError):  # a document that changed on disk is written anew
         known.append(read_document(paths, release.id).sha256)
     with suppress(AgentError):
-        known.append(journal_file.load(paths).sha256_of(release.id))
+        known.append(load_journal(paths).sha256_of(release.id))
     for here in known:
         _same(release.id, here, release.sha256)
 

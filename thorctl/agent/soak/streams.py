@@ -9,9 +9,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from thorctl.agent.engine import sse
 from thorctl.agent.engine.chat_stream import Reply
 from thorctl.agent.engine.client import lines
+from thorctl.protocol import sse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,23 +2,33 @@
 
 It names the state and the activation it was set for, so one that fires late or was left over does nothing.
 Systemd counts its seconds by a clock that never jumps, and tries a rollback that fails (Docker hangs) again.
+Whoever holds the lock when the time is up, with a verb that could last for hours, is evicted; a rollback, a
+commit or a clean-up at work is waited for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.holder import DEVICE
+from thorctl.agent.core.locking import has_open
 from thorctl.agent.core.outcome import EXIT_BUSY, EXIT_TERMINATED, AgentError
-from thorctl.agent.state.journal import REVIEW
+from thorctl.agent.state.journal import REVIEW, load_journal
 from thorctl.protocol.states import ROLLING_BACK, TRIAL
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thorctl.agent.core.context import Context
     from thorctl.agent.state.journal import Journal
 
 AGAIN_SECONDS = 60
 GUARD_SECONDS = 120  # until the device looks after a verb that may have died; one at work is left alone
+EVICTED = ("smoke", "bench", "activate")  # an activation goes back by itself when it is told to end
+KILL_SECONDS = 600.0  # stopping an engine takes 240 s at most; who is not gone then hangs
 
 
 def guard(ctx: Context, state: str, activation: int, release_id: str, leave_alone: int = 0) -> None:
@@ -117,3 +127,46 @@ def review_seconds_left(ctx: Context, journal: Journal) -> int | None:
     if journal.review is None or journal.deadline_since_boot is None:
         return None
     return max(0, round(journal.deadline_since_boot - ctx.clock.since_boot()))
+
+
+class LockEviction:
+    """Evict the lock's owner: SIGTERM after ``grace_seconds``, SIGKILL ``KILL_SECONDS`` later.
+
+    Call it with the owner again and again while the lock is held. ``only_in`` is the timer's: one that was
+    left over evicts nobody.
+    """
+
+    def __init__(self, ctx: Context, only_in: str | None, grace_seconds: float, *locks: Path) -> None:
+        self._ctx, self._locks, self._only_in = ctx, locks, only_in
+        self._begins = ctx.clock.monotonic() + grace_seconds
+        self._asked: int | None = None
+        self._since = 0.0
+
+    def __call__(self, owner: dict[str, Any]) -> None:
+        """``owner`` is what the lock's file says; it may be another one each time."""
+        pid = owner.get("pid")
+        if owner.get("verb") not in EVICTED or not isinstance(pid, int):
+            return
+        if not any(has_open(pid, lock) for lock in self._locks):  # another process by the same number
+            return
+        now = self._ctx.clock.monotonic()
+        if self._only_in is None or now < self._begins:
+            return
+        try:
+            if not still_meant(load_journal(self._ctx.paths), self._only_in):
+                return
+        except AgentError:
+            return
+        if pid != self._asked:
+            self._asked, self._since = pid, now
+            self._send(pid, signal.SIGTERM, owner)
+        elif now - self._since >= KILL_SECONDS:
+            self._since = now
+            self._send(pid, signal.SIGKILL, owner)
+
+    def _send(self, pid: int, number: signal.Signals, owner: dict[str, Any]) -> None:
+        self._ctx.log.warning(
+            "the trial's time is up: %s to `%s` of %s", number.name, owner["verb"], owner.get("holder")
+        )
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

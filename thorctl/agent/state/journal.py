@@ -1,15 +1,18 @@
-"""The journal's content and its steps: values in, values out. ``protocol.states`` has their table.
+"""The journal (``state.json``): its content, its steps, how it is stored; ``protocol.states`` has the table.
 
 A transition is written before the actions it announces (``activating``, ``rolling-back``) and after those
 it reports (``trial``, ``committed``, ``empty``). So at any instant the journal says at most what is true,
-and a crash finds in it everything needed to get back to ``current``.
+and a crash finds in it everything needed to get back to ``current``. It is read whole or not at all.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from thorctl.agent.core.files import read_json
+from thorctl.agent.core.outcome import AgentError
+from thorctl.agent.state import disk_full
 from thorctl.protocol.states import (
     ACTIVATING,
     COMMITTED,
@@ -20,8 +23,16 @@ from thorctl.protocol.states import (
     TRIAL,
 )
 
+if TYPE_CHECKING:
+    from thorctl.agent.core.context import Context
+    from thorctl.agent.core.paths import Paths
+
 REVIEW = "review"  # no state of the journal: what the timer of a trial under review is set for
 SCHEMA = 1
+CORRUPT_REMEDY = (
+    "Check the disk (`dmesg`, `smartctl` on the device): the agent writes this file whole. Then "
+    "record the committed release there: `sudo thor-agent recover --committed ID` (or `none`)."
+)
 
 
 class IllegalTransition(Exception):  # noqa: N818 - reads as what it is
@@ -261,3 +272,44 @@ def _fault(journal: Journal) -> str | None:
 def _require(journal: Journal, step: str, words: str) -> None:
     if journal.state not in TRANSITIONS[step].start:
         raise IllegalTransition(f"{words} in state {journal.state}")
+
+
+def load_journal(paths: Paths) -> Journal:
+    """The journal; a device on which nothing was ever activated has none and is ``empty``.
+
+    Raises:
+        AgentError: ``journal_corrupt``.
+    """
+    try:
+        document = read_json(paths.journal)
+        if document is not None:
+            return from_document(document)
+    except (ValueError, OSError) as fault:
+        raise _corrupt(f"{paths.journal} cannot be read: {fault}") from fault
+    if paths.engine_unit.exists():
+        # The journal is written before the first unit is installed: it was there.
+        raise _corrupt(f"{paths.journal} is gone although {paths.engine_unit.name} is installed")
+    return Journal()
+
+
+def save_journal(ctx: Context, journal: Journal) -> None:
+    """Make ``journal`` what a restart will find: durable when this returns.
+
+    Raises:
+        OSError: could not be written; the one before still stands.
+    """
+    try:
+        ctx.files.write_json(ctx.paths.journal, journal.document())
+    except OSError as refused:
+        # Setting out is not worth the ballast; ending a trial, either way, is what it is for.
+        setting_out = journal.state in (ACTIVATING, TRIAL)
+        if setting_out or refused.errno not in disk_full.FULL or not disk_full.drop_reserve(ctx):
+            raise
+        ctx.files.write_json(ctx.paths.journal, journal.document())
+    ctx.log.info(
+        "state %s (current %s, target %s)", journal.state, journal.current or "-", journal.target or "-"
+    )
+
+
+def _corrupt(message: str) -> AgentError:
+    return AgentError("journal_corrupt", message + ".", CORRUPT_REMEDY)

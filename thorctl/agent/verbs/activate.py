@@ -15,8 +15,8 @@ from thorctl.agent.facts import ports
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.staging import checkpoint, image
-from thorctl.agent.state import deadline, disk_errors, disk_reserve, journal_file, rollback_check, switch
-from thorctl.agent.state.journal import begin_activation, begin_trial
+from thorctl.agent.state import deadline, disk_full, rollback, switch
+from thorctl.agent.state.journal import begin_activation, begin_trial, load_journal, save_journal
 from thorctl.agent.verbs import hold
 from thorctl.protocol.results import Activated
 from thorctl.protocol.sentence import sentence
@@ -50,10 +50,10 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     _check_staged(ctx, release)
     call = _Call(ctx, release, args.deadline, args.over_hold)
     image.pin(ctx, release)
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     if journal.state == TRIAL and not deadline.armed(ctx, journal.timer, journal.activation):
         # Its time is up, or a restart took its timer: a trial that nothing would end is over.
-        journal = switch.roll_back(ctx, journal, "deadline")
+        journal = rollback.roll_back(ctx, journal, "deadline")
     if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:
         release_store.read_document(ctx.paths, release.id, journal.running_sha256)
         return _again(call, journal)
@@ -67,11 +67,11 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     _check_port(ctx, release)
     if journal.state == ROLLING_BACK or (journal.state == ACTIVATING and journal.target != release.id):
         # Its process is dead, or it would hold the lock.
-        journal = switch.roll_back(ctx, journal, "interrupted")
+        journal = rollback.roll_back(ctx, journal, "interrupted")
         if journal.current == release.id:
             return _again(call, journal)
     if journal.state == COMMITTED:
-        rollback_check.check(ctx, journal)
+        rollback.check_restorable(ctx, journal)
     return _switch(call, journal)
 
 
@@ -79,18 +79,18 @@ def _switch(call: _Call, before: Journal) -> Outcome:
     ctx, release = call.ctx, call.release
     now, by = ctx.clock.now_text(), str(ctx.holder.owner)
     journal = begin_activation(before, release.id, now, this_boot(ctx), release.sha256, by=by)
-    disk_reserve.load(ctx)
+    disk_full.reserve(ctx)
     longest = int(release.ready_seconds(first_start=True)) + SWITCH_SECONDS
     deadline.guard(ctx, ACTIVATING, journal.activation, release.id, longest)
     try:
-        journal_file.save(ctx, journal)
+        save_journal(ctx, journal)
         switch.run_release(ctx, release)
         seconds = ready.wait(ctx, release)
         deadline.arm(ctx, TRIAL, journal.activation, release.id, call.trial_seconds)
         began = ctx.clock.now()
         ends = ctx.clock.since_boot() + call.trial_seconds
         journal = begin_trial(journal, as_text(began), as_text(began + call.trial_seconds), ends)
-        journal_file.save(ctx, journal)
+        save_journal(ctx, journal)
     except (Exception, Interrupted) as failed:
         raise _undo(ctx, release, failed) from failed
     deadline.dismiss(ctx, ACTIVATING, journal.activation)
@@ -117,10 +117,10 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
     """Roll back by ourselves and say why the activation failed and where the device stands now."""
     told_to_end = ended_by("activate", str(failed)) if isinstance(failed, Interrupted) else None
     failed = told_to_end or failed
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     if journal.target == release.id:
         try:
-            journal = switch.roll_back(
+            journal = rollback.roll_back(
                 ctx, journal, f"activation failed: {failed}", repair=told_to_end is None
             )
         except (AgentError, OSError) as stuck:
@@ -136,11 +136,11 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
     back, waited = f"The device is back on {journal.current or 'no release'}.", None
     if told_to_end is None:
         try:
-            waited = switch.wait_for_current(ctx, journal)
+            waited = rollback.wait_for_current(ctx, journal)
         except AgentError as not_ready:
             back = f"The device rolled back to {journal.current}, which is not ready either: {not_ready}"
     data = Activated(journal.current, journal.state, rolled_back_ready_seconds=waited)
-    failed = disk_errors.as_error(failed) or failed
+    failed = disk_full.as_error(failed) or failed
     if not isinstance(failed, AgentError):
         failed = unforeseen(failed)
     return AgentError(

@@ -9,8 +9,8 @@ from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.release import store as release_store
 from thorctl.agent.smoke import last as last_smoke
 from thorctl.agent.soak import unit
-from thorctl.agent.state import deadline, journal, journal_file
-from thorctl.agent.state.journal import REVIEW
+from thorctl.agent.state import deadline, journal
+from thorctl.agent.state.journal import REVIEW, load_journal, save_journal
 from thorctl.protocol.encode import encode
 from thorctl.protocol.results import Committed
 from thorctl.protocol.states import ACTIVATING, COMMITTED, TRIAL
@@ -27,7 +27,7 @@ _REASON_CHARACTERS = 300
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Write ``committed``, then take the timer back (one left over finds no trial and does nothing)."""
-    now = journal_file.load(ctx.paths)
+    now = load_journal(ctx.paths)
     if now.state == COMMITTED and (args.id == now.current or (args.id is None and now.left is None)):
         return Outcome(Committed(now.current, now.state, _accepted(ctx, now)))
     check_on_trial(now, args.id)
@@ -38,7 +38,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if now.target_sha256:
         release_store.read_document(ctx.paths, str(now.target), now.target_sha256)
     done = journal.commit(now, ctx.clock.now_text())
-    journal_file.save(ctx, done)
+    save_journal(ctx, done)
     for state in (ACTIVATING, TRIAL, REVIEW):
         deadline.disarm(ctx, state, done.activation)
     unit.end(ctx, done.activation)

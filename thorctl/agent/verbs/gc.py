@@ -13,7 +13,7 @@ from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.staging import age, checkpoint, image, takeover, verified
 from thorctl.agent.staging.checkpoint import STAGING_PREFIX
 from thorctl.agent.staging.earlier import PARTIAL_PREFIX
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.results import Collected, Removed
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             "bad_call", f"--keep {args.keep} is negative.", "Give the number of releases to keep."
         )
-    needed = journal_file.load(ctx.paths).needed
+    needed = load_journal(ctx.paths).needed
     known = {name: _document(ctx, name) for name in release_store.staged_ids(ctx.paths)}
     if any(known.get(name) is None for name in needed):
         raise AgentError(

@@ -9,7 +9,7 @@ from thorctl.agent.engine import cache
 from thorctl.agent.release import needs
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import UNIT_FILE
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.results import Planned, PlannedAction, PlannedFile
 from thorctl.protocol.states import COMMITTED
 
@@ -27,7 +27,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Actions in their order, bytes, and the files that would change."""
     release = release_store.read_argument(args.release)
     release_store.check_identity(ctx.paths, release)
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     wanted = needs.assess(ctx, release, docker_optional=True)
     committed = journal.state == COMMITTED and journal.current == release.id
     disks = needs.disks(ctx)

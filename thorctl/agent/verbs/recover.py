@@ -10,8 +10,8 @@ from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.engine import door
 from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.release import store as release_store
-from thorctl.agent.state import deadline, journal_file, switch
-from thorctl.agent.state.journal import Journal
+from thorctl.agent.state import deadline, rollback, switch
+from thorctl.agent.state.journal import Journal, load_journal, save_journal
 from thorctl.protocol.results import Recovered
 from thorctl.protocol.states import COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 
@@ -27,7 +27,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     boot = this_boot(ctx)
     if args.committed:
         return _tell(ctx, args.committed)
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     swept = _sweep(ctx, booted=booted)
     if journal.state in (EMPTY, COMMITTED):
         mended = _mend(ctx, journal)
@@ -37,7 +37,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         _follow(ctx, journal)
         return Outcome(_data("nothing", journal), changed=swept)
     did = "finished_rollback" if journal.state == ROLLING_BACK else "rolled_back"
-    journal = switch.roll_back(ctx, journal, _reason(journal, restarted=restarted))
+    journal = rollback.roll_back(ctx, journal, _reason(journal, restarted=restarted))
     return Outcome(_data(did, journal), changed=True)
 
 
@@ -103,7 +103,7 @@ def _sweep(ctx: Context, *, booted: bool) -> bool:
 def _tell(ctx: Context, committed: str) -> Outcome:
     """The operator's word after ``journal_corrupt``; the broken journal is kept beside for the autopsy."""
     try:
-        journal_file.load(ctx.paths)
+        load_journal(ctx.paths)
     except AgentError as corrupt:
         ctx.log.warning("%s", corrupt)
     else:
@@ -126,7 +126,7 @@ def _tell(ctx: Context, committed: str) -> Outcome:
             ctx.paths.journal.read_bytes(),
         )
     ctx.files.remove(ctx.paths.smoke_json)  # activations are counted from 0 again: it must prove nothing
-    journal_file.save(ctx, journal)
+    save_journal(ctx, journal)
     _mend(ctx, journal)
     return Outcome(_data("told", journal), changed=True)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from thorctl.agent.core.clock import as_text
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.smoke import last as last_smoke
-from thorctl.agent.state import deadline, journal_file
-from thorctl.agent.state.journal import REVIEW, begin_review
+from thorctl.agent.state import deadline
+from thorctl.agent.state.journal import REVIEW, begin_review, load_journal, save_journal
 from thorctl.agent.verbs import commit
 from thorctl.protocol.results import Reviewed
 from thorctl.protocol.states import TRIAL
@@ -34,7 +34,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
             f"--seconds {args.seconds} is not between 1 and {MOST_SECONDS}.",
             "Give another number.",
         )
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     commit.check_on_trial(journal, args.id)
     if journal.review is not None:
         return Outcome(_data(ctx, journal))
@@ -42,7 +42,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     now, ends = ctx.clock.now(), ctx.clock.since_boot() + args.seconds
     deadline.arm(ctx, REVIEW, journal.activation, str(journal.target), args.seconds)
     kept = begin_review(journal, as_text(now), as_text(now + args.seconds), ends)
-    journal_file.save(ctx, kept)
+    save_journal(ctx, kept)
     deadline.disarm(ctx, TRIAL, kept.activation)
     return Outcome(_data(ctx, kept), changed=True)
 

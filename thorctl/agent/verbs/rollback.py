@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.release import store as release_store
-from thorctl.agent.state import deadline, journal_file, switch
+from thorctl.agent.state import deadline, rollback
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.results import Alternative, RolledBack
 from thorctl.protocol.states import ACTIVATING, COMMITTED, ROLLING_BACK, TRIAL
 
@@ -22,7 +23,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
     Without ID a rollback right after a rollback does nothing either; to go further back, name the release.
     """
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     if args.only_in and not deadline.still_meant(journal, args.only_in):
         return Outcome(_data(ctx, journal, left=None))
     if journal.state not in (ACTIVATING, TRIAL, ROLLING_BACK):
@@ -31,9 +32,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         _check_committed(ctx, journal, args.id)
     elif args.id not in (None, journal.target):
         raise _not_running(journal, args.id)
-    journal = switch.roll_back(ctx, journal, args.reason or "asked", repair=True)
+    journal = rollback.roll_back(ctx, journal, args.reason or "asked", repair=True)
     try:
-        seconds = switch.wait_for_current(ctx, journal)
+        seconds = rollback.wait_for_current(ctx, journal)
     except AgentError as not_ready:
         not_ready.data = _data(ctx, journal, left=journal.left)
         raise

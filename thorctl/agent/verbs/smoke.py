@@ -21,7 +21,7 @@ from thorctl.agent.smoke import ask, features, sampling
 from thorctl.agent.smoke.judge import Generation, judge, may_be_asked_again, split_thinking
 from thorctl.agent.smoke.report import Report, shorten
 from thorctl.agent.staging import checkpoint
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 
 if TYPE_CHECKING:
     import argparse
@@ -77,7 +77,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     found = sampling.recommended(release.document["profile"]["smoke"], release.options, _config(ctx, release))
     report = _smoke(_Asking(ctx, client, release, found, ctx.clock.monotonic() + SMOKE_SECONDS))
     # Which activation it speaks of: times do not say, where the clock may jump.
-    activation = journal_file.load(ctx.paths).activation
+    activation = load_journal(ctx.paths).activation
     record = {**report.record(ctx.clock.now_text()), "activation": activation}
     ctx.files.write_json(ctx.paths.smoke_json, record)
     return Outcome(data=report.data(), error=report.error())

@@ -12,7 +12,7 @@ from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.release.serving import running_release
 from thorctl.agent.soak import record, unit
 from thorctl.agent.soak.record import RUNNING, Asked, Record
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.states import TRIAL
 from thorctl.protocol.status import SoakShown
 
@@ -30,7 +30,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     Raises:
         AgentError: ``bad_call``; ``bad_state`` unless the release is on trial; ``internal``.
     """
-    journal = journal_file.load(ctx.paths)
+    journal = load_journal(ctx.paths)
     if args.action == "show":
         return Outcome(SoakShown(record.shown(ctx, journal)))
     asked = _asked(args)

@@ -24,7 +24,7 @@ from thorctl.agent.soak.kernel_log import KernelLog
 from thorctl.agent.soak.record import FAILED, Record
 from thorctl.agent.soak.streams import Streams
 from thorctl.agent.soak.watch import Seen, Watch
-from thorctl.agent.state import journal_file
+from thorctl.agent.state.journal import load_journal
 from thorctl.agent.verbs import hold
 from thorctl.agent.verbs.soak import container_start
 from thorctl.protocol.states import TRIAL
@@ -102,7 +102,7 @@ class _Worker:
     def on_trial(self) -> bool:
         """Whether the trial still is the one that this is the soak of."""
         try:
-            journal = journal_file.load(self._ctx.paths)
+            journal = load_journal(self._ctx.paths)
         except AgentError:
             return False
         return journal.state == TRIAL and journal.activation == self._record.activation

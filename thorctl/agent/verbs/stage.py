@@ -15,7 +15,7 @@ from thorctl.agent.release import needs
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT
 from thorctl.agent.staging import age, checkpoint, image, side_by_side
-from thorctl.agent.state import disk_errors
+from thorctl.agent.state import disk_full
 from thorctl.protocol.results import Staged, StagedCheckpoint, StagedImage
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         failed.data = Staged(release.id)
         raise
     except OSError as failed:
-        refused = disk_errors.as_error(failed)
+        refused = disk_full.as_error(failed)
         if refused is None:
             raise
         refused.data, refused.changed = Staged(release.id), True  # what came is kept

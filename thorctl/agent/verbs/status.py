@@ -25,7 +25,8 @@ from thorctl.agent.release.document import LAYOUTS, SOCKET_LAYOUT
 from thorctl.agent.smoke import last as last_smoke
 from thorctl.agent.soak import record as soak
 from thorctl.agent.staging import image
-from thorctl.agent.state import deadline, journal_file, rollback_check
+from thorctl.agent.state import deadline, rollback
+from thorctl.agent.state.journal import load_journal
 from thorctl.agent.verbs import facts, hold, lease
 from thorctl.protocol.decode import decode
 from thorctl.protocol.paths import ENGINE_SOCKET
@@ -51,7 +52,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     journal: Journal | None = None
     fault: AgentError | None = None
     try:
-        journal = journal_file.load(ctx.paths)
+        journal = load_journal(ctx.paths)
     except AgentError as corrupt:
         fault = corrupt
     release, broken = _release(ctx, journal)
@@ -158,7 +159,7 @@ def _rollback(ctx: Context, journal: Journal | None) -> RollbackTarget | None:
     if release is None:
         return None
     try:
-        return RollbackTarget(release, tuple(rollback_check.lacking(ctx, release, sha256)))
+        return RollbackTarget(release, tuple(rollback.lacking(ctx, release, sha256)))
     except (AgentError, OSError):
         return RollbackTarget(release)
 

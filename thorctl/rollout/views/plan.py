@@ -1,4 +1,4 @@
-"""A plan as a terminal shows it. Pure: values in, rich renderables out."""
+"""A plan as a terminal shows it, and the releases that devices change between. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from rich.text import Text
 
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.plural import counted
-from thorctl.rollout.views.terms import PADDING, alike, change, duration, headline
-from thorctl.ui.format import NOTHING, data_size, memory_size, moment
+from thorctl.ui.format import NOTHING, data_size, duration, memory_size, moment
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from thorctl.rollout.model.waves import PlannedWave
     from thorctl.rollout.plan import Plan, PlannedDevice
+
+PADDING = (0, 2, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +133,29 @@ def _download(devices: tuple[PlannedDevice, ...]) -> str:
     unknown = len(devices) - len(known)
     more = f" (not known of {counted(unknown, 'device')})" if unknown else ""
     return f"{data_size(sum(known)) if known else NOTHING} to download{more}"
+
+
+def change(before: str | None, target: str) -> str:
+    """``3f9c1a22be01 → 77aa04c5d9e2``: what only repeats the profile's name is left out."""
+    if before is None:
+        return f"{NOTHING} → {_hash(target)}"
+    same = before.rpartition("-")[0] == target.rpartition("-")[0]
+    return f"{_hash(before) if same else before} → {_hash(target)}"
+
+
+def headline(changes: Collection[tuple[str | None, str]]) -> str:
+    """What a rollout brings, in full; and in place of what, if all that are known have the same."""
+    brought = ", ".join(dict.fromkeys(target for _, target in changes))
+    if not alike(changes):
+        return brought
+    had = next((before for before, _ in changes if before is not None), None)
+    return f"{had} → {brought}" if had else brought
+
+
+def alike(changes: Collection[tuple[str | None, str]]) -> bool:
+    """Whether all devices change from the same to the same, as far as it is known."""
+    return len({one for one in changes if one[0] is not None}) <= 1 and len({one[1] for one in changes}) <= 1
+
+
+def _hash(release: str) -> str:
+    return release.rpartition("-")[2]

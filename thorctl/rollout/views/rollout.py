@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from thorctl.rollout.model.phases import GOING_BACK, Phase
+from thorctl.protocol.plural import counted
+from thorctl.rollout.model.phases import GOING_BACK, PREPARED, UNFINISHED, Phase
 from thorctl.rollout.model.state import seconds
-from thorctl.rollout.views.progress import of_all, of_one
-from thorctl.rollout.views.shortlist import shortlist
+from thorctl.rollout.views.plan import PADDING, alike, change, headline
 from thorctl.rollout.views.summary import next_command, reason, standing, wave_state
-from thorctl.rollout.views.terms import PADDING, alike, change, duration, headline
-from thorctl.ui.format import NOTHING
+from thorctl.ui.format import NOTHING, data_size, duration
 from thorctl.ui.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -60,6 +60,12 @@ _AT_IT = {
     "smoke": "smoke test",
     "rollback": "rolling back",
 }
+# Those that a screen without room for all shows first.
+_AT_WORK = PREPARED | UNFINISHED
+_TROUBLE = frozenset({Phase.FAILED, Phase.IN_REVIEW, Phase.UNREACHABLE, Phase.ROLLBACK_FAILED})
+_AWAY = frozenset({Phase.ABSENT, Phase.HELD})
+_PARTS = {"verify": "verifying", "start": "starting"}
+_KEYS = ("done_bytes", "total_bytes", "bytes_per_second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +216,66 @@ def folded(why: str) -> str:
 
 def _figure(count: int, style: str) -> Text:
     return Text(str(count), style=style if count else "dim")
+
+
+def shortlist(state: State, room: int) -> tuple[list[Device], str]:
+    """At most ``room`` devices, in the order of their waves, and the others in words; empty where all fit."""
+    devices = state.in_order
+    if len(devices) <= room:
+        return devices, ""
+    # One line goes to the words.
+    chosen = {one.name for one in sorted(devices, key=lambda one: _rank(state, one))[: max(room - 1, 1)]}
+    left = [one for one in devices if one.name not in chosen]
+    phases = Counter(one.phase.value for one in left)
+    words = ", ".join(f"{count} {phase}" for phase, count in phases.most_common())
+    return [one for one in devices if one.name in chosen], f"and {len(left)} more: {words}"
+
+
+def _rank(state: State, one: Device) -> int:
+    if one.name in state.open or one.phase in _AT_WORK:
+        return 0
+    if one.phase in _TROUBLE:
+        return 1
+    if one.phase in _AWAY:
+        return 2
+    wave = state.wave_of(one.name)
+    return 3 if not one.settled and wave is not None and wave.number == state.wave else 4
+
+
+def of_one(progress: Mapping[str, Any]) -> str:
+    """``checkpoint 42 %, 9.1 of 21.8 GB, 11 MB/s, 17 min left``, as far as it is known."""
+    part = str(progress.get("phase") or "under way")
+    done, total, rate = (_number(progress.get(key)) for key in _KEYS)
+    words = [_PARTS.get(part, part)]
+    if done is not None and total:
+        words = [f"{words[0]} {100 * done // total:.0f} %", _bytes(done, total)]
+    if rate:
+        words.append(f"{rate / 1e6:.0f} MB/s")
+        if done is not None and total and total > done:
+            words.append(f"{duration((total - done) / rate)} left")
+    return ", ".join(words)
+
+
+def of_all(downloads: Iterable[Mapping[str, Any]]) -> str:
+    """``10 devices at it: 120.0 of 218.0 GB, 110 MB/s, 15 min left``; empty where it is unknown of all."""
+    known = [[_number(one.get(key)) for key in _KEYS] for one in downloads]
+    figures = [(done, total, rate or 0.0) for done, total, rate in known if done is not None and total]
+    if not figures:
+        return ""
+    done, total, rate = (sum(column) for column in zip(*figures, strict=True))
+    words = [f"{counted(len(figures), 'device')} at it: {_bytes(done, total)}"]
+    if rate:
+        words.append(f"{rate / 1e6:.0f} MB/s")
+    if all(speed for had, whole, speed in figures if whole > had) and total > done:
+        slowest = max((whole - had) / speed for had, whole, speed in figures if whole > had)
+        words.append(f"{duration(slowest)} left")
+    return ", ".join(words)
+
+
+def _bytes(done: float, total: float) -> str:
+    whole = data_size(int(total))
+    return f"{data_size(int(done)).removesuffix(whole[whole.rindex(' ') :])} of {whole}"
+
+
+def _number(value: object) -> float | None:
+    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)

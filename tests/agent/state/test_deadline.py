@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.stateful_device import Fuse, PowerCut
 from tests.support.trial_steps import commit_one
-from thorctl.agent.state import deadline_lock
+from thorctl.agent.state import deadline
 from thorctl.agent.state.deadline import GUARD_SECONDS
 from thorctl.protocol.states import ACTIVATING, COMMITTED
 
@@ -64,7 +64,7 @@ def at_work(
 
 @pytest.mark.parametrize("verb", ["smoke", "bench", "activate"])
 def test_who_only_looks_is_told_to_end(device: Device, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline_lock, "KILL_SECONDS", float("inf"))
+    monkeypatch.setattr(deadline, "KILL_SECONDS", float("inf"))
     old, new = commit_one(device, 1), device.release(2)
     device.done("activate", new.id)
     with at_work(device, verb) as process:
@@ -84,7 +84,7 @@ def test_a_smoke_of_an_earlier_agent_is_told_to_end(device: Device) -> None:
 
 
 def test_who_does_not_hear_is_killed(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline_lock, "KILL_SECONDS", 5.0)
+    monkeypatch.setattr(deadline, "KILL_SECONDS", 5.0)
     old, new = commit_one(device, 1), device.release(2)
     device.done("activate", new.id)
     with at_work(device, "bench", "deaf") as process:

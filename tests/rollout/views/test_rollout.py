@@ -7,8 +7,7 @@ import re
 from rich.console import Console
 
 from tests.rollout.fleets import Fleet
-from thorctl.rollout.views.rollout import RolloutView
-from thorctl.rollout.views.shortlist import shortlist
+from thorctl.rollout.views.rollout import RolloutView, shortlist
 
 
 def in_second_wave() -> Fleet:

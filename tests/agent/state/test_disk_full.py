@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from thorctl.agent.state import disk_errors
+from thorctl.agent.state import disk_full
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from thorctl.agent.state import disk_errors
 )
 def test_a_refusal_has_a_code_and_a_remedy(number: int, code: str, remedy: str) -> None:
     refused = OSError(number, "no", "/var/lib/thor/state.json")
-    error = disk_errors.as_error(refused)
+    error = disk_full.as_error(refused)
     assert error is not None
     assert (error.code, error.exit_code) == (code, 1)
     assert "/var/lib/thor/state.json" in error.message
@@ -27,6 +27,6 @@ def test_a_refusal_has_a_code_and_a_remedy(number: int, code: str, remedy: str) 
 
 
 def test_what_is_not_the_disk_s_stays_unforeseen() -> None:
-    assert disk_errors.as_error(PermissionError(errno.EACCES, "no")) is None
-    assert disk_errors.as_error(OSError("no number")) is None
-    assert disk_errors.as_error(ValueError("no disk")) is None
+    assert disk_full.as_error(PermissionError(errno.EACCES, "no")) is None
+    assert disk_full.as_error(OSError("no number")) is None
+    assert disk_full.as_error(ValueError("no disk")) is None
