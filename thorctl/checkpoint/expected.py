@@ -197,8 +197,9 @@ def sometimes(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str
 def _matched(ignore: list[str], targets: dict[str, str], modules: Mapping[str, Module]) -> list[str]:
     """vLLM loads by its own names: a list that misses them fails the load or misreads."""
     versions_of: dict[tuple[tuple[str, str], str], list[str]] = {}  # of what is said of which module
+    layers = engine_names.layers(modules)
     for version in engine_names.VERSIONS:
-        for layer in engine_names.layers(modules):
+        for layer in layers:
             try:
                 group = engine_names.group_of(layer, ignore, targets, version)
             except engine_names.MixedSchemesError as error:

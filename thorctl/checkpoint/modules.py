@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _KINDS = (
 _COMPILED = [(kind, re.compile(pattern)) for kind, pattern in _KINDS]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Module:
     """One layer's weights: its tensors by part (``weight``, ``bias``, ``weight_packed``, …)."""
 
@@ -72,7 +73,7 @@ class Module:
     kind: Kind
     parts: dict[str, Tensor]
 
-    @property
+    @cached_property
     def format(self) -> str:
         """NVFP4, another notation's name, or the dtypes of its tensors."""
         dtypes = {part: tensor.dtype for part, tensor in self.parts.items()}
@@ -106,6 +107,7 @@ class Module:
         return total
 
 
+@cache
 def kind_of(module: str) -> Kind:
     """The card's row for a module's name."""
     return next((kind for kind, pattern in _COMPILED if pattern.search(module)), Kind.OTHER)
