@@ -64,7 +64,7 @@ def groups(command: click.Command, context: click.Context) -> Iterator[tuple[cli
 def test_each_option_has_help() -> None:
     silent = [
         f"{context.command_path} {name} {option.name}"
-        for group, context in groups(cli, click.Context(cli, info_name="thorctl"))
+        for group, context in groups(cli, click.Context(cli, info_name="thorctl", **cli.context_settings))
         for name in group.list_commands(context)
         if (command := group.get_command(context, name))
         for option in command.params

@@ -12,6 +12,7 @@ from tests.playbooks.load_plugin import load
 from tests.support.documents import lock_document, release_of
 from thorctl.cli import preflight
 from thorctl.cli.context import Context
+from thorctl.cli.main import CONTEXT_SETTINGS
 from thorctl.doctor import project as doctor
 from thorctl.doctor.inventory import checks
 from thorctl.errors import ThorError
@@ -134,5 +135,6 @@ def test_another_folder_is_refused_by_every_verb(
             ["thor-01"],
             obj=Context(project, json=True, quiet=True, messages=Console(), inventory=tmp_path / "inventory"),
             catch_exceptions=False,
+            help_option_names=CONTEXT_SETTINGS["help_option_names"],  # a command keeps its option
         )
     assert refused.value.code == "deploy_differs"

@@ -13,6 +13,7 @@ from tests.rollout.policies import PLAIN
 from tests.rollout.test_plan import planned
 from thorctl.cli import edge
 from thorctl.cli.context import Context
+from thorctl.cli.main import CONTEXT_SETTINGS
 from thorctl.edge.settings import KEY, checked_door
 from thorctl.errors import ThorError
 from thorctl.inventory import simulations
@@ -99,12 +100,14 @@ def test_names_as_their_refusals_say() -> None:
 
 def test_a_key_as_the_refusals_of_the_door_say() -> None:
     """``thorctl edge keys new NAME``, which all of them name."""
-    runner = CliRunner()
+    runner, names = CliRunner(), CONTEXT_SETTINGS["help_option_names"]
     messages = Console(stderr=True, quiet=True)
 
     def key() -> str:
         context = Context(Path(), json=True, quiet=True, messages=messages)
-        made = runner.invoke(edge.command, ["keys", "new", "me"], obj=context, standalone_mode=False)
+        made = runner.invoke(
+            edge.command, ["keys", "new", "me"], obj=context, standalone_mode=False, **CONTEXT_SETTINGS
+        )
         assert isinstance(made.return_value, Result)
         (found,) = (one for one in strings(made.return_value.data) if KEY.fullmatch(one))
         return found
