@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import certifi
 import hypothesis
 import pytest
 
+from tests.support import warm_ansible
+from tests.support.documents import copy_of_deploy
 from tests.support.simulated import CHECKOUT, Simulated, running
 from tests.system.contract import parsers
 from thorctl.checkpoint import hub_tree
 from thorctl.errors import ThorError
+from thorctl.inventory import devices
 from thorctl.remote import docker_engine
 
 if TYPE_CHECKING:
@@ -84,8 +87,7 @@ def no_terminal() -> None:
 def project(tmp_path: Path) -> Path:
     """A copy of deploy/ in a project of its own, without locks."""
     root = tmp_path / "project"
-    shutil.copytree(CHECKOUT / "deploy", root / "deploy")
-    shutil.rmtree(root / "deploy" / "locks", ignore_errors=True)
+    copy_of_deploy(root)
     return root
 
 
@@ -98,6 +100,9 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("THORCTL_STATE_DIR", str(tmp_path / "store"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker-login"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-hub-login"))
+    monkeypatch.setattr(
+        devices, "subprocess", SimpleNamespace(run=warm_ansible.run, DEVNULL=subprocess.DEVNULL)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +120,13 @@ def docker_client() -> Iterator[DockerClient]:
     client.close()
     if started:
         subprocess.run([script, "stop"], check=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ansible_servers() -> Iterator[None]:
+    """End what `warm_ansible` started."""
+    yield
+    warm_ansible.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

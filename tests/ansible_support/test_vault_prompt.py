@@ -15,6 +15,8 @@ from tests.cli.test_process import HOSTS, VAULTED
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # starts Ansible
+
 CONFIGS = {"ask": "ask_vault_pass = True", "identity": "vault_identity_list = prod@prompt"}
 LOAD = """
 import sys

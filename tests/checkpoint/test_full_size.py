@@ -18,6 +18,8 @@ from thorctl.checkpoint.split import split
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # seconds of arithmetic
+
 GIB = 1 << 30
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,39 +108,49 @@ def test_twice_gives_the_same_bytes(sharded: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "a" / "out") == content(tmp_path / "b" / "out")
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from thorctl.checkpoint import repair
-from thorctl.checkpoint.source import Folder
-left = int(sys.argv[3])
-def progress(step, done, total):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-repair.repair(repair.opened(Folder(Path(sys.argv[1]))), Path(sys.argv[2]), progress)
-"""
+def killed(original: Path, out: Path, steps: int) -> None:
+    """Repair in a process that is killed after so many reports of its progress."""
+    if not (child := os.fork()):
+        left = steps
+
+        def progress(*_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            repair.repair(repair.opened(Folder(original)), out, progress)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def whole(
+    sharded: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[repair.Repaired, dict[str, bytes]]:
+    """What an uninterrupted repair says and writes."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    return repaired(sharded, out), content(out)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5, 9, 14, 17, 20])
-def test_killed_at_any_step_and_started_again(sharded: Path, tmp_path: Path, steps: int) -> None:
-    words = [sys.executable, "-c", KILLED, str(sharded), str(tmp_path / "out"), str(steps)]
-    killed = subprocess.run(words, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
-    assert killed.returncode == -signal.SIGKILL
+def test_killed_at_any_step_and_started_again(
+    sharded: Path, whole: tuple[repair.Repaired, dict[str, bytes]], tmp_path: Path, steps: int
+) -> None:
+    killed(sharded, tmp_path / "out", steps)
     assert not (tmp_path / "out").exists()
     done = repaired(sharded, tmp_path / "out")
     assert (done.resumed > 0) == (steps >= 5)
-    repaired(sharded, tmp_path / "whole" / "out")
-    assert content(tmp_path / "out") == content(tmp_path / "whole" / "out")
-    assert done.after == repaired(sharded, tmp_path / "again").after
+    assert content(tmp_path / "out") == whole[1]
+    assert done.after == whole[0].after
 
 
 def test_an_original_that_changed_meanwhile(sharded: Path, tmp_path: Path) -> None:
     original = tmp_path / "original"
     shutil.copytree(sharded, original)
-    words = [sys.executable, "-c", KILLED, str(original), str(tmp_path / "out"), "9"]
-    subprocess.run(words, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    killed(original, tmp_path / "out", 9)
     os.utime(original / "config.json", (1, 1))
     with pytest.raises(ThorError) as caught:
         repaired(original, tmp_path / "out")

@@ -17,6 +17,8 @@ from tests.support.doubles.sshd import running_sshd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # starts thorctl
+
 PROMPT = "\n> "
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from tests.support.doubles.command_line import Done, thorctl
 from thorctl.edge import authority
 from thorctl.edge.settings import KEY
 
@@ -39,9 +40,8 @@ class Fleet:
     def pki(self) -> Path:
         return self.folder / "pki"
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [str(BIN / "thorctl"), "-i", str(self.hosts), "edge", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+    def run(self, *words: str) -> Done:
+        return thorctl("-i", str(self.hosts), "edge", *words)
 
     def edge(self, *words: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.run(*words, "--json").stdout)

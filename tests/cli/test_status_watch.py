@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.doubles.answers import STATUS, answers
 from tests.support.doubles.sshd import running_sshd
+
+pytestmark = pytest.mark.slow  # starts thorctl
 
 
 def test_rounds_until_ctrl_c(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tests.support.sequences import examples
+
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "images" / "tiny-qwable"
 GENERATION = "<|im_start|>assistant\n<think>\n"
@@ -99,7 +101,7 @@ messages = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 @given(
     st.lists(messages, max_size=6),
     st.sampled_from([{}, {"enable_thinking": False}, {"enable_thinking": True}]),

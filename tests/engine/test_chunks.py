@@ -12,11 +12,12 @@ from qwable_tool_calls import Call, Reader
 
 from tests.engine.answers import answers, arguments, cut, names
 from tests.engine.test_notations import NOTATIONS, SCHEMAS, TEXTS
+from tests.support.sequences import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MANY = settings(max_examples=600, deadline=None)
+MANY = settings(max_examples=examples(600))
 
 
 def joined(found: Iterable[str | Call]) -> list[str | Call]:

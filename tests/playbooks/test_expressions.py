@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.playbooks.playbook_run import PLAYBOOKS, PlaybookRun, playbook
+from tests.playbooks.playbook_run import PLAYBOOKS, PlaybookRun, warm_playbook
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow  # starts Ansible
 
 ROLES = PLAYBOOKS / "roles"
 MODULE = "thorctl.thor.thor_system"
@@ -23,7 +25,7 @@ def run(folder: Path, *tasks: dict[str, Any]) -> PlaybookRun:
     book = folder / "book.yml"
     play = {"hosts": "all", "connection": "local", "gather_facts": False, "tasks": list(tasks)}
     book.write_text(yaml.safe_dump([play]))
-    return playbook("-i", "here,", str(book))
+    return warm_playbook("-i", "here,", str(book))
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "UTC"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.playbooks.playbook_run import PLAYBOOKS, playbook, read_recap
+from tests.playbooks.playbook_run import PLAYBOOKS, read_recap, warm_playbook
 from thorctl.edge.vaulted import encrypted
 from thorctl.inventory import devices as fleet
 
@@ -25,12 +25,12 @@ def test_there_is_one_playbook_per_verb() -> None:
 
 @pytest.mark.parametrize("book", BOOKS)
 def test_it_parses(book: str) -> None:
-    done = playbook("-i", "inventory/example/hosts.yml", "--syntax-check", f"{book}.yml")
+    done = warm_playbook("-i", "inventory/example/hosts.yml", "--syntax-check", f"{book}.yml")
     assert done.exit_code == 0, done.text
 
 
 def test_a_missing_inventory_is_an_error() -> None:
-    done = playbook("-i", "no/such/hosts.yml", "site.yml")
+    done = warm_playbook("-i", "no/such/hosts.yml", "site.yml")
     assert done.exit_code != 0
     assert "no/such/hosts.yml" in done.text
 
@@ -38,7 +38,7 @@ def test_a_missing_inventory_is_an_error() -> None:
 def test_an_inventory_without_our_group_is_an_error(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("all: {children: {web: {hosts: {www: {}}}}}\n")
-    done = playbook("-i", str(inventory), "site.yml")
+    done = warm_playbook("-i", str(inventory), "site.yml")
     assert done.exit_code != 0
     assert "thor" in done.text
 
@@ -46,7 +46,7 @@ def test_an_inventory_without_our_group_is_an_error(tmp_path: Path) -> None:
 def test_an_inventory_may_be_a_folder_with_its_host_keys(tmp_path: Path) -> None:
     mine = shutil.copytree(PLAYBOOKS / "inventory" / "example", tmp_path / "mine")
     (mine / "known_hosts").write_text("192.0.2.11 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA\n")
-    done = playbook("-i", str(mine), "--list-hosts", "site.yml")
+    done = warm_playbook("-i", str(mine), "--list-hosts", "site.yml")
     assert done.exit_code == 0, done.text
     assert "thor-berlin-01" in done.text
     assert [device.name for device in fleet.load(mine, config=PLAYBOOKS / "ansible.cfg")] == [
@@ -73,7 +73,7 @@ def test_secrets_without_the_vaults_password_end_it_first(book: str, tmp_path: P
     vaulted = encrypted("key", _password(tmp_path)).replace("\n", "\n          ")
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(f"thor:\n  hosts:\n    thor-01:\n      thor_edge_keys:\n        alice: {vaulted}\n")
-    done = playbook("-i", str(inventory), f"{book}.yml")
+    done = warm_playbook("-i", str(inventory), f"{book}.yml")
     assert done.exit_code != 0
     assert "vault_password_missing" in done.text
     assert "--vault-password-file FILE" in " ".join(done.text.split())
@@ -85,7 +85,7 @@ def test_secrets_with_the_vaults_password_are_read(tmp_path: Path) -> None:
     vaulted = encrypted("key", password).replace("\n", "\n          ")
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(f"thor:\n  hosts:\n    thor-01:\n      thor_edge_keys:\n        alice: {vaulted}\n")
-    done = playbook("-i", str(inventory), "edge.yml", "--vault-password-file", str(password))
+    done = warm_playbook("-i", str(inventory), "edge.yml", "--vault-password-file", str(password))
     assert "vault_password_missing" not in done.text
     assert done.total("ok") == 1  # the next one needs a profile
 

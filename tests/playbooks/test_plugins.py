@@ -9,7 +9,7 @@ import pytest
 from ansible.errors import AnsibleLookupError
 
 from tests.playbooks.load_plugin import load
-from tests.playbooks.playbook_run import playbook
+from tests.playbooks.playbook_run import warm_playbook
 
 if TYPE_CHECKING:
     from tests.playbooks.playbook_run import PlaybookRun
@@ -143,9 +143,10 @@ def ask(tmp_path: Path, task: str, *options: str) -> PlaybookRun:
         "- hosts: localhost\n  gather_facts: false\n  connection: local\n  tasks:\n"
         f"    - thor_agent: {task}\n"
     )
-    return playbook("-i", "localhost,", str(book), *options)
+    return warm_playbook("-i", "localhost,", str(book), *options)
 
 
+@pytest.mark.slow  # starts Ansible
 def test_a_verb_that_only_looks_is_answered_by_an_agent_shipped_for_it(tmp_path: Path) -> None:
     run = ask(tmp_path, "{verb: facts}")
     assert run.exit_code == 0, run.text
@@ -153,6 +154,7 @@ def test_a_verb_that_only_looks_is_answered_by_an_agent_shipped_for_it(tmp_path:
     assert not Path("/opt/thor/agent.pyz").exists()
 
 
+@pytest.mark.slow  # starts Ansible
 def test_a_verb_that_changes_needs_the_installed_agent(tmp_path: Path) -> None:
     run = ask(tmp_path, "{verb: commit}")
     assert run.exit_code != 0
@@ -160,11 +162,13 @@ def test_a_verb_that_changes_needs_the_installed_agent(tmp_path: Path) -> None:
     assert "--tags thor_host" in run.text
 
 
+@pytest.mark.slow  # starts Ansible
 def test_check_mode_replaces_it_by_one_that_only_looks(tmp_path: Path) -> None:
     run = ask(tmp_path, "{verb: commit}", "--check")
     assert run.exit_code == 0, run.text
 
 
+@pytest.mark.slow  # starts Ansible
 @pytest.mark.parametrize(
     ("task", "said"),
     [

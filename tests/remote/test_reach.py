@@ -17,6 +17,8 @@ from thorctl.remote.ssh import connect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # two servers, and three programs for each row
+
 SEEN_BEFORE = {
     "ssh_options_invalid",
     "ssh_option_not_followed",

@@ -106,7 +106,7 @@ def test_a_key_as_the_refusals_of_the_door_say() -> None:
     def key() -> str:
         context = Context(Path(), json=True, quiet=True, messages=messages)
         made = runner.invoke(
-            edge.command, ["keys", "new", "me"], obj=context, standalone_mode=False, **CONTEXT_SETTINGS
+            edge.command, ["keys", "new", "me"], obj=context, standalone_mode=False, help_option_names=names
         )
         assert isinstance(made.return_value, Result)
         (found,) = (one for one in strings(made.return_value.data) if KEY.fullmatch(one))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.sequences import examples
 from thorctl.inventory.maintenance import EVERY_DAY, Window, parse
 from thorctl.rollout.calendar import Calendar, zone
 
@@ -95,7 +96,7 @@ def test_opens_across_changes_of_the_clocks(window: str, margin: int, now: datet
     assert found == datetime.fromisoformat(opens).replace(tzinfo=UTC)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     start=st.integers(0, 3 * 366 * 86400).map(lambda one: datetime.fromtimestamp(1735689600 + one, UTC)),
     windows=st.lists(st.tuples(st.integers(0, 1439), st.integers(1, 1440)), min_size=1, max_size=3),

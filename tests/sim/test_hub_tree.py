@@ -26,6 +26,8 @@ from thorctl.sim.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # starts nginx
+
 REPOSITORY = "thorctl/test-model"
 CONF = Path(__file__).parents[2] / "images" / "sim-origin" / "hub.conf"
 BIG_BYTES = 25 << 20  # the client writes in pieces of 10 MB: a cut leaves one or two of them

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thorctl.release import device_class, licenses, profile
@@ -10,11 +12,10 @@ from thorctl.release.model_config import Gdn, ModelFigures
 from thorctl.release.render import render_release
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thorctl.release.document import Release
     from thorctl.release.profile import Profile
 
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 FILES = (
     LockedFile(path="config.json", size=3, sha256="c" * 64),
     LockedFile(path="model.safetensors", size=5_000_000_000, sha256="d" * 64),
@@ -81,3 +82,8 @@ def release_of(deploy: Path, name: str = "tiny-qwable", class_name: str = "simul
     made_for = device_class.load(deploy, class_name)
     of = profile.load(deploy, name)
     return render_release(of, lock_for(of, made_for.platforms[0]), made_for, deploy / "templates")
+
+
+def copy_of_deploy(project: Path) -> Path:
+    """Copy the shipped deploy/, without locks, into a project; its folder there."""
+    return Path(shutil.copytree(DEPLOY, project / "deploy", ignore=shutil.ignore_patterns("locks")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, ClassVar
 
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ TIMEOUT = 6 * 3600  # thousands of them on a busy machine; each has no limit of 
 def how_many(usual: int) -> int:
     """How many examples hypothesis is to make: ``usual``, or what THORCTL_SEQUENCES says."""
     return int(os.environ.get("THORCTL_SEQUENCES") or usual)
+
+
+def examples(usual: int) -> int:
+    """``usual``, or fewer in ``make quick``, whose profile says how many."""
+    quick = settings.get_current_profile_name() == "quick"
+    return min(usual, settings().max_examples) if quick else usual
 
 
 class CountedMachine(RuleBasedStateMachine):

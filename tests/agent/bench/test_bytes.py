@@ -133,7 +133,9 @@ def test_the_bf16_model_reads_six() -> None:
     assert round(found["total"] / 1e9, 3) == 6.025
 
 
-@pytest.mark.parametrize(("quantized", "gigabytes"), [(True, 4.005), (False, 6.025)])
+@pytest.mark.parametrize(
+    ("quantized", "gigabytes"), [pytest.param(True, 4.005, marks=pytest.mark.slow), (False, 6.025)]
+)
 def test_the_same_from_files_of_full_size_whose_weights_are_holes(
     tmp_path: Path, quantized: bool, gigabytes: float
 ) -> None:

@@ -144,12 +144,12 @@ def test_an_engine_that_drips_is_given_up(
 )
 def test_an_answer_without_end_is_given_up(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent is root's and has no memory limit of its own."""
-    monkeypatch.setattr(engine_client, "STREAM_BYTES", 1_000_000)
+    monkeypatch.setattr(engine_client, "STREAM_BYTES", 100_000)
 
     def behaviour(server: Hostile, client: socket.socket) -> None:
         hostile_http.send(server, client, hostile_http.answer("Connection: close"))
         while not server.stopped.is_set():
-            hostile_http.send(server, client, piece * 1000)
+            hostile_http.send(server, client, piece * 100)
 
     with hostile_http.running(behaviour) as server:
         place = "127.0.0.1", int(server.url.rpartition(":")[2])
@@ -158,10 +158,10 @@ def test_an_answer_without_end_is_given_up(piece: bytes, monkeypatch: pytest.Mon
         try:
             reply = client.chat({}, silence_seconds=60, total_seconds=120)
             cancelled = client.cancel({}, pieces=10**9, silence_seconds=120)
-            assert tracemalloc.get_traced_memory()[1] < 16_000_000
+            assert tracemalloc.get_traced_memory()[1] < 4_000_000
         finally:
             tracemalloc.stop()
-    assert reply.error == cancelled == "the connection broke: an answer of more than 1000000 bytes"
+    assert reply.error == cancelled == "the connection broke: an answer of more than 100000 bytes"
 
 
 def test_a_peer_is_told_by_its_pid() -> None:

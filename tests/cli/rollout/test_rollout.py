@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rollout.fleets import Fleet
-from tests.support.documents import lock_document
+from tests.support.documents import copy_of_deploy, lock_document
 from tests.support.doubles.answers import STATUS
 from tests.support.doubles.sshd import running_sshd
 from thorctl.cli.history import log_files
@@ -289,19 +289,19 @@ def test_an_interrupted_one_that_holds_devices_is_not_begun_over() -> None:
         assert command in caught.value.remedy
 
 
-@pytest.fixture
-def planned(project: Path, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
     """The words before the verb: a project with a locked profile, three devices that answer."""
-    deploy = project / "deploy"
+    project = tmp_path_factory.mktemp("planned")
+    deploy = copy_of_deploy(project)
     (deploy / "locks").mkdir()
     lock = lock_document(profile.load(deploy, "tiny-qwable"))
     (deploy / "locks" / "tiny-qwable.lock.json").write_text(json.dumps(lock))
-    (tmp_path / "sshd").mkdir()
-    with running_sshd(tmp_path / "sshd") as sshd:
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as sshd:
         sshd.behave(ASKED.format(status=json.dumps(STATUS)))
         names = ("thor-01", "thor-02", "thor-03")
         inventory = sshd.inventory(
-            tmp_path / "hosts.yml",
+            project / "hosts.yml",
             *names,
             thor_device_class="simulated-container",
             thor_profile="tiny-qwable",

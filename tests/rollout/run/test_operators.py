@@ -57,6 +57,7 @@ ORDERS: dict[str, tuple[Operator, tuple[str, ...]]] = {
 }
 ROWS = list(itertools.product(DEATHS, ORDERS, ORDERS))
 EVERY = 83  # of the rows, one stands for so many in `make test`: a prime, so that all deaths and orders occur
+QUICK = 5 * EVERY  # and in `make quick`
 ALWAYS = {
     # The commit is refused for as long as the lease lasts: it was tried again at once, for ever.
     ("soaking", "lease by force", "resume"),
@@ -85,7 +86,12 @@ def world(fleet: World) -> World:
     ("death", "first", "second"),
     [
         pytest.param(
-            *row, marks=() if number % EVERY == 0 or row in ALWAYS else pytest.mark.long, id="-".join(row)
+            *row,
+            marks=[
+                *([pytest.mark.slow] if number % QUICK else []),
+                *([pytest.mark.long] if number % EVERY and row not in ALWAYS else []),
+            ],
+            id="-".join(row),
         )
         for number, row in enumerate(ROWS)
     ],

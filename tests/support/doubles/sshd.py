@@ -94,7 +94,7 @@ def running_sshd(folder: Path, *, extra: str = "") -> Iterator[Sshd]:
     command.write_text("raise SystemExit('no behaviour was set')")
     force = folder / "force"
     force.write_text(
-        f'#!/bin/sh\nprintf "%s" "$SSH_ORIGINAL_COMMAND" > {asked}\nexec {sys.executable} {command}\n'
+        f'#!/bin/sh\nprintf "%s" "$SSH_ORIGINAL_COMMAND" > {asked}\nexec {sys.executable} -S {command}\n'
     )
     force.chmod(0o755)
     config = folder / "sshd_config"
