@@ -283,7 +283,7 @@ def test_a_file_that_ansible_takes_for_an_inventory_is_named(inventory: Path) ->
     with pytest.raises(ThorError) as caught:
         fleet.load(inventory, config=CONFIG)
     assert caught.value.code == "inventory_invalid"
-    assert f"takes {inventory}/LICENSE for an inventory" in caught.value.message
+    assert f"reads {inventory}/LICENSE as an inventory" in caught.value.message
     assert "ignore_patterns" in caught.value.remedy
 
 
