@@ -11,7 +11,7 @@ from thorctl.agent.drift import compare as drift
 from thorctl.agent.drift import desired
 from thorctl.agent.engine import cache, network
 from thorctl.agent.release.document import SOCKET_LAYOUT
-from thorctl.agent.staging import checkpoint, image
+from thorctl.agent.staging import image, verified
 from thorctl.agent.staging.verified import UNVERIFIED
 from thorctl.protocol.status import RELEASE, Comparison
 
@@ -73,7 +73,7 @@ def _checkpoint(ctx: Context, release: Release, wanted: dict[str, object], found
     Files that nobody has hashed yet are unknown: an agent of before this record may have staged them.
     """
     try:
-        bad = checkpoint.unverified(ctx, release)
+        bad = verified.unverified(ctx, release)
     except OSError:
         return
     if not bad:

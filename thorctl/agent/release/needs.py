@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.disk_space import Required, required_bytes, shortfalls
-from thorctl.agent.staging import checkpoint, image
+from thorctl.agent.staging import checkpoint, image, verified
 from thorctl.agent.verbs import facts
 from thorctl.protocol.sizes import gigabytes
 
@@ -55,7 +55,7 @@ def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> 
         # At least 1: an absent image is never free, whatever the lock says of its size.
         image_bytes=0 if has_image else max(1, release.document["lock"]["image"]["compressed_bytes"]),
         checkpoint_bytes=missing,
-        checkpoint_unverified=bool(checkpoint.unverified(ctx, release)),
+        checkpoint_unverified=bool(verified.unverified(ctx, release)),
         files=release_store.differences(ctx.paths, release),
         required=required_bytes(
             release.document, image_present=has_image, checkpoint_present_bytes=total - missing

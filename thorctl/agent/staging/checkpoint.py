@@ -33,11 +33,6 @@ def staging_dir(ctx: Context, release: Release) -> Path:
     return ctx.paths.checkpoints / f"{STAGING_PREFIX}{release.checkpoint_name}"
 
 
-def unverified(ctx: Context, release: Release) -> list[BadFile]:
-    """What is wrong with it, by record, size and time only: cheap enough for activate and status."""
-    return verified.check(ctx, final_dir(ctx, release), release.checkpoint_files, hash_unknown=False)
-
-
 def missing_bytes(ctx: Context, release: Release) -> int:
     """Bytes a stage would still download, judged by size: cheap, and right unless a file is damaged."""
     total = 0

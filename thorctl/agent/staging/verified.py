@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thorctl.agent.core.context import Context
-    from thorctl.agent.release.document import CheckpointFile
+    from thorctl.agent.release.document import CheckpointFile, Release
 
 OLD_MARKER = ".thor-verified.json"  # of earlier agents, beside the files: not believed, removed
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -43,6 +43,15 @@ class BadFile:
         """For an error's details."""
         wanted = self.file.size if self.code in (MISSING, WRONG_SIZE) else self.file.sha256
         return {"path": self.file.path, "code": self.code, "wanted": wanted, "found": self.found}
+
+
+def unverified(ctx: Context, release: Release) -> list[BadFile]:
+    """Return the files of a staged checkpoint that are not as locked, by record, size and time only.
+
+    Cheap enough for activate and status.
+    """
+    directory = ctx.paths.checkpoints / release.checkpoint_name
+    return check(ctx, directory, release.checkpoint_files, hash_unknown=False)
 
 
 def check(

@@ -10,7 +10,7 @@ from thorctl.agent.engine import ready
 from thorctl.agent.engine import unit as engine_unit
 from thorctl.agent.release import store as release_store
 from thorctl.agent.soak import unit as soak_unit
-from thorctl.agent.staging import checkpoint, image, image_keeper
+from thorctl.agent.staging import image, image_keeper, verified
 from thorctl.agent.staging.verified import UNVERIFIED
 from thorctl.agent.state import deadline, switch
 from thorctl.agent.state.journal import REVIEW, begin_rollback, finish_rollback, save_journal
@@ -113,7 +113,7 @@ def lacking(ctx: Context, release_id: str, sha256: str | None) -> list[str]:
         return [broken.message]
     gone = [] if image.present(ctx, release) else [f"image {release.image}"]
     # A file that nobody has hashed is no hindrance: this release runs from it.
-    bad = [one for one in checkpoint.unverified(ctx, release) if one.code != UNVERIFIED]
+    bad = [one for one in verified.unverified(ctx, release) if one.code != UNVERIFIED]
     return gone + [f"{one.file.path} ({one.code})" for one in bad[:3]]
 
 

@@ -14,7 +14,7 @@ from thorctl.agent.engine import door, ready
 from thorctl.agent.facts import ports
 from thorctl.agent.release import store as release_store
 from thorctl.agent.release.document import SOCKET_LAYOUT
-from thorctl.agent.staging import checkpoint, image
+from thorctl.agent.staging import image, verified
 from thorctl.agent.state import deadline, disk_full, rollback, switch
 from thorctl.agent.state.journal import begin_activation, begin_trial, load_journal, save_journal
 from thorctl.agent.verbs import hold
@@ -160,7 +160,7 @@ def _data(journal: Journal, seconds: float) -> Activated:
 
 
 def _check_staged(ctx: Context, release: Release) -> None:
-    faults = [bad.document() for bad in checkpoint.unverified(ctx, release)]
+    faults = [bad.document() for bad in verified.unverified(ctx, release)]
     lacking = [] if image.present(ctx, release) else [f"image {release.image}"]
     if faults or lacking:
         what = ", ".join([*lacking, *(f"{fault['path']} ({fault['code']})" for fault in faults[:3])])
