@@ -204,7 +204,7 @@ def test_device_that_stays_away_is_unreachable(sshd: Sshd, device: Device, agent
     error = answers[0].error
     assert error is not None
     assert (error.code, answers[0].reached) == ("device_unreachable", False)
-    assert "say it again" in error.remedy
+    assert "activate continues there meanwhile" in error.remedy
 
 
 # Devices that answer by a table: the words before the verb's name, and what is printed.

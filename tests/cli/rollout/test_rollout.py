@@ -240,7 +240,8 @@ else:
     verb = asked.split()[-3]
     assert verb in {{"plan", "preflight"}} and asked.endswith("--release -"), asked
     release = json.load(sys.stdin)["id"]
-    data = {{"release": release, "download_bytes": 7, "free_bytes": 9, "required_bytes": 8}}
+    sizes = {{"download_bytes": 7, "free_bytes": 9, "required_bytes": 8}}
+    data = {{"release": release, "already": "absent", **sizes}}
     answer = {{"verb": verb, "data": data}}
 print(json.dumps({{"schema": 1, "ok": True, "changed": False, "error": None, **answer}}))
 """

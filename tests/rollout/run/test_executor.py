@@ -123,8 +123,8 @@ def test_a_hold_is_passed_over_in_the_devices_own_words(hands: DeviceHands, tmp_
     said = [done[number].answer.error for number in (0, 1)]
     assert said[0] is not None
     assert said[1] is not None
-    assert said[0].message == str(["--deadline=900", f"--over-hold={hold}"])
-    assert said[1].message == str(["--deadline=900"])
+    assert said[0].message == str(["--deadline=900", f"--over-hold={hold}"]) + "."
+    assert said[1].message == str(["--deadline=900"]) + "."
 
 
 def test_a_preflight_gets_the_release_and_what_the_inventory_leaves_out(sshd: Sshd, tmp_path: Path) -> None:
