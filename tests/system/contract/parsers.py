@@ -23,7 +23,7 @@ VERSIONS = ("0.19.1", "0.26.0", "0.32.0")  # the image's own is the last
 MODEL_VERSIONS = ("0.19.1", "0.32.0")  # whose classes of models can be built with the image's torch
 REQUIREMENTS = {
     "0.19.1": HERE / "vllm-0.19.1.txt",
-    "0.26.0": HERE.parent / "engine" / "vllm-0.26.0.txt",
+    "0.26.0": HERE.parents[1] / "engine" / "vllm-0.26.0.txt",
 }
 
 
