@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-pytestmark = [pytest.mark.sim, pytest.mark.vllm]
+pytestmark = pytest.mark.vllm
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,11 +23,9 @@ CASES: list[Case] = [(name, at_once) for name in SAID for at_once in AT_ONCE]
 
 
 @pytest.fixture(scope="module")
-def answers(
-    docker_client: DockerClient, tmp_path_factory: pytest.TempPathFactory
-) -> dict[Case, dict[str, Any]]:
-    requirements = Path(__file__).with_name("vllm-0.26.0.txt")
-    packages = parsers.packages(tmp_path_factory.mktemp("vllm-0.26.0"), requirements)
+def answers(docker_client: DockerClient) -> dict[Case, dict[str, Any]]:
+    packages = parsers.packages("0.26.0")
+    assert packages
     asked = [{"said": thought_and_said(name), "at_once": at_once, "tools": TOOLS} for name, at_once in CASES]
     return dict(zip(CASES, in_image.ask(docker_client, "answer_as_0_26.py", asked, packages), strict=True))
 

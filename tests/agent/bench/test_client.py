@@ -68,7 +68,7 @@ def test_a_slow_engine_is_measured_as_slow(tmp_path: Path, engine: Engine, conta
     [
         ("error_in_stream", r"should have 12 tokens, but 3 of 3 answers have other lengths"),
         ("dies_mid_stream", r"3 of 3 requests failed: .*(disconnected|payload|closed)"),
-        ("short", r"other lengths \(11\)"),
+        pytest.param("short", r"other lengths \(11\)", marks=pytest.mark.long),
     ],
 )
 def test_an_engine_that_breaks_off_is_no_fast_engine(
