@@ -15,7 +15,7 @@ from thorctl.errors import ThorError
 from thorctl.protocol.status import Soak
 from thorctl.rollout import plan
 from thorctl.rollout.model.phases import Phase
-from thorctl.rollout.model.rules import SOAK_LOOK_SECONDS
+from thorctl.rollout.model.rules import SOAK_FIRST_LOOK_SECONDS, SOAK_LOOK_SECONDS
 from thorctl.rollout.model.scheduler import Step
 from thorctl.rollout.model.state import begin, seconds
 from thorctl.rollout.model.transitions import ended, interrupted, resumed
@@ -113,7 +113,7 @@ def test_work_that_nobody_is_at_is_begun_again(data: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "due"), [(500.0, 2), (50.0, 10), (None, SOAK_LOOK_SECONDS), (0.1, SOAK_LOOK_SECONDS)]
+    ("rate", "due"), [(500.0, 2), (50.0, 10), (None, SOAK_FIRST_LOOK_SECONDS), (0.1, SOAK_LOOK_SECONDS)]
 )
 def test_it_is_looked_at_when_its_work_may_be_done(rate: float | None, due: float) -> None:
     data = soak(steps_per_second=rate)

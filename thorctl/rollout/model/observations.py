@@ -42,6 +42,7 @@ from thorctl.rollout.model.rules import (
     ABSENCES,
     ABSENT_LOOK_SECONDS,
     LOOK_SECONDS,
+    SOAK_FIRST_LOOK_SECONDS,
     SOAK_LOOK_SECONDS,
     STRIKES,
     TRIES,
@@ -244,8 +245,10 @@ def _worked(device: Device, at: float) -> Device:
     """Its soak's work goes on, or has to begin again."""
     soak = device.soak
     if soak is not None and soak.alive:
-        left = SOAK_LOOK_SECONDS if soak.seconds_left is None else soak.seconds_left
-        return replace(device, tries=0, due=at + min(max(left, SHORTEST_LOOK_SECONDS), SOAK_LOOK_SECONDS))
+        rated = soak.steps_per_second is not None or soak.paused
+        longest = SOAK_LOOK_SECONDS if rated else SOAK_FIRST_LOOK_SECONDS
+        left = longest if soak.seconds_left is None else soak.seconds_left
+        return replace(device, tries=0, due=at + min(max(left, SHORTEST_LOOK_SECONDS), longest))
     if device.tries >= TRIES:
         return unhealthy(device, f"in the soak: its work ended {TRIES} times without a result")
     return replace(device, soak=None, tries=device.tries + 1, due=at)

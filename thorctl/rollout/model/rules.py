@@ -22,6 +22,7 @@ HOLD_LOOK_SECONDS = 60.0  # between two looks at a device whose hold is waited f
 LOOK_SECONDS = 15.0  # until a device in doubt, or one in use, is asked again
 LONGEST_RETRY_SECONDS = 900.0
 SOAK_LOOK_SECONDS = 60.0  # between two looks in a soak
+SOAK_FIRST_LOOK_SECONDS = 5.0  # until the device knows how fast its soak's work goes: short work is over soon
 ABSENT_LOOK_SECONDS = 300.0  # between two looks at an absent device
 STRIKES = 2  # one look may find an engine too busy to answer
 TRIES = 3
