@@ -24,8 +24,8 @@ lint: bootstrap ## ruff, mypy, import rules, phrases, ansible-lint, yamllint, sh
 	@scripts/lint
 
 .PHONY: test
-test: lint ## Lint and the tests that fit in an hour; what CI runs
-	@scripts/test
+test: bootstrap ## Lint and the tests that fit in twenty minutes; what CI runs
+	@scripts/test --lint
 
 .PHONY: test-all
 test-all: lint ## Lint and all tests, the long ones and the virtual Thor's too; ends with what was proved, counted

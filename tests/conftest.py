@@ -140,9 +140,11 @@ def store_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def vllm_0_19(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def vllm_0_19() -> Path:
     """A folder with the packages of vLLM 0.19.1."""
-    return parsers.packages(tmp_path_factory.mktemp("vllm-0.19.1"))
+    folder = parsers.packages("0.19.1")
+    assert folder
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 HERE = Path(__file__).parent
+LAID_OUT = HERE.parents[2] / ".thorctl" / "vllm"
+COMPILED = re.compile(r"vllm/[^/]*\.so$")
 VERSIONS = ("0.19.1", "0.26.0", "0.32.0")  # the image's own is the last
 MODEL_VERSIONS = ("0.19.1", "0.32.0")  # whose classes of models can be built with the image's torch
 REQUIREMENTS = {
@@ -27,45 +33,32 @@ REQUIREMENTS = {
 }
 
 
-def laid_out(version: str, folder: Path) -> Path | None:
-    """The packages of a version below ``folder``, laid out once; None for the image's own."""
+def packages(version: str) -> Path | None:
+    """The packages of a version, laid out once for this checkout; None for the image's own."""
     if version == VERSIONS[-1]:
         return None
-    found = folder / version / "packages"
-    if not found.exists():
-        packages(folder / version, REQUIREMENTS[version])
-    return found
+    requirements = REQUIREMENTS[version]
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    laid = LAID_OUT / f"{version}-{digest}"
+    if not laid.exists():
+        LAID_OUT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=LAID_OUT) as folder:
+            _lay_out(requirements, Path(folder))
+            with contextlib.suppress(FileExistsError, OSError):  # another run was faster
+                (Path(folder) / "packages").rename(laid)
+    return laid
 
 
-def packages(folder: Path, requirements: Path = REQUIREMENTS["0.19.1"]) -> Path:
-    """Lays out vLLM 0.19.1 or another in ``folder`` without its compiled parts; wheels are pinned by hash."""
+def _lay_out(requirements: Path, folder: Path) -> None:
+    """Unpack wheels, pinned by hash, into ``folder``/packages without vLLM's compiled parts."""
     wheels, laid = folder / "wheels", folder / "packages"
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "--require-hashes",
-            "--requirement",
-            str(requirements),
-            "--dest",
-            str(wheels),
-        ],
-        check=True,
-    )
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
+    exact = ("--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements))
+    subprocess.run([*pip, *exact, "--dest", str(wheels)], check=True)
     for wheel in wheels.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(laid)  # a wheel pinned by its hash
-    # Compiled against another torch: without them the package still says what its command line takes.
-    for compiled in (laid / "vllm").glob("*.so"):
-        compiled.unlink()
-    return laid
+            # Compiled against another torch: without them the package still says what its command line takes.
+            archive.extractall(laid, [name for name in archive.namelist() if not COMPILED.match(name)])
 
 
 def ask(
@@ -77,8 +70,7 @@ def ask(
     """What a script of this folder answers; packages in ``before`` win over the image's."""
     words = ["docker", "run", "--rm", "--interactive", "--network", "none", "--entrypoint", "python3"]
     words += ["--volume", f"{HERE}:/contract:ro", "--env", "HOME=/tmp", "--env", "HF_HUB_OFFLINE=1"]
-    if before:
-        words += ["--volume", f"{before}:/before:ro", "--env", "PYTHONPATH=/before"]
+    words += before_the_image_s_own(before) if before else []
     done = subprocess.run(
         [*words, image, f"/contract/{script}"],
         input=json.dumps(dict(asked)),
@@ -89,6 +81,14 @@ def ask(
     )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def before_the_image_s_own(packages: Path) -> list[str]:
+    """Options of ``docker run`` for a version's packages, whose bytecode is kept."""
+    return [
+        *("--volume", f"{packages}:/before", "--env", "PYTHONPATH=/before"),
+        *("--user", f"{os.getuid()}:{os.getgid()}", "--env", "PYTHONDONTWRITEBYTECODE="),
+    ]
 
 
 def engine_image(docker: DockerClient) -> str:

@@ -33,16 +33,14 @@ def serve_yaml(options: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def refused(
-    docker_client: DockerClient, laid_out: dict[str, Path | None]
-) -> dict[str, dict[str, str | None]]:
+def refused(docker_client: DockerClient) -> dict[str, dict[str, str | None]]:
     """Each version's complaint about each case; None where it would start."""
     names = ("config.json", "tokenizer.json", "tokenizer_config.json")
     files = {name: (MODEL / name).read_text() for name in names}
     asked = {"files": files, "serve": {name: serve_yaml(options) for name, options in CASES.items()}}
     image = parsers.engine_image(docker_client)
     return {
-        version: parsers.ask(image, asked, laid_out[version], "validate_serve.py")["refused"]
+        version: parsers.ask(image, asked, parsers.packages(version), "validate_serve.py")["refused"]
         for version in parsers.VERSIONS
     }
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 
 from tests.system.contract import parsers
 from thorctl.release import vllm_options
@@ -14,13 +12,10 @@ from thorctl.remote import docker_engine
 def main() -> None:
     """See the module."""
     image = parsers.engine_image(docker_engine.connect())
-    with tempfile.TemporaryDirectory() as folder:
-        for version in parsers.VERSIONS:
-            answer = parsers.ask(image, {}, parsers.laid_out(version, Path(folder)))
-            rows = [
-                f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(answer["options"].items())
-            ]
-            (vllm_options.FOLDER / f"{version}.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
+    for version in parsers.VERSIONS:
+        answer = parsers.ask(image, {}, parsers.packages(version))
+        rows = [f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(answer["options"].items())]
+        (vllm_options.FOLDER / f"{version}.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 ROLES = "thor_time,thor_host,thor_runtime"
 ACCOUNT = "thor-fetch"
+# What others left on a device: settings of Docker, and files of earlier versions, in whose place
+# provisioning writes some whose names sort last.
+THEIRS = '{"max-concurrent-downloads": 2, "insecure-registries": ["theirs.test:5000"]}'
+EARLIER = (
+    "/etc/systemd/journald.conf.d/50-thor.conf",
+    "/etc/systemd/system.conf.d/50-thor.conf",
+    "/etc/apt/apt.conf.d/99-thor-no-upgrades",
+    "/etc/sysctl.d/50-thor-ipv6.conf",
+)
+USED_BEFORE = f"""
+mkdir -p /etc/systemd/journald.conf.d /etc/systemd/system.conf.d && touch {" ".join(EARLIER)}
+echo '{THEIRS}' >/etc/docker/daemon.json && systemctl restart docker
+"""
 # Bytes and modes of all settings, holds, units, targets, accounts: what a run without changes leaves alike.
 SNAPSHOT = """
 sudo find /etc /opt /usr/local /var/lib/thor -path /etc/machine-id -prune -o -printf '%p %m %U %G %l ' \
@@ -48,22 +61,19 @@ echo "deb [trusted=yes] file:$repository ./" | sudo tee /etc/apt/sources.list.d/
 
 @dataclass(frozen=True)
 class Host:
-    """The device, and the roles that make a host of it."""
+    """The device, the roles that make a host of it, and a profile that its class has."""
 
     world: World
+    profile: str
 
     def converge(self, *options: str, mode: str | None = None) -> PlaybookRun:
         """Runs the host's roles; ``mode`` is a power mode other than the class's."""
         power = ("-e", f"thor_host_power_mode={mode}") if mode else ()
-        return self.world.playbook("site", "--tags", ROLES, *power, *options)
+        return self.world.playbook("site", "--tags", ROLES, *power, *options, profile=self.profile)
 
     def run(self, command: str) -> str:
         """A command on the device, which has to succeed; its output."""
         return self.world.sim.run(self.world.device, command)
-
-    def snapshot(self) -> str:
-        """All that a run may change."""
-        return self.run(SNAPSHOT)
 
     @property
     def boot(self) -> str:

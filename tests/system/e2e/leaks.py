@@ -47,6 +47,16 @@ LOGS = (
     "docker info",
 )
 PATIENCE_SECONDS = 120.0
+LAYERS = "{{.GraphDriver.Data.LowerDir}}:{{.GraphDriver.Data.UpperDir}}"
+SEARCH = f"""
+exec 2>/dev/null
+layers=$(docker image inspect $(docker images --quiet) --format '{LAYERS}' | tr : '\\n' | grep ^/)
+for place in /proc /sys {FOLDER} '/var/lib/docker/overlay2/*/merged' $layers; do
+  set -- "$@" -path "$place" -prune -o
+done
+find / "$@" -type f -print0 | LC_ALL=C xargs -0 grep -laF -f {FOLDER}/needles.txt |
+  xargs -r stat -c '%a %U:%G %n'
+"""
 
 
 def needles(plain: dict[str, str]) -> list[tuple[str, str]]:
@@ -88,11 +98,12 @@ class LeakyPlaces:
         return output.decode(errors="replace")
 
     def files(self, plain: dict[str, str]) -> list[str]:
-        """``mode owner:group path`` of every file that holds a secret, Docker's own among them; sorted."""
+        """``mode owner:group path`` of every file that holds a secret, Docker's own among them; sorted.
+
+        Layers of images are left out: their bytes are a registry's, by digest. A container's own lie beside.
+        """
         self._put({"needles.txt": "\n".join(needle for _, needle in needles(plain)) + "\n"})
-        left_out = f"--exclude-dir=proc --exclude-dir=sys --exclude-dir={Path(FOLDER).name}"
-        search = f"grep -rlaF -f {FOLDER}/needles.txt {left_out} / 2>/dev/null"
-        return sorted(self.sh(f"{search} | xargs -r stat -c '%a %U:%G %n'").splitlines())
+        return sorted(self.sh(SEARCH).splitlines())
 
     def logs(self) -> str:
         """All that anybody can read of what happened."""

@@ -29,6 +29,16 @@ THORCTL = Path(sys.executable).parent / "thorctl"
 PROFILE = "tiny-qwable"
 BROKEN = "tiny-qwable-broken"
 DEVICE = "thor-02"  # thor-01 stays bare
+DOOR = "http://127.0.0.1:8000"
+ASK = """
+import json, sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1], method=sys.argv[2])
+try:
+    answer = urllib.request.urlopen(request, timeout=60)
+except urllib.error.HTTPError as refused:
+    answer = refused
+print(json.dumps([answer.status, answer.headers.get("Retry-After"), answer.read().decode()]))
+"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,12 @@ class World:
             check=False,
             input=stdin,
         )
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, str | None, Any]:
+        """What the door answers to a program of an account without any rights: status, Retry-After, JSON."""
+        done = self.sim.run(self.device, f"sudo -u nobody python3 -c '{ASK}' {DOOR}{path} {method}")
+        status, retry_after, body = json.loads(done)
+        return status, retry_after, json.loads(body) if body else None
 
     def engine_started_at(self) -> str:
         """When the engine's container was started."""
@@ -135,7 +151,10 @@ def make_project(folder: Path, broken_checkpoint: str) -> Path:
     bad = good.replace(f"name: {PROFILE}\n", f"name: {BROKEN}\n").replace(
         "repository: thorctl/tiny-qwable\n", f"repository: {broken_checkpoint}\n"
     )
+    # Babble ends at this limit, and is no better for being longer.
+    bad = bad.replace("  max_tokens: 256\n", "  max_tokens: 48\n")
     assert broken_checkpoint in bad
+    assert "max_tokens: 48" in bad
     (profiles / f"{BROKEN}.yml").write_text(bad, encoding="utf-8")
     for name in (PROFILE, BROKEN):
         words = [str(THORCTL), "--project", str(folder), "--json", "lock", name]

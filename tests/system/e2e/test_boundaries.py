@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shlex
 import subprocess
 import tarfile
@@ -17,7 +16,6 @@ import httpx
 import pytest
 
 from tests.agent.core.test_local_user import ATTACKER
-from tests.support.simulated import Simulated, running
 from thorctl.inventory.devices import Device
 from thorctl.remote import agent_archive
 from thorctl.remote.relay import relayed
@@ -26,9 +24,7 @@ from thorctl.remote.tunnel import may_open
 from thorctl.sim import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from docker import DockerClient
+    from tests.support.simulated import Simulated
 
 pytestmark = pytest.mark.sim
 
@@ -70,21 +66,20 @@ until [ -S {SOCKET} ]; do sleep 0.1; done
 
 
 @pytest.fixture(scope="module")
-def sim(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
-    """One device with this checkout's agent, two accounts more, and a program on the engine's socket."""
-    with running(docker_client, f"test-{os.getpid()}-accounts", devices=1) as simulated:
-        files = {"usr/local/bin/thor-agent": LAUNCHER.encode(), "opt/thor/engine.py": ENGINE.encode()}
-        with tempfile.TemporaryDirectory() as folder:
-            files["opt/thor/agent.pyz"] = agent_archive.build(Path(folder) / "agent.pyz").read_bytes()
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for name, content in files.items():
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = len(content), 0o755
-                archive.addfile(entry, io.BytesIO(content))
-        assert simulated.container(DEVICE).put_archive("/", buffer.getvalue())
-        simulated.run(DEVICE, f"sudo sh -c {shlex.quote(SETUP)}")
-        yield simulated
+def sim(bare: Simulated) -> Simulated:
+    """A device with this checkout's agent, two accounts more, and a program on the engine's socket."""
+    files = {"usr/local/bin/thor-agent": LAUNCHER.encode(), "opt/thor/engine.py": ENGINE.encode()}
+    with tempfile.TemporaryDirectory() as folder:
+        files["opt/thor/agent.pyz"] = agent_archive.build(Path(folder) / "agent.pyz").read_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    assert bare.container(DEVICE).put_archive("/", buffer.getvalue())
+    bare.run(DEVICE, f"sudo sh -c {shlex.quote(SETUP)}")
+    return bare
 
 
 def device(sim: Simulated, user: str) -> Device:

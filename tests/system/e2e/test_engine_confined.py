@@ -6,83 +6,37 @@ The light engine in the place of vLLM: site.yml, unit, container, socket, cache 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.playbooks.playbook_run import playbook
-from tests.support.doubles import light_image, light_project
-from tests.support.simulated import Simulated, running
+from tests.system.e2e.port_scan import open_ports
+from tests.system.e2e.site_world import World
+from tests.system.faults.container_ground import OLD
 from thorctl.protocol.paths import ENGINE_SOCKET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from docker import DockerClient
+    from tests.support.simulated import Simulated
+    from tests.system.faults.container_ground import Ground
 
 pytestmark = pytest.mark.sim
 
-DEVICE = "thor-01"
+DEVICE = "thor-02"
 CACHES = "/var/lib/thor/cache"
-# Prints the open ports of an address: 512 connections at a time, without waiting for one another.
-SCAN = """
-import asyncio, sys
-async def main():
-    gate, found = asyncio.Semaphore(512), []
-    async def knock(port):
-        async with gate:
-            try:
-                _, writer = await asyncio.wait_for(asyncio.open_connection(sys.argv[1], port), 2)
-                writer.close(); found.append(port)
-            except (OSError, asyncio.TimeoutError):
-                pass
-    await asyncio.gather(*(knock(port) for port in range(1, 65536)))
-    print(sorted(found))
-asyncio.run(main())
-"""
 CONNECT = f"import socket; socket.socket(socket.AF_UNIX).connect({ENGINE_SOCKET!r})"
 
 
-@dataclass(frozen=True)
-class Site:
-    """site.yml for the device."""
-
-    inventory: Path
-    deploy: Path
-
-    def __call__(self, *words: str) -> None:
-        """It has to succeed; ``words``: variables as ``name=value``, and options of ansible-playbook."""
-        given = (f"thor_deploy={self.deploy}", "thor_profile=one", *(word for word in words if "=" in word))
-        variables = [word for one in given for word in ("-e", one)]
-        options = [word for word in words if "=" not in word]
-        run = playbook("-i", str(self.inventory), "site.yml", *variables, *options)
-        assert run.exit_code == 0, run.text
-
-
 @pytest.fixture(scope="module")
-def bare(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
-    with running(docker_client, f"test-{os.getpid()}-confined", devices=1) as simulated:
-        light_image.push(docker_client, simulated.simulation, light_image.ensure(docker_client, "amd64"))
-        yield simulated
+def sim(ground: Ground) -> Simulated:
+    """A device that site.yml took to a committed release."""
+    return ground.sim
 
 
-@pytest.fixture(scope="module")
-def site(bare: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    project = tmp_path_factory.mktemp("light")
-    light_project.make(project, bare.simulation, releases={"one": {}})
-    return Site(bare.simulation.inventory, project / "deploy")
-
-
-@pytest.fixture(scope="module")
-def sim(bare: Simulated, site: Site) -> Simulated:
-    """One device that site.yml took to a committed release."""
-    site()
-    return bare
+@pytest.fixture
+def world(ground: Ground) -> World:
+    return World(ground.sim, DEVICE, ground.project)
 
 
 def root(sim: Simulated, command: str) -> str:
@@ -107,21 +61,22 @@ def wait_until_ready(sim: Simulated) -> None:
         time.sleep(1)
 
 
-def open_ports(sim: Simulated) -> list[int]:
-    """What a neighbour of the device's finds open on it."""
+def seen_by_a_neighbour(sim: Simulated) -> list[int]:
+    """Open ports of the device, for another container of its network."""
     networks = sim.container(DEVICE).attrs["NetworkSettings"]["Networks"].values()
     (address,) = {one["IPAddress"] for one in networks}
-    neighbour = sim.client.containers.get(f"thorctl-{sim.name}-hub")
-    done = neighbour.exec_run(["python3", "-c", SCAN, address])
-    assert isinstance(done.output, bytes)
-    assert done.exit_code == 0, done.output.decode()
-    ports: list[int] = json.loads(done.output)
-    return ports
+    return open_ports(address, seen_from=sim.client.containers.get(f"thorctl-{sim.name}-hub"))
+
+
+def network(world: World, kind: str) -> None:
+    """site.yml with this setting, from the role that heeds it."""
+    run = world.playbook("site", "--tags", "thor_host", "-e", f"thor_engine_network={kind}", profile=OLD)
+    assert run.exit_code == 0, run.text
 
 
 def test_a_port_scan_of_a_serving_device_shows_ssh_only(sim: Simulated) -> None:
     assert status(sim)["engine"]["ready"]
-    assert open_ports(sim) == [22]
+    assert seen_by_a_neighbour(sim) == [22]
 
 
 def test_the_engine_has_no_network_and_no_rights(sim: Simulated) -> None:
@@ -133,8 +88,8 @@ def test_the_engine_has_no_network_and_no_rights(sim: Simulated) -> None:
     assert in_python(sim, "print(os.listdir('/sys/class/net'))") == "['lo']"
 
 
-def test_the_engine_gets_a_network_of_its_own_where_the_inventory_asks(sim: Simulated, site: Site) -> None:
-    site("thor_engine_network=own", "--tags", "thor_host")
+def test_the_engine_gets_a_network_of_its_own_where_the_inventory_asks(sim: Simulated, world: World) -> None:
+    network(world, "own")
     assert status(sim)["drift"] == []  # taken at the engine's next start
     root(sim, "systemctl restart thor-engine")
     wait_until_ready(sim)
@@ -143,8 +98,8 @@ def test_the_engine_gets_a_network_of_its_own_where_the_inventory_asks(sim: Simu
     (drift,) = status(sim)["drift"]
     assert (drift["what"], drift["wanted"], drift["found"]) == ("engine network", "none", "bridge")
     assert in_python(sim, "print(sorted(os.listdir('/sys/class/net')))") == "['eth0', 'lo']"
-    assert open_ports(sim) == [22]
-    site("thor_engine_network=none", "--tags", "thor_host")
+    assert seen_by_a_neighbour(sim) == [22]
+    network(world, "none")
     root(sim, "systemctl restart thor-engine")
     wait_until_ready(sim)
     assert status(sim)["drift"] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import textwrap
 from pathlib import Path
@@ -10,13 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.simulated import running
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from docker import DockerClient
-
     from tests.support.simulated import Simulated
 
 pytestmark = pytest.mark.sim
@@ -75,11 +68,10 @@ NEEDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def sim(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
-    """A bare device whose root attacks."""
-    with running(docker_client, f"test-{os.getpid()}-confined", devices=1) as simulated:
-        yield simulated
+@pytest.fixture
+def sim(bare: Simulated) -> Simulated:
+    """Devices whose root attacks."""
+    return bare
 
 
 def disk_number() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
 from pathlib import Path
@@ -12,29 +11,29 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.support.simulated import running
+from tests.support.doubles import light_image
 from thorctl.inventory.simulations import HUB, REGISTRY
 from thorctl.sim import devices
 from thorctl.sim.registry import ENGINE_REPOSITORY, ENGINE_TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from docker import DockerClient
-
     from tests.support.simulated import Simulated
 
 pytestmark = pytest.mark.sim
 
 BOTH = ("thor-01", "thor-02")
 REBOOT_SECONDS = 60
+PROBE = """
+import os
+shared = os.statvfs("/dev/shm")
+print(os.uname().nodename, shared.f_blocks * shared.f_frsize >> 20)
+"""
 
 
-@pytest.fixture(scope="module")
-def sim(docker_client: DockerClient, sim_home: Path) -> Iterator[Simulated]:
-    """Bare devices for these tests alone: they are rebooted, cut off and configured here."""
-    with running(docker_client, f"test-{os.getpid()}-bare", devices=2) as simulated:
-        yield simulated
+@pytest.fixture
+def sim(bare: Simulated) -> Simulated:
+    """Devices that are rebooted, cut off and configured here."""
+    return bare
 
 
 @pytest.mark.parametrize("device", BOTH)
@@ -126,24 +125,26 @@ def test_its_engine_pulls_by_digest_and_runs_as_the_service_does(sim: Simulated)
         device,
         f"echo {settings} | sudo tee /etc/docker/daemon.json && sudo systemctl restart docker",
     )
-    url = f"{sim.simulation.via[REGISTRY]}/v2/{ENGINE_REPOSITORY}/manifests/{ENGINE_TAG}"
+    light_image.push(sim.client, sim.simulation, light_image.ensure(sim.client, "amd64"))
+    url = f"{sim.simulation.via[REGISTRY]}/v2/{light_image.REPOSITORY}/manifests/amd64"
     accept = "application/vnd.docker.distribution.manifest.v2+json"
     digest = httpx.head(url, headers={"Accept": accept}, trust_env=False).headers["Docker-Content-Digest"]
-    image = f"{REGISTRY}/{ENGINE_REPOSITORY}@{digest}"
+    image = f"{REGISTRY}/{light_image.REPOSITORY}@{digest}"
     sim.run(device, f"sudo docker pull -q {image}")
+    python = f"--entrypoint /usr/bin/python3.11 {image} -S -c"
     said = sim.run(
         device,
         "sudo docker run --rm --network host --read-only --cap-drop ALL --security-opt no-new-privileges"
-        f" --shm-size 1g --tmpfs /tmp --entrypoint sh {image} -c 'uname -n; df -m /dev/shm | tail -1'",
-    ).splitlines()
-    assert said[0] == device  # the host's network, hence its name
-    assert said[1].split()[1] == "1024"
+        f" --shm-size 1g --tmpfs /tmp {python} {shlex.quote(PROBE)}",
+    ).split()
+    assert said == [device, "1024"]  # the host's network, hence its name
 
     # Groups beside the device's own would outlive it, and collide with the next one's.
-    sim.run(device, f"sudo docker run --detach --network none --entrypoint sleep {image} 60")
+    sleep = shlex.quote("import time; time.sleep(60)")
+    sim.run(device, f"sudo docker run --detach --network none {python} {sleep}")
     container = sim.container(device)
     processes = container.top(ps_args="-eo pid,comm")["Processes"]
-    assert {"dockerd", "sleep"} <= {name for _, name in processes}
+    assert {"dockerd", "python3.11"} <= {name for _, name in processes}
     for pid, name in processes:
         groups = Path("/proc", pid, "cgroup").read_text().splitlines()
         beside = [line for line in groups if f"{container.id}/device" not in line]

@@ -6,32 +6,39 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.e2e.site_world import BROKEN, DEVICE, envelope, ssh_cut_during, wait_until
+from tests.system.e2e.host_world import ACCOUNT, SNAPSHOT
+from tests.system.e2e.site_world import BROKEN, DEVICE, ssh_cut_during
 
 if TYPE_CHECKING:
-    from tests.playbooks.playbook_run import PlaybookRun
+    from tests.system.e2e.conftest import Provisioned, Rehearsal
     from tests.system.e2e.site_world import World
 
 pytestmark = [pytest.mark.sim, pytest.mark.vllm]
 
 
-def test_check_mode_says_all_that_would_change_on_a_bare_device(rehearsed: PlaybookRun) -> None:
-    assert rehearsed.exit_code == 0, rehearsed.text
-    assert rehearsed.total("changed") > 0
+def test_check_mode_says_all_that_would_change_on_a_bare_device(rehearsed: Rehearsal) -> None:
+    run = rehearsed.run
+    assert run.exit_code == 0, run.text
+    assert run.total("changed") > 0
     for part in (
+        "+++ after: /etc/systemd/system/thor-clocks.service",
+        "+held: ",
+        f"account {ACCOUNT}",
+        "log-driver",
         "+++ after: /etc/thor/device.json",
         "+download_checkpoint",
         "+pull_image",
         "+++ after: serve.yaml",
         "+ExecStart=/usr/bin/docker run",
     ):
-        assert part in rehearsed.text
+        assert part in run.text
+    assert rehearsed.after == rehearsed.before
 
 
 def test_a_bare_device_becomes_a_committed_one(
-    world: World, provisioned: PlaybookRun, committed: str
+    world: World, provisioned: Provisioned, committed: str
 ) -> None:
-    assert provisioned.total("changed") > 0
+    assert provisioned.run.total("changed") > 0
     status = world.status()
     assert committed.startswith("tiny-qwable-")
     assert status["engine"]["ready"] is True
@@ -40,20 +47,21 @@ def test_a_bare_device_becomes_a_committed_one(
     assert status["power_mode"] == "120W"
     assert status["drift"] == []
     assert status["progress"] is None
-    assert "stage: " in provisioned.text
-    assert "Paris" in provisioned.text
+    assert "stage: " in provisioned.run.text
+    assert "Paris" in provisioned.run.text
 
 
 def test_the_second_run_changes_nothing(world: World, committed: str) -> None:
-    before = world.engine_started_at()
+    started, before = world.engine_started_at(), world.sim.run(DEVICE, SNAPSHOT)
     again = world.playbook("site")
     assert again.exit_code == 0, again.text
     assert again.total("changed") == 0, again.text
-    assert (world.engine_started_at(), world.status()["release"]) == (before, committed)
+    assert world.sim.run(DEVICE, SNAPSHOT) == before
+    assert (world.engine_started_at(), world.status()["release"]) == (started, committed)
 
 
 def test_each_verb_alone_changes_nothing_there(world: World, committed: str) -> None:
-    for name in ("preflight", "stage", "activate", "smoke"):
+    for name in ("stage", "activate", "smoke"):  # preflight: test_site_preflight.py
         run = world.playbook(name)
         assert run.exit_code == 0, run.text
         assert run.total("changed") == 0, run.text
@@ -61,10 +69,12 @@ def test_each_verb_alone_changes_nothing_there(world: World, committed: str) -> 
 
 
 def test_check_mode_on_a_converged_device_foresees_nothing(world: World, committed: str) -> None:
+    before = world.sim.run(DEVICE, SNAPSHOT)
     run = world.playbook("site", "--check", "--diff")
     assert run.exit_code == 0, run.text
     assert run.total("changed") == 0
     assert "+++ after" not in run.text
+    assert world.sim.run(DEVICE, SNAPSHOT) == before
 
 
 def test_diff_shows_what_another_profile_would_change(world: World, committed: str) -> None:
@@ -131,39 +141,3 @@ def test_a_model_that_babbles_is_left_for_the_release_before(world: World, commi
     assert (status["state"], status["release"]) == ("committed", committed)
     assert status["engine"]["ready"] is True
     assert (status["last_smoke"]["release"], status["last_smoke"]["passed"]) == (committed, True)
-
-
-def _without_any_release(world: World) -> None:
-    """The device serves nothing and knows of no release; their bytes stay."""
-    world.sim.run(DEVICE, "sudo rm -f /var/lib/thor/state.json")
-    assert world.agent("recover --committed none")["ok"]
-    assert world.status()["state"] == "empty"
-
-
-def _first_that_babbles(world: World, seconds: int) -> str:
-    """The first release of the device fails its smoke and is kept for review; what the play said."""
-    assert world.playbook("stage", profile=BROKEN).exit_code == 0
-    activated = world.playbook("activate", profile=BROKEN)
-    assert activated.exit_code == 0, activated.text
-    smoked = world.playbook("smoke", "-e", f"thor_smoke_keep_failed_trial={seconds}", profile=BROKEN)
-    assert smoked.exit_code != 0
-    assert world.status()["state"] == "trial", smoked.text
-    return smoked.text
-
-
-def test_a_first_release_that_fails_its_smoke_is_kept_for_review(world: World, committed: str) -> None:
-    """It runs out once, and is accepted the other time; afterwards the device has its good release again."""
-    _without_any_release(world)
-    assert f"{DEVICE} keeps {BROKEN}-" in _first_that_babbles(world, 20)
-    wait_until(lambda: world.status()["state"] == "empty", seconds=120)
-    assert world.agent("status")["data"]["engine"]["unit"] == "inactive"
-    _first_that_babbles(world, 3600)
-    assert "kept for review, " in world.thorctl("status", DEVICE).stdout
-    words = ("commit", DEVICE, "--accept-failed-smoke", "it babbles, as it is made to", "--json")
-    assert envelope(world.thorctl(*words))["errors"][0]["code"] == "consent_missing"
-    (device,) = envelope(world.thorctl(*words, "--yes"))["data"]["devices"]
-    assert (device["state"], device["accepted"]["reason"]) == ("committed", "it babbles, as it is made to")
-    assert world.status()["last_smoke"]["accepted"] == device["accepted"]
-    assert "it babbles, as it is made to" in world.thorctl("logs", DEVICE, "--events").stdout
-    for verb in (f"activate {committed}", "smoke", "commit"):
-        assert world.agent(verb)["ok"]

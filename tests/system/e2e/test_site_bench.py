@@ -114,6 +114,7 @@ def test_all_that_was_asked_for_is_recorded(world: World, committed: str, measur
     assert different["input_tokens"] != identical["input_tokens"]
 
 
+@pytest.mark.long
 def test_slower_than_the_baseline_fails_with_both_figures(
     world: World, committed: str, measured: dict[str, Any]
 ) -> None:

@@ -115,32 +115,13 @@ def test_a_digest_that_the_registry_does_not_have(world: World, committed: str) 
     del document["sha256"]  # as an earlier version wrote it: an edited lock would be named as edited
     lock.write_text(json.dumps(document))
     try:
-        run = world.playbook("site")
+        run = world.playbook("stage")
     finally:
         lock.write_text(before)
     assert run.exit_code != 0
     assert "image_not_found: " in run.text
     status = world.status()
     assert (status["state"], status["release"], status["progress"]) == ("committed", committed, None)
-
-
-def test_a_port_that_another_process_has(world: World, committed: str) -> None:
-    world.sim.run(DEVICE, "sudo systemctl stop thor-engine thor-door")
-    squat = "sudo systemd-run --unit squatter python3 -m http.server 8000 --bind 127.0.0.1"
-    world.sim.run(DEVICE, squat)
-    try:
-        world.sim.run(DEVICE, "until ss -ltn | grep -q 127.0.0.1:8000; do sleep 0.2; done")
-        refused = world.agent(f"activate {committed}")
-        run = world.playbook("preflight")
-    finally:
-        world.sim.run(DEVICE, "sudo systemctl stop squatter")
-    assert refused["error"]["code"] == "port_in_use"
-    assert "python3" in refused["error"]["message"]
-    assert run.exit_code != 0
-    assert "-e thor_preflight_skip=port" in run.text
-    again = world.agent(f"activate {committed}")
-    assert again["ok"], again
-    world.sim.run(DEVICE, "systemctl is-active thor-door")
 
 
 def test_a_device_that_is_switched_off(world: World, committed: str) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.sim
 AT_WORK = ("activating", "trial", "rolling-back")
-TRIAL_SECONDS = 40
+TRIAL_SECONDS = 25
 
 
 @pytest.fixture(scope="module")

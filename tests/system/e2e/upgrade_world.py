@@ -109,7 +109,7 @@ def provisioned(
     hosts = simulation.inventory.read_text(encoding="utf-8")
     (project / "hosts.yml").write_text(hosts.replace("thor_profile: tiny-qwable", f"thor_profile: {PROFILE}"))
     document = earlier.python(
-        "import json; from tests.support.doubles.light_project import profile;"
+        "import json; from tests.doubles.light_project import profile;"
         f"print(json.dumps(profile({PROFILE!r}, {{}}, 'thorctl/{PROFILE}', {TAG!r})))"
     )
     before = earlier.project(folder / "earlier", {PROFILE: document})
@@ -122,7 +122,7 @@ def provisioned(
 def _push_earlier_image(client: DockerClient, simulated: Simulated, earlier: EarlierCode) -> None:
     """The light engine of that time: it has the ``hf`` that the earlier agent downloads with."""
     name = earlier.python(
-        "import json; from tests.support.doubles import light_image; from thorctl.sim import engine;"
+        "import json; from tests.doubles import light_image; from thorctl.sim import engine;"
         "print(json.dumps(light_image.ensure(engine.connect(), 'amd64')))"
     )
     image, port = client.images.get(name), simulated.simulation.push_port

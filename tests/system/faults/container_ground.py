@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import random
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.playbooks.playbook_run import playbook
 from tests.support.doubles import light_image, light_project
+from tests.system.e2e.host_world import USED_BEFORE
 from tests.system.faults.container_device import DeviceAtHand
 from thorctl.release import find as releases
 from thorctl.sim import power as switch
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT = "/var/lib/faults"
 # Names of releases and labels of their engines; the hasty one has little time to get ready.
-OLD, NEW, HASTY = "old", "new", "hasty"
+OLD, NEW, HASTY, BABBLES = "old", "new", "hasty", "babbles"
 SECOND_TAG = "amd64-second"
 SECOND_MIB, WEIGHTS_MIB = 24, 16
 _MIB = 2**20
@@ -34,6 +37,7 @@ _RELEASES = {
     # Another image and other weights: all of it has to be brought, and the old ones have to stay.
     NEW: {"checkpoint": "light-new", "megabytes": str(WEIGHTS_MIB), "image_tag": SECOND_TAG},
     HASTY: {"checkpoint": "light-new", "image_tag": SECOND_TAG, "ready_seconds": "15"},
+    BABBLES: {"ENGINE_MODE": "babble"},
 }
 
 
@@ -62,24 +66,33 @@ class Ground:
 
 
 def lay(sim: Simulated, project: Path) -> Ground:
-    """Images, mirror, project; both devices provisioned by site.yml, the first with everything staged."""
+    """Images, mirror, project; both devices provisioned by site.yml with everything staged.
+
+    The second one was somebody's before.
+    """
     simulation = sim.simulation
     light_image.push(sim.client, simulation, light_image.ensure(sim.client, "amd64"))
     push_second(sim.client, simulation)
     light_project.make(project, simulation, releases=_RELEASES)
     made = {name: releases.build(project / "deploy", name) for name in _RELEASES}
+    ground = Ground(sim, project, made)
+    ground.second.sh(USED_BEFORE)
     run = playbook(
         *("-i", str(simulation.inventory), "site.yml"),
         *("-e", f"thor_deploy={project / 'deploy'}", "-e", f"thor_profile={OLD}"),
     )
     assert run.exit_code == 0, run.text
-    ground = Ground(sim, project, made)
-    for device in (ground.first, ground.second):
-        for name in (NEW, HASTY):
-            put(device, f"/root/{name}.json", made[name].text())
-            device.sh(f"thor-agent stage --release /root/{name}.json")
-        _snapshot(device)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(partial(_staged, ground), (ground.first, ground.second)))
     return ground
+
+
+def _staged(ground: Ground, device: DeviceAtHand) -> None:
+    """Stage the other releases of the fault table, and record the device as it is then."""
+    for name in (NEW, HASTY):
+        put(device, f"/root/{name}.json", ground.releases[name].text())
+        device.sh(f"thor-agent stage --release /root/{name}.json")
+    _snapshot(device)
 
 
 def put(device: DeviceAtHand, path: str, text: str) -> None:

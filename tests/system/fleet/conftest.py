@@ -1,4 +1,4 @@
-"""Fleets for the tests of rollouts: two devices with the real vLLM, and twelve with the light engine."""
+"""Fleets for the tests of rollouts: few devices with either engine, and twelve with the light one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 
 from tests.support.doubles import light_image, light_project
 from tests.support.simulated import running
-from tests.system.e2e.site_world import make_anew, make_project
+from tests.system.e2e.site_world import DEVICE
 from tests.system.fleet import dozen as the_twelve
-from tests.system.fleet.pair import DEVICES, Pair
+from tests.system.fleet import fleet as fleets
+from tests.system.fleet.fleet import LIGHT, ONE_VLLM, VLLM, Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,21 +20,19 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from tests.support.simulated import Simulated
     from tests.system.fleet.dozen import Dozen
 
 
-@pytest.fixture(scope="package")
-def pair(sim: Simulated, broken_checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Both devices serve the same release; bare again afterwards."""
-    project = make_project(tmp_path_factory.mktemp("fleet"), broken_checkpoint)
-    made = Pair(sim, project, tmp_path_factory.mktemp("state"))
-    made.add_releases()
-    run = made.provision()
-    assert run.exit_code == 0, run.text
-    yield made
-    for device in DEVICES:
-        make_anew(sim, device)
+@pytest.fixture(scope="package", params=[LIGHT, VLLM, ONE_VLLM])
+def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """Devices that serve the same release."""
+    state = tmp_path_factory.mktemp("state")
+    if request.param == LIGHT:
+        return fleets.light(request.getfixturevalue("ground"), state)
+    sim, project = request.getfixturevalue("sim"), request.getfixturevalue("project")
+    # The one of the tests of site.yml.
+    devices = (DEVICE,) if request.param == ONE_VLLM else ("thor-01", "thor-02")
+    return fleets.real(sim, project, state, devices)
 
 
 @pytest.fixture(scope="package")

@@ -13,8 +13,8 @@ import pytest
 from tests.playbooks.playbook_run import playbook
 from tests.support.doubles import light_image, light_project
 from tests.support.simulated import running
+from tests.system.fleet.fleet import POLICY
 from tests.system.fleet.fleet_world import FleetWorld
-from tests.system.fleet.pair import POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

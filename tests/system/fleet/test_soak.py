@@ -1,4 +1,4 @@
-"""The work of a soak on devices with the real vLLM: it ends well, and finds what is planted."""
+"""The work of a soak on devices: it ends well, and finds what is planted."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.system.e2e.site_world import PROFILE
 from tests.system.faults.container_device import DeviceAtHand
 from tests.system.faults.container_ground import put
-from tests.system.fleet.pair import OTHER
+from tests.system.fleet.fleet import LIGHT, REAL
 from thorctl.release import find as releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.system.fleet.pair import Pair
+    from tests.system.fleet.fleet import Fleet
 
-pytestmark = [pytest.mark.sim, pytest.mark.vllm]
+pytestmark = pytest.mark.sim
 
 DEVICE = "thor-01"
 XID = "NVRM: Xid (PCI:0000:01:00): 43, pid=4711, name=VLLM::EngineCor, Ch 00000008"
@@ -36,8 +35,8 @@ _CORE = "pkill -{signal} -f '^VLLM::EngineCore'"
 
 
 @pytest.fixture
-def device(pair: Pair) -> DeviceAtHand:
-    return DeviceAtHand(pair.sim, DEVICE)
+def device(fleet: Fleet) -> DeviceAtHand:
+    return DeviceAtHand(fleet.sim, DEVICE)
 
 
 @pytest.fixture
@@ -48,10 +47,9 @@ def planted_xid(device: DeviceAtHand) -> Iterator[None]:
 
 
 @pytest.fixture
-def on_trial(pair: Pair, device: DeviceAtHand) -> Iterator[str]:
+def on_trial(fleet: Fleet, device: DeviceAtHand) -> Iterator[str]:
     """The other release is on trial, by the agent alone."""
-    name = PROFILE if pair.status(DEVICE)["release"].startswith(OTHER) else OTHER
-    release = releases.build(pair.project / "deploy", name)
+    release = releases.build(fleet.project / "deploy", fleet.next_release())
     put(device, "/root/release.json", release.text())
     device.sh("thor-agent stage --release /root/release.json")
     device.done("activate", release.id, "--deadline", "3000")
@@ -59,25 +57,26 @@ def on_trial(pair: Pair, device: DeviceAtHand) -> Iterator[str]:
     device.done("rollback", release.id)
 
 
-def until(pair: Pair, holds: Callable[[dict[str, Any]], bool], seconds: float = 600) -> dict[str, Any]:
+def until(fleet: Fleet, holds: Callable[[dict[str, Any]], bool], seconds: float = 600) -> dict[str, Any]:
     """The soak, as the device's status says it, once ``holds``."""
     end = time.monotonic() + seconds
-    while not ((found := pair.status(DEVICE)["soak"]) and holds(found)):
+    while not ((found := fleet.status(DEVICE)["soak"]) and holds(found)):
         assert time.monotonic() < end, found
         time.sleep(2)
     return dict(found)
 
 
 @pytest.mark.usefixtures("planted_xid")
-def test_a_gpu_error_in_the_soak_stops_the_rollout_at_its_canary(pair: Pair) -> None:
-    before = pair.releases()
-    release = PROFILE if pair.status(DEVICE)["release"].startswith(OTHER) else OTHER
-    envelope = pair.json("rollout", "start", release, "--policy", "quick", "--yes", "--soak", "600")
+@pytest.mark.parametrize("fleet", [LIGHT, REAL], indirect=True)
+def test_a_gpu_error_in_the_soak_stops_the_rollout_at_its_canary(fleet: Fleet) -> None:
+    before = fleet.releases()
+    words = ("--policy", "quick", "--yes", "--soak", "600")
+    envelope = fleet.json("rollout", "start", fleet.next_release(), *words)
     assert (envelope["exit_code"], envelope["data"]["status"]) == (1, "stopped"), envelope
     (error,) = envelope["errors"]
     assert error["device"] == DEVICE
     assert f"in the soak: GPU error in the kernel's log: {XID}" in error["message"]
-    assert pair.releases() == before
+    assert fleet.releases() == before
 
 
 _HEALTH = """
@@ -89,24 +88,25 @@ print(engine.recv(99).split()[1].decode(), end="")
 """
 
 
+@pytest.mark.parametrize("fleet", [REAL], indirect=True)
 @pytest.mark.long  # an engine is given minutes before it counts as hanging
-def test_a_slow_and_a_hanging_engine_are_found(pair: Pair, device: DeviceAtHand, on_trial: str) -> None:
+def test_a_slow_and_a_hanging_engine_are_found(fleet: Fleet, device: DeviceAtHand, on_trial: str) -> None:
     device.done("soak", "start", on_trial, "--steps", "40", "--concurrency", "2", "--minimum-rate", "0.01")
-    found = until(pair, lambda soak: soak["state"] != "running")
+    found = until(fleet, lambda soak: soak["state"] != "running")
     assert (found["state"], found["reason"], found["failures"], found["restarts"]) == ("done", None, 0, 0)
     assert found["steps"] >= 40
     assert found["xid"] is None  # of the host's kernel, which a container cannot read
 
     device.done("soak", "start", on_trial, "--steps", "10000000", "--minimum-rate", "1000000")
-    assert "too slow" in until(pair, lambda soak: soak["state"] == "failed")["reason"]
+    assert "too slow" in until(fleet, lambda soak: soak["state"] == "failed")["reason"]
 
     device.done("soak", "start", on_trial, "--steps", "9999999", "--minimum-rate", "0.0001")
-    until(pair, lambda soak: soak["steps"] > 0)
+    until(fleet, lambda soak: soak["steps"] > 0)
     device.sh(_CORE.format(signal="STOP"))
     try:
         assert device.read(f"python3 -c {shlex.quote(_HEALTH)}") == "200"
-        found = until(pair, lambda soak: soak["state"] == "failed")
+        found = until(fleet, lambda soak: soak["state"] == "failed")
         assert "its engine hangs: no token for" in found["reason"]
-        assert pair.status(DEVICE)["engine"]["ready"] is True
+        assert fleet.status(DEVICE)["engine"]["ready"] is True
     finally:
         device.sh(_CORE.format(signal="CONT"))

@@ -1,4 +1,7 @@
-"""The edge on a device, in front of the real vLLM; and every secret, looked for in all that is written."""
+"""The edge on a device, in front of the real vLLM; and every secret, looked for in all that is written.
+
+The first tests of this device: the last one takes the secrets away, and no other test has any.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,13 @@ import pytest
 
 import thorctl.ansible_support.playbook
 from tests.playbooks.playbook_run import PLAYBOOKS
-from tests.system.e2e import leaks, vaulted_inventory
-from tests.system.e2e.leaks import LeakyPlaces
+from tests.system.e2e import leaks
 from tests.system.e2e.site_world import PROFILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.playbooks.playbook_run import PlaybookRun
+    from tests.system.e2e.conftest import Provisioned
+    from tests.system.e2e.leaks import LeakyPlaces
     from tests.system.e2e.site_world import World
     from tests.system.e2e.vaulted_inventory import VaultedInventory
 
@@ -39,44 +41,10 @@ PLACES = {
 }
 
 
-@pytest.fixture(scope="module")
-def places(world: World) -> LeakyPlaces:
-    return LeakyPlaces(world.sim.container(world.device))
-
-
-@pytest.fixture(scope="module")
-def inventory(
-    world: World, provisioned: PlaybookRun, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[VaultedInventory]:
-    """Secrets of every kind. Afterwards the inventory of the other tests, which has none, is put through."""
-    assert provisioned.exit_code == 0, provisioned.text
-    one = vaulted_inventory.make(world, tmp_path_factory.mktemp("vaulted"))
-    one.give_keys([one.new_key("alice"), one.new_key("bob")])
-    yield one
-    after = world.playbook("site")
-    assert after.exit_code == 0, after.text
-
-
-@pytest.fixture(scope="module")
-def seen(world: World, inventory: VaultedInventory, places: LeakyPlaces) -> dict[str, Any]:
-    """What was seen of secrets while every part of site.yml had work: no image is there, no engine runs."""
-    places.sh(
-        "systemctl stop thor-engine; docker rm --force $(docker ps --all --quiet); "
-        "docker image rm --force $(docker images --quiet)"
-    )
-    with (
-        leaks.processes_watched_here(inventory.plain) as here,
-        places.processes_watched(inventory.plain) as there,
-    ):
-        run = inventory.playbook("site", "--diff")
-    assert run.exit_code == 0, run.text
-    for part in ("stage: ", "TASK [thor_edge : Take keys and certificate into use]", "Paris"):
-        assert part in run.text
-    return {
-        "arguments on this machine": sorted(here),
-        "processes of the device": list(there),
-        "ansible -vvv --diff": leaks.in_text(run.text, inventory.plain),
-    }
+@pytest.fixture(autouse=True)
+def serving(provisioned: Provisioned) -> None:
+    """The device serves, with all secrets."""
+    assert provisioned.run.exit_code == 0, provisioned.run.text
 
 
 def trust(inventory: VaultedInventory) -> ssl.SSLContext:
@@ -94,13 +62,15 @@ def url(world: World) -> str:
     return f"https://{world.sim.simulation.device(world.device).address}:8443"
 
 
-def test_no_process_and_no_output_of_ansible_shows_a_secret(seen: dict[str, Any]) -> None:
-    assert not any(seen.values()), seen
+def test_no_process_and_no_output_of_ansible_shows_a_secret(provisioned: Provisioned) -> None:
+    run = provisioned.run
+    assert run.exit_code == 0, run.text
+    for part in ("stage: ", "TASK [thor_edge : Take keys and certificate into use]", "Paris"):
+        assert part in run.text
+    assert not any(provisioned.seen.values()), provisioned.seen
 
 
-def test_openai_s_client_speaks_to_the_engine_through_it(
-    world: World, inventory: VaultedInventory, seen: object
-) -> None:
+def test_openai_s_client_speaks_to_the_engine_through_it(world: World, inventory: VaultedInventory) -> None:
     client = openai.OpenAI(
         base_url=f"{url(world)}/v1",
         api_key=inventory.plain["key of alice"],
@@ -117,7 +87,7 @@ def test_openai_s_client_speaks_to_the_engine_through_it(
         client.with_options(api_key="thor-nobody").models.list()
 
 
-def test_anthropic_s_client_does_too(world: World, inventory: VaultedInventory, seen: object) -> None:
+def test_anthropic_s_client_does_too(world: World, inventory: VaultedInventory) -> None:
     client = anthropic.Anthropic(
         base_url=url(world),
         api_key=inventory.plain["key of bob"],
@@ -132,7 +102,7 @@ def test_anthropic_s_client_does_too(world: World, inventory: VaultedInventory, 
 
 @pytest.mark.parametrize("path", ["/invocations", "/inference/v1/generate", "/tokenize", "/metrics"])
 def test_what_vllm_s_own_key_leaves_open_is_shut(
-    world: World, inventory: VaultedInventory, seen: object, path: str
+    world: World, inventory: VaultedInventory, path: str
 ) -> None:
     with verified(inventory) as client:
         headers = {"Authorization": f"Bearer {inventory.plain['key of alice']}"}
@@ -141,9 +111,7 @@ def test_what_vllm_s_own_key_leaves_open_is_shut(
         httpx.get(url(world).replace("https", "http").replace(":8443", ":8000") + "/health", trust_env=False)
 
 
-def test_a_key_is_taken_away_and_the_engine_not_touched(
-    world: World, inventory: VaultedInventory, seen: object
-) -> None:
+def test_a_key_is_taken_away_and_the_engine_not_touched(world: World, inventory: VaultedInventory) -> None:
     started = world.engine_started_at()
     with verified(inventory) as client:
 
@@ -159,14 +127,12 @@ def test_a_key_is_taken_away_and_the_engine_not_touched(
         run = inventory.playbook("edge", "--diff")
         assert (run.exit_code, run.total("changed")) == (0, 1), run.text
         assert (status("key of alice"), status("key of carol"), status("key of dave")) == (401, 200, 200)
-    again = inventory.playbook("edge")
-    assert (again.exit_code, again.total("changed")) == (0, 0), again.text
     assert world.engine_started_at() == started
-    assert leaks.in_text(rehearsed.text + run.text + again.text, inventory.plain) == []
+    assert leaks.in_text(rehearsed.text + run.text, inventory.plain) == []
 
 
 def test_keys_that_will_not_do_are_refused_without_being_told(
-    world: World, inventory: VaultedInventory, seen: object
+    world: World, inventory: VaultedInventory
 ) -> None:
     weak = "too-short-to-be-any-good"
     inventory.plain["weak key"] = weak
@@ -182,7 +148,7 @@ def test_keys_that_will_not_do_are_refused_without_being_told(
 
 
 def test_a_configuration_that_nginx_refuses_leaves_the_edge_as_it_was(
-    world: World, inventory: VaultedInventory, seen: object
+    world: World, inventory: VaultedInventory
 ) -> None:
     """Only nginx knows that the device has no such address."""
     run = inventory.playbook("edge", "-e", '{"thor_edge_addresses": ["203.0.113.9"]}')
@@ -196,9 +162,7 @@ def test_a_configuration_that_nginx_refuses_leaves_the_edge_as_it_was(
     assert (again.exit_code, again.total("changed")) == (0, 0), again.text
 
 
-def test_a_run_by_thorctl_keeps_none(
-    world: World, inventory: VaultedInventory, seen: object, tmp_path: Path
-) -> None:
+def test_a_run_by_thorctl_keeps_none(world: World, inventory: VaultedInventory, tmp_path: Path) -> None:
     """ansible-runner writes every event down."""
     inventory.give_keys([inventory.new_key("erin")])
     folder = tmp_path / "run"
@@ -217,9 +181,7 @@ def test_a_run_by_thorctl_keeps_none(
     assert leaks.in_files(folder, inventory.plain, inventory.made_at) == set()
 
 
-def test_nothing_that_thorctl_says_shows_a_secret(
-    world: World, inventory: VaultedInventory, seen: object
-) -> None:
+def test_nothing_that_thorctl_says_shows_a_secret(world: World, inventory: VaultedInventory) -> None:
     name = world.device
     for words in (
         ("status", name, "--json"),
@@ -235,7 +197,7 @@ def test_nothing_that_thorctl_says_shows_a_secret(
         assert leaks.in_text(done.stdout + done.stderr, inventory.plain) == [], words
 
 
-def test_the_engine_runs_confined(world: World, places: LeakyPlaces, seen: object) -> None:
+def test_the_engine_runs_confined(places: LeakyPlaces) -> None:
     (found,) = json.loads(places.sh("docker inspect thor-engine"))
     host, environment = found["HostConfig"], found["Config"]["Env"]
     assert (host["ReadonlyRootfs"], host["CapDrop"], host["CapAdd"]) == (True, ["ALL"], None)
@@ -260,7 +222,6 @@ def test_each_secret_is_where_root_alone_reads_it_and_nowhere_else(
     world: World,
     inventory: VaultedInventory,
     places: LeakyPlaces,
-    seen: object,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     def place(line: str) -> str:
@@ -281,10 +242,9 @@ def test_each_secret_is_where_root_alone_reads_it_and_nowhere_else(
 
 
 def test_what_the_inventory_no_longer_has_the_device_loses(
-    world: World, inventory: VaultedInventory, places: LeakyPlaces, seen: object
+    world: World, inventory: VaultedInventory, places: LeakyPlaces, plain: PlaybookRun
 ) -> None:
-    run = world.playbook("site")
-    assert run.exit_code == 0, run.text
+    assert plain.exit_code == 0, plain.text
     assert places.files(inventory.plain) == []
     assert "thor-edge" not in places.sh("ls /etc/systemd/system /etc/thor /run")
     with pytest.raises(httpx.ConnectError):
