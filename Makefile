@@ -24,7 +24,7 @@ lint: bootstrap ## ruff, mypy, import rules, phrases, ansible-lint, yamllint, sh
 	@scripts/lint
 
 .PHONY: test
-test: bootstrap ## Lint and the tests that fit in twenty minutes; what CI runs
+test: bootstrap ## Lint and the tests that fit in an hour; what CI runs
 	@scripts/test --lint
 
 .PHONY: test-all
