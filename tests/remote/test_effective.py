@@ -146,7 +146,7 @@ def test_shared_answers_are_those_that_ssh_gives_for_each_host(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     config, more, other = (tmp_path / name for name in ("config", "more", "other"))
     for seed in range(CONFIGURATIONS):
-        chance = random.Random(seed)  # noqa: S311
+        chance = random.Random(seed)  # noqa: S311 - repeatable configurations
         config.write_text(written(chance, 9, str(more), str(other)))
         more.write_text(written(chance, 4, str(other), str(other)))
         other.write_text(written(chance, 3, "/nowhere", "/nowhere"))

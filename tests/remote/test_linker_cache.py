@@ -7,8 +7,6 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
-
 from thorctl.remote import linker_cache
 
 LOOK = """
@@ -27,7 +25,6 @@ def looked(first: str) -> Any:
     return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
-@pytest.mark.skipif(not linker_cache.CACHE.is_file(), reason="a system without glibc")
 def test_the_algorithms_are_the_same_and_no_program_is_started() -> None:
     started, algorithms = looked("import thorctl.remote.ssh")
     assert started == []

@@ -6,7 +6,6 @@ At a terminal thorctl asks for nothing: a passphrase belongs into the agent, a h
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -178,9 +177,6 @@ def add(folder: Path, held: dict[str, str], secret: str, *words: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(
-    not (SOFTHSM.exists() and shutil.which("pkcs11-tool")), reason="needs softhsm2 and opensc"
-)
 def test_the_keys_of_a_token_are_used_from_the_agent(machine: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """login_not_followed: ssh uses the token itself, thorctl does so after `ssh-add -s`."""
     tokens = machine.folder / "tokens"

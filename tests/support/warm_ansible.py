@@ -123,9 +123,9 @@ def run(
 
 def _serve(channel: socket.socket) -> None:
     import ansible.cli.inventory
-    import ansible.cli.playbook  # noqa: F401
+    import ansible.cli.playbook  # noqa: F401 - forks find it imported
 
-    import thorctl.ansible_support.listing  # noqa: F401
+    import thorctl.ansible_support.listing  # noqa: F401 - as above
 
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _LENGTH, 3)

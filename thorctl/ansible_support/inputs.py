@@ -85,7 +85,8 @@ class Inputs:
 def _installed() -> tuple[str, ...]:
     """Folders of installed packages: an installation changes the folder itself."""
     paths = sysconfig.get_paths()
-    return tuple({os.path.join(paths[name], "") for name in ("stdlib", "platstdlib", "purelib", "platlib")})  # noqa: PTH118
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return tuple({os.path.join(paths[name], "") for name in names})  # noqa: PTH118 - ends with a slash
 
 
 _INSTALLED = _installed()

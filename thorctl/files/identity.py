@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def identity(path: str | Path) -> str:
     """Device, inode, times, size, owner and mode: changes when a file or a folder's list of names does."""
     try:
-        found = stat(path)  # noqa: PTH116
+        found = stat(path)  # noqa: PTH116 - see the import
     except OSError as error:
         return f"absent {error.errno}"
     times = f"{found.st_mtime_ns} {found.st_ctime_ns}"
@@ -22,7 +22,7 @@ def identity(path: str | Path) -> str:
 def presence(path: str | Path) -> str:
     """Whether something is there, of which kind and mode, and whose."""
     try:
-        found = stat(path)  # noqa: PTH116
+        found = stat(path)  # noqa: PTH116 - see the import
     except OSError as error:
         return f"absent {error.errno}"
     return f"{found.st_mode:o} {found.st_uid} {found.st_gid}"
@@ -31,7 +31,7 @@ def presence(path: str | Path) -> str:
 def changed_at(path: str | Path) -> float:
     """When a file, its name or its mode was changed last: seconds of the file system's clock; 0: absent."""
     try:
-        found = stat(path)  # noqa: PTH116
+        found = stat(path)  # noqa: PTH116 - see the import
     except OSError:
         return 0.0
     return max(found.st_mtime, found.st_ctime)

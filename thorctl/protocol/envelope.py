@@ -1,14 +1,12 @@
-"""The one JSON object that ``thor-agent VERB`` prints, and the one of ``thorctl VERB --json``."""
+"""The one JSON object that ``thor-agent VERB`` prints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from thorctl.protocol.lease import Hold, Lease
 
 AGENT_SCHEMA = 1
-COMMAND_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -72,34 +70,3 @@ class AgentAnswer:
     changed: bool = False
     data: dict[str, object] = field(default_factory=dict)
     error: Fault | None = None
-
-
-@dataclass(frozen=True)
-class CommandProblem:
-    """One thing that went wrong, on one device or none in particular (None)."""
-
-    code: str
-    message: str
-    remedy: str
-    device: str | None = None
-
-
-@dataclass(frozen=True)
-class CommandAnswer:
-    """The object of ``--json``.
-
-    Attributes:
-        schema: ``COMMAND_SCHEMA``.
-        command: the verb, without its group's subcommands' arguments.
-        status: partial: some devices failed.
-        exit_code: as the process exits.
-        data: the verb's data.
-        errors: empty exactly if nothing went wrong.
-    """
-
-    schema: int
-    command: str
-    status: Literal["success", "partial", "error"]
-    exit_code: int
-    data: dict[str, object]
-    errors: tuple[CommandProblem, ...]

@@ -87,7 +87,7 @@ def test_rollout_interrupted_until_it_is_resumed(world: World) -> None:
     def interrupted(*words: object) -> object:
         world.patch.setattr(world, "step", step)
         signal.raise_signal(signal.SIGTERM)
-        return step(*words)  # type: ignore[arg-type]
+        return step(*words)  # type: ignore[arg-type]  # passed through as they came
 
     world.patch.setattr(world, "step", interrupted)
     problem = refused(world.thorctl(ANN, *START), "rollout_interrupted")

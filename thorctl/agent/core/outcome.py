@@ -130,4 +130,4 @@ class Outcome:
         error = self.error
         fault = Fault(error.code, error.message, error.remedy, error.details) if error else None
         answer = AgentAnswer(AGENT_SCHEMA, verb, error is None, self.changed, self.json, fault)
-        return encode(answer)  # type: ignore[no-any-return]
+        return encode(answer)  # type: ignore[no-any-return]  # a dataclass is an object
