@@ -18,8 +18,8 @@ from docker.errors import DockerException
 from thorctl import shipped
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
-from thorctl.registry.environment import PROXIES, without_password
 from thorctl.registry.environment import faults as environment_faults
+from thorctl.registry.environment import proxies
 from thorctl.remote.docker_engine import connect
 from thorctl.store import place
 
@@ -101,8 +101,8 @@ def environment_variables(environment: Mapping[str, str]) -> list[Check]:
     """Proxies and certificates as registry and hub are reached with; one check for each that is wrong."""
     wrong = environment_faults(environment)
     if not wrong:
-        proxy = next((value for name in PROXIES for value in [environment.get(name)] if value), None)
-        found = f"proxy {without_password(proxy)}" if proxy else "no proxy"
+        named = [f"{name}={proxy}" for name, proxy in proxies(environment).items()]
+        found = ", ".join(named) or "no proxy"
         return [Check(AREA, "environment", "pass", found)]
     return [Check(AREA, name, "fail", error.message, error.remedy) for name, error in wrong.items()]
 

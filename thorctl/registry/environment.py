@@ -73,6 +73,11 @@ def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str | No
     return without_password(proxy) if proxy else None
 
 
+def proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variable, as it is spelled -> the proxy that it names, without its password."""
+    return {name: without_password(environment[name]) for name in _used(environment, PROXIES)}
+
+
 def without_password(url: str) -> str:
     """An address for a message: user and password left out."""
     return _USERINFO.sub(r"\1…@", url)
