@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from thorctl.protocol import errors
 from thorctl.protocol.sentence import sentence
 
 
@@ -9,19 +10,19 @@ class ThorError(Exception):
     """A failure with a remedy.
 
     Attributes:
-        code: stable, machine-readable word, such as ``lock_mismatch``.
+        code: of ``protocol.errors``, such as ``lock_mismatch``.
         message: what is wrong, one sentence.
         remedy: what to do next, one sentence; names the command where one fixes it.
         device: the device it concerns, or None.
-        exit_code: what the process exits with (docs/reference/cli.md lists the values).
+        exit_code: what the process exits with.
     """
 
     def __init__(
-        self, code: str, message: str, remedy: str, *, device: str | None = None, exit_code: int = 1
+        self, code: str, message: str, remedy: str, *, device: str | None = None, exit_code: int | None = None
     ) -> None:
         self.code = code
         self.message = sentence(message)
         self.remedy = sentence(remedy)
         super().__init__(self.message)
         self.device = device
-        self.exit_code = exit_code
+        self.exit_code = errors.exit_code(code) if exit_code is None else exit_code

@@ -31,7 +31,6 @@ def find(start: Path) -> Path:
         "project_not_found",
         f"There is no project at or above {start}: no folder with deploy/profiles.",
         "Make a project: `thorctl init DIR`. Change to one that exists, or name it with --project DIR.",
-        exit_code=2,
     )
 
 
@@ -48,7 +47,6 @@ def given(folder: Path) -> Path:
         f"{folder} is not a project: it has no deploy/profiles.",
         "Name the folder that holds deploy/ with --project DIR, leave --project out, or make it a project: "
         f"`thorctl init {folder}`.",
-        exit_code=2,
     )
 
 

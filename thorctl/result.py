@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
+from thorctl.protocol import errors
 from thorctl.protocol.sentence import sentence
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ Status = Literal["success", "partial", "error"]
 class Exit(IntEnum):
     """Exit codes of ``thorctl``."""
 
-    SUCCESS = 0
-    ERROR = 1
-    USAGE = 2
-    PARTIAL = 3
-    LEASED = 4
-    DECLINED = 5
+    SUCCESS = errors.SUCCESS
+    ERROR = errors.ERROR
+    USAGE = errors.USAGE
+    PARTIAL = errors.PARTIAL
+    LEASED = errors.LEASED
+    DECLINED = errors.DECLINED
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,11 @@ import re
 from functools import cache
 from pathlib import Path
 
-from tests.support.error_sites import VALUE, sites, sites_of
+from tests.support.error_sites import VALUE, sites_of
+from thorctl.protocol.errors import ERRORS
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("remedies.txt")
-# Kinds of sites with a code. One that is put together, such as ``{}_unreachable``, is left out; ``{}``
-# as a whole was made elsewhere, or goes through a helper that HANDED_ON names.
-KINDS = frozenset({"ThorError", "AgentError", "Problem", "_MEANING", "_CAUSES"})
-HANDED_ON = frozenset({"engine_died"})
-
-
-@cache
-def codes() -> frozenset[str]:
-    """Every code that stands in the source as a word of its own where an error is made."""
-    found = {code for site in sites() if site.kind in KINDS for code in site.codes if VALUE not in code}
-    return frozenset(found | HANDED_ON)
 
 
 @cache
@@ -39,7 +29,9 @@ def table() -> dict[str, tuple[str, str]]:
 
 
 def test_every_error_has_its_line_and_every_line_its_error() -> None:
-    assert set(table()) == codes(), "add a line to remedies.txt: CODE tried TEST, or CODE page FILE#HEADING"
+    assert set(table()) == set(ERRORS), (
+        "add a line to remedies.txt: CODE tried TEST, or CODE page FILE#HEADING"
+    )
 
 
 def test_the_tests_that_go_a_way_out_exist_and_meet_the_error() -> None:

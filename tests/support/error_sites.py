@@ -7,6 +7,7 @@ it in the same function or module; what comes from elsewhere is ``{}`` as a whol
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, product
@@ -35,6 +36,16 @@ TABLES: dict[str, tuple[str, tuple[int, int | None, int]]] = {
     "thorctl/agent/engine/failure.py": ("_REMEDIES", (0, None, -1)),
 }
 MOST_VARIANTS = 64
+# Kinds of sites with a code.
+CODE_KINDS = frozenset({"ThorError", "AgentError", "Problem", "_MEANING", "_CAUSES"})
+# Module -> what its codes begin with, where they are put together.
+PREFIXES = {
+    "thorctl/registry/failures.py": ("hub", "registry"),
+    "thorctl/files/limits.py": ("hub", "registry"),
+    "thorctl/files/schema.py": ("device_class", "policy", "profile"),
+}
+OTHER_CODES = "thorctl/edge/routes.py"  # of the edge's answers to clients, in the words of OpenAI's API
+CODE = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 
 @dataclass(frozen=True)
@@ -208,3 +219,59 @@ def _constants() -> dict[str, list[ast.expr]]:
 def sites() -> tuple[Site, ...]:
     """All sites of the program."""
     return tuple(site for where, source in _modules().items() for site in sites_of(source, where))
+
+
+def codes(folder: str = "thorctl") -> frozenset[str]:
+    """Every error code that the source below ``folder`` raises; of ``thorctl``, the plugins too."""
+    found = set(handed_on(folder))
+    for site in sites():
+        module = site.where.partition(":")[0]
+        if site.kind not in CODE_KINDS or not _below(module, folder):
+            continue
+        for code in site.codes:
+            if code != VALUE:  # handed on
+                found |= {code.replace(VALUE, one) for one in PREFIXES.get(module, ("",))}
+    return frozenset(found)
+
+
+def handed_on(folder: str) -> Iterator[str]:
+    """The codes that are arguments of functions and classes of the source with a parameter ``code``."""
+    for where, source in _modules().items():
+        if where == OTHER_CODES or not _below(where, folder):
+            continue
+        tree = ast.parse(source)
+        places = dict(_takers(tree))
+        places["load"] = 2  # files.schema's
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and {ast.unparse(one) for one in node.bases} & set(ERRORS):
+                places["__init__"] = 0
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            place = places.get(name)
+            if place is not None and len(node.args) > place:
+                value = node.args[place]
+                if isinstance(value, ast.Constant) and CODE.fullmatch(str(value.value)):
+                    yield str(value.value)
+
+
+def _takers(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Functions and dataclasses with a parameter ``code``, and its place in a call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [one.arg for one in node.args.args if one.arg not in {"self", "cls"}]
+        elif isinstance(node, ast.ClassDef):
+            names = [
+                one.target.id
+                for one in node.body
+                if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+            ]
+        else:
+            continue
+        if "code" in names:
+            yield node.name, names.index("code")
+
+
+def _below(where: str, folder: str) -> bool:
+    return where.startswith(folder) or (folder == "thorctl" and where.startswith("playbooks"))

@@ -71,7 +71,6 @@ def command(
             "prompt_empty",
             "The prompt is empty.",
             f'Give one, such as `thorctl chat {device} "Hello"`, or pipe it in.',
-            exit_code=2,
         )
     target = one_device(context, device)
     # The connection lives in a thread of its own, so that Ctrl-C stops a generation and not the connection.

@@ -267,7 +267,6 @@ def _opened(what: str, endpoint: str, pairs: tuple[str, ...]) -> Any:
             "checkpoint_not_found",
             f"{what} is neither a folder nor a repository.",
             "Name a folder, or a repository as OWNER/NAME or OWNER/NAME@REVISION.",
-            exit_code=2,
         ) from error
     with Hub(checkpoint, address_of(checkpoint, addresses(pairs))) as found:
         yield found

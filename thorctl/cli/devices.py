@@ -71,7 +71,6 @@ def one_device(context: Context, name: str) -> Device:
             "one_device_wanted",
             f"{name!r} names {counted(len(found), 'device')}, not one: {names or '(none)'}.",
             "Name one of them.",
-            exit_code=2,
         )
     return found[0]
 

@@ -220,7 +220,7 @@ def secret_of(file: Path | None) -> bytes | None:
         return None
     found = file.read_bytes().strip()
     if not found:
-        raise ThorError("passphrase_empty", f"{file} is empty.", "Put the passphrase into it.", exit_code=2)
+        raise ThorError("passphrase_empty", f"{file} is empty.", "Put the passphrase into it.")
     return found
 
 
@@ -236,7 +236,6 @@ def asked(context: Context, *, new: bool) -> bytes:
             "The authority's key needs a passphrase, and there is no terminal to ask for it.",
             "Name a file that holds it: --passphrase-file FILE"
             + (", or keep the key without: --no-passphrase." if new else "."),
-            exit_code=2,
         )
     words: str = click.prompt(
         "Passphrase of the authority's key", hide_input=True, confirmation_prompt=new, err=True

@@ -18,5 +18,4 @@ def missing(error: ModuleNotFoundError, verb: str) -> ThorError | None:
         "extra_missing",
         f"`thorctl {verb}` needs the Python package {package}, which is not installed.",
         f"Install the extra: `pip install 'thorctl[{extra}]'`.",
-        exit_code=2,
     )

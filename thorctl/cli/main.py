@@ -22,7 +22,7 @@ from thorctl.cli import commands, extras, process
 from thorctl.cli.context import Context
 from thorctl.cli.group import CommandGroup
 from thorctl.errors import ThorError
-from thorctl.result import Exit, Problem, Result
+from thorctl.result import Exit, Result
 
 # Verb -> its promise. The module thorctl.cli.<verb> is imported when the verb is called: `thorctl --help`
 # must not pay for asyncssh and docker.
@@ -175,8 +175,7 @@ def usage_result(error: click.ClickException, command: str) -> Result:
     option = error.option_name if isinstance(error, click.NoSuchOption) else None
     if " " in path and any(option in one.opts for one in cli.params):  # an option of all verbs
         remedy = f"Put it before the verb: `thorctl {option} … {path.partition(' ')[2]}`."
-    problem = Problem("usage", error.format_message(), remedy)
-    return Result(command, errors=(problem,), exit_code=Exit.USAGE)
+    return Result.failure(command, ThorError("usage", error.format_message(), remedy))
 
 
 def wants_json(arguments: list[str]) -> bool:
@@ -206,10 +205,8 @@ def _run(arguments: list[str], project: list[Path]) -> Result | None:
     except ThorError as error:
         return Result.failure(command, error)
     except click.exceptions.Abort:
-        problem = Problem(
-            "interrupted", "The command was interrupted.", "Run it again: every step can be repeated."
-        )
-        return Result(command, errors=(problem,), exit_code=130)
+        remedy = "Run it again: every step can be repeated."
+        return Result.failure(command, ThorError("interrupted", "The command was interrupted.", remedy))
     except click.exceptions.NoArgsIsHelpError as error:
         if wants_json(arguments):
             return usage_result(error, command)
@@ -247,8 +244,11 @@ def main() -> None:
 
         process.stop_writing()
         with contextlib.suppress(OSError):
-            Console(stderr=True).print(
-                f"error output_failed  The output cannot be written: {error.strerror}.", soft_wrap=True
+            failure = ThorError(
+                "output_failed",
+                f"The output cannot be written: {error.strerror}.",
+                "Free space on its disk, or write it elsewhere.",
             )
-        exit_code = exit_code or int(Exit.ERROR)
+            Console(stderr=True).print(f"error {failure.code}  {failure.message}", soft_wrap=True)
+        exit_code = exit_code or failure.exit_code
     sys.exit(exit_code)

@@ -131,4 +131,4 @@ def _require_sensible(answers: Sequence[Answer]) -> None:
     """Raises the agent's complaint about our words, which every device would repeat."""
     for answer in answers:
         if answer.error and answer.error.code == "bad_call":
-            raise ThorError("bad_call", answer.error.message, answer.error.remedy, exit_code=2)
+            raise ThorError("bad_call", answer.error.message, answer.error.remedy)

@@ -55,7 +55,6 @@ def require_places() -> Path:
             "home_unknown",
             f"HOME is not set, and the user {os.getuid()} has no account entry.",
             "Set HOME to a folder of your own: `export HOME=DIR`.",
-            exit_code=2,
         ) from error
     try:
         return Path.cwd()
@@ -64,7 +63,6 @@ def require_places() -> Path:
             "working_directory_gone",
             f"The working directory cannot be read: {error.strerror}.",
             "Change to a folder that exists: `cd DIR`.",
-            exit_code=2,
         ) from error
 
 

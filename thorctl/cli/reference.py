@@ -11,6 +11,7 @@ import click
 
 from thorctl.cli.main import VERBS, cli
 from thorctl.protocol import paths
+from thorctl.protocol.errors import AGENT_ERRORS, ERRORS
 from thorctl.protocol.states import TRANSITIONS
 from thorctl.protocol.verbs import HOUR, MINUTE
 from thorctl.protocol.verbs import VERBS as VERBS_OF_AGENT
@@ -65,8 +66,14 @@ The device is in one state, kept in its journal. `activate`, `commit`, `rollback
 `recover` (at boot) are made of these steps; a step that the table does not have is refused."""
 
 
+ERRORS_WORDS = """\
+Codes are stable: programs decide by them. The last columns are the exit codes of the process; thorctl exits
+with 3 instead where only some of several devices failed. A verb that a signal ended exits with 128 plus the
+signal's number. [Troubleshooting](../how-to/troubleshoot.md) has the way out of the errors."""
+
+
 def protocol() -> str:
-    """The page of verbs, states and paths. Verbs that only units of the device call are left out."""
+    """The page of verbs, states, paths and error codes. Verbs that only units call are left out."""
     takes = {"document": "release document on stdin", "id": "release id", None: "–"}
     rows = [
         f"| `{verb.name}` | {takes[verb.takes]} | {', '.join(f'`{lock}`' for lock in verb.locks) or '–'} "
@@ -88,7 +95,19 @@ def protocol() -> str:
     states = ["", "## States", "", STATES_WORDS, "", "```mermaid", "stateDiagram-v2", "  [*] --> empty"]
     states += [*edges.values(), "```"]
     table = [*states, "", "## Paths", "", "| name | path |", "|---|---|", *named, ""]
-    return PROTOCOL_HEADER + "\n".join([*rows, *table])
+    return PROTOCOL_HEADER + "\n".join([*rows, *table, *_errors()])
+
+
+def _errors() -> Iterator[str]:
+    yield from ("## Error codes", "", ERRORS_WORDS, "")
+    yield from ("### Of the agent", "", "| code | meaning | thor-agent | thorctl |", "|---|---|---|---|")
+    for code, one in AGENT_ERRORS.items():
+        yield f"| `{code}` | {one.meaning} | {one.agent_exit_code} | {one.exit_code} |"
+    yield from ("", "### Of thorctl and the playbooks", "", "| code | meaning | thorctl |", "|---|---|---|")
+    for code, one in sorted(ERRORS.items()):
+        if code not in AGENT_ERRORS:
+            yield f"| `{code}` | {one.meaning} | {one.exit_code} |"
+    yield ""
 
 
 def _node(state: str) -> str:

@@ -81,7 +81,6 @@ def write(release: Release, out: Path, force: bool) -> None:
                 "out_not_empty",
                 f"{out} is not empty.",
                 "Choose another folder, or replace the files of an earlier render with --force.",
-                exit_code=2,
             )
         clear(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +97,6 @@ def clear(out: Path) -> None:
             "out_foreign",
             f"{out} has files that no render wrote: {', '.join(foreign[:5])}.",
             "Choose another folder.",
-            exit_code=2,
         )
     for entry in out.iterdir():
         entry.unlink()

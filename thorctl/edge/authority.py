@@ -128,7 +128,6 @@ def _constraints(permitted: Sequence[str]) -> x509.NameConstraints:
                 "edge_permit_invalid",
                 f"{text!r} is neither a DNS domain in ASCII nor an address or network.",
                 "Give a domain or a network, such as `--permit fleet.example.com --permit 10.0.0.0/8`.",
-                exit_code=2,
             ) from error
     kinds = {type(one) for one in allowed}
     nothing: list[x509.GeneralName] = []

@@ -40,7 +40,6 @@ def matching(pattern: str, groups: Mapping[str, list[str]], universe: str) -> li
             "device_unknown",
             f"{pattern!r} selects no device.",
             f"Name one of: {shortened(every)}.",
-            exit_code=2,
         )
     return [name for name in every if name in chosen]
 
@@ -58,7 +57,7 @@ def select(term: str, groups: Mapping[str, list[str]], every: list[str]) -> list
         regex = re.compile(expression[1:]) if expression.startswith("~") else None
     except re.error as error:
         raise ThorError(
-            "pattern_invalid", f"{term!r}: {error}.", "Correct the regular expression after ~.", exit_code=2
+            "pattern_invalid", f"{term!r}: {error}.", "Correct the regular expression after ~."
         ) from error
 
     def fits(name: str) -> bool:
@@ -89,7 +88,6 @@ def _unknown(term: str, groups: Mapping[str, list[str]], every: list[str]) -> Th
         "device_unknown",
         f"No device and no group is called {term!r}.{hint}",
         f"Name a device ({shortened(every)}) or a group ({shortened(sorted(set(groups) - {'ungrouped'}))}).",
-        exit_code=2,
     )
 
 

@@ -36,7 +36,6 @@ def checked_name(name: str) -> str:
             "sim_name_invalid",
             f"{name!r} is not a valid name of a simulation.",
             "Use 1 to 31 lower-case letters, digits and dashes.",
-            exit_code=2,
         )
     return name
 

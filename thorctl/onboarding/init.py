@@ -89,9 +89,7 @@ def plan(folder: Path, extends: str) -> Plan:
     """
     wanted = files(extends)
     if folder.exists() and not folder.is_dir():
-        raise ThorError(
-            "folder_unusable", f"{folder} is not a folder.", "Name a new or empty folder.", exit_code=2
-        )
+        raise ThorError("folder_unusable", f"{folder} is not a folder.", "Name a new or empty folder.")
     if not project.is_project(folder):
         _refuse_foreign(folder, wanted)
     kept = tuple(path for path in wanted if (folder / path).exists())
@@ -111,7 +109,6 @@ def _refuse_foreign(folder: Path, wanted: Mapping[str, str]) -> None:
             "folder_not_empty",
             f"{folder} is not empty and not a project: it holds {named}{more}.",
             "Name a new or empty folder, or a project whose missing files are to be written.",
-            exit_code=2,
         )
 
 

@@ -17,7 +17,6 @@ def parse(pairs: tuple[str, ...]) -> dict[str, str]:
                 "usage",
                 f"--via {pair!r} is not NAME=URL.",
                 "Write it as `--via registry.example:5000=http://10.0.0.5:5000`.",
-                exit_code=2,
             )
         found[name] = url.rstrip("/")
     return found

@@ -67,14 +67,14 @@ def refused(kind: str, url: str, status: int, reason: str) -> ThorError:
     """
     said = f"{url} answered {status} {reason}".rstrip()
     if status == 429:
-        code, remedy = "limited", "Wait, then repeat the command; a login raises the limit."
+        code, remedy = f"{kind}_limited", "Wait, then repeat the command; a login raises the limit."
     elif status == 407:
-        code, remedy = "proxy_failed", "Put the proxy's login into HTTPS_PROXY, or unset it."
+        code, remedy = f"{kind}_proxy_failed", "Put the proxy's login into HTTPS_PROXY, or unset it."
     elif status >= 500:
-        code, remedy = "unavailable", "Wait until the server works again, then repeat the command."
+        code, remedy = f"{kind}_unavailable", "Wait until the server works again, then repeat the command."
     else:
-        code, remedy = "failed", "Check the address, and ask its operator about this status."
-    return ThorError(f"{kind}_{code}", f"{said}.", f"{remedy} {UNCHANGED}")
+        code, remedy = f"{kind}_failed", "Check the address, and ask its operator about this status."
+    return ThorError(code, f"{said}.", f"{remedy} {UNCHANGED}")
 
 
 def _certificate(kind: str, what: str, cause: ssl.SSLCertVerificationError) -> ThorError:

@@ -46,7 +46,6 @@ def platform_of(profile: Profile, deploy: Path, chosen: str | None, here: str | 
         f"Device classes {', '.join(profile.device_classes)} run {' or '.join(possible)}, "
         f"not {wanted or machine.machine()}.",
         f"Choose with --platform {possible[0]}.",
-        exit_code=2,
     )
 
 

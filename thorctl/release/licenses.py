@@ -90,7 +90,6 @@ def acceptance(license_: str, before: str | None, words: Iterable[str]) -> str |
                 "usage",
                 f"--accept-license {word}: the checkpoint's licence is {license_}.",
                 f"Read that licence; if you accept it, give `--accept-license {license_}`.",
-                exit_code=2,
             )
     if not must_be_accepted(license_):
         return None

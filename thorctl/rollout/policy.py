@@ -263,7 +263,6 @@ class Policy(schema.NamedModel):
                 "policy_windows",
                 f"Policy {self.name} has no maintenance window for site {site or '(none)'}.",
                 f"Add windows.sites.{site or 'NAME'} or windows.default to it.",
-                exit_code=2,
             )
         return Calendar(
             zone(entry.zone),
@@ -289,5 +288,4 @@ def from_document(document: dict[str, Any], where: str) -> Policy:
             "policy_invalid",
             "\n".join(f"{where}: {sentence}" for sentence, _ in found),
             " ".join(dict.fromkeys(remedy for _, remedy in found)),
-            exit_code=2,
         ) from error

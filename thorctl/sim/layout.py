@@ -31,7 +31,6 @@ def checked_sites(text: str) -> list[str]:
                 "site_invalid",
                 f"{site!r} is not a valid name of a site.",
                 "Use lower-case letters, digits and dashes; separate sites with a comma: --sites lab,hall.",
-                exit_code=2,
             )
     return sites
 

@@ -109,7 +109,6 @@ class Simulation(upstreams.Upstreams):
             f"Simulation {self.name!r} has no device {name!r}.",
             f"Name one of: {', '.join(d.name for d in self.devices) or 'none'}.",
             device=name,
-            exit_code=2,
         )
 
     def save(self) -> None:

@@ -71,14 +71,12 @@ def check_count(present: int, count: int) -> None:
             "sim_too_many_devices",
             f"A simulation of {counted(count, 'device')} is too large.",
             f"Ask for at most {addresses.MAX_DEVICES}.",
-            exit_code=2,
         )
     if count < present:
         raise ThorError(
             "sim_fewer_devices",
             f"The simulation has {counted(present, 'device')} already; `thorctl sim up` removes none.",
             "Remove it with `thorctl sim down`, then start it with fewer devices.",
-            exit_code=2,
         )
 
 
@@ -93,7 +91,6 @@ def check_image_store(options: ContainerOptions) -> None:
             "sim_image_store_unsupported",
             "Docker 20.10 has no containerd image store.",
             "Choose --docker 26.1 or --docker 28.5, or --image-store classic.",
-            exit_code=2,
         )
 
 

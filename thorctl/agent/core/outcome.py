@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol import errors
 from thorctl.protocol.encode import encode
 from thorctl.protocol.envelope import AGENT_SCHEMA, AgentAnswer, Fault
 from thorctl.protocol.sentence import sentence
@@ -14,30 +15,12 @@ from thorctl.protocol.sentence import sentence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_BAD_STATE = 2
-EXIT_BUSY = 3
-EXIT_SIGNAL = 128  # plus the number of the signal that ended the verb, as shells count
-EXIT_TERMINATED = EXIT_SIGNAL + signal.SIGTERM
-
-_EXIT_OF = {
-    "bad_call": EXIT_BAD_STATE,
-    "bad_state": EXIT_BAD_STATE,
-    "not_staged": EXIT_BAD_STATE,
-    "release_invalid": EXIT_BAD_STATE,
-    "release_conflict": EXIT_BAD_STATE,
-    "smoke_missing": EXIT_BAD_STATE,
-    "nothing_to_roll_back": EXIT_BAD_STATE,
-    "no_way_back": EXIT_BAD_STATE,
-    "busy": EXIT_BUSY,
-    "leased": EXIT_BUSY,
-    "held": EXIT_BUSY,
-}
+EXIT_BUSY = errors.BUSY
+EXIT_TERMINATED = errors.SIGNAL + signal.SIGTERM
 
 
 class AgentError(Exception):
-    """A verb's failure, under a stable code (docs/reference/interfaces.md lists them).
+    """A verb's failure, under a code of ``protocol.errors``.
 
     Attributes:
         code: stable word, such as ``disk_too_small``; it decides the exit code.
@@ -67,7 +50,7 @@ class AgentError(Exception):
         self.details: dict[str, object] = details or {}
         self.data = data
         self.changed = changed
-        self.exit_code = _EXIT_OF.get(code, EXIT_FAILED) if exit_code is None else exit_code
+        self.exit_code = errors.agent_exit_code(code) if exit_code is None else exit_code
 
 
 def ended_by(verb: str, signal_name: str) -> AgentError:
@@ -76,7 +59,7 @@ def ended_by(verb: str, signal_name: str) -> AgentError:
         "internal",
         f"The verb `{verb}` was ended by {signal_name}.",
         "Run it again; `thorctl status DEVICE` shows the device's state.",
-        exit_code=EXIT_SIGNAL + signal.Signals[signal_name],
+        exit_code=errors.SIGNAL + signal.Signals[signal_name],
     )
 
 
@@ -118,7 +101,7 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """What the process exits with."""
-        return self.error.exit_code if self.error else EXIT_DONE
+        return self.error.exit_code if self.error else errors.DONE
 
     @property
     def json(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.inventory import devices as fleet
 from thorctl.inventory.pattern import shortened
-from thorctl.result import Exit
 from thorctl.rollout.journal.record import SteadyClock
 from thorctl.rollout.journal.replay import fold
 from thorctl.rollout.model.state import begin, text
@@ -65,7 +64,6 @@ def find(db: sqlite3.Connection, rollout: str | None) -> Rollout:
             "rollout_unknown",
             "There is no rollout yet.",
             "Start one: `thorctl rollout start PROFILE`.",
-            exit_code=2,
         )
     found = rollouts.get(db, rollout)
     if found is None:
@@ -74,7 +72,6 @@ def find(db: sqlite3.Connection, rollout: str | None) -> Rollout:
             "rollout_unknown",
             f"There is no rollout {rollout!r}.",
             f"Name one of the last: {last}.",
-            exit_code=2,
         )
     return found
 
@@ -125,7 +122,6 @@ def check_alone(db: sqlite3.Connection, names: set[str], but: str | None = None)
                 "rollout_at_work",
                 f"Rollout {other.id} ({other.label}) is running on {shortened(common)}.",
                 f"Wait for its end, or stop it: `thorctl rollout abort {other.id}`.",
-                exit_code=Exit.LEASED,
             )
 
 
@@ -147,7 +143,6 @@ def check_unfinished(db: sqlite3.Connection, names: set[str]) -> None:
                 f"Rollout {other.id} ({other.label}) was interrupted and holds {', '.join(held)}.",
                 f"Continue it: `thorctl rollout resume {other.id}`. Or free its devices first: "
                 f"`thorctl rollout abort {other.id}`.",
-                exit_code=Exit.LEASED,
             )
 
 
@@ -164,7 +159,6 @@ def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
                 "rollout_overtaken",
                 f"Rollout {other.id} ({other.label}) began later and includes {shortened(common)} as well.",
                 _after(db, rollout, other),
-                exit_code=Exit.USAGE,
             )
 
 

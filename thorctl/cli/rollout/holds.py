@@ -11,7 +11,6 @@ from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.protocol.status import UNKNOWN, Status
 from thorctl.remote.agent_call import run_verb
-from thorctl.result import Exit
 from thorctl.rollout.model.outcomes import hold_of
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
             "device_unknown",
             f"{OPTION} {unknown[0]}: {what} includes no device of that name.",
             f"Name one of: {', '.join(holds)}.",
-            exit_code=Exit.USAGE,
         )
     found = {name: hold for name in names if (hold := holds[name]) is not None}
     if len(found) < len(set(names)):
@@ -58,7 +56,6 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
             f"{OPTION} {free}: the device has no hold, or does not answer.",
             f"Leave the option out; `thorctl hold show {free}` shows the hold.",
             device=free,
-            exit_code=Exit.USAGE,
         )
     return found
 

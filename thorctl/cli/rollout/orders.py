@@ -63,7 +63,6 @@ def approve(context: Context, rollout: str | None, wave: int | None, yes: bool) 
                 "nothing_to_approve",
                 f"No wave of rollout {found.id} waits for approval.",
                 "Approve a later wave in advance with --wave N.",
-                exit_code=Exit.USAGE,
             )
         consent.agreed(context, f"Let wave {number} of rollout {found.id} ({found.label}) begin?", yes=yes)
         say(db, found, Order("approved", _by(f"wave {number} approved", ""), number))
@@ -115,7 +114,6 @@ def _check_open(rollout: Rollout, ended: str | None, also: tuple[str, ...] = ())
             "rollout_ended",
             f"Rollout {rollout.id} has ended: {ended}.",
             "See it in `thorctl history`, or start a new one with `thorctl rollout start`.",
-            exit_code=Exit.USAGE,
         )
 
 

@@ -26,7 +26,6 @@ from thorctl.cli.smoke import me
 from thorctl.errors import ThorError
 from thorctl.inventory.pattern import shortened
 from thorctl.protocol.plural import counted
-from thorctl.result import Exit, Result
 from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.run.controller_lock import at_work
 from thorctl.store.connection import opened
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from thorctl.result import Result
     from thorctl.rollout.model.state import State
     from thorctl.store.rollouts import Rollout
 
@@ -95,7 +95,6 @@ def _ended(context: Context, db: sqlite3.Connection, found: Rollout, state: Stat
         f"{shortened(without)}.",
         f"See the reason with `thorctl history show {found.id}`, then start a new one: `thorctl "
         f"rollout start {found.label} {' '.join(without)}`.",
-        exit_code=Exit.USAGE,
     )
 
 

@@ -76,7 +76,6 @@ def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candida
             f"The canary of policy {policy.name} ({policy.canary.words}) takes all of "
             f"{counted(len(left), 'device')}.",
             "Choose fewer: `canary: {count: 1}`.",
-            exit_code=2,
         )
     add(policy.canary, "canary", canary)
     for wave in policy.waves:
@@ -94,7 +93,6 @@ def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candida
             "policy_leaves_out",
             f"No wave of policy {policy.name} takes {shortened([one.name for one in open_devices])}.",
             "Add a last wave `{rest: true}`, or name the devices to leave out: 'all,!NAME'.",
-            exit_code=2,
         )
     return found
 
@@ -106,7 +104,6 @@ def _check_errors(policy: Policy, fleet: int) -> None:
             "policy_never_stops",
             f"Policy {policy.name} stops at {counted(cap, 'failed device')}, but only {fleet} would change.",
             f"Set errors.stop_at_devices to {fleet} or less, or add errors.stop_at_percent.",
-            exit_code=2,
         )
 
 
@@ -139,7 +136,6 @@ def _chosen(
             f"Policy {policy.name} has a wave for a {what}, which is not among the chosen devices.",
             "Correct the policy or the choice of devices, which is "
             f"{shortened([one.name for one in everybody])}.",
-            exit_code=2,
         )
     return [one for one in open_devices if meant(one)]
 
@@ -153,7 +149,7 @@ def _empty(policy: Policy, fleet: int) -> ThorError:
         why = f"would be empty: {canary.percent:g} % of {fleet} rounds down to 0"
         remedy = "Set `count: 1`, or a larger percentage."
     message = f"The canary of policy {policy.name} ({canary.words}) {why}."
-    return ThorError("policy_empty_canary", message, remedy, exit_code=2)
+    return ThorError("policy_empty_canary", message, remedy)
 
 
 def _ordered(left: Sequence[Candidate], order: str) -> list[Candidate]:
