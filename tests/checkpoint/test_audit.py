@@ -20,7 +20,7 @@ from thorctl.checkpoint import engine_names, hub_tree, inventory, repair
 from thorctl.checkpoint.audit import Verdict, audit
 from thorctl.checkpoint.modules import Kind
 from thorctl.checkpoint.source import Folder, Hub
-from thorctl.cli.checkpoint import repair_view
+from thorctl.cli.checkpoint.repair import repair_view
 from thorctl.errors import ThorError
 from thorctl.release.profile import Checkpoint
 

@@ -35,17 +35,30 @@ def test_start_imports_click_alone(arguments: list[str]) -> None:
     assert json.loads(done.stderr.splitlines()[-1]) == ["click", "thorctl"]
 
 
-def test_verb_without_its_extra_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("thorctl.c")]:
-        if name.partition(".")[2].startswith(("checkpoint", "cli.checkpoint", "cli.quantize")):
+        if name.partition(".")[2].startswith(("checkpoint", "cli.checkpoint")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "numpy", None)
-    result = run(["checkpoint", "--help"])
+
+
+@pytest.mark.usefixtures("no_numpy")
+def test_verb_without_its_extra_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(["checkpoint", "repair", "--help"])
     assert result is not None
     assert result.errors[0].code == "extra_missing"
+    assert "`thorctl checkpoint repair`" in result.errors[0].message
     assert "`pip install 'thorctl[checkpoint]'`" in result.errors[0].remedy
     monkeypatch.undo()  # as if it had been typed
-    assert run(["checkpoint", "--help"]) is None
+    assert run(["checkpoint", "repair", "--help"]) is None
+
+
+@pytest.mark.usefixtures("no_numpy")
+@pytest.mark.parametrize("words", [[], ["audit"], ["publish"]])
+def test_what_is_read_from_headers_needs_no_extra(words: list[str]) -> None:
+    """The tutorial publishes a checkpoint with what `make demo` has installed."""
+    assert run(["checkpoint", *words, "--help"]) is None
 
 
 def test_each_extra_that_a_verb_names_is_declared() -> None:

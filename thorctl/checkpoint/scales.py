@@ -16,8 +16,6 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from thorctl.checkpoint.modules import GLOBAL, PACKED, SCALE, Kind, kind_of
 
 if TYPE_CHECKING:
@@ -39,7 +37,8 @@ _COMPILED = [(re.compile(pattern), suffix, members) for pattern, suffix, members
 # (tests/system/cuda/results.md).
 SERVES_TO = 1.35
 MOST_LOOKED_AT = 64  # matrices whose weights are read to see whether they are zero
-_NO_SIGN, _NO_SIGNS = 0x7F, 0x77  # of one FP8 number, whose NaN is all ones; of two FP4 numbers
+_ZERO, _NAN = b"\x00\x80", b"\x7f\xff"  # of one FP8 number, with either sign
+_ZEROS = b"\x00\x08\x80\x88"  # of two FP4 numbers
 GAP = 1 << 16  # bytes; two scales nearer than this come with one request
 NUMBER = struct.Struct("<f")
 
@@ -172,17 +171,13 @@ def looked_at(
 def _zero(source: Source, inventory: Inventory, module: Module) -> tuple[bool, bool]:
     """Whether every weight is zero (all FP4 values, or all block scales); whether a block scale is NaN."""
     content = {
-        part: np.frombuffer(
-            source.read(inventory.shard_of[tensor.name], tensor.start, tensor.bytes), dtype=np.uint8
-        )
+        part: source.read(inventory.shard_of[tensor.name], tensor.start, tensor.bytes)
         for part in (PACKED, SCALE)
         if (tensor := module.parts.get(part)) is not None
     }
-    blocks = content.get(SCALE, np.zeros(1, np.uint8)) & _NO_SIGN
-    zero = any(not np.any(values & mask) for values, mask in (
-        (content.get(PACKED, np.ones(1, np.uint8)), _NO_SIGNS), (blocks, _NO_SIGN)
-    ))  # fmt: skip
-    return zero, bool(np.any(blocks == _NO_SIGN))
+    blocks = content.get(SCALE, _ZERO)
+    zero = not content.get(PACKED, _NAN).translate(None, _ZEROS) or not blocks.translate(None, _ZERO)
+    return zero, any(value in blocks for value in _NAN)
 
 
 def _spans(found: list[tuple[Tensor, str]]) -> list[list[tuple[Tensor, str]]]:

@@ -7,7 +7,6 @@ they are used, so that `thorctl --version` does not pay for them.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
 from functools import partial
@@ -18,9 +17,9 @@ import click
 
 from thorctl import __version__
 from thorctl import project as projects
-from thorctl.cli import commands, extras, process
+from thorctl.cli import commands, process
 from thorctl.cli.context import Context
-from thorctl.cli.group import CommandGroup
+from thorctl.cli.group import LazyGroup
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
 
@@ -54,38 +53,10 @@ VERBS = {
 WITHOUT_PROJECT = "init"  # the verb that makes one
 
 
-class Verbs(CommandGroup):
-    """Loads a verb's module on demand."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Names of all verbs, sorted."""
-        return sorted(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The command ``cmd_name``, or None.
-
-        Raises:
-            ThorError: ``extra_missing``.
-        """
-        if cmd_name not in VERBS:
-            return None
-        try:
-            command = importlib.import_module(f"thorctl.cli.{cmd_name}").command
-        except ModuleNotFoundError as error:
-            raise extras.missing(error, cmd_name) or error from error
-        assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not input
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """The list of verbs, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(VERBS.items()))
-
-
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-@click.group(cls=Verbs, context_settings=CONTEXT_SETTINGS)
+@click.group(cls=LazyGroup, package="thorctl.cli", verbs=VERBS, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, prog_name="thorctl")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of text.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks on stderr.")

@@ -152,7 +152,7 @@ def test_site_renders_the_project_s_release_and_ends_at_the_silent_device(
 
 
 def test_verb_whose_extra_is_missing_says_so(programs: Path, folder: Path) -> None:
-    done = call(programs, folder, "thorctl", "checkpoint", "audit", "x/y", "--json")
+    done = call(programs, folder, "thorctl", "checkpoint", "repair", "x", "--out", "y", "--json")
     (problem,) = json.loads(done.stdout)["errors"]
     assert problem["code"] == "extra_missing"
     assert problem["remedy"] == "Install the extra: `pip install 'thorctl[checkpoint]'`."
