@@ -59,6 +59,7 @@ bench-status: bootstrap ## Start, status of one device and of a fleet, against c
 docs: bootstrap ## Write the generated parts of docs/
 	@$(BIN)/python -m thorctl.cli.reference cli > docs/reference/cli.md
 	@$(BIN)/python -m thorctl.cli.reference protocol > docs/reference/protocol.md
+	@$(BIN)/python -m thorctl.cli.reference schemas > docs/reference/schemas.json
 	@$(BIN)/python -m thorctl.rollout.views.transitions docs/explanation/rollout.md
 
 .PHONY: requirements

@@ -6,11 +6,12 @@ pinned by tests/test_result.py, and changes are additions.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from thorctl.protocol import errors
+from thorctl.protocol.encode import encode
 from thorctl.protocol.sentence import sentence
 
 if TYPE_CHECKING:
@@ -52,6 +53,27 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """The JSON object of ``--json``.
+
+    Attributes:
+        schema: ``SCHEMA``.
+        command: the verb.
+        status: ``success``, ``partial`` (some devices) or ``error``.
+        exit_code: of the process.
+        data: of the verb.
+        errors: what went wrong.
+    """
+
+    schema: int
+    command: str
+    status: Status
+    exit_code: int
+    data: dict[str, object]
+    errors: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The outcome of a command.
 
@@ -74,15 +96,9 @@ class Result:
         return "partial" if self.exit_code == Exit.PARTIAL else "error"
 
     def envelope(self) -> dict[str, Any]:
-        """Return the JSON object of ``--json`` (docs/reference/cli.md)."""
-        return {
-            "schema": SCHEMA,
-            "command": self.command,
-            "status": self.status,
-            "exit_code": int(self.exit_code),
-            "data": self.data,
-            "errors": [asdict(problem) for problem in self.errors],
-        }
+        """Return the JSON object of ``--json``: an ``Envelope``."""
+        found = Envelope(SCHEMA, self.command, self.status, int(self.exit_code), self.data, self.errors)
+        return encode(found)  # type: ignore[no-any-return]  # a dataclass is an object
 
     @classmethod
     def failure(cls, command: str, error: ThorError) -> Result:

@@ -1,4 +1,4 @@
-"""Generate docs/reference/cli.md and protocol.md: ``python -m thorctl.cli.reference cli|protocol``."""
+"""Generate docs/reference: ``python -m thorctl.cli.reference cli|protocol|schemas``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thorctl.cli.main import VERBS, cli
+from thorctl.cli.schemas import schemas
 from thorctl.protocol import paths
 from thorctl.protocol.errors import AGENT_ERRORS, ERRORS
 from thorctl.protocol.states import TRANSITIONS
@@ -49,7 +50,8 @@ PROTOCOL_HEADER = """\
 # Protocol: agent and controller
 
 Made by `make docs` from `thorctl/protocol`, which the agent, the command line and the Ansible plugins
-import; a test fails when it is not current. [Interfaces](interfaces.md) has arguments and data of each verb.
+import; a test fails when it is not current. [Interfaces](interfaces.md) has arguments and data of each verb,
+[schemas.json](schemas.json) the JSON Schema of the data.
 
 ## Verbs
 
@@ -143,5 +145,5 @@ def _section(title: str, command: click.Command, context: click.Context, level: 
 
 
 if __name__ == "__main__":
-    pages = {"cli": reference, "protocol": protocol}
+    pages = {"cli": reference, "protocol": protocol, "schemas": schemas}
     echo(pages[sys.argv[1]](), newline=False)
