@@ -3,8 +3,8 @@
     python3 offline.py --model /models/checkpoint "What is the capital of France?"
     python3 offline.py --model /models/checkpoint --raw "Hello!"
 
-Without --raw the prompt goes through the chat template, as in every client; with it the model goes on from
-the bare text, as on the card. Greedy. Prints the model's text, thinking included; vLLM's log goes to stderr.
+Without --raw the prompt is formatted with the chat template, as in every client; with it the model continues
+the bare text, as on the card. Greedy. Prints the model's text, thinking included; vLLM logs to stderr.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TEMPLATE = Path(__file__).resolve().parents[1] / "deploy" / "engine" / "qwable_c
 
 
 def main() -> None:
-    """Generates for each prompt; the model is loaded once."""
+    """Generate an answer for each prompt; load the model once."""
     words = arguments()
     llm = LLM(
         model=words.model,
         dtype="bfloat16",
         max_model_len=words.max_model_len,
-        # The card leaves these out. On a Thor all else lives in the same memory: 8 GiB of cache hold its
-        # batch of 16 full contexts, and weights, cache and graphs together are less than this share.
+        # Absent from the card. On a Thor everything shares one memory: 8 GiB of cache hold its batch of 16
+        # full contexts, and weights, cache and graphs together are below this share.
         gpu_memory_utilization=0.35,
         kv_cache_memory_bytes=8 * 2**30,
         max_num_seqs=16,
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,6 +62,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# vLLM starts its engine as a process of its own, which imports this file.
+# vLLM starts its engine as a separate process, which imports this file.
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""The one exception that reaches a user: what went wrong, under a stable code, and what to do about it."""
+"""The exception that reaches a user: a stable code, a message and a remedy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class ThorError(Exception):
 
     Attributes:
         code: of ``protocol.errors``, such as ``lock_mismatch``.
-        message: what is wrong, one sentence.
-        remedy: what to do next, one sentence; names the command where one fixes it.
-        device: the device it concerns, or None.
-        exit_code: what the process exits with.
+        message: the condition, one sentence.
+        remedy: the next step, one sentence; names the command that fixes it, if there is one.
+        device: the affected device, or None.
+        exit_code: the exit code of the process.
     """
 
     def __init__(

@@ -8,16 +8,16 @@ from pathlib import Path
 from thorctl import shipped
 from thorctl.errors import ThorError
 
-VARIABLE = "THORCTL_PROJECT"  # names it where no option does
+VARIABLE = "THORCTL_PROJECT"  # the project without --project
 
 
 def is_project(folder: Path) -> bool:
-    """Whether ``folder`` is a project."""
+    """Return whether ``folder`` is a project."""
     return (folder / "deploy" / "profiles").is_dir()
 
 
 def find(start: Path) -> Path:
-    """The nearest project at or above ``start``; else the checkout of this thorctl.
+    """Return the nearest project at or above ``start``; else the checkout of this thorctl.
 
     Raises:
         ThorError: ``project_not_found``.
@@ -29,16 +29,16 @@ def find(start: Path) -> Path:
         return shipped.package().parent
     raise ThorError(
         "project_not_found",
-        f"There is no project at or above {start}: no folder with deploy/profiles.",
-        "Make a project: `thorctl init DIR`. Change to one that exists, or name it with --project DIR.",
+        f"There is no project at or above {start}: no folder has deploy/profiles.",
+        "Make a project: `thorctl init DIR`. Change to an existing one, or name it with --project DIR.",
     )
 
 
 def given(folder: Path) -> Path:
-    """``folder``, which ``--project`` or THORCTL_PROJECT names.
+    """Return ``folder``, the value of ``--project`` or THORCTL_PROJECT.
 
     Raises:
-        ThorError: ``project_not_found``: there is no project in it.
+        ThorError: ``project_not_found``: it is not a project.
     """
     if is_project(folder):
         return folder
@@ -51,7 +51,7 @@ def given(folder: Path) -> Path:
 
 
 def current() -> Path:
-    """The project of this process: THORCTL_PROJECT, else the nearest above the working directory.
+    """Return this process's project: THORCTL_PROJECT, else the nearest above the working directory.
 
     Raises:
         ThorError: ``project_not_found``.
@@ -61,7 +61,7 @@ def current() -> Path:
 
 
 def deploy(named: str | None = None) -> Path:
-    """The folder with profiles, locks, device classes and templates: the named one, else the project's.
+    """Return the folder with profiles, locks, device classes and templates: the named or the project's.
 
     Raises:
         ThorError: ``project_not_found``.
@@ -70,6 +70,6 @@ def deploy(named: str | None = None) -> Path:
 
 
 def ansible_config(project: Path) -> Path:
-    """The ``ansible.cfg`` that holds for a project: its own, else the shipped one."""
+    """Return a project's ``ansible.cfg``: its own, else the shipped one."""
     places = (project, project / "playbooks", shipped.playbooks())
     return next(file for place in places if (file := place / "ansible.cfg").is_file())

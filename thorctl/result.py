@@ -1,4 +1,4 @@
-"""What a command returns, and the JSON envelope around it.
+"""The result of a command, and its JSON envelope.
 
 A command computes and returns; only ``thorctl.cli.main`` prints. The envelope is versioned: its keys are
 pinned by tests/test_result.py, and changes are additions.
@@ -34,7 +34,7 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that went wrong, on one device or none in particular."""
+    """One problem, on one device or on none in particular."""
 
     code: str
     message: str
@@ -42,13 +42,13 @@ class Problem:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        """Punctuate what may end with text of another program, or come from an earlier agent."""
+        """Punctuate a text that may come from another program or an earlier agent."""
         object.__setattr__(self, "message", sentence(self.message))
         object.__setattr__(self, "remedy", sentence(self.remedy))
 
     @classmethod
     def of(cls, error: ThorError) -> Problem:
-        """The problem that an exception carries."""
+        """Return the problem of an exception."""
         return cls(error.code, error.message, error.remedy, error.device)
 
 
@@ -77,8 +77,9 @@ class Envelope:
 class Result:
     """The outcome of a command.
 
-    ``view`` is what a person is shown on stdout: a rich renderable, a string, or None for nothing. ``data``
-    is what a program gets; it must be plain JSON. ``line``: the last of a stream of JSON lines.
+    ``view`` is the human-readable output on stdout: a rich renderable, a string, or None for nothing.
+    ``data`` is the machine-readable output; it must be plain JSON. ``line``: the last of a stream of JSON
+    lines.
     """
 
     command: str
@@ -102,12 +103,12 @@ class Result:
 
     @classmethod
     def failure(cls, command: str, error: ThorError) -> Result:
-        """What an exception becomes."""
+        """Return the result of a failed command."""
         return cls(command, errors=(Problem.of(error),), exit_code=error.exit_code)
 
 
 def exit_code_for(good: int, bad: int) -> int:
-    """The exit code of a command over many devices: all, some or none went well."""
+    """Return the exit code of a command over many devices: success, partial or error."""
     if bad == 0:
         return Exit.SUCCESS
     return Exit.PARTIAL if good else Exit.ERROR

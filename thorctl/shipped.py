@@ -1,4 +1,4 @@
-"""The files that come with thorctl, and which file counts: the project's own, else the shipped one."""
+"""The files that come with thorctl, and the search order: the project's own, else the shipped one."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ SUFFIX = ".yml"
 
 @cache
 def package() -> Path:
-    """The folder of the package ``thorctl``."""
-    from importlib import resources  # noqa: PLC0415 - 0.02 s that `thorctl --version` need not take
+    """Return the folder of the package ``thorctl``."""
+    from importlib import resources  # noqa: PLC0415 - 0.02 s that `thorctl --version` saves
 
     # A wheel is always unpacked: Ansible and ssh need paths.
     return Path(str(resources.files("thorctl")))
 
 
 def is_checkout() -> bool:
-    """Whether this thorctl runs from a checkout and not from an installed wheel."""
+    """Return whether this thorctl runs from a checkout and not from an installed wheel."""
     return not (package() / DATA).is_dir()
 
 
 def folder(part: Part) -> Path:
-    """The shipped folder ``deploy`` or ``images``."""
+    """Return the shipped folder ``deploy`` or ``images``."""
     return package().parent / part if is_checkout() else package() / DATA / part
 
 
 def set_up() -> str:
-    """The remedy for an environment that lacks a part of thorctl."""
+    """Return the remedy for an environment that lacks a part of thorctl."""
     return "make bootstrap" if is_checkout() else "pip install --force-reinstall thorctl"
 
 
 def local_folder() -> Path:
-    """Where simulations and built disks are kept: ``.thorctl`` of the checkout, else the user's state."""
+    """Return the folder of simulations and built disks: ``.thorctl`` of the checkout, else user state."""
     if is_checkout():
         return package().parent / ".thorctl"
     import platformdirs  # noqa: PLC0415 - as above
@@ -47,26 +47,26 @@ def local_folder() -> Path:
 
 
 def playbooks() -> Path:
-    """The playbooks of the collection thorctl.thor, such as ``site.yml``, and their ``ansible.cfg``."""
+    """Return the folder of the collection's playbooks, such as ``site.yml``, and their ``ansible.cfg``."""
     return (package().parent / COLLECTION / "playbooks").resolve()
 
 
 def folders(deploy: Path, part: str) -> tuple[Path, ...]:
-    """Where files of ``part``, such as ``profiles``, are looked for: in the project, then with thorctl."""
+    """Return the search path of ``part``, such as ``profiles``: the project, then the shipped files."""
     return tuple(dict.fromkeys((deploy / part, folder("deploy") / part)))
 
 
 def find(deploy: Path, part: str, file: str) -> Path:
-    """The file that counts; the project's path where there is none at all."""
+    """Return the first existing file on the search path, else its path in the project."""
     places = [place / file for place in folders(deploy, part)]
     return next((path for path in places if path.is_file()), places[0])
 
 
 def names(deploy: Path, part: str) -> list[str]:
-    """Names of all YAML files of ``part``, without ``.yml``, sorted."""
+    """Return the names of all YAML files of ``part``, without ``.yml``, sorted."""
     return sorted({path.stem for place in folders(deploy, part) for path in place.glob(f"*{SUFFIX}")})
 
 
 def own_names(deploy: Path, part: str) -> list[str]:
-    """As `names`, of the project's own folder alone."""
+    """Return the same as `names`, for the project's own folder alone."""
     return sorted(path.stem for path in (deploy / part).glob(f"*{SUFFIX}"))

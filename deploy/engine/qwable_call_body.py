@@ -1,6 +1,6 @@
-"""Reads the inside of a tool call's block, in each of the notations that models of this family use.
+"""Parse the body of a tool call's block, in each notation that models of this family use.
 
-Pure: standard library only. `qwable_tool_calls.py` finds the blocks.
+Standard library only. `qwable_tool_calls.py` finds the blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """One tool call; ``id`` is None where the model gave none that can be used."""
+    """One tool call; ``id`` is None if the model gave no usable one."""
 
     name: str
     arguments: str  # a JSON object, as text
@@ -24,7 +24,7 @@ class Call:
 
 
 def read(attributes: Mapping[str, str], body: str, schemas: Mapping[str, Mapping[str, Any]]) -> Call | None:
-    """The call in a block with these attributes; None: there is none. ``schemas`` as in ``Reader``."""
+    """Return the call in a block with these attributes, or None. ``schemas`` as in ``Reader``."""
     name, ident = attributes.get("name"), attributes.get("id")
     text = body.strip()
     arguments: Any
@@ -48,7 +48,7 @@ def read(attributes: Mapping[str, str], body: str, schemas: Mapping[str, Mapping
 
 
 def inside_value(body: str) -> bool:
-    """Whether the body ends in the middle of a JSON string or of an XML child."""
+    """Return whether the body ends inside a JSON string or an XML child."""
     if not body.lstrip().startswith("<"):
         return _open_string(body)
     return _open_child(_FUNCTION_OPENING.sub("", body))
@@ -70,11 +70,11 @@ def _open_string(text: str) -> bool:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    """A JSON object, perhaps in a code fence; None: it is none. No text at all is an empty one."""
+    """Parse a JSON object, with or without a code fence; None if it is not one. Empty text is {}."""
     fenced = _FENCE.fullmatch(text.strip())
     text = (fenced[1] if fenced else text).strip()
     try:
-        # Raw line breaks in strings are common and harmless.
+        # Raw line breaks in strings are common and accepted.
         value = json.loads(text, strict=False) if text else {}
     except (ValueError, RecursionError):
         return None
@@ -82,7 +82,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def _written(arguments: Any) -> str | None:
-    """An object as JSON that every client can read; None where there is no such thing (NaN, for one)."""
+    """Format an object as JSON that every client can read; None if that is impossible (NaN, for example)."""
     if not isinstance(arguments, dict):
         return None
     try:
@@ -96,10 +96,10 @@ def _written(arguments: Any) -> str | None:
 
 
 def _envelope(body: dict[str, Any], ident: str | None) -> tuple[str | None, str | None, Any]:
-    """Name, id and arguments of a call that is JSON as a whole."""
+    """Return name, id and arguments of a call that is one JSON object."""
     name = next((body[key] for key in _NAMES if isinstance(body.get(key), str)), None)
     arguments: Any = next((body[key] for key in _INPUTS if key in body), {})
-    if isinstance(arguments, str):  # as OpenAI's interface has them
+    if isinstance(arguments, str):  # as in OpenAI's API
         arguments = _object(arguments)
     given = body.get("id")
     return name, ident or (given if isinstance(given, str) else None), arguments
@@ -122,7 +122,7 @@ class _Parts:
 
 
 def _parts(text: str) -> _Parts | None:
-    """What the children of a block say; None where anything else stands between them."""
+    """Parse the children of a block; None if there is other text between them."""
     name = None
     if function := _FUNCTION.fullmatch(text):
         name, text = function[1].strip().strip("\"'"), function[2]
@@ -162,23 +162,23 @@ def _open_child(text: str) -> bool:
 
 
 def _child_end(text: str, child: re.Match[str]) -> re.Match[str] | None:
-    """The closing tag of a child; None: it is still open."""
+    """Return the closing tag of a child; None if it is still open."""
     closing = re.compile(rf"</{child[1]}\s*>")
     end = closing.search(text, child.end())
-    # Only JSON has strings; in a parameter's text a lone quotation mark means nothing.
+    # Only JSON has strings; in a parameter's text a quotation mark has no meaning.
     while end and child[1] in _INPUTS and _open_string(text[child.end() : end.start()]):
         end = closing.search(text, end.end())
     return end
 
 
 # ------------------------------------------------------------------------------------------------------------
-# Types: XML has only text, tools want numbers.
+# Types: XML has only text, tools require numbers.
 
 
 def typed(text: str, schema: Mapping[str, Any], key: str) -> Any:
-    """A parameter's text as the type that the tool's schema gives it; as text where that does not fit.
+    """Convert a parameter's text to the type of the tool's schema; keep the text if that fails.
 
-    One line break after the opening and one before the closing tag belong to the notation.
+    One line break after the opening tag and one before the closing tag belong to the notation.
     """
     text = text.removeprefix("\n").removesuffix("\n")
     properties = schema.get("properties")
@@ -207,7 +207,7 @@ _NAMES_OF_TYPES = {
 
 
 def _types(schema: Any) -> set[str]:
-    """The JSON types that a schema allows; empty: it does not say."""
+    """Return the JSON types that a schema allows; empty if unspecified."""
     if not isinstance(schema, dict):
         return set()
     given = schema.get("type")

@@ -1,22 +1,22 @@
-"""Finds tool calls in what Qwable-v1 writes: text in, text and calls out, in any number of pieces.
+"""Find tool calls in the output of Qwable-v1: text in, text and calls out, in any number of pieces.
 
-Pure: standard library only, no vLLM. `qwable_tool_parser.py` beside it is the part that vLLM loads, and
-`qwable_call_body.py` reads what stands inside a block.
+Standard library only, no vLLM. `qwable_tool_parser.py` is the part that vLLM loads, `qwable_call_body.py`
+parses the body of a block.
 
-The form that the model was trained on; docs/reference/tool-calls.md lists what else is taken for a call::
+The trained form; docs/reference/tool-calls.md lists the other accepted ones::
 
     <tool_use name="Read" id="toolu_01">
     {"file_path": "/srv/server.py"}
     </tool_use>
 
-Rules, the same for text that comes whole and for text that comes in pieces:
+Rules, the same for complete and for streamed text:
 
-- A block is a call or it is text. Which of the two is decided when the block ends, so nothing that a client
-  was told is ever taken back. A block that is no call stays in the text, to the last character.
-- A closing tag inside a JSON string or a parameter closes nothing: files about this format can be written.
-- Where the output ends before ``</tool_use>`` (stop strings do that) a complete body is a call.
-- White space between and around calls is no content; between two pieces of text it is.
-- What stands in ``<think>…</think>`` at the beginning is never a call.
+- A block is a call or text. This is decided at its end, so nothing sent to a client is retracted. A block
+  that is no call stays in the text unchanged.
+- A closing tag inside a JSON string or a parameter does not close the block.
+- If the output ends before ``</tool_use>`` (stop strings), a complete body is a call.
+- White space between and around calls is dropped; between two pieces of text it is kept.
+- Text in ``<think>…</think>`` at the beginning is never a call.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = ["Call", "Reader"]
 
 
 class Reader:
-    """Reads one answer of the model.
+    """Parser of one answer of the model.
 
-    ``schemas``, tool name to the JSON schema of its arguments, gives values in XML parameters their types.
-    ``taken`` are the ids of earlier calls in the conversation: with the same id once more nobody could tell
-    whose result is whose, so such a call loses its id.
+    ``schemas``, tool name to the JSON schema of its arguments, defines the types of XML parameters. ``taken``
+    are the ids of earlier calls in the conversation: a call that repeats one loses its id, because results
+    could not be assigned.
     """
 
     def __init__(
@@ -46,23 +46,23 @@ class Reader:
     ) -> None:
         self._schemas = schemas or {}
         self._taken = set(taken or ())
-        self._rest = ""  # not decided yet
-        self._searched = 0  # in _rest: no closing tag ends before here
+        self._rest = ""  # undecided text
+        self._searched = 0  # index in _rest before which no closing tag ends
         self._thinking = self._spoken = False
         self._space = _Space()
 
     def feed(self, text: str) -> list[str | Call]:
-        """What is certain by now; adjacent texts belong together."""
+        """Add text; return what is decided. Adjacent texts belong together."""
         self._rest += text
         return self._space.settle(self._read(ended=False), ended=False)
 
     def finish(self) -> list[str | Call]:
-        """What was still open when the output ended; the reader is used up."""
+        """Return the undecided rest at the end of the output. The reader cannot be used afterwards."""
         return self._space.settle(self._read(ended=True), ended=True)
 
     @property
     def holds(self) -> bool:
-        """Whether ``finish`` may have something to give."""
+        """Return whether ``finish`` may return something."""
         return bool(self._rest) or self._space.holds
 
     def _read(self, *, ended: bool) -> Iterator[str | Call]:
@@ -101,7 +101,7 @@ class Reader:
         return call
 
     def _block(self, *, ended: bool) -> _Block | None:
-        """What the rest begins with; None: later text decides."""
+        """Return the block at the beginning of the rest; None if later text decides."""
         opening = _OPENING.match(self._rest)
         if opening is None:
             wait = not ended and _HALF_OPENING.match(self._rest)
@@ -109,7 +109,7 @@ class Reader:
         attributes = {found[1]: found[2][1:-1] if found[2][0] in "\"'" else found[2]
                       for found in _ATTRIBUTES.finditer(opening[2])}  # fmt: skip
         start = opening.end()
-        refused = _Block(start, None)  # the tag is text; what it held may hold calls
+        refused = _Block(start, None)  # the tag is text; its content may hold calls
         if opening[3]:
             call = read(attributes, "", self._schemas)
             return _Block(start, call) if call else refused
@@ -131,11 +131,11 @@ class Reader:
 @dataclass(frozen=True)
 class _Block:
     length: int  # characters of the rest
-    call: Call | None  # None: they are text
+    call: Call | None  # None: the characters are text
 
 
 class _Space:
-    """Drops white space that only sets calls apart, whether or not it arrives together with them."""
+    """Drop white space that only separates calls, also if it arrives apart from them."""
 
     def __init__(self) -> None:
         self._held = ""  # white space since the last word
@@ -170,12 +170,12 @@ class _Space:
 
 
 # ------------------------------------------------------------------------------------------------------------
-# The tags. A tag that is only half there must be told from one that can never come of this beginning.
+# The tags. An incomplete tag must be distinguished from text that cannot become one.
 
 _THINK_END = "</think>"
 _MARK = re.compile(r"<tool_(?:use|call)(?=[\s/>])|(?P<think><think>)")
 _MARKS = ("<tool_use", "<tool_call", "<think>")
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what Anthropic's interface takes for one
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # valid in Anthropic's API
 
 _KEY = r"[A-Za-z_][\w.:-]*"
 _ATTRIBUTE = rf"\s+({_KEY})\s*=\s*(\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'<>=/]+)"
@@ -188,11 +188,11 @@ _HALF_OPENING = re.compile(
 )
 _TAGS = ("tool_use", "tool_call")
 _CLOSING = {tag: re.compile(rf"</{tag}\s{{0,32}}>") for tag in _TAGS}
-_LONGEST_CLOSING = 64  # characters: more than any closing tag
+_LONGEST_CLOSING = 64  # characters, above any closing tag
 
 
 def _half(tag: str) -> str:
-    """A pattern for every beginning of the tag, and for none of it."""
+    """Return a pattern for every proper, non-empty prefix of the tag."""
     pattern = ""
     for character in reversed(tag):
         pattern = f"(?:{re.escape(character)}{pattern})?"
@@ -203,7 +203,7 @@ _HALF_CLOSING = {tag: re.compile(rf"\s*{_half(f'</{tag}')}\s*\Z") for tag in _TA
 
 
 def _overlap(text: str, mark: str) -> int:
-    """How many characters at the end of the text may be the beginning of the mark."""
+    """Return how many characters at the end of the text may begin the mark."""
     return next((n for n in range(min(len(mark), len(text)), 0, -1) if text.endswith(mark[:n])), 0)
 
 

@@ -1,10 +1,10 @@
-"""vLLM's tool parser ``qwable``: what ``qwable_tool_calls`` finds, said in vLLM's own types.
+"""vLLM's tool parser ``qwable``: ``qwable_tool_calls`` behind vLLM's interface.
 
     vllm serve … --enable-auto-tool-choice --tool-call-parser qwable \\
       --tool-parser-plugin /etc/thor-engine/qwable_tool_parser.py
 
-Runs in vLLM 0.19 to 0.32 (those two are tested). A call is streamed in one piece once its block has ended:
-only then is it certain that it is one.
+Runs in vLLM 0.19 to 0.32 (both are tested). A call is streamed in one piece after its block has ended: only
+then is it certain.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from vllm.tool_parsers.abstract_tool_parser import ToolParser, ToolParserManager
 from vllm.utils.import_utils import import_from_path
 
 try:
-    from vllm.entrypoints.generate.base import protocol  # where 0.32 has it
+    from vllm.entrypoints.generate.base import protocol  # its place in 0.32
 except ImportError:
     from vllm.entrypoints.openai.engine import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# vLLM imports a plugin by its path, so its neighbours are on no search path. What is imported comes first.
+# vLLM imports a plugin by its path, so its neighbours are not on the search path. The first import wins.
 import_from_path("qwable_call_body", Path(__file__).with_name("qwable_call_body.py"))
 calls = import_from_path("qwable_tool_calls", Path(__file__).with_name("qwable_tool_calls.py"))
 
 # Later versions call `finish_streaming` when output ends; for earlier ones see prev_tool_call_arr.
 TOLD_OF_THE_END = hasattr(ToolParser, "engine_based_streaming")
-# 0.19 reads answers to tool_choice "required" and to a named tool itself, as the JSON that it forces.
+# 0.19 parses answers to tool_choice "required" and to a named tool itself, as the JSON it enforces.
 ASKED_FOR_REQUIRED = hasattr(ToolParser, "supports_required_and_named")
 
 
@@ -40,18 +40,18 @@ ASKED_FOR_REQUIRED = hasattr(ToolParser, "supports_required_and_named")
 class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image only
     """One per request. Whole output: ``extract_tool_calls``; streamed: ``extract_tool_calls_streaming``."""
 
-    supports_required_and_named = False  # forced calls come in the model's own form: see adjust_request
-    engine_based_streaming = True  # takes deltas only, and wants finish_streaming
+    supports_required_and_named = False  # forced calls have the model's own form: see adjust_request
+    engine_based_streaming = True  # takes deltas only, and requires finish_streaming
 
     def __init__(self, tokenizer: Any, tools: Any = None) -> None:
         self._reader: Any = None
         self._calls = 0
-        self._last: Any = None  # the message that vLLM got last
+        self._last: Any = None  # the message returned last
         self._told: list[dict[str, str]] = []
         super().__init__(tokenizer, tools)
 
     def adjust_request(self, request: Any) -> Any:
-        """Forces a block of the right form where the client demands a call."""
+        """Enforce a block of the right form if the client requires a call."""
         if not ASKED_FOR_REQUIRED:
             return super().adjust_request(request)
         if tools := demanded(request):
@@ -59,12 +59,12 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
             request.structured_outputs = StructuredOutputsParams(
                 structural_tag=json.dumps(blocks(tools, single=single))
             )
-            # A form that the client asked for its text cannot hold too: the call comes first.
+            # The client's own output format cannot hold as well: the call takes precedence.
             setattr(request, "response_format" if hasattr(request, "response_format") else "text", None)
         return request
 
     def extract_tool_calls(self, model_output: str, request: Any) -> Any:
-        """Content and calls of a whole answer."""
+        """Return content and calls of a complete answer."""
         if not reads_calls(request):
             return protocol.ExtractedToolCallInformation(
                 tools_called=False, tool_calls=[], content=model_output
@@ -86,7 +86,7 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
 
     def extract_tool_calls_streaming(  # noqa: PLR0917 - vLLM's own signature
         self,
-        previous_text: str,  # noqa: ARG002 - the reader keeps what it needs
+        previous_text: str,  # noqa: ARG002 - the reader has its own state
         current_text: str,  # noqa: ARG002
         delta_text: str,
         previous_token_ids: Sequence[int],  # noqa: ARG002
@@ -94,7 +94,7 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
         delta_token_ids: Sequence[int],  # noqa: ARG002
         request: Any,
     ) -> Any:
-        """What is certain after this delta; None: nothing new."""
+        """Return what is decided after this delta; None if there is nothing new."""
         if not reads_calls(request):
             return protocol.DeltaMessage(content=delta_text) if delta_text else None
         if self._reader is None:
@@ -105,7 +105,7 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
         return self._last
 
     def finish_streaming(self) -> Any:
-        """What was still open when the output ended; None: nothing."""
+        """Return the undecided rest at the end of the output; None if there is none."""
         reader, self._reader = self._reader, None
         return self._message(reader.finish()) if reader is not None else None
 
@@ -132,10 +132,10 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
 
     @property
     def prev_tool_call_arr(self) -> list[dict[str, str]]:
-        """Empty: nothing of a call is ever left to be sent, so vLLM must not repair the last chunk.
+        """Empty: no part of a call is unsent, so vLLM must not repair the last chunk.
 
-        Before 0.26 no one tells a parser that the output has ended, but the server reads this list then, and
-        only then. What was held back goes into the message it is about to send. Where that brings the first
+        Before 0.26 a parser is not told that the output has ended, but only then the server reads this list.
+        The undecided rest is added to the message that the server is about to send. If it holds the first
         call, the list names it, which makes `finish_reason` `tool_calls`.
         """
         if TOLD_OF_THE_END or self._reader is None:
@@ -159,11 +159,11 @@ class QwableToolParser(ToolParser):  # type: ignore[misc] # vLLM is in the image
 
     @prev_tool_call_arr.setter
     def prev_tool_call_arr(self, value: list[dict[str, str]]) -> None:
-        """The base class sets it to an empty list; nothing else may."""
+        """Accept the empty list that the base class assigns, and no other value."""
 
 
 def apart(made: list[Any]) -> list[Any]:
-    """The same calls, the first one's name before its arguments: a message that begins so is not repaired."""
+    """Split the first call's name from its arguments: vLLM does not repair a message that begins so."""
     first, *others = made
     name = protocol.DeltaFunctionCall(name=first.function.name)
     arguments = protocol.DeltaFunctionCall(arguments=first.function.arguments)
@@ -175,12 +175,12 @@ def apart(made: list[Any]) -> list[Any]:
 
 
 def reads_calls(request: Any) -> bool:
-    """Whether the client offered tools and let the model use them; else blocks are plain text."""
+    """Return whether the client offers tools and allows calls; otherwise blocks are plain text."""
     return bool(request.tools) and request.tool_choice != "none"
 
 
 def new_reader(request: Any) -> Any:
-    """A reader that knows the request's tools and the ids that its conversation has used."""
+    """Return a reader with the request's tools and the ids used in its conversation."""
     earlier = getattr(request, "messages", None) or getattr(request, "input", None)
     taken = set()
     for one in earlier if isinstance(earlier, list) else ():
@@ -195,7 +195,7 @@ def new_reader(request: Any) -> Any:
 
 
 def functions(request: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Name and argument schema of each tool that is a function, in chat completions and in responses."""
+    """Return name and argument schema of each function tool, in chat completions and in responses."""
     found = []
     for tool in request.tools or ():
         function = getattr(tool, "function", tool)
@@ -205,7 +205,7 @@ def functions(request: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def demanded(request: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The tools of which the client demands one; empty: the model is free."""
+    """Return the tools of which the client requires one; empty if a call is optional."""
     choice = request.tool_choice
     if not request.tools or choice in (None, "auto", "none"):
         return []
@@ -214,7 +214,7 @@ def demanded(request: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def blocks(tools: list[tuple[str, dict[str, Any]]], *, single: bool) -> dict[str, Any]:
-    """One or more ``<tool_use>`` blocks with valid arguments, as xgrammar's structural tag."""
+    """Return xgrammar's structural tag for one or more ``<tool_use>`` blocks with valid arguments."""
     tags = [
         {
             "type": "tag",
@@ -236,5 +236,5 @@ def blocks(tools: list[tuple[str, dict[str, Any]]], *, single: bool) -> dict[str
 
 
 def new_id() -> str:
-    """An id in the form that the model itself uses."""
+    """Return a new id in the model's own form."""
     return f"toolu_{uuid4().hex[:24]}"

@@ -206,10 +206,10 @@ def test_image_user_unusable_until_the_profile_names_the_other(
     entry = pwd.struct_passwd(("thor-engine", "x", 990, 991, "", "/", account.NO_LOGIN[0]))
     monkeypatch.setattr(pwd, "getpwnam", lambda _: entry)
     ctx = replace(make_context(tmp_path, OfRoot(1, "Permission denied")), docker=WithProgram("/nowhere"))
-    error = refusal(lambda: image_user.prove(ctx, with_image(user="own")))
+    error = refusal(lambda: image_user.verify(ctx, with_image(user="own")))
     assert error.code == "image_user_unusable"
     assert "image.user: root" in error.remedy
-    image_user.prove(ctx, with_image(user="root"))
+    image_user.verify(ctx, with_image(user="root"))
 
 
 def test_image_entrypoint_missing_until_the_profile_names_one(tmp_path: Path) -> None:

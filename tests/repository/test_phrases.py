@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from scripts import phrases
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -59,3 +64,23 @@ def test_generated_pages_are_not_linted() -> None:
     assert phrases.is_page("docs/how-to/edge.md")
     assert not phrases.is_page("docs/reference/cli.md")
     assert not phrases.is_page("thorctl/cli/main.py")
+
+
+def test_linted_code_has_no_phrase_to_avoid() -> None:
+    names = [
+        name for name in phrases.tracked() if phrases.is_code(name) and name.startswith(phrases.LINTED_CODE)
+    ]
+    assert len(names) > 30
+    texts = {name: phrases.code_text(name) for name in names}
+    assert {name: list(phrases.hits(text)) for name, text in texts.items() if list(phrases.hits(text))} == {}
+
+
+def test_code_hits_have_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text('"""First.\n\nThe plan goes\non.\n"""\nX = 1  # for\n# ever\nY = ("at "\n     "last")\n')
+    text = phrases.comments_and_strings(file)
+    assert [(one.line, one.phrase) for one in sorted(phrases.hits(text))] == [
+        (3, "goes on"),
+        (6, "for ever"),
+        (8, "at last"),
+    ]

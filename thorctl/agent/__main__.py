@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def make_context(args: argparse.Namespace) -> Context:
-    """The real world: this machine's clock, programs, files and Docker engine."""
+    """Return the context of this machine: its clock, programs, files and Docker engine."""
     paths = Paths(args.root)
     clock = Clock()
     return Context(
@@ -44,7 +44,7 @@ def make_context(args: argparse.Namespace) -> Context:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code."""
+    """Run one verb; return the exit code."""
     verb = "?"
     try:
         args = parser().parse_args(argv)
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         outcome = dispatch(make_context(args), args)
     except AgentError as bad_call:
         outcome = Outcome.of_error(bad_call)
-    # The caller may be gone (lost SSH connection): the work is done all the same.
+    # The caller may have disconnected (SSH): the verb completes all the same.
     with suppress(BrokenPipeError):
         text = json.dumps(outcome.document(verb), ensure_ascii=False) + "\n"
         sys.stdout.write(text.encode(errors="backslashreplace").decode())

@@ -311,7 +311,7 @@ def test_a_free_nvme_disk_is_named_where_the_weights_lie_on_a_slow_one() -> None
 
 def test_a_disk_that_fails_is_told_from_one_that_forgets() -> None:
     found = item("filesystem", situation("disk.state_read_only", True))
-    assert "/var/lib/thor takes no write" in found.message
+    assert "The disk of /var/lib/thor is read-only" in found.message
     assert "dmesg" in found.remedy
 
 

@@ -161,7 +161,7 @@ def test_an_answer_without_end_is_given_up(piece: bytes, monkeypatch: pytest.Mon
             assert tracemalloc.get_traced_memory()[1] < 4_000_000
         finally:
             tracemalloc.stop()
-    assert reply.error == cancelled == "the connection broke: an answer of more than 100000 bytes"
+    assert reply.error == cancelled == "the connection broke: the answer has more than 100000 bytes"
 
 
 def test_a_peer_is_told_by_its_pid() -> None:

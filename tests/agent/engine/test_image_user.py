@@ -40,7 +40,7 @@ def _an_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prove(root: Path, docker: Docker) -> None:
     ctx = dataclasses.replace(make_context(root, docker), docker=WithProgram("/nowhere"))
-    image_user.prove(ctx, release())
+    image_user.verify(ctx, release())
 
 
 def test_the_program_is_run_as_confined_as_the_engine(tmp_path: Path) -> None:
@@ -82,6 +82,6 @@ def test_no_container_is_left_where_dockers_client_was_killed(tmp_path: Path, st
     docker = Docker(status)
     ctx = dataclasses.replace(make_context(tmp_path, docker), docker=Engine("/nowhere"))
     with pytest.raises(AgentError):
-        image_user.prove(ctx, release())
+        image_user.verify(ctx, release())
     name = docker.calls[0][docker.calls[0].index("--name") + 1]
     assert removed == [name, name]  # an earlier agent's that was killed, and this one

@@ -100,7 +100,7 @@ def test_the_proof_gives_the_image_no_disk(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(account, "of_engine", lambda _: Account(990, 991))
     docker = Docker(0)
     engine = Declaring("/data", "/cache", "/models/checkpoint", volumes.TMP)
-    image_user.prove(dataclasses.replace(make_context(tmp_path, docker), docker=engine), release())
+    image_user.verify(dataclasses.replace(make_context(tmp_path, docker), docker=engine), release())
     (call,) = docker.calls
     given = [call[at + 1] for at, word in enumerate(call) if word == "--mount"]
     # The engine's mounts are not there yet: its places are the image's to fill.
@@ -113,7 +113,7 @@ def test_a_hostile_volume_never_runs_the_proof(tmp_path: Path, monkeypatch: pyte
     docker = Docker(0)
     hostile = dataclasses.replace(make_context(tmp_path, docker), docker=Declaring("/a,src=/etc"))
     with pytest.raises(AgentError, match="no plain absolute path"):
-        image_user.prove(hostile, release())
+        image_user.verify(hostile, release())
     assert docker.calls == []
 
 

@@ -140,7 +140,7 @@ def test_no_depth_of_the_engines_directories_keeps_the_next_one_from_starting(ct
     directory, cached = ctx.paths.at(ENGINE_SOCKET).parent, cache.directory(ctx, release())
     nest(directory)
     nest(cached)
-    cache.shared_again(ctx)
+    cache.mark_shared(ctx)
     prepared(ctx, release())
     assert list(directory.iterdir()) == list(cached.iterdir()) == []
 
@@ -215,7 +215,7 @@ def test_all_caches_are_emptied_after_an_engine_of_layout_1(ctx: Context) -> Non
     mark = cache.ready_mark(ctx, release())
     mark.parent.mkdir(parents=True)
     mark.touch()
-    cache.shared_again(ctx)
+    cache.mark_shared(ctx)
     prepared(ctx, release())
     assert not trap.exists()
     assert not mark.exists()

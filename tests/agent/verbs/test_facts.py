@@ -188,7 +188,7 @@ def test_facts_of_a_thor(thor: Path) -> None:
 
 
 def test_status_gets_the_light_subset(thor: Path) -> None:
-    found = facts.glance(make_context(thor, Runner()))
+    found = facts.status_facts(make_context(thor, Runner()))
     assert (found.disk_free_bytes or 0) > 0
     assert (found.l4t, found.power_mode) == ("38.4.0", "120W")
     assert (found.memory_total_bytes, found.temperature_celsius) == (128790528 * 1024, 38.875)
@@ -206,8 +206,8 @@ def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) ->
     assert found["watchdog"] == {"device": False, "runtime_seconds": None}
     assert found["network"] == {"management": None, "connections": []}
     assert found["docker"]["installed"] is False
-    glance = facts.glance(ctx)
-    assert glance == facts.Glance(disk_free_bytes=glance.disk_free_bytes)
+    shown = facts.status_facts(ctx)
+    assert shown == facts.StatusFacts(disk_free_bytes=shown.disk_free_bytes)
 
 
 @pytest.mark.parametrize("garbage", ["", "exit 1\n", "printf '\\377\\376\\n'\n", "echo nonsense; exit 0\n"])
@@ -230,7 +230,7 @@ def test_thermal_zones_stand_in_for_tegrastats(thor: Path) -> None:
     zone.mkdir(parents=True)
     (zone / "type").write_text("tj-thermal\n")
     (zone / "temp").write_text("41250\n")
-    assert facts.glance(make_context(thor, Runner())).temperature_celsius == 41.25
+    assert facts.status_facts(make_context(thor, Runner())).temperature_celsius == 41.25
 
 
 def test_tegrastats_does_not_outlive_the_question(thor: Path) -> None:

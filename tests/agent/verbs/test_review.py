@@ -208,10 +208,10 @@ def test_timers_mean_what_the_trial_is_kept_for() -> None:
         state=TRIAL, target="a-000000000001", deadline="2026-01-01T00:00:00Z", activation=3
     )
     kept = journal.begin_review(trial, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", 99.0)
-    assert deadline.still_meant(trial, "trial:3")
-    assert not deadline.still_meant(trial, "review:3")
-    assert deadline.still_meant(kept, "review:3")
-    assert not deadline.still_meant(kept, "trial:3")
+    assert deadline.timer_applies(trial, "trial:3")
+    assert not deadline.timer_applies(trial, "review:3")
+    assert deadline.timer_applies(kept, "review:3")
+    assert not deadline.timer_applies(kept, "trial:3")
 
 
 def test_a_journal_with_a_review_without_an_end_is_refused() -> None:

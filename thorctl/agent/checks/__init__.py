@@ -1,1 +1,1 @@
-"""What is checked of a release that runs."""
+"""The preflight checks of a device."""

@@ -1,4 +1,4 @@
-"""Preflight checks of the disks: room for the release, whether it stays there, and what it lies on."""
+"""Preflight checks of the disks: space for the release, persistence, speed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from thorctl.agent.checks.situation import Situation
 
-# Filesystems whose content a restart takes away, or that cannot be written to.
+# File systems that are lost at a restart, or that cannot be written to.
 _FLEETING = {"overlay", "aufs", "tmpfs", "ramfs", "rootfs", "squashfs"}
 _READ_ONLY = {"state_read_only": "/var/lib/thor", "docker_read_only": "Docker's images"}
 _SLOW = {"mmc": "an SD card or eMMC", "usb": "a USB disk"}
@@ -59,7 +59,7 @@ def _disk(situation: Situation) -> Item:
 
 
 def _filesystem(situation: Situation) -> Item:
-    """A reboot must not take the release away: some robots have an overlay over a read-only root."""
+    """Check that the release outlives a reboot: some robots have an overlay over a read-only root."""
     disk, wanted = situation.part("disk"), "disks that outlive a restart"
     kinds = {"state": disk.get("state_filesystem"), "images": disk.get("docker_filesystem")}
     if not situation.wanted.get("overlay_root_kept"):
@@ -67,21 +67,21 @@ def _filesystem(situation: Situation) -> Item:
     found = ", ".join(f"{kind or UNKNOWN} for {what}" for what, kind in kinds.items())
     lost = [what for what, kind in kinds.items() if kind in _FLEETING]
     if lost:
-        message = f"A restart takes away what is written to {', '.join(lost)}."
+        message = f"Data in {', '.join(lost)} is lost at a restart."
         remedy = (
-            "Turn the overlay off (`findmnt /` shows it), or put /etc, /var/lib/thor and Docker's data-root "
-            "on a disk that is mounted by UUID before Docker starts."
+            "Turn the overlay off (`findmnt /` shows it), or move /etc, /var/lib/thor and Docker's data-root "
+            "to a disk that is mounted by UUID before Docker starts."
         )
         return Item("filesystem", FAIL, found, wanted, message, remedy)
     read_only = {name: disk.get(fact) for fact, name in _READ_ONLY.items()}
     if any(read_only.values()):
         names = " and ".join(name for name, is_so in read_only.items() if is_so)
-        message = f"The disk of {names} takes no write: it is read-only."
+        message = f"The disk of {names} is read-only."
         return Item("filesystem", FAIL, f"{found}, read-only", wanted, message, READ_ONLY_REMEDY)
     if None in (*kinds.values(), *read_only.values()):
-        remedy = "Read /proc/self/mountinfo on the device; nothing else says whether the release would last."
+        remedy = "Read /proc/self/mountinfo on the device, which lists each mount's file system."
         return Item("filesystem", FAIL, found, wanted, "The file system of the release is unknown.", remedy)
-    return Item("filesystem", PASS, found, wanted, "What is written stays.")
+    return Item("filesystem", PASS, found, wanted, "Written data outlives a restart.")
 
 
 def _storage(situation: Situation) -> Item:
@@ -90,8 +90,8 @@ def _storage(situation: Situation) -> Item:
     under = dict.fromkeys((disk.get("state_disk"), disk.get("docker_disk")))
     found = ", ".join(f"{one or UNKNOWN} ({kinds.get(one or '') or UNKNOWN})" for one in under)
     nvme = [one for one, kind in kinds.items() if kind == "nvme" and one not in under]
-    where = f"the NVMe disk {nvme[0]} that is there" if nvme else "an NVMe disk"
-    remedy = f"Put /var/lib/thor and Docker's data-root on {where}, mounted by UUID before Docker starts."
+    where = f"the NVMe disk {nvme[0]}" if nvme else "an NVMe disk"
+    remedy = f"Move /var/lib/thor and Docker's data-root to {where}, mounted by UUID before Docker starts."
     slow = [_SLOW[kind] for one in under if (kind := kinds.get(one or "")) in _SLOW]
     if slow:
         message = f"Weights and images are on {' and '.join(dict.fromkeys(slow))}: every start takes minutes."

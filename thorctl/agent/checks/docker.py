@@ -1,4 +1,4 @@
-"""Preflight checks of Docker: its engine, the NVIDIA runtime, and what of the kernel they need."""
+"""Preflight checks of Docker: its engine, the NVIDIA runtime, and the kernel features they need."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from thorctl.agent.checks.situation import Situation
 
-# 1.17.7 is the first that takes a Thor for a Tegra (changelog; PR 1079); 1.17.8 closes CVE-2025-23266, by
+# 1.17.7 is the first that detects a Thor as a Tegra (changelog; PR 1079); 1.17.8 fixes CVE-2025-23266, by
 # which an image becomes root on the device.
 _TOOLKIT = (1, 17, 8)
-# From here on Docker puts rules for published ports into the table raw (moby issue 49557).
+# Since this version Docker adds rules for published ports to the table raw (moby issue 49557).
 _DOCKER_WANTS_RAW = 28
 
 
@@ -27,7 +27,7 @@ def _docker(situation: Situation) -> Item:
         found = f"{docker['version']} ({docker.get('image_store') or UNKNOWN} image store)"
         return Item("docker", PASS, found, "an engine that answers", "Docker answers.")
     if docker.get("installed"):
-        remedy = "Start it: `systemctl start docker`; `journalctl -u docker` says why it does not run."
+        remedy = "Start it: `systemctl start docker`. `journalctl -u docker` shows why it does not run."
         return Item("docker", FAIL, "no answer", "an engine that answers", "Docker does not answer.", remedy)
     message = "Docker is not installed; the role thor_runtime installs it."
     return Item(
@@ -39,11 +39,11 @@ def _container_runtime(situation: Situation) -> Item:
     wanted = situation.wanted["container"].get("runtime")
     docker = situation.part("docker")
     runtimes = docker.get("runtimes")
-    # Docker also lists the shims behind them, io.containerd.…, which nobody chooses.
+    # Docker also lists the shims behind them, io.containerd.…, which are never configured.
     found = ", ".join(one for one in runtimes or [] if "." not in one) or UNKNOWN
     name = "container_runtime"
     if wanted is None:
-        return not_asked(name, found, "The device class asks for no particular container runtime.")
+        return not_asked(name, found, "The device class requires no particular container runtime.")
     if wanted in (runtimes or []):
         return Item(name, PASS, found, wanted, f"Docker has the runtime {wanted}.")
     remedy = f"Add {wanted} to the runtimes in /etc/docker/daemon.json and restart Docker."
@@ -52,7 +52,7 @@ def _container_runtime(situation: Situation) -> Item:
     if not docker.get("installed"):
         message = "Docker is not installed; the role thor_runtime installs it and its runtime."
         return Item(name, WARN, "absent", wanted, message, remedy)
-    message = f"Docker does not know the runtime {wanted}; the role thor_runtime configures it."
+    message = f"Docker has no runtime {wanted}; the role thor_runtime configures it."
     return Item(name, WARN if runtimes else FAIL, found, wanted, message, remedy)
 
 
@@ -69,7 +69,7 @@ def _container_toolkit(situation: Situation) -> Item:
         )
         return Item(name, WARN, found or UNKNOWN, wanted, message, remedy)
     if version >= _TOOLKIT:
-        message = "The NVIDIA container toolkit knows a Thor and has no known hole."
+        message = "The NVIDIA container toolkit supports a Thor and has no known vulnerability."
         return Item(name, PASS, str(found), wanted, message)
     message = f"Before {lowest} a container image can become root on the device (CVE-2025-23266)."
     remedy = (
@@ -80,7 +80,7 @@ def _container_toolkit(situation: Situation) -> Item:
 
 
 def _iptables_raw(situation: Situation) -> Item:
-    """Never in our own way: the engine uses the host's network. Docker's other users meet it."""
+    """Check the kernel for iptables' table raw, which the engine does not need: other containers may."""
     name, wanted, raw = (
         "iptables_raw",
         "a kernel with it, for published ports",
@@ -104,13 +104,11 @@ def _iptables_raw(situation: Situation) -> Item:
 def _cgroup(situation: Situation) -> Item:
     version = situation.facts.get("cgroup")
     if version is not None:
-        return Item(
-            "cgroup", PASS, f"version {version}", "version 1 or 2", "The kernel's control groups are there."
-        )
+        return Item("cgroup", PASS, f"version {version}", "version 1 or 2", "The kernel has control groups.")
     remedy = (
         "Read `mount | grep cgroup` and the kernel's command line on the device: systemd mounts them at boot."
     )
-    message = "No control groups are mounted: Docker could start nothing."
+    message = "No control groups are mounted: Docker cannot start a container."
     return Item("cgroup", FAIL, UNKNOWN, "version 1 or 2", message, remedy)
 
 

@@ -1,4 +1,4 @@
-"""Preflight checks of the system around the engine: its port, clock, Python, and what changes by itself."""
+"""Preflight checks of the system around the engine: port, clock, Python, automatic upgrades."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from thorctl.agent.checks.situation import Situation
 
-# No Thor is older than this; a clock that says so was never set (boards without a battery start in 1970).
+# No Thor is older; an earlier date means a clock that was never set (boards without a battery start in 1970).
 _EARLIEST_POSSIBLE = 1_755_820_800.0  # 2025-08-22, the date of Jetson Linux 38.2
 _OLDEST_PYTHON = (3, 10)
 
@@ -21,7 +21,7 @@ def _port(situation: Situation) -> Item:
     port = situation.release["profile"]["serve"]["port"]
     listener, wanted = situation.listener, f"port {port} free"
     if listener is None:
-        return Item("port", PASS, "free", wanted, f"Nobody listens on port {port}.")
+        return Item("port", PASS, "free", wanted, f"No program listens on port {port}.")
     if listener.is_engine:
         return Item("port", PASS, "thor-engine", wanted, f"The engine itself listens on port {port}.")
     if listener.is_door:
@@ -45,14 +45,14 @@ def _clock(situation: Situation) -> Item:
         )
     if situation.now < _EARLIEST_POSSIBLE:
         return Item(
-            "clock", FAIL, found, wanted, "The clock is not set: certificates will be refused.", remedy
+            "clock", FAIL, found, wanted, "The clock is not set: certificates would be rejected.", remedy
         )
     if synchronized:
         return Item("clock", PASS, found, wanted, "The clock is synchronised.")
     if settable is False:
         message = "The clock is that of the machine that runs this device, which cannot set it."
         return Item("clock", PASS, found, "a plausible clock", message)
-    message = "Nothing keeps the clock right." if synchronized is False else "Who keeps the clock is unknown."
+    message = "The clock is not synchronised." if synchronized is False else "The clock's source is unknown."
     return Item("clock", WARN, found, wanted, message, remedy)
 
 
@@ -82,7 +82,7 @@ def _packages_held(situation: Situation) -> Item:
         return Item(name, WARN, UNKNOWN, text, "Which packages are held is unknown.", remedy)
     loose = [package for package in wanted if package not in held]
     if not loose:
-        return Item(name, PASS, f"{len(held)} held", text, "What the engine stands on stays as it is.")
+        return Item(name, PASS, f"{len(held)} held", text, "The packages below the engine are held.")
     message = f"An `apt upgrade` would change {', '.join(loose)} under the engine."
     remedy = f"Run site.yml, which holds them, or `apt-mark hold {' '.join(loose)}`."
     return Item(name, WARN, f"not held: {', '.join(loose)}", text, message, remedy)

@@ -1,4 +1,4 @@
-"""One line of a preflight: what was asked, what was found, what to do about it."""
+"""The result of one preflight check."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NOT_ASKED = "not asked"
 
 @dataclass(frozen=True)
 class Item:
-    """A judged check.
+    """A check's result.
 
     Attributes:
-        name: stable word; what ``--skip`` takes.
+        name: stable word; the value of ``--skip``.
         status: pass, warn or fail.
-        found, wanted: for people; found is 'unknown' where the fact could not be read.
-        message: what is right or wrong, one sentence.
-        remedy: what to do next; empty on a pass.
+        found, wanted: for people; found is 'unknown' if the fact could not be read.
+        message: the condition, one sentence.
+        remedy: the next step; empty on a pass.
     """
 
     name: str
@@ -36,22 +36,22 @@ class Item:
         return f"--skip {self.name}"
 
     def skipped(self) -> Item:
-        """Return a failure as a warning that says so; anything else as it is."""
+        """Return a failure as a warning with a note; anything else unchanged."""
         if self.status != FAIL:
             return self
         return replace(self, status=WARN, message=f"{self.message} (a failure, lowered by {self.switch})")
 
 
 def memory_size(size: int | None) -> str:
-    """Return bytes of memory for people, or that they are unknown."""
+    """Format bytes of memory, or return 'unknown'."""
     return UNKNOWN if size is None else gibibytes(size)
 
 
 def disk_size(size: int | None) -> str:
-    """Return bytes on a disk for people, or that they are unknown."""
+    """Format bytes on a disk, or return 'unknown'."""
     return UNKNOWN if size is None else gigabytes(size)
 
 
 def not_asked(name: str, found: str, why: str) -> Item:
-    """Return the pass of a check that the device class has no use for."""
+    """Return the pass of a check that the device class does not require."""
     return Item(name, PASS, found, NOT_ASKED, why)

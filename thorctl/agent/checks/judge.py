@@ -1,4 +1,4 @@
-"""Can this device take this release: pure checks over facts. A required fact that is unknown is a failure."""
+"""Evaluate the preflight checks over a device's facts. A required fact that is unknown is a failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from thorctl.agent.checks.item import Item
     from thorctl.agent.checks.situation import Situation
 
-# In the order in which a person would go through them: what cannot be changed first.
+# In the order of troubleshooting: first what cannot be changed.
 CHECKS: dict[str, Callable[[Situation], Item]] = {
     **machine.CHECKS,
     **memory.CHECKS,

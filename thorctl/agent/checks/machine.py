@@ -1,4 +1,4 @@
-"""Preflight checks of what the device is: processor, SoC, module, Jetson Linux, GPU."""
+"""Preflight checks of the hardware: processor, SoC, module, Jetson Linux, GPU."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def _soc(situation: Situation) -> Item:
     compatible = situation.facts.get("soc_compatible")
     found = ", ".join(compatible) if compatible else UNKNOWN
     if wanted is None:
-        return not_asked("soc", found, "The device class asks for no particular SoC.")
+        return not_asked("soc", found, "The device class requires no particular SoC.")
     if f"nvidia,{wanted}" in (compatible or []):
         return Item("soc", PASS, wanted, wanted, "The device tree names the SoC.")
-    remedy = "Check that this host is a Jetson Thor; if it is another machine, take it out of the inventory."
+    remedy = "Check that this host is a Jetson Thor; if it is not, remove it from the inventory."
     return Item("soc", FAIL, found, wanted, f"The device tree does not name {wanted}.", remedy)
 
 
 def _module(situation: Situation) -> Item:
     wanted, found = situation.wanted.get("module"), situation.facts.get("module")
     if wanted is None:
-        return not_asked("module", found or UNKNOWN, "The device class asks for no particular module.")
+        return not_asked("module", found or UNKNOWN, "The device class requires no particular module.")
     if found == wanted:
-        return Item("module", PASS, found, wanted, "The module is the class's.")
+        return Item("module", PASS, found, wanted, "The module is that of the device class.")
     if found is None:
         remedy = (
             "Read /etc/nv_boot_control.conf (TNSPEC), the device tree's model and `free -g` on the device: "
             "a T5000 has 128 GB, a T4000 64 GB. If the class is right, turn this check off."
         )
-        return Item("module", FAIL, UNKNOWN, wanted, "Which Thor module this is cannot be told.", remedy)
-    message = f"This is a {found}; memory, power modes and all shares of them differ from a {wanted}'s."
+        return Item("module", FAIL, UNKNOWN, wanted, "The Thor module is unknown.", remedy)
+    message = f"This is a {found}; its memory and power modes differ from a {wanted}'s."
     remedy = f"Give it the device class of a {found} (inventory: thor_device_class)."
     return Item("module", FAIL, found, wanted, message, remedy)
 
@@ -80,7 +80,7 @@ def _gpu(situation: Situation) -> Item:
         "Run `nvidia-smi` on the device: without an answer there the driver is not loaded "
         "(`dmesg | grep -i nvrm`, and that the nvidia-l4t packages all have one version)."
     )
-    return Item("gpu", FAIL, found, wanted, "nvidia-smi does not answer, or not for one GPU.", remedy)
+    return Item("gpu", FAIL, found, wanted, "nvidia-smi does not answer, or lists several GPUs.", remedy)
 
 
 def _mig(situation: Situation) -> Item:
@@ -93,7 +93,7 @@ def _mig(situation: Situation) -> Item:
         remedy = "Run `nvidia-smi` on the device: its table has a column MIG M."
         return Item(name, WARN, UNKNOWN, wanted, "Whether the GPU is partitioned (MIG) is unknown.", remedy)
     message = (
-        "The GPU is partitioned (MIG): NVIDIA's container runtime gives a container of a Thor no partition."
+        "The GPU is partitioned (MIG): on a Thor NVIDIA's container runtime gives a container no partition."
     )
     remedy = (
         "Stop what uses the GPU, then on it `sudo nvidia-smi mig -dci`, `sudo nvidia-smi mig -dgi` and "

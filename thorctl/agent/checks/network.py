@@ -1,4 +1,4 @@
-"""Preflight check of the network: whether the device is reached after a restart, before anybody logs in."""
+"""Preflight check of the network: whether the device is reachable after a restart without a login."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _VPN_DATA = "vpn.data "
 
 
 def _network(situation: Situation) -> Item:
-    """Of a connection by which the device may be reached this is a failure, of another a warning."""
-    name, wanted = "network", "connections that come up without a login"
+    """Fail for a connection by which the device may be managed, warn for another one."""
+    name, wanted = "network", "connections that start without a login"
     connections = situation.part("network").get("connections")
     if connections is None:
         remedy = "Run `nmcli connection show --active` and `ip route` on the device: both must answer."
-        message = "Whether the device's connections come up without a login is unknown."
+        message = "Whether the device's connections start without a login is unknown."
         return Item(name, FAIL, UNKNOWN, wanted, message, remedy)
     needy = [one for one in connections if one["needs_login"]]
     found = ", ".join(one["name"] for one in connections) or "not managed by NetworkManager"
     if not needy:
-        return Item(name, PASS, found, wanted, "The device's connections come up without a login.")
+        return Item(name, PASS, found, wanted, "The device's connections start without a login.")
     carrying = [one for one in needy if one["management"] is not False]
     told = carrying or needy
     found = "; ".join(f"{one['name']}: {', '.join(one['needs_login'])}" for one in told)
     remedy = f"Use a wired network, or as root {' and '.join(_command(one) for one in told)}."
     if carrying:
-        message = "After a restart the device is out of reach until somebody logs in on its screen."
+        message = "After a restart the device is unreachable until somebody logs in on its screen."
         return Item(name, FAIL, found, wanted, message, remedy)
     message = (
         "After a restart these connections are down until somebody logs in; the device is reached by another."
@@ -41,7 +41,7 @@ def _network(situation: Situation) -> Item:
 
 
 def _command(connection: Mapping[str, Any]) -> str:
-    """The command that has NetworkManager keep the secret itself, for all users."""
+    """Return the command that makes NetworkManager store the secret itself, for all users."""
     words: list[str] = []
     for reason in connection["needs_login"]:
         what = reason.partition("=")[0]

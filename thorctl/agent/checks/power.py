@@ -1,4 +1,4 @@
-"""Preflight checks of power and heat, which make the same release faster or slower."""
+"""Preflight checks of power and temperature, which change an engine's speed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from thorctl.agent.checks.situation import Situation
 
-# A Thor is said to throttle at about 90 °C (one report); before any work it should be far from it.
+# A Thor throttles at about 90 °C (one report); an idle one should be far below.
 _HOT_CELSIUS = 80.0
 
 
@@ -21,16 +21,16 @@ def _power_mode(situation: Situation) -> Item:
     wanted = " or ".join(modes) or "any"
     if not modes:
         return not_asked(
-            "power_mode", found or UNKNOWN, "The device class asks for no particular power mode."
+            "power_mode", found or UNKNOWN, "The device class requires no particular power mode."
         )
     if found in modes:
-        return Item("power_mode", PASS, str(found), wanted, "The power mode is one of the class.")
-    remedy = "Run `nvpmodel -q` on the device; a mode with a name of its own belongs into the device class."
+        return Item("power_mode", PASS, str(found), wanted, "The device class allows the power mode.")
+    remedy = "Run `nvpmodel -q` on the device. Add a custom mode to the device class."
     if found is None:
         return Item("power_mode", FAIL, UNKNOWN, wanted, "The power mode is unknown.", remedy)
     if default is not None:
         remedy = f"Run site.yml (the role thor_host sets {default}). {remedy}"
-    return Item("power_mode", WARN, found, wanted, f"The power mode {found} is not one of the class.", remedy)
+    return Item("power_mode", WARN, found, wanted, f"The device class does not allow {found}.", remedy)
 
 
 def _over_current(situation: Situation) -> Item:
@@ -45,15 +45,13 @@ def _over_current(situation: Situation) -> Item:
         return Item(name, WARN, UNKNOWN, wanted, message, remedy)
     seen = {counter: count for counter, count in events.items() if count}
     if not seen:
-        return Item(name, PASS, "none", wanted, "The power supply has kept up.")
+        return Item(name, PASS, "none", wanted, "The power supply delivers the current.")
     found = ", ".join(f"{counter}: {count}" for counter, count in seen.items())
     message = (
         "The device was throttled because its supply could not deliver the current; clocks may "
         "stay low until it restarts."
     )
-    remedy = (
-        "Check power supply and cable (140 W for a developer kit), restart, and look at the counters again."
-    )
+    remedy = "Check power supply and cable (140 W for a developer kit), restart, then repeat the preflight."
     return Item(name, WARN, found, wanted, message, remedy)
 
 
@@ -65,12 +63,9 @@ def _temperature(situation: Situation) -> Item:
     hottest = max(sensors, key=lambda sensor: sensors[sensor])
     found = f"{sensors[hottest]:.0f} °C ({hottest})"
     if sensors[hottest] < _HOT_CELSIUS:
-        return Item("temperature", PASS, found, wanted, "It is cool enough.")
-    message = "The device is hot: it will slow itself down under load."
-    remedy = (
-        "Check the fan (`systemctl status nvfancontrol` on the device), the air around it, and "
-        "what keeps it busy."
-    )
+        return Item("temperature", PASS, found, wanted, "The device is cool enough.")
+    message = "The device is hot: it will throttle under load."
+    remedy = "Check the fan (`systemctl status nvfancontrol` on the device), the air flow, and other load."
     return Item("temperature", WARN, found, wanted, message, remedy)
 
 

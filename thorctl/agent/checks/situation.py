@@ -1,4 +1,4 @@
-"""What the preflight checks look at."""
+"""The input of the preflight checks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NVIDIA = "nvidia"
 
 @dataclass(frozen=True)
 class Situation:
-    """All that the checks look at.
+    """The facts of a device and the release to check.
 
     Attributes:
-        facts: what the verb facts gives.
+        facts: the data of the verb facts.
         release: the release document.
-        listener: who listens on the release's port.
-        image_present, checkpoint_present_bytes: what of the release is on the device already.
-        engine_running: an engine runs; what it holds is given back before another starts.
+        listener: the program that listens on the release's port.
+        image_present, checkpoint_present_bytes: the parts of the release on the device.
+        engine_running: an engine runs; its memory is freed before another starts.
         engine_pids: its processes among those on the GPU.
         now: the device's clock, seconds since 1970.
         python: version of the Python that runs the agent, such as (3, 12).
@@ -40,7 +40,7 @@ class Situation:
 
     @property
     def wanted(self) -> Mapping[str, Any]:
-        """The release's device class."""
+        """The device class of the release."""
         found: Mapping[str, Any] = self.release["device_class"]
         return found
 
@@ -50,6 +50,6 @@ class Situation:
         return bool(self.wanted["container"].get("runtime") == NVIDIA)
 
     def part(self, fact: str) -> Mapping[str, Any]:
-        """A fact that has parts; no part where it could not be read."""
+        """Return a fact that has parts; {} if it could not be read."""
         found: Mapping[str, Any] = self.facts.get(fact) or {}
         return found

@@ -85,7 +85,7 @@ def _left_over(ctx: Context, args: argparse.Namespace) -> bool:
     """True for a timer whose state is over: it does nothing, which is no event."""
     only_in: str | None = getattr(args, "only_in", None)
     try:
-        return only_in is not None and not deadline.still_meant(load_journal(ctx.paths), only_in)
+        return only_in is not None and not deadline.timer_applies(load_journal(ctx.paths), only_in)
     except AgentError:
         return False
 

@@ -45,10 +45,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class DockerApi:
-    """A client. Every method raises ``AgentError("docker_unavailable")`` if nothing answers, or
-    ``docker_busy`` if a container that is being removed does not go.
+    """A client of the Docker Engine API. It does not wait for a Docker that restarts; see ``patient``.
 
-    ``patient`` gives one that waits for a Docker that restarts; this one does not wait.
+    Every method raises ``AgentError``: ``docker_unavailable`` without an answer, ``docker_busy`` if a
+    container's removal does not end.
     """
 
     def __init__(self, socket_path: str) -> None:

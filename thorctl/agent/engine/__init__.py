@@ -1,1 +1,1 @@
-"""The engine on a device: its socket and what stands in front of it."""
+"""The engine on a device: its unit, its socket and the door."""

@@ -1,4 +1,4 @@
-"""Whom the engine runs as, and who may connect to it."""
+"""The account of the engine, and the group that may connect to it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ GROUP = "thor-api"  # its members may connect: the door, the edge, the operator'
 
 @dataclass(frozen=True)
 class Account:
-    """A user and a group of this device, by number: the image has no names for them."""
+    """A user and a group of this device, by number: the image does not define their names."""
 
     uid: int
     gid: int
 
     def __str__(self) -> str:
-        """As ``docker run --user`` takes it."""
+        """Format the account for ``docker run --user``."""
         return f"{self.uid}:{self.gid}"
 
 
 def of_engine(release: Release) -> Account:
-    """Return whom the release's image runs as: uid 0, or the account ``thor-engine``.
+    """Return the account that the release's image runs as: uid 0, or the account ``thor-engine``.
 
     Raises:
         AgentError: ``account_missing``.
@@ -58,6 +58,6 @@ def api_group() -> int:
 def _missing(what: str) -> AgentError:
     return AgentError(
         "account_missing",
-        f"The {what} is not on this device.",
-        "Run `cd playbooks && ansible-playbook site.yml --limit DEVICE`: its role thor_host makes it.",
+        f"The {what} does not exist on this device.",
+        "Run `cd playbooks && ansible-playbook site.yml --limit DEVICE`: its role thor_host creates it.",
     )

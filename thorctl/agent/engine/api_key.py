@@ -1,4 +1,4 @@
-"""The key that the engine asks for, where this device has one."""
+"""The API key of the engine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ _LINE = re.compile(r"^VLLM_API_KEY=(.+)$", re.MULTILINE)
 
 
 def api_key(ctx: Context) -> str | None:
-    """Return VLLM_API_KEY of /etc/thor/secrets.env; None if the file or the line is not there."""
+    """Return VLLM_API_KEY of /etc/thor/secrets.env; None if the file or the line is missing."""
     found = _LINE.search(device.text(ctx, SECRETS) or "")
     return found.group(1).strip().strip("\"'") if found else None

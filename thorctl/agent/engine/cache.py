@@ -1,7 +1,7 @@
-"""The engine's cache directories: one for each set of code that may put code into it.
+"""The engine's compile caches: one directory per set of code that can write to it.
 
-Kernels and graphs that one release compiles are code for the next one that finds them, so a directory is
-named by everything whose code the engine runs. vLLM keys its options below that by itself.
+Kernels and graphs that one release compiles are executed by the next one that finds them, so a directory's
+name is a hash of all code that the engine runs. Below it vLLM separates caches by its options.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
 
-# Rendered; every other file of a release is the engine's code.
+# Rendered settings; every other file of a release is code that the engine runs.
 _GIVEN = ("serve.yaml", "engine.env")
 _OURS = (UNIT_FILE, *_GIVEN)
-# What Docker needs to start a container, with room for its log: some hundred files of a few MiB.
+# Space that Docker needs to start a container, log included: some hundred files of a few MiB.
 ROOM_BYTES = 256 * 1024 * 1024
 ROOM_INODES = 2000
 
@@ -34,7 +34,7 @@ ROOM_INODES = 2000
 def key(ctx: Context, release: Release) -> str:
     """Return the name of the release's cache directory.
 
-    SHA-256 of the image's digest, its user, the release's engine files, the checkpoint and the GPU driver.
+    SHA-256 over the image's digest and user, the release's engine files, the checkpoint and the GPU driver.
     """
     lock: dict[str, Any] = release.document["lock"]
     files = {
@@ -49,15 +49,15 @@ def key(ctx: Context, release: Release) -> str:
 
 
 def directory(ctx: Context, release: Release) -> Path:
-    """Return where the release's cache is, there or not."""
+    """Return the path of the release's cache directory, which may not exist."""
     return ctx.paths.engine_cache / key(ctx, release)
 
 
 def ready_mark(ctx: Context, release: Release) -> Path:
-    """Return the file that exists once the release's caches are filled: root's, outside the engine's reach.
+    """Return the marker file that exists once the release's caches are filled; the engine cannot write it.
 
-    By what the engine is started with as well as by the cache: an option, a switch or a variable of the
-    environment can ask for other kernels. The rendered files hold them all, in documents of every schema.
+    Its name depends on the rendered files as well as on the cache: options, switches and variables select
+    kernels.
     """
     files = release.document["files"]
     given = {name: files[name]["content"] for name in _GIVEN if name in files}
@@ -69,10 +69,10 @@ def ready_mark(ctx: Context, release: Release) -> Path:
 
 
 def prepare(ctx: Context, release: Release, uid: int, gid: int) -> Path:
-    """Make the release's cache directory, if it is not there as this engine may use it; return it.
+    """Make the release's cache directory usable by this engine; return it.
 
-    The engine may have left anything below it. Nothing there is opened; all of it goes where another user's
-    engine (layout 1: uid 0 of all releases) could write.
+    The engine may have left anything below it, so nothing there is opened. It is emptied if an engine of
+    another user (layout 1: uid 0 of all releases) could write to it.
     """
     for place in (ctx.paths.cache, ctx.paths.engine_cache):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,9 +100,9 @@ def empty(ctx: Context) -> None:
 
 
 def remove(ctx: Context, entry: Path) -> None:
-    """Remove one cache directory and what says that it is filled.
+    """Remove one cache directory and its marker.
 
-    Renamed first: after a crash it is whole, or rubbish that the next removal of anything takes along.
+    The directory is renamed first: after a crash it is complete, or an orphan that the next removal deletes.
     """
     ctx.files.remove_tree(ctx.paths.ready_marks / entry.name)
     doomed = entry.with_name(f"{TEMPORARY_PREFIX}{entry.name.removeprefix(TEMPORARY_PREFIX)}")
@@ -113,11 +113,11 @@ def remove(ctx: Context, entry: Path) -> None:
 
 
 def make_room(ctx: Context, kept: Release) -> None:
-    """Remove caches where the disk has no room for a container: that of ``kept`` last, if it must be.
+    """Remove caches if the disk has no space for a container, the cache of ``kept`` last.
 
-    No quota bounds what an engine writes to its cache, and Docker starts nothing on a disk without blocks or
-    inodes: a start with cold caches is better than none. Call it after the engine has stopped. Raises
-    nothing: a rollback does not depend on it.
+    No quota limits the engine's cache, and Docker cannot start a container without free blocks and inodes: a
+    start with cold caches is better than none. Call it after the engine has stopped. Failures are logged
+    only: a rollback does not depend on it.
     """
     own = key(ctx, kept) if kept.layout == SOCKET_LAYOUT else None
     try:
@@ -128,16 +128,16 @@ def make_room(ctx: Context, kept: Release) -> None:
             ctx.log.warning("the disk is full: removing the cache %s", entry.name)
             remove(ctx, entry)
     except OSError as failed:
-        ctx.log.warning("no room could be made on the disk: %s", failed)
+        ctx.log.warning("no disk space could be freed: %s", failed)
 
 
 def _has_room(place: Path) -> bool:
-    """Whether root can write a container's files; a file system without a fixed number of inodes has 0."""
+    """Return whether root can write a container's files; file systems without inode limits report 0."""
     found = os.statvfs(place)
     inodes = found.f_files == 0 or found.f_ffree >= ROOM_INODES
     return inodes and found.f_bfree * found.f_frsize >= ROOM_BYTES
 
 
-def shared_again(ctx: Context) -> None:
-    """Note that an engine which can write to all caches is about to run (layout 1)."""
+def mark_shared(ctx: Context) -> None:
+    """Record that an engine with write access to all caches is about to run (layout 1)."""
     ctx.files.remove(ctx.paths.cache_is_own)

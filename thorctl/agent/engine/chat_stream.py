@@ -1,4 +1,4 @@
-"""What a streamed chat completion said: pure, from the data of its events to one record."""
+"""Parse the events of a streamed chat completion into one record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ABORTED = "abort"  # vLLM's finish reason when it stops during a generation, aft
 
 @dataclass
 class ToolCall:
-    """One tool call, its pieces joined; ``arguments`` is text as the engine sent it."""
+    """One tool call, its pieces joined; ``arguments`` is the text that the engine sent."""
 
     name: str = ""
     arguments: str = ""
@@ -25,17 +25,17 @@ class ToolCall:
 
 @dataclass
 class Reply:
-    """A streamed answer as far as it came.
+    """A streamed answer, possibly incomplete.
 
     Attributes:
         reasoning, content: the deltas joined.
-        tokens, prompt_tokens: usage.completion_tokens and prompt_tokens of the last chunk that had usage.
-        logprobs: the entries of logprobs.content, one a token, where they were asked for.
+        tokens, prompt_tokens: usage.completion_tokens and prompt_tokens of the last chunk with usage.
+        logprobs: the entries of logprobs.content, one per token, if requested.
         calls: tool calls by their index.
-        finish_reason: of the first choice.
-        ended: [DONE] came.
-        error: the error object's message, or why the stream broke.
-        seconds: how long it took, filled in by the client.
+        finish_reason: that of the first choice.
+        ended: [DONE] was received.
+        error: the message of the error object, or of the connection's failure.
+        seconds: duration, set by the client.
     """
 
     reasoning: str = ""
@@ -50,7 +50,7 @@ class Reply:
     seconds: float = 0.0
 
     def read(self, events: Iterable[str]) -> None:
-        """Take in events until [DONE], an error, or the end of the stream."""
+        """Read events until [DONE], an error, or the end of the stream."""
         for data in events:
             if data.strip() == DONE:
                 self.ended = True
@@ -60,14 +60,14 @@ class Reply:
             except ValueError:
                 self.error = f"an event is not JSON: {data[:200]!r}"
                 return
-            # vLLM puts a failure of a started stream into its body; the status was 200 long before.
+            # vLLM reports a failure during a stream in its body: status 200 has been sent.
             if not isinstance(chunk, dict) or chunk.get("error") or chunk.get("object") == "error":
                 self.error = error_message(chunk)
                 return
             try:
                 self._take(chunk)
             except (AttributeError, TypeError):
-                self.error = f"an event is no piece of an answer: {data[:200]!r}"
+                self.error = f"an event is not a chat completion chunk: {data[:200]!r}"
             if self.error is not None:
                 return
 
@@ -95,7 +95,7 @@ class Reply:
 
 
 def error_message(body: object) -> str:
-    """Return the message of an OpenAI-style error document, whichever way it is nested."""
+    """Return the message of an OpenAI-style error document; the error may be nested or not."""
     inner = body.get("error") if isinstance(body, dict) and body.get("error") else body
     if isinstance(inner, dict) and inner.get("message"):
         return str(inner["message"])[:500]

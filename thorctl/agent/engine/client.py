@@ -1,4 +1,4 @@
-"""The engine's HTTP API: ready or not, which models, one streamed chat generation."""
+"""Client of the engine's HTTP API: health, models, one streamed chat completion."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 10.0
 _PROBE_TOTAL_SECONDS = 20.0
-# Longest line read at once; a chat chunk is well under a kilobyte, logprobs included.
+# Longest line read; a chat chunk is well under 1 KiB, logprobs included.
 _LINE_BYTES = 4 * 1024 * 1024
-# Of one streamed answer: 16,384 tokens, each with the logprobs of 20 others, take 24 MiB.
+# Limit of one streamed answer: 16,384 tokens with 20 alternative logprobs each take 24 MiB.
 STREAM_BYTES = 64 * 1024 * 1024
 _FAULTS = (OSError, http.client.HTTPException, ValueError)
 
@@ -44,12 +44,12 @@ class _Connection(http.client.HTTPConnection):
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[_Connection]:
-        """Yield the connection; close it at the end, or after ``seconds`` where the engine drips.
+        """Yield the connection; close it at the end, or after ``seconds`` if the answer is too slow.
 
-        Each piece of such an answer comes in time, and whoever reads it may hold the device's lock.
+        A socket time-out limits only the wait for each piece, and the caller may hold the device's lock.
 
         Raises:
-            TimeoutError: it was closed before the end.
+            TimeoutError: the connection was closed before the end.
         """
 
         def end() -> None:
@@ -74,29 +74,29 @@ class _Connection(http.client.HTTPConnection):
 
 @dataclass(frozen=True)
 class EngineClient:
-    """An engine of this device.
+    """The engine of a release on this device.
 
     Attributes:
         dial: connects to it (thorctl.agent.engine.endpoint).
-        api_key: VLLM_API_KEY of the device's secrets, if it has one.
+        api_key: VLLM_API_KEY of the device's secrets, or None.
     """
 
     dial: Dial
     api_key: str | None = None
 
     def connection(self, seconds: float) -> http.client.HTTPConnection:
-        """Return a connection that its first request opens; ``seconds``: the longest wait for a piece."""
+        """Return an unopened connection; ``seconds`` is its socket time-out."""
         return _Connection(self.dial, seconds)
 
     def healthy(self) -> bool:
-        """Return whether GET /health answers 200; a refused connection is not healthy, not an error."""
+        """Return whether GET /health answers 200; False if the connection is refused."""
         try:
             return self._get("/health")[0] == 200
         except _FAULTS:
             return False
 
     def models(self) -> list[str] | None:
-        """Return the names under which models are served; None if the engine gave no such list."""
+        """Return the names of the served models; None without a valid list."""
         try:
             status, body = self._get("/v1/models")
             document: Any = foreign_json.read(body)
@@ -105,7 +105,7 @@ class EngineClient:
             return None
 
     def context_tokens(self) -> int | None:
-        """Return the longest context the engine serves, prompt and answer; None if it does not say."""
+        """Return the longest context of prompt and answer, in tokens; None if not reported."""
         try:
             status, body = self._get("/v1/models")
             tokens = foreign_json.read(body)["data"][0]["max_model_len"]
@@ -114,7 +114,7 @@ class EngineClient:
             return None
 
     def text(self, path: str) -> str | None:
-        """Return what GET ``path`` answers (/version, /metrics); None unless it is HTTP 200."""
+        """Return the body of GET ``path`` (/version, /metrics); None unless the status is 200."""
         try:
             status, body = self._get(path)
         except _FAULTS:
@@ -122,12 +122,12 @@ class EngineClient:
         return body.decode("utf-8", errors="replace") if status == 200 else None
 
     def chat(self, body: dict[str, Any], *, silence_seconds: float, total_seconds: float) -> Reply:
-        """POST one streamed chat completion and read it to its end; whatever goes wrong stands in ``error``.
+        """POST one streamed chat completion and read it to its end; report failures in ``Reply.error``.
 
         Args:
             body: the request; streaming and usage are added here.
             silence_seconds: longest wait for the next piece.
-            total_seconds: longest time for the whole answer: a stream that drips for ever ends here.
+            total_seconds: longest time for the whole answer, also if pieces keep arriving.
         """
         reply = Reply()
         started = time.monotonic()
@@ -148,7 +148,7 @@ class EngineClient:
         return reply
 
     def cancel(self, body: dict[str, Any], *, pieces: int, silence_seconds: float) -> str | None:
-        """POST one streamed chat completion and hang up after ``pieces`` events; return why that failed."""
+        """POST one streamed chat completion, disconnect after ``pieces`` events; return an error or None."""
         request = json.dumps({**body, "stream": True})
         try:
             with _Connection(self.dial, silence_seconds).within(silence_seconds) as connection:
@@ -186,7 +186,7 @@ def lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
     for line in iter(partial(response.readline, _LINE_BYTES), b""):
         size += len(line)
         if size > STREAM_BYTES:
-            raise ValueError(f"an answer of more than {STREAM_BYTES} bytes")
+            raise ValueError(f"the answer has more than {STREAM_BYTES} bytes")
         yield line
 
 

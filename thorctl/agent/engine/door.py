@@ -1,6 +1,6 @@
-"""Door and bridge: which of the two units runs beside the engine.
+"""Door and bridge: start the unit that fits the engine's layout, stop the other.
 
-A layout 2 engine listens on a Unix socket; ``thor-door.service`` offers it on 127.0.0.1. A layout 1 engine
+A layout 2 engine listens on a Unix socket; ``thor-door.service`` serves it on 127.0.0.1. A layout 1 engine
 listens on that port itself; ``thor-bridge.socket`` offers it as the Unix socket that the edge connects to.
 The role thor_door installs the units. The door's ``ExecCondition=`` applies the same rule at boot, before any
 agent runs.
@@ -32,11 +32,11 @@ CALL_SECONDS = 30
 
 
 def follow(ctx: Context, release: Release | None) -> None:
-    """Run what belongs beside ``release`` (None: no engine), stop what does not. Idempotent.
+    """Run the unit that fits ``release`` (None: no engine), stop the other. Idempotent.
 
     Call it after the old engine has stopped and the unit of ``release`` is installed, and before its engine
-    starts: a layout 1 engine needs the door's port. Failures are logged and never raised: neither unit may
-    keep a rollback from finishing.
+    starts: a layout 1 engine needs the door's port. Failures are logged and not raised: they must not prevent
+    a rollback.
     """
     try:
         if release is not None and release.layout == TCP_LAYOUT:
@@ -44,7 +44,7 @@ def follow(ctx: Context, release: Release | None) -> None:
             _bridge(ctx, release.port)
         else:
             _systemctl(ctx, ["stop"], BRIDGE_SOCKET, BRIDGE_UNIT)
-            # Not waited for: nothing depends on the door, and systemd restarts it for as long as it fails.
+            # No wait: nothing depends on the door, and systemd restarts it without limit.
             _systemctl(ctx, ["start", "--no-block"], DOOR_UNIT)
     except OSError as failed:
         ctx.log.warning("door and bridge: %s", failed)
@@ -55,19 +55,19 @@ def _bridge(ctx: Context, port: int) -> None:
     wanted = f"PORT={port}\n".encode()
     known = settings.read_bytes() if settings.exists() else None
     if known == wanted and _is_active(ctx, BRIDGE_SOCKET):
-        return  # streams through it go on
+        return  # keep its open streams
     _systemctl(ctx, ["stop"], BRIDGE_SOCKET, BRIDGE_UNIT)
     if not installed(ctx, BRIDGE_SOCKET):
         return
-    # The directory was the layout 2 engine's own: nothing that it left there is kept. systemd makes it anew.
+    # The directory belonged to the layout 2 engine. systemd recreates it empty.
     with suppress(FileNotFoundError):  # no engine has run since boot
         removal.remove_path(ctx.paths.at(ENGINE_SOCKET).parent)
-    settings.write_bytes(wanted)  # in /run: no disk is needed for a rollback
+    settings.write_bytes(wanted)  # in /run, so a rollback needs no disk space
     _systemctl(ctx, ["start"], BRIDGE_SOCKET)
 
 
 def _systemctl(ctx: Context, verb: Sequence[str], *units: str) -> None:
-    """Run systemctl for those units that are installed; a failure is logged."""
+    """Run systemctl for the installed ones of ``units``; log a failure."""
     there = [unit for unit in units if installed(ctx, unit)]
     if not there:
         return
@@ -83,5 +83,5 @@ def _is_active(ctx: Context, unit: str) -> bool:
 
 
 def installed(ctx: Context, unit: str) -> bool:
-    """Return whether the role thor_door has put the unit on the device; a closed door has none."""
+    """Return whether the role thor_door has installed the unit; it does not for a closed door."""
     return (ctx.paths.at(UNITS) / unit).exists()

@@ -1,4 +1,4 @@
-"""How the agent reaches the engine of a release, and the proof that what answers is that engine."""
+"""Connect to the engine of a release, and verify that the listener is that engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
 
-    # Seconds of the connection's time-out -> a connected stream socket.
+    # Time-out of the connection in seconds -> a connected stream socket.
     Dial = Callable[[float], socket.socket]
 
 HOST = "127.0.0.1"
@@ -29,7 +29,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 def dial(ctx: Context, release: Release) -> Dial:
     """Return the function that connects to the engine of ``release``.
 
-    It raises OSError where nothing listens, and where the listener does not run in the engine's container.
+    It raises OSError if nothing listens, or if the listener does not run in the engine's container.
     """
     if release.layout == TCP_LAYOUT:
         return partial(_to_port, ctx, release.port)
@@ -39,11 +39,11 @@ def dial(ctx: Context, release: Release) -> Dial:
 def _to_port(ctx: Context, port: int, timeout: float) -> socket.socket:
     connection = socket.create_connection((HOST, port), timeout)
     listener = ports.listener(ctx, port)
-    # Nobody: who took our connection has closed the port since.
+    # None: the process that accepted the connection has closed the port since.
     known = listener or ctx.paths.at("/proc/net/tcp").exists()
     if known and not (listener and listener.is_engine):
         connection.close()
-        raise _foreign(f"port {port}", str(listener or "a process that closed it"))
+        raise _foreign(f"port {port}", str(listener or "a process that has closed it"))
     return connection
 
 
@@ -58,7 +58,7 @@ def _to_socket(ctx: Context, timeout: float) -> socket.socket:
 
 
 def peer_pid(connection: socket.socket) -> int:
-    """Return the process that listens on the other end of a Unix socket; 0 where it is not visible here."""
+    """Return the PID of the process that listens on a Unix socket; 0 if it is not visible here."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return int(_CREDENTIALS.unpack(raw)[0])
 

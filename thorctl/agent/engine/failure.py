@@ -1,4 +1,4 @@
-"""Why an engine did not get ready, and what to do: from its log and from how its process ended. Pure."""
+"""Explain why an engine did not get ready, and name the remedy, from its log and its exit status."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 SHOWN_BEFORE, SHOWN_AFTER = 40, 5  # lines of the log around the error
 KILLED = "137"  # exit status of a container whose process got SIGKILL
-_READ = "Read the lines around it in the details, or the whole log with `thorctl logs DEVICE`."
+_READ = "Read the log around it in the details, or the whole log with `thorctl logs DEVICE`."
 _SMALLER = "a smaller max-num-seqs, max-model-len or kv-cache-memory-bytes."
-# What to do ← what the error says.
+# Remedy → regular expressions of the error.
 _REMEDIES: dict[str, str] = {
-    f"If this image cannot work without a network, set {network.SETTING}: own in the inventory.": (
+    f"If this image requires a network, set {network.SETTING}: own in the inventory.": (
         r"network is unreachable|name resolution|name or service not known|gaierror|no route to host"
     ),
-    "Correct the option in the profile: this image's vLLM does not take it.": (
+    "Correct the option in the profile: this image's vLLM does not accept it.": (
         r"unrecognized arguments|invalid choice|error: argument |expected one argument|ambiguous option"
         r"|invalid tool call parser|invalid reasoning parser|reasoning parser .* not found"
     ),
@@ -60,7 +60,7 @@ _REMEDIES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Failure:
-    """``why``: one line; ``lines``: of the log, around it."""
+    """``why``: one line; ``lines``: the part of the log around it."""
 
     why: str
     remedy: str
@@ -68,7 +68,7 @@ class Failure:
 
 
 def of(log: Sequence[str], last_end: UnitEnd | None) -> Failure:
-    """Judge a log, the oldest line first, and how the engine's last run ended in systemd's words."""
+    """Explain a log, the oldest line first; ``last_end`` is systemd's record of the engine's last run."""
     log = [last_error.readable(line) for line in log if line.strip()]
     found = last_error.find(log)
     killed = last_end is not None and (last_end.status == KILLED or last_end.code == "killed")

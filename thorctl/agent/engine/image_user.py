@@ -1,4 +1,4 @@
-"""Prove on the device that the image's program runs as the user that the profile names."""
+"""Verify on the device that the image's program runs as the profile's user."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from thorctl.agent.release.document import Release
 
 CONTAINER = "thor-prove"
-# This is the image's first program to run, on every device that stages it, beside the engine that serves.
+# The first program of the image to run, on every device that stages it, beside the running engine.
 LIMITS = ("--memory", "8g", "--pids-limit", "4096", "--log-driver", "none")
-SECONDS = 600.0  # the first import of vLLM from a disk that has just been written to
-TRIES = 3  # where Docker is restarted meanwhile
+SECONDS = 600.0  # the first import of vLLM from a disk that has just been written
+TRIES = 3  # in case Docker restarts meanwhile
 _DOCKER_ENDED = re.compile(r"Cannot connect to the Docker daemon|error waiting for container|unexpected EOF")
-_LAST = 300  # characters of the program's own message that are shown
+_LAST = 300  # longest shown part of the program's message, in characters
 
 
-def prove(ctx: Context, release: Release) -> None:
-    """Run the image's program with ``--version``, confined as the engine will be.
+def verify(ctx: Context, release: Release) -> None:
+    """Run the image's program with ``--version``, confined like the engine.
 
-    Some images keep Python below /root (0700): whoever is not root there ends with status 126. Nothing can be
-    known of it before the image is here.
+    Some images keep Python below /root (0700), where any user but root ends with status 126. This is known
+    only once the image is on the device.
 
     Raises:
         AgentError: ``image_user_unusable``, ``account_missing``, ``image_volume_refused``.
@@ -75,10 +75,10 @@ def prove(ctx: Context, release: Release) -> None:
 
 
 def _run(ctx: Context, argv: list[str]) -> Completed:
-    """Docker's client alone ends with its time or with this process: the container is removed besides."""
+    """Run Docker's client, then remove the container: it outlives a client that is killed."""
     ctx.docker.remove_container(CONTAINER)
     done = ctx.runner.run(argv, timeout=SECONDS)
     if not done.ok:
-        with suppress(AgentError):  # that Docker ended is told by its client
+        with suppress(AgentError):  # the client reports a stopped Docker
             ctx.docker.remove_container(CONTAINER)
     return done

@@ -1,7 +1,7 @@
-"""The reason in an engine's log: the exception that ended it, not those that only pass it on. Pure.
+"""Find the root error in an engine's log: the exception that ended it, not those that relay it.
 
-vLLM has an API server, an engine core and workers. The one that fails writes a traceback, and each of those
-above it another one that says "See root cause above"; a hundred lines later the log ends.
+vLLM has an API server, an engine core and workers. The failing process writes a traceback, and each of its
+parents another one that refers to "root cause above"; the log ends a hundred lines later.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LONGEST = 400  # characters; an exception may quote a whole configuration
-# The engine writes the log. journald cuts lines at 48 KiB only, and each pattern below is searched in a
-# thousand of them by an agent that holds the device's lock: longer lines are cut, and no pattern has an
-# unbounded repetition behind one that can begin anywhere.
+# The log is the engine's, so untrusted, and the agent that searches a thousand lines of up to 48 KiB
+# (journald's limit) holds the device's lock: lines are cut, and no pattern has an unbounded repetition behind
+# one that can begin anywhere.
 LINE = 4096  # characters
 
 # "(Worker pid=30) ERROR 11-30 11:10:36 [multiproc_executor.py:953] text"; the first part may be coloured.
@@ -40,24 +40,24 @@ _RELAYED = re.compile(
     r"|^RuntimeError: cancelled|cancel_scope|BrokenPipeError",
     re.IGNORECASE,
 )
-# What ends a process without a traceback, in the words of the one that ends.
+# How programs report an end without a traceback.
 _PLAIN = re.compile(
     r"^(?:\S+: )?error: |^docker: (?!\s*$)|^thor-agent: |^terminate called"
     r"|^\s*what\(\): |^Fatal Python error: |^/bin/sh: |^exec .*: |Segmentation fault|^Killed$"
     r"|: command not found$|^Illegal instruction"
     r"|^OCI runtime |^nvidia-container-cli: |^panic: ",
 )
-# Exceptions whose message names no object: where they were raised is told besides.
+# Exceptions whose message names no object: the place of the raise is added.
 _BARE = re.compile(r"^(?:Index|Key|Attribute|Assertion|Type|NotImplemented|Syntax)Error(?::.{0,40})?$")
 _PLACE = re.compile(r'^  File "(?:.*/)?(?P<file>[^/"]+)", line (?P<line>\d+)(?:, in \S+)?$')
-# Of Docker's client, and of the agent's answer before the container: one JSON object.
+# Docker's client, and the agent's answer before the container: one JSON object.
 _NO_START = re.compile(r"^docker: (?!(?:See|Run) ')\S|^\{.*\"ok\": false")
 _SAYS_NOTHING = re.compile(r"^docker: (?:See|Run) '|^thor-agent: (?:waiting|removing)")
 
 
 @dataclass(frozen=True)
 class LastError:
-    """The error and the index of its line in the log; ``relayed``: only what passes another error on."""
+    """The error and its line's index in the log; ``relayed``: the log holds no original error."""
 
     text: str
     line: int
@@ -65,11 +65,10 @@ class LastError:
 
 
 def find(log: Sequence[str]) -> LastError | None:
-    """Find the reason why an engine ended, the oldest line of its log first.
+    """Return the error that ended an engine, from its log, the oldest line first.
 
-    Returns what kept the container from starting, if that came last; else the exception that the last
-    traceback begins with of those that no process only passes on; else the last line that says an error; else
-    an exception that passes on what the log does not hold.
+    Returns the failure that prevented the container's start, if it came last; else the first exception of the
+    last traceback that is not a relayed one; else the last error line; else a relayed exception; else None.
     """
     log = [readable(line) for line in log]
     lines = [_stripped(line) for line in log]
@@ -79,7 +78,7 @@ def find(log: Sequence[str]) -> LastError | None:
         return LastError(_shortened(_agent_s(lines[before[-1]])), before[-1])
     real = [one for one in exceptions if not _RELAYED.search(lines[one])]
     if real:
-        # One that was logged as an error comes before the one that it led to.
+        # An exception logged as an error precedes the one it caused.
         logged = [one for one in real if _level(log[one]) in _ERRORS]
         root = _cause(lines, (logged or real)[-1], real)
         told, last = _told(lines, root), _told(lines, real[-1])
@@ -91,17 +90,17 @@ def find(log: Sequence[str]) -> LastError | None:
 
 
 def readable(line: str) -> str:
-    """Return a line without the terminal's colours, which vLLM writes into files too, of bounded length."""
+    """Return a line without terminal colours, which vLLM also writes to files, cut to ``LINE``."""
     return _COLOURS.sub("", line[: 2 * LINE])[:LINE]
 
 
 def _stripped(line: str) -> str:
-    """A line without the process, level, time and place that vLLM writes before it."""
+    """Return a line without vLLM's prefix of process, level, time and place."""
     return _STAMP.sub("", _PROCESS.sub("", line)).rstrip()
 
 
 def _exceptions(lines: Sequence[str]) -> list[int]:
-    """Where tracebacks end: the first line after each that is not indented."""
+    """Return the indexes of exceptions: the first line after each traceback that is not indented."""
     found, inside = [], False
     for number, line in enumerate(lines):
         if line == _TRACEBACK:
@@ -114,7 +113,7 @@ def _exceptions(lines: Sequence[str]) -> list[int]:
 
 
 def _cause(lines: Sequence[str], number: int, real: list[int]) -> int:
-    """The exception that this one was raised from, if any, and so on. ``real``: which no line passes on."""
+    """Return the index of the first exception of a chain. ``real``: exceptions that no process relays."""
     tracebacks = [one for one, line in enumerate(lines) if line == _TRACEBACK]
     while True:
         above = bisect_left(tracebacks, number) - 1
@@ -130,7 +129,7 @@ def _cause(lines: Sequence[str], number: int, real: list[int]) -> int:
 
 
 def _told(lines: Sequence[str], number: int) -> str:
-    """An exception in one line; of a validation's, which begin with a count, the first finding too."""
+    """Return an exception in one line; for a validation error, which starts with a count, add its first."""
     text = lines[number]
     if _BARE.match(text):
         place = next((_PLACE.match(one) for one in reversed(lines[:number]) if _PLACE.match(one)), None)
@@ -141,7 +140,7 @@ def _told(lines: Sequence[str], number: int) -> str:
 
 
 def _plain(whole: str, line: str) -> bool:
-    """Whether a line says an error, outside of tracebacks. ``whole``: with level, time and place."""
+    """Return whether a line outside tracebacks is an error. ``whole``: the line with its prefix."""
     if _SAYS_NOTHING.search(line) or _RELAYED.search(line):
         return False
     return bool(_PLAIN.search(line)) or (_level(whole) in _ERRORS and line[:1].strip() != "")
@@ -153,7 +152,7 @@ def _level(line: str) -> str | None:
 
 
 def _agent_s(line: str) -> str:
-    """The message in the agent's answer; any other line as it is."""
+    """Return the message of an agent's answer; any other line unchanged."""
     try:
         return str(foreign_json.read(line)["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,7 @@
-"""A TCP port on the loopback of the engine's container, for a client there that speaks TCP only.
+"""A TCP port on the loopback of the engine's container, for a client there that supports TCP only.
 
-``vllm bench serve`` runs in the container, whose engine listens on a Unix socket. The port is opened in the
-container's network namespace by this process, so it needs no program of the image and nobody outside the
-container can connect.
+``vllm bench serve`` runs in the container, whose engine listens on a Unix socket. This process opens the port
+in the container's network namespace: it needs no program of the image, and only the container can connect.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _CLONE_NEWNET = 0x40000000  # of setns(2): the file must be a network namespace
 
 @contextmanager
 def port(ctx: Context, release: Release) -> Iterator[int]:
-    """Yield a port at which a client in the engine's container reaches the engine.
+    """Yield a port that forwards from the engine's container to the engine.
 
     Raises:
         AgentError: ``engine_not_ready`` if the container does not run.
@@ -51,7 +50,7 @@ def port(ctx: Context, release: Release) -> Iterator[int]:
         raise AgentError(
             "engine_not_ready",
             f"Cannot enter the network of the container {ENGINE_CONTAINER} (process {first}): {refused}.",
-            "See whether the engine runs (`thorctl status DEVICE`) and its log (`thorctl logs DEVICE`).",
+            "Check whether the engine runs (`thorctl status DEVICE`), and its log (`thorctl logs DEVICE`).",
         ) from refused
     with server:
         threading.Thread(target=_accept, args=(server, endpoint.dial(ctx, release)), daemon=True).start()
@@ -62,11 +61,11 @@ def listen_in(namespace: Path) -> socket.socket:
     """Return a socket that listens on a free port of 127.0.0.1 in a network namespace.
 
     Raises:
-        OSError: as the kernel says.
+        OSError: the namespace cannot be entered, or the socket cannot listen.
     """
     made: list[socket.socket | OSError] = []
 
-    def make() -> None:  # the namespace is the thread's
+    def make() -> None:  # in a thread: setns(2) changes the namespace of one thread
         try:
             descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -89,7 +88,7 @@ def listen_in(namespace: Path) -> socket.socket:
 
 
 def _accept(server: socket.socket, dial: Dial) -> None:
-    with suppress(OSError):  # closed: the benchmark is over
+    with suppress(OSError):  # closed at the end of the benchmark
         while True:
             client, _ = server.accept()
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

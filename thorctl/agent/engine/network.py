@@ -1,4 +1,4 @@
-"""The network of the engine's container: none, or one of its own where an image cannot work without."""
+"""The network of the engine's container: none, or a separate one for images that require it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 NONE = "none"
-OWN = "bridge"  # Docker's: a namespace of its own behind the host's, never the host's
-SETTING = "thor_engine_network"  # of the inventory
+OWN = "bridge"  # Docker's network with a namespace of its own, not the host's
+SETTING = "thor_engine_network"  # in the inventory
 
 
-def wanted(ctx: Context) -> str:
-    """Return Docker's name of the network that device.json asks for (role thor_host)."""
+def configured(ctx: Context) -> str:
+    """Return the Docker network that device.json (role thor_host) selects."""
     try:
         device: Any = read_json(ctx.paths.device_json)
     except (ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Waiting until the engine serves: /health, then the release's model in /v1/models; or saying why not."""
+"""Wait until the engine serves (/health, then the release's model in /v1/models), or explain why not."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 5.0
-LOG_BEFORE_SECONDS = 60.0  # an engine that was asked for may have ended before anybody waited for it
-# One is forgiven: on a Thor the first start after another engine may find its memory not yet returned.
+LOG_BEFORE_SECONDS = 60.0  # the engine may have ended between its start and the wait
+# One restart is tolerated: after a stop, a Thor may return the previous engine's memory late.
 RESTARTS_FORGIVEN = 1
 
 
 def wait(ctx: Context, release: Release) -> float:
-    """Return the seconds it took from now until the engine was ready.
+    """Wait until the engine is ready; return the seconds this took.
 
     Raises:
-        AgentError: ``engine_died`` (at once), or ``engine_not_ready`` when the release's time is up; with the
-            last lines of the engine's log in the details.
+        AgentError: ``engine_died`` (at once), or ``engine_not_ready`` after the release's time limit; with
+            the last lines of the engine's log in the details.
     """
     began = ctx.clock.monotonic()
     mark = cache.ready_mark(ctx, release)
@@ -42,7 +42,7 @@ def wait(ctx: Context, release: Release) -> float:
             raise _error(
                 ctx, release, "engine_died", f"The engine of {release.id} died", unit=unit, waited=waited
             )
-        # With a restart still to come, what answers is the process before it.
+        # While a restart is queued, the process that answers is the previous one.
         if unit.active == "active" and not unit.queued and serves(ctx, release):
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
@@ -57,9 +57,9 @@ def wait(ctx: Context, release: Release) -> float:
 
 
 class _Docker:
-    """Notices that Docker ends or restarts while an engine is waited for: that is not the engine's death.
+    """Detect that Docker stops or restarts during a wait, which is no failure of the engine.
 
-    ``forgiven``: restarts of the engine that count for nothing. ``seconds``: until when Docker was away.
+    ``forgiven``: number of restarts not counted. ``seconds``: end of Docker's absence.
     """
 
     def __init__(self, ctx: Context) -> None:
@@ -68,7 +68,7 @@ class _Docker:
         self.forgiven, self.seconds = RESTARTS_FORGIVEN, 0.0
 
     def is_away(self, unit: UnitState) -> bool:
-        """Whether an engine that does not run is to be waited for, because Docker does not answer (yet)."""
+        """Return whether to wait for a stopped engine because Docker does not answer (yet)."""
         if self._ctx.docker.responds():
             self._since = None
             return False
@@ -83,19 +83,19 @@ class _Docker:
 def _dead(unit: UnitState, waited: float, forgiven: int) -> bool:
     if unit.queued:
         return False
-    # Inactive with nothing queued: the start itself was refused, say for want of a unit it requires.
+    # Inactive with nothing queued: systemd rejected the start, for a missing required unit, for example.
     never_began = unit.active == "inactive" and waited > GRACE_SECONDS
     return unit.active == "failed" or unit.restarts > forgiven or never_began
 
 
 def serves(ctx: Context, release: Release) -> bool:
-    """True if the engine is healthy and lists the release's model."""
+    """Return whether the engine is healthy and lists the release's model."""
     client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
     return client.healthy() and release.model in (client.models() or [])
 
 
 def healthy(ctx: Context, release: Release) -> bool:
-    """True if the unit is the release's, is active, and the engine serves the release's model."""
+    """Return whether the unit is the release's and active, and the engine serves the release's model."""
     runs = engine_unit.state(ctx).active == "active"
     return runs and engine_unit.installed(ctx, release) and serves(ctx, release)
 

@@ -1,4 +1,4 @@
-"""Open the engine's Unix socket as root, although the engine owns the directory that holds it."""
+"""Connect as root to the engine's Unix socket, in a directory that the engine owns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def open_socket(path: Path, timeout: float | None = None) -> socket.socket:
-    """Return a stream socket connected to ``path``; ``timeout`` (seconds; None: none) is the socket's own.
+    """Return a stream socket connected to ``path``; ``timeout`` in seconds, None for none.
 
     The directory's owner may replace the entry at any time, so it is opened once (a symbolic link is not
-    followed), checked to be a socket, and connected through its descriptor.
+    followed), verified to be a socket, and connected through its descriptor.
 
     Raises:
-        OSError: as the kernel says; ``ENOTSOCK`` if the entry is not a socket.
+        OSError: the connection failed; ``ENOTSOCK`` if the entry is not a socket.
     """
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

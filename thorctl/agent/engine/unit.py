@@ -1,4 +1,4 @@
-"""The engine as systemd sees it: install its unit, stop, start, ask."""
+"""The engine's systemd unit: install, start, stop, query."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from thorctl.agent.core.runner import Completed
     from thorctl.agent.release.document import Release
 
-# Above what the unit's own limits add up to: `docker stop` until streams in flight have ended (90 s by
-# default), `docker kill` and `docker rm` 35 s each, and TimeoutStopSec= for what is left.
+# Above the sum of the unit's own limits: `docker stop` until open streams have ended (90 s by default),
+# `docker kill` and `docker rm` 35 s each, and TimeoutStopSec= for the rest.
 STOP_SECONDS = 420
 CALL_SECONDS = 60
 STOP_TRIES = 5
 STOP_PAUSE_SECONDS = 2.0
-_REPLACED = "canceled"  # systemctl(1) about a job in whose place systemd has put another one
-LOG_LINES = 1000  # the workers' traceback and those of the two processes above it: some 200 lines
-_TIDYING = f"No such container: {ENGINE_CONTAINER}"  # said by the unit's `docker rm`, where nothing is left
+_REPLACED = "canceled"  # systemctl(1): another job has replaced this one
+LOG_LINES = 1000  # the tracebacks of the worker and of the two processes above it take some 200 lines
+_TIDYING = f"No such container: {ENGINE_CONTAINER}"  # logged by the unit's `docker rm` if nothing is left
 ENGINE_IDENTIFIER = "thor-engine"  # SyslogIdentifier= of the unit's template
 IDLE = ("inactive", "failed")
 
 
 @dataclass(frozen=True)
 class UnitState:
-    """``active``, ``sub`` as systemd calls them; ``restarts`` since the last deliberate start.
+    """The unit's state: ``active``, ``sub`` as in systemd; ``restarts`` since the last deliberate start.
 
-    ``queued``: a job of systemd (a start that waits for its turn) is pending.
+    ``queued``: a systemd job (a start, for example) is pending.
     """
 
     active: str
@@ -43,7 +43,7 @@ class UnitState:
 
 
 def installed(ctx: Context, release: Release) -> bool:
-    """True if the installed unit is this release's, byte for byte."""
+    """Return whether the installed unit equals this release's, byte for byte."""
     try:
         return ctx.paths.engine_unit.read_bytes() == release.files()[UNIT_FILE][1]
     except OSError:
@@ -51,7 +51,7 @@ def installed(ctx: Context, release: Release) -> bool:
 
 
 def is_of(ctx: Context, release_id: str) -> bool:
-    """True if the installed unit names this release, whatever else it says."""
+    """Return whether the installed unit names this release, whatever its other content."""
     try:
         return release_id.encode() in ctx.paths.engine_unit.read_bytes()
     except OSError:
@@ -59,17 +59,17 @@ def is_of(ctx: Context, release_id: str) -> bool:
 
 
 def install(ctx: Context, release: Release) -> None:
-    """Put the release's unit in place and let it start at boot; starts and stops nothing."""
+    """Install the release's unit and enable it at boot; do not start or stop anything."""
     if not installed(ctx, release):
         ctx.files.write(ctx.paths.engine_unit, release.files()[UNIT_FILE][1], 0o644)
     _systemctl(ctx, "daemon-reload")
     _systemctl(ctx, "enable", ENGINE_UNIT)
     for wants in ctx.paths.engine_unit.parent.glob("*.wants"):
-        ctx.files.sync(wants)  # systemctl makes its links without waiting for the disk
+        ctx.files.sync(wants)  # systemctl does not sync its links to the disk
 
 
 def remove(ctx: Context) -> None:
-    """Take the unit away: this device serves nothing. The engine was stopped before."""
+    """Remove the unit of a stopped engine; the device then serves nothing."""
     if ctx.paths.engine_unit.exists():
         _systemctl(ctx, "disable", ENGINE_UNIT)
         ctx.files.remove(ctx.paths.engine_unit)
@@ -77,9 +77,9 @@ def remove(ctx: Context) -> None:
 
 
 def stop(ctx: Context) -> None:
-    """Stop the engine and wait for its end; not running is fine.
+    """Stop the engine and wait until it has ended; an engine that does not run is no error.
 
-    A restart of Docker has systemd restart the engine, which cancels this stop: it is repeated.
+    When Docker restarts, systemd restarts the engine, which cancels this stop: it is then repeated.
     """
     words = ("systemctl", "stop", ENGINE_UNIT)
     for tries_left in reversed(range(STOP_TRIES)):
@@ -89,31 +89,31 @@ def stop(ctx: Context) -> None:
         if done.ok or not tries_left or _REPLACED not in done.stderr:
             _succeeded(done)
             return
-        ctx.log.warning("another job took the place of the engine's stop: %s", done.stderr.strip())
+        ctx.log.warning("another job replaced the engine's stop: %s", done.stderr.strip())
         ctx.clock.sleep(STOP_PAUSE_SECONDS)
 
 
 def start(ctx: Context) -> None:
-    """Ask for a start without waiting: the caller watches readiness (at boot, recover comes first)."""
-    # Also clears the count of restarts, and the limit that earlier failures may have reached.
+    """Start the engine without waiting: the caller watches readiness (at boot, recover comes first)."""
+    # Also resets the count of restarts and systemd's start limit.
     ctx.runner.run(["systemctl", "reset-failed", ENGINE_UNIT], timeout=CALL_SECONDS)
     _systemctl(ctx, "start", "--no-block", ENGINE_UNIT)
 
 
 def restart(ctx: Context) -> None:
-    """Ask for a stop and a start in one: though we die, systemd does both."""
+    """Queue a stop and a start as one job, which systemd completes even if this process dies."""
     ctx.runner.run(["systemctl", "reset-failed", ENGINE_UNIT], timeout=CALL_SECONDS)
     _systemctl(ctx, "restart", "--no-block", ENGINE_UNIT)
 
 
 def up(ctx: Context) -> bool:
-    """True if it runs, or systemd is about to start it."""
+    """Return whether the engine runs, or systemd is about to start it."""
     now = state(ctx)
     return now.active not in IDLE or now.queued
 
 
 def state(ctx: Context) -> UnitState:
-    """What systemd says of the engine; a unit that does not exist is inactive."""
+    """Return the unit's state; a unit that does not exist is inactive."""
     properties = "ActiveState,SubState,NRestarts,Job"
     shown = _systemctl(ctx, "show", "--property", properties, ENGINE_UNIT)
     values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
@@ -127,7 +127,7 @@ def state(ctx: Context) -> UnitState:
 
 
 def last_end(ctx: Context) -> UnitEnd | None:
-    """How the engine's last run ended since boot, in systemd's words; None if it has not."""
+    """Return systemd's record of how the engine's last run since boot ended; None if it has not."""
     try:
         words = ctx.paths.engine_end.read_text(encoding="utf-8").split()
     except (OSError, ValueError):
@@ -136,14 +136,14 @@ def last_end(ctx: Context) -> UnitEnd | None:
 
 
 def log_tail(ctx: Context, seconds: float) -> list[str]:
-    """The engine's own last lines of the last ``seconds``; where it said nothing, systemd's about it.
+    """Return the engine's last log lines of the last ``seconds``; systemd's lines about it if it has none.
 
-    Not older ones: they may be another release's. Read backwards: with ``--since`` a systemd before 254 takes
-    ``--lines`` for the first ones.
+    Older lines may be another release's. The journal is read backwards: with ``--since``, a systemd before
+    254 applies ``--lines`` to the first lines.
     """
     unit = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--reverse", "--lines", str(LOG_LINES)]
     unit += ["--since", f"-{math.ceil(seconds)}s", "--unit", ENGINE_UNIT]
-    ctx.runner.run(["journalctl", "--sync"], timeout=CALL_SECONDS)  # last words may still be on their way
+    ctx.runner.run(["journalctl", "--sync"], timeout=CALL_SECONDS)  # flush lines that are still queued
     for argv in ([*unit, "--identifier", ENGINE_IDENTIFIER], unit):
         said = ctx.runner.run(argv, timeout=CALL_SECONDS).stdout.splitlines()
         lines = [line for line in reversed(said) if _TIDYING not in line]
@@ -157,7 +157,7 @@ def _systemctl(ctx: Context, *words: str, timeout: float = CALL_SECONDS) -> str:
 
 
 def _succeeded(done: Completed) -> str:
-    """Return its output; raise the error that names it if it failed."""
+    """Return the output; raise an error that names the command if it failed."""
     if not done.ok:
         raise AgentError(
             "internal",

@@ -1,7 +1,7 @@
-"""Volumes that an image declares: read-only and empty in our containers, or refused.
+"""Volumes that an image declares: mounted read-only and empty in our containers, or rejected.
 
-Docker makes a volume on the device's disk for each of them, which the image's program can fill, and which
-stays where Docker is killed. An empty read-only file system in its place takes neither disk nor memory.
+For each of them Docker would create a volume on the device's disk, which the image's program can fill and
+which remains if Docker is killed. An empty read-only tmpfs in its place takes neither disk nor memory.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
     from thorctl.agent.core.context import Context
 
-TMP = "/tmp"  # noqa: S108 - of the container
-# What the engine's unit mounts. Docker prefers an explicit mount to a declared volume of the same place.
+TMP = "/tmp"  # noqa: S108 - in the container
+# Mounts of the engine's unit. Docker prefers an explicit mount to a declared volume at the same path.
 _OF_THE_DEVICE = ("/cache", "/etc/thor-engine", "/models/checkpoint", "/run/engine")
 ENGINE_MOUNTS = (TMP, *_OF_THE_DEVICE)
-# Made by the container's runtime; a volume there would hide devices or shared memory.
+# Mounts of the container's runtime; a volume there would hide devices or shared memory.
 _OF_THE_RUNTIME = ("/dev", "/proc", "/sys")
-MOST = 16  # of one image
-# Nothing that ends a word of a unit, an option of --mount or a component of the path.
+MOST = 16  # volumes of one image
+# Characters that end neither a word of a unit, nor an option of --mount, nor a path component.
 _PATH = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*|/\.[A-Za-z0-9_][A-Za-z0-9._-]*){1,16}")
 _SIZE_BYTES = 4096
 
 
 def options(ctx: Context, reference: str, mounted: Iterable[str] = ENGINE_MOUNTS) -> list[str]:
-    """Return the options of ``docker run`` that stand in for the volumes which the image declares.
+    """Return the options of ``docker run`` that replace the volumes which the image declares.
 
     Args:
-        ctx: for Docker.
+        ctx: the context, for Docker.
         reference: the image.
-        mounted: places where the container has a mount of its own.
+        mounted: paths with a mount of the container's own.
 
     Raises:
-        AgentError: ``image_volume_refused``: a volume has no plain absolute path, or lies below a mount of
+        AgentError: ``image_volume_refused``: a volume has no plain absolute path, or is below a mount of
             the engine, where making its directory would write, or of the runtime.
     """
     declared = ((ctx.docker.image(reference) or {}).get("Config") or {}).get("Volumes") or {}

@@ -1,1 +1,1 @@
-"""Staging: what brings the bytes of a checkpoint onto the device and verifies them."""
+"""Staging: fetch the image and the checkpoint of a release, and verify them."""

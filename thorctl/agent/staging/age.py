@@ -1,8 +1,8 @@
-"""The order in which releases were staged, and for how long a download has been left alone.
+"""Record the order in which releases were staged, and how long a download has been idle.
 
-Both are recorded here, because the times of files come from a clock that may be set: a device without a
-battery stages in 1970. The order is a counter. An age is counted by the clock since boot; what passed between
-two boots is not counted, so that an age is at most what it is in truth.
+File times do not serve: the clock may be set, and a device without a clock battery stages in 1970. The order
+is a counter. An age is measured with the clock since boot; time between two boots is not counted, so a
+recorded age is never above the real one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def note_release(ctx: Context, release_id: str) -> None:
-    """Record that a release is the one staged last."""
+    """Record ``release_id`` as the one staged last."""
     order = staging_order(ctx)
     newest = max(order.values(), default=0)
     if order.get(release_id) == newest > 0:
@@ -29,25 +29,25 @@ def note_release(ctx: Context, release_id: str) -> None:
 
 
 def staging_order(ctx: Context) -> dict[str, int]:
-    """Release id → number, the highest was staged last. An earlier agent's releases have none."""
+    """Return release id → number; the highest was staged last. Earlier agents recorded none."""
     found = _read(ctx).get("releases")
     known = found if isinstance(found, dict) else {}
     return {name: number for name, number in known.items() if isinstance(number, int)}
 
 
 def note_download(ctx: Context, name: str) -> None:
-    """Record that somebody goes on with a download now."""
+    """Record that a download is continued now."""
     now = {"boot": this_boot(ctx), "since_boot": ctx.clock.since_boot(), "idle_seconds": 0.0}
     _write(ctx, downloads={**_downloads(ctx), name: now})
 
 
 def idle_seconds(ctx: Context, names: Iterable[str], *, record: bool) -> dict[str, float]:
-    """For how long nobody has gone on with each download; 0 for one that nobody has recorded.
+    """Return for how many seconds each download has been idle; 0 for an unrecorded one.
 
     Args:
         ctx: the device.
         names: the downloads that exist.
-        record: keep the ages, so that they go on after the next boot; others are forgotten.
+        record: store the ages, to continue after the next boot; remove those of other downloads.
     """
     known, boot, now = _downloads(ctx), this_boot(ctx), ctx.clock.since_boot()
     found = {name: _idle(known.get(name), boot, now) for name in names}
@@ -76,7 +76,7 @@ def _read(ctx: Context) -> dict[str, Any]:
     try:
         document = read_json(ctx.paths.staged_json)
     except (ValueError, OSError):
-        return {}  # by a foreign hand: our own writes are whole
+        return {}  # written by another program: the agent's own writes are atomic
     return document if isinstance(document, dict) and document.get("schema") == 1 else {}
 
 

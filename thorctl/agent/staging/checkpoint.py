@@ -1,4 +1,4 @@
-"""A release's checkpoint on disk: what is missing is fetched apart, verified, and only then put in place."""
+"""A release's checkpoint on disk: fetch missing files to a staging directory, verify, install."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ STAGING_PREFIX = ".staging-"
 
 
 def final_dir(ctx: Context, release: Release) -> Path:
-    """Where the engine reads it."""
+    """Return the directory that the engine reads."""
     return ctx.paths.checkpoints / release.checkpoint_name
 
 
 def staging_dir(ctx: Context, release: Release) -> Path:
-    """Where files wait that were taken over and verified, until all are; root's own."""
+    """Return the directory that holds verified files until the checkpoint is complete; root's own."""
     return ctx.paths.checkpoints / f"{STAGING_PREFIX}{release.checkpoint_name}"
 
 
 def missing_bytes(ctx: Context, release: Release) -> int:
-    """Bytes a stage would still download, judged by size: cheap, and right unless a file is damaged."""
+    """Return the bytes that a stage has to download, judged by file size alone."""
     total = 0
     for file in release.checkpoint_files:
         places = (final_dir(ctx, release) / file.path, staging_dir(ctx, release) / file.path)
@@ -45,10 +45,10 @@ def missing_bytes(ctx: Context, release: Release) -> int:
 
 
 def bytes_in(directory: Path) -> int:
-    """Bytes on disk below a directory; sparse files count what they occupy, hard links once."""
+    """Return the bytes on disk below a directory: sparse files as allocated, hard links once."""
     sizes: dict[int, int] = {}
     waiting = [os.fspath(directory)]
-    while waiting:  # no recursion: the engine may have nested its cache as deep as it likes
+    while waiting:  # no recursion: the engine may have nested its cache to any depth
         with suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 status = entry.stat(follow_symlinks=False)
@@ -60,7 +60,7 @@ def bytes_in(directory: Path) -> int:
 
 
 def ensure(ctx: Context, release: Release) -> int:
-    """Have every file of the lock in place, hashed; returns the bytes downloaded.
+    """Install every file of the lock, verified; return the downloaded bytes.
 
     Raises:
         AgentError: ``file_missing``, ``file_wrong_size``, ``file_wrong_hash`` (bad files are deleted, the
@@ -83,7 +83,7 @@ def ensure(ctx: Context, release: Release) -> int:
 
 
 def _download(ctx: Context, release: Release, staging: Path, lacking: Sequence[CheckpointFile]) -> int:
-    """Fetch files and take them over; returns the new bytes."""
+    """Fetch files and take them over; return the new bytes."""
     user, name = account.find(ctx), release.checkpoint_name
     earlier.migrate(ctx, release, user)
     kept = begun_with = takeover.kept_bytes(ctx, name)
@@ -100,7 +100,7 @@ def _download(ctx: Context, release: Release, staging: Path, lacking: Sequence[C
     try:
         fetcher.run(ctx, release, lacking, user, on_bytes)
     finally:
-        with suppress(OSError):  # a full disk: the download's own error is told
+        with suppress(OSError):  # a full disk: report the error of the download itself
             age.note_download(ctx, name)
     with takeover.opened(ctx, name) as directory:
         for file in lacking:
@@ -112,7 +112,7 @@ def _download(ctx: Context, release: Release, staging: Path, lacking: Sequence[C
 
 
 def _copy_equal(staging: Path, files: Sequence[CheckpointFile]) -> None:
-    """Files of one content are fetched once: the others are copies of it."""
+    """Copy files whose content was fetched under another name."""
     first: dict[str, Path] = {}
     for file in files:
         path = staging / file.path
@@ -140,7 +140,7 @@ def _reporter(ctx: Context, release: Release, files: Sequence[CheckpointFile]) -
 
 
 def _discard(bad: list[BadFile], staging: Path) -> list[BadFile]:
-    """Delete bad files, so that the next download fetches them and only them."""
+    """Delete bad files, so that the next download fetches only them."""
     for one in bad:
         (staging / one.file.path).unlink(missing_ok=True)
     return bad
@@ -153,7 +153,7 @@ def _put_in_place(
         (staging / file.path).chmod(0o444)
         ctx.files.sync(staging / file.path)
     if final.exists():
-        # Other releases may run from it: the directory stays, only what was wrong or missing is replaced.
+        # Other releases may use the directory: only missing and bad files are replaced.
         record = verified.read(ctx, final)
         for file in wanted:
             (final / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def _put_in_place(
 
 
 def _prune(ctx: Context, directory: Path, keep: set[str]) -> None:
-    """Leave nothing that the lock does not name: vLLM loads every *.safetensors it finds."""
+    """Delete files that the lock does not name: vLLM loads every *.safetensors it finds."""
     for place, _, names in os.walk(directory, topdown=False):
         for name in names:
             if (Path(place) / name).relative_to(directory).as_posix() not in keep:
@@ -198,7 +198,7 @@ def _not_as_locked(release: Release, bad: list[BadFile]) -> AgentError:
     return AgentError(
         first.code,
         f"{first.file.path} of {release.checkpoint_name} {wrong}{more}.{deleted}",
-        "Stage again: only bad files are fetched. If it fails again, the hub serves other bytes than locked.",
+        "Stage again: only bad files are fetched. If it fails again, the hub's files differ from the lock.",
         details={"files": [one.document() for one in bad]},
         changed=True,
     )

@@ -1,7 +1,7 @@
-"""Downloads that an agent before the fetcher began: moved to where the fetcher continues them.
+"""Move downloads of an agent without the fetcher to where the fetcher continues them.
 
 That agent kept them in ``checkpoints/.partial-<name>``, which a download account could write. The files are
-reached through directory descriptors and moved into a directory of root's before they are looked at.
+reached through directory descriptors and moved into a directory of root's before they are inspected.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _UNFINISHED = re.compile(r"(?:.+\.)?([0-9a-f]{64})(?:\.[0-9a-f]+)?(?:\.incomplet
 
 
 def directory(ctx: Context, release: Release) -> Path:
-    """Where an earlier agent kept an unfinished download of the checkpoint."""
+    """Return the directory of an earlier agent's unfinished download of the checkpoint."""
     return ctx.paths.checkpoints / f"{PARTIAL_PREFIX}{release.checkpoint_name}"
 
 
 def migrate(ctx: Context, release: Release, user: Account) -> None:
-    """Give what an earlier agent fetched to the fetcher, whole files first; remove the rest."""
+    """Give an earlier agent's files to the fetcher, complete files first; remove the rest."""
     old = directory(ctx, release)
     if not os.path.lexists(old):
         return
     commit = release.document["lock"]["checkpoint"]["commit"]
     ctx.docker.remove_container(f"thor-stage-{commit[:12]}")
-    ctx.log.info("an earlier agent's download is continued: %s", old.name)
+    ctx.log.info("continuing an earlier agent's download: %s", old.name)
     scratch = ctx.paths.checkpoints / f"{_SCRATCH_PREFIX}{release.checkpoint_name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(mode=0o700)
@@ -48,7 +48,7 @@ def migrate(ctx: Context, release: Release, user: Account) -> None:
     of_path = {file.path: file.sha256 for file in release.checkpoint_files}
     checkpoints = os.open(ctx.paths.checkpoints, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with suppress(OSError, RecursionError):  # a link in its place, say: nothing is continued
+        with suppress(OSError, RecursionError):  # replaced by a link, for example: nothing is continued
             _collect(checkpoints, old.name, scratch, of_path, sizes)
         removal.remove(checkpoints, old.name)
         takeover.prepare(ctx, release.checkpoint_name, user)
@@ -63,7 +63,7 @@ def migrate(ctx: Context, release: Release, user: Account) -> None:
 def _collect(
     checkpoints: int, name: str, scratch: Path, of_path: dict[str, str], sizes: dict[str, int]
 ) -> None:
-    """Move each content's longest file into ``scratch``, named by the content."""
+    """Move the longest file of each content into ``scratch``, named by the content's hash."""
     top = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=checkpoints)
     target = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     longest: dict[str, int] = {}

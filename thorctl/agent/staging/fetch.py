@@ -1,8 +1,8 @@
-"""Download the files of one order. A program of its own, without privileges: account ``thor-fetch``.
+"""Download the files of one order. Runs as an unprivileged program of its own, account ``thor-fetch``.
 
 The order is one JSON document on stdin (``Order``). Each file is kept in the order's directory as
 ``<sha256>.part`` with ``<sha256>.ranges``, which lists the bytes that are on the disk. Progress and the
-result are JSON lines on stdout. The reader of both verifies every byte.
+result are JSON lines on stdout. The agent that reads both verifies every byte.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class FetchError(Exception):
-    """A download's failure.
+    """A failed download.
 
     Attributes:
-        code: what it is; ``fetcher.py`` has the words for it.
-        reason: who answered what.
-        fatal: whether another try would end the same.
-        pause: seconds that the hub asks for; None: it asks for nothing.
+        code: the kind of failure; ``fetcher.py`` has its message and remedy.
+        reason: the host and its answer.
+        fatal: whether another try would fail the same way.
+        pause: seconds that the hub asks to wait; None: unspecified.
     """
 
     def __init__(self, code: str, reason: str, *, fatal: bool = False, pause: float | None = None) -> None:
@@ -60,7 +60,7 @@ class FetchError(Exception):
 
 
 class OtherVersionError(FetchError):
-    """Another version of a file is served than the one that is kept in part."""
+    """The served version of a file differs from the partial one on disk."""
 
     def __init__(self, file: Kept, etag: str) -> None:
         super().__init__("hub_answer_invalid", f"{file.path}: another version is served (ETag {etag})")
@@ -68,12 +68,12 @@ class OtherVersionError(FetchError):
 
 
 class RangesIgnoredError(Exception):
-    """The server sends whole files only."""
+    """The server ignores range requests."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to download, and how. Times in seconds, sizes in bytes."""
+    """A download order. Times in seconds, sizes in bytes."""
 
     directory: str
     endpoint: str
@@ -82,20 +82,20 @@ class Order:
     files: list[dict[str, Any]]
     token: str | None = None
     proxies: dict[str, str] = field(default_factory=dict)  # "http", "https", "no"
-    ca: str | None = None  # PEM, trusted besides the system's authorities
+    ca: str | None = None  # PEM, trusted in addition to the system's authorities
     connections: int = 4
-    part_bytes: int = 64 * 1024 * 1024  # of one request
-    record_bytes: int = 8 * 1024 * 1024  # what a killed connection loses at most
+    part_bytes: int = 64 * 1024 * 1024  # size of one request
+    record_bytes: int = 8 * 1024 * 1024  # most that a killed connection loses
     stall_seconds: float = 60.0
     minimum_rate: float = 4096.0  # bytes per second and connection, over stall_seconds
-    tries: int = 6  # of one connection, in a row and without one new byte
-    pause_seconds: float = 1.0  # after the first failure; doubles
+    tries: int = 6  # failures of one connection in a row without one new byte
+    pause_seconds: float = 1.0  # after the first failure; doubles with each
 
 
 class Kept:
-    """One file in the directory: its bytes, and the record of those that are on the disk.
+    """One file of the order: its bytes, and the record of those that are on the disk.
 
-    Paths are plain text here (hence no PTH checks): most calls below take descriptors, which pathlib has not.
+    Paths are plain text here (hence no PTH checks): most calls take descriptors, which pathlib does not.
     """
 
     def __init__(self, directory: str, document: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Kept:
         return sum(end - start for start, end in self.ranges)
 
     def holes(self) -> list[tuple[int, int]]:
-        """Byte ranges that are neither recorded nor being fetched."""
+        """Return the byte ranges that are neither recorded nor being fetched."""
         found, at = [], 0
         for start, end in [*sorted([*self.ranges, *self.active]), (self.size, self.size)]:
             if start > at:
@@ -131,7 +131,7 @@ class Kept:
         return found
 
     def write(self, at: int, piece: bytes) -> int:
-        """Write where nothing is recorded; returns the new bytes."""
+        """Write where nothing is recorded; return the number of new bytes."""
         new = 0
         with self.lock:
             wanted = _subtract((at, at + len(piece)), self.ranges)
@@ -143,7 +143,7 @@ class Kept:
         return new
 
     def record(self, start: int, end: int) -> None:
-        """Note bytes as kept once the disk has them; they leave the page cache."""
+        """Sync bytes to the disk, record them, and drop them from the page cache."""
         if end <= start:
             return
         _disk(lambda: os.fdatasync(self.descriptor))
@@ -156,13 +156,13 @@ class Kept:
             self.ranges = _merged([*self.ranges, (start, end)])
 
     def forget(self) -> None:
-        """Delete what is kept of the file."""
+        """Delete the file's bytes and record."""
         for path in (self.record_file, self.part):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108
 
     def _adopt(self) -> None:
-        """Take over the beginning of a file that another program fetched (``<sha256>.kept``)."""
+        """Continue a file that another program has begun (``<sha256>.kept``)."""
         kept = self.part.removesuffix(".part") + ".kept"
         with contextlib.suppress(OSError):
             size = os.lstat(kept).st_size
@@ -177,7 +177,7 @@ class Kept:
         try:
             there = os.lstat(self.part).st_size
             with open(self.record_file, encoding="ascii", errors="replace") as record:  # noqa: PTH123
-                lines = record.read().split("\n")[:-1]  # a line without its end is half of one
+                lines = record.read().split("\n")[:-1]  # a line without its end is incomplete
         except OSError:
             self.forget()
             return
@@ -191,7 +191,7 @@ class Kept:
 
 
 class Hub:
-    """HTTP to the hub and to where it redirects."""
+    """HTTP client for the hub and its redirect targets."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -201,17 +201,17 @@ class Hub:
         self.origin = _origin(order.endpoint)
 
     def address_of(self, file: Kept) -> str:
-        """The hub's own address of a file."""
+        """Return the hub's address of a file."""
         order = self.order
         place = f"{order.repository}/resolve/{order.commit}/{urllib.parse.quote(file.path)}"
         return f"{order.endpoint.rstrip('/')}/{place}"
 
     @contextlib.contextmanager
     def ask(self, file: Kept, span: tuple[int, int] | None) -> Iterator[http.client.HTTPResponse]:
-        """A 200 or 206 for the file or for the bytes ``span`` of it, redirects followed.
+        """Yield the 200 or 206 answer for the file or the bytes ``span`` of it; follow redirects.
 
         Raises:
-            FetchError: anything else.
+            FetchError: any other answer.
         """
         url, known = file.address or self.address_of(file), file.address
         for _ in range(REDIRECTS):
@@ -253,7 +253,7 @@ class Hub:
             raise _failure_of(failed, _host(url), self.order.stall_seconds) from failed
 
     def _connection(self, parts: urllib.parse.SplitResult) -> tuple[http.client.HTTPConnection, bool]:
-        """A connection that is open; whether its requests name the whole address (a proxy of http)."""
+        """Return an open connection, and whether requests use absolute addresses (an HTTP proxy)."""
         secure, host = parts.scheme == "https", parts.hostname or ""
         port = parts.port or (443 if secure else 80)
         proxy = self._proxy(parts)
@@ -283,7 +283,7 @@ class Hub:
     def _proxy(self, parts: urllib.parse.SplitResult) -> str | None:
         proxies = self.order.proxies
         proxy = proxies.get(parts.scheme)
-        # The type stubs lack this function of the standard library.
+        # The standard library's type stubs lack this function.
         if not proxy or urllib.request.proxy_bypass_environment(parts.netloc, {"no": proxies.get("no", "")}):  # type: ignore[attr-defined]
             return None
         return proxy
@@ -291,7 +291,7 @@ class Hub:
     def _redirected(self, url: str, answer: http.client.HTTPResponse) -> str:
         try:
             target = urllib.parse.urljoin(url, answer.getheader("Location") or "")
-        except ValueError:  # half a bracket
+        except ValueError:  # an unbalanced bracket
             target = ""
         parts = _address(target)
         if (
@@ -303,9 +303,9 @@ class Hub:
         return target
 
     def _compare_linked(self, file: Kept, url: str, answer: http.client.HTTPResponse) -> None:
-        """Compare what the hub itself says of the content, before the first byte of it, with the lock."""
+        """Compare the content hash in the hub's headers with the lock, before the first byte."""
         if _origin(url) != self.origin:
-            return  # a storage's ETag may be a hash of another kind
+            return  # a storage server's ETag may be another kind of hash
         sha256 = (
             (answer.getheader("X-Linked-Etag") or answer.getheader("ETag") or "")
             .removeprefix("W/")
@@ -320,7 +320,7 @@ class Hub:
     def _refusal(  # noqa: PLR0911 - a table of statuses
         self, file: Kept, url: str, answer: http.client.HTTPResponse, *, resolved: bool
     ) -> FetchError:
-        """The failure that a status means. ``resolved``: the address is one the hub gave just now."""
+        """Return the error for a status. ``resolved``: the hub has just given the address."""
         host, status = _host(url), answer.status
         said = f"{host} answers {status} {answer.reason} for {file.path}"
         of_hub = _origin(url) == self.origin
@@ -337,7 +337,7 @@ class Hub:
             return FetchError("hub_answer_invalid", said)
         if not of_hub and status in (400, 401, 403, 404, 410):
             fresh = (
-                ", to an address that the hub gave just now"
+                ", to an address that the hub has just given"
                 if resolved
                 else ", to an address that has expired"
             )
@@ -350,7 +350,7 @@ class Hub:
 
 
 class Download:
-    """All files of an order, by several connections."""
+    """Download all files of an order over several connections."""
 
     def __init__(self, order: Order) -> None:
         self.order, self.hub = order, Hub(order)
@@ -363,7 +363,7 @@ class Download:
         self.threads: list[threading.Thread] = []
 
     def run(self, beat: Callable[[int], None]) -> FetchError | None:
-        """Download; ``beat`` is told the recorded bytes twice a second. Returns what ended it early."""
+        """Download; pass the recorded bytes to ``beat`` twice a second. Return what ended it early."""
         for _ in range(self.order.connections):
             thread = threading.Thread(target=self._work, daemon=True)
             thread.start()
@@ -376,18 +376,18 @@ class Download:
         for thread in self.threads:
             thread.join(max(0.0, until - time.monotonic()))
         if isinstance(self.failure, OtherVersionError):
-            self.failure.file.forget()  # which of the two is right is not known
+            self.failure.file.forget()  # either version may be the right one
         return self.failure
 
     def stop(self, failure: FetchError) -> None:
-        """End all connections; the first failure is the one that is told."""
+        """End all connections; the first failure is the one reported."""
         with self.changed:
             self.failure = self.failure or failure
             self.stopped = True
             self.changed.notify_all()
 
     def _take(self) -> tuple[Kept, tuple[int, int]] | None:
-        """The next range to fetch, noted as being fetched; None when nothing is left or all has stopped."""
+        """Reserve the next range to fetch; return None when none is left or the download has stopped."""
         with self.changed:
             while not self.stopped:
                 for file in self.files:
@@ -469,14 +469,14 @@ class Download:
             self._store(file, span, _unzipped(pieces) if encoded == "gzip" else pieces, whole=True)
 
     def _range_of(self, file: Kept, span: tuple[int, int], answer: http.client.HTTPResponse) -> int:
-        """The end of the range that a 206 carries, which must begin where it was asked to."""
+        """Return the end of the range in a 206, which must begin at the requested byte."""
         said = answer.getheader("Content-Range") or "no Content-Range"
         found = _CONTENT_RANGE.fullmatch(said)
         if found and found[3] not in ("*", str(file.size)):
             raise _wrong_size(file, int(found[3]))
         if not found or int(found[1]) != span[0] or not span[0] < int(found[2]) + 1 <= span[1]:
             raise FetchError(
-                "hub_answer_invalid", f"{file.path}: asked for bytes {span[0]}-{span[1] - 1}, got {said}"
+                "hub_answer_invalid", f"{file.path}: requested bytes {span[0]}-{span[1] - 1}, got {said}"
             )
         etag = answer.getheader("ETag") or ""
         if etag.isprintable() and etag and not etag.startswith("W/"):
@@ -486,7 +486,7 @@ class Download:
         return int(found[2]) + 1
 
     def _store(self, file: Kept, span: tuple[int, int], pieces: Iterator[bytes], *, whole: bool) -> None:
-        """Write the body where it belongs, and record it step by step."""
+        """Write the body at its offset and record it in steps."""
         at = mark = span[0]
         window, in_window = time.monotonic(), 0
         try:
@@ -524,7 +524,7 @@ def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _unzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The content of a gzip stream, in pieces of a bounded size."""
+    """Yield the content of a gzip stream in pieces of bounded size."""
     stream = zlib.decompressobj(31)
     for piece in pieces:
         rest = piece
@@ -568,7 +568,7 @@ def _wrong_size(file: Kept, served: int | None) -> FetchError:
 
 
 def _disk(operation: Callable[[], Any]) -> Any:
-    """A file operation, whose failure is the disk's and not the network's."""
+    """Run a file operation; convert its OSError into a disk failure, as opposed to a network one."""
     try:
         return operation()
     except OSError as failed:
@@ -579,7 +579,7 @@ def _disk(operation: Callable[[], Any]) -> Any:
 def _failure_of(  # noqa: PLR0911 - a table of exceptions
     failed: Exception, host: str, patience: float, *, connecting: bool = False
 ) -> FetchError:
-    """What an exception of a connection means."""
+    """Return the error for an exception of a connection."""
     if isinstance(failed, ssl.SSLCertVerificationError):
         code = "hub_clock" if failed.verify_code in (_NOT_YET_VALID, _EXPIRED) else "hub_untrusted"
         return FetchError(code, f"{host}: {failed.verify_message}", fatal=True)
@@ -608,7 +608,7 @@ def _retry_after(answer: http.client.HTTPResponse) -> float | None:
     if (seconds := _number(said)) is not None:
         return float(seconds)
     with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, _moment(said) - _moment(answer.getheader("Date") or ""))  # of one clock, not ours
+        return max(0.0, _moment(said) - _moment(answer.getheader("Date") or ""))  # both by the server's clock
     return None
 
 
@@ -617,16 +617,16 @@ def _moment(date: str) -> float:
 
 
 def _number(text: str | None) -> int | None:
-    """A header's whole number; None for anything else, such as "²" or 5,000 digits."""
+    """Parse a header's whole number; return None for anything else, such as "²" or 5,000 digits."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < DIGITS else None
 
 
 def _address(url: str) -> urllib.parse.SplitResult | None:
-    """The parts of an address of http or https with a host; None for anything else."""
+    """Return the parts of an http or https address with a host; None for anything else."""
     try:
         parts = urllib.parse.urlsplit(url)
         found = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # such as a port above 65535
+    except ValueError:  # a port above 65535, for example
         return None
     return parts if found else None
 
@@ -637,13 +637,13 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def _host(url: str) -> str:
-    """Host and port only: the query of a signed address is a secret."""
+    """Return host and port only: the query of a signed address is a secret."""
     _, host, port = _origin(url)
     return f"{host}:{port}"
 
 
 def main() -> int:
-    """Read the order, download, tell how it ended: ``{"end": null}`` or ``{"end": {"code", "reason"}}``."""
+    """Download the order on stdin; print ``{"end": null}`` or ``{"end": {"code", "reason"}}`` at the end."""
     order = Order(**json.load(sys.stdin))
     os.umask(0o077)
 
@@ -657,11 +657,11 @@ def main() -> int:
         failure = download.run(lambda done: tell({"done_bytes": done}))
         tell({"end": failure and {"code": failure.code, "reason": failure.reason, "pause": failure.pause}})
     except BrokenPipeError:
-        os._exit(1)  # nobody reads any more: the agent is gone
+        os._exit(1)  # the reader, the agent, has ended
     except OSError as failed:
         failure = FetchError("disk_failed", str(failed))
         tell({"end": {"code": failure.code, "reason": failure.reason}})
-    os._exit(1 if failure else 0)  # a connection may still wait for its server
+    os._exit(1 if failure else 0)  # without joining threads that may still wait for a server
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Root's side of a download: start the fetcher in its sandbox, watch it, stop it, and see that it is gone.
+"""The agent's side of a download: start the fetcher in its sandbox, watch it, stop it.
 
-What the fetcher says is a hint. Bytes are measured in its directory, and the caller hashes what it takes
+The fetcher's output is not trusted: bytes are measured in its directory, and the caller hashes what it takes
 over.
 """
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 UNIT = "thor-fetch.service"
 POLL_SECONDS = 0.5
-SILENCE_SECONDS = 600.0  # without one new byte; the fetcher ends by itself long before
+SILENCE_SECONDS = 600.0  # without one new byte; far above the fetcher's own limits
 STOP_SECONDS = 30.0
-SLACK_BYTES = 16 * 1024 * 1024  # of records, beside the files' own bytes
+SLACK_BYTES = 16 * 1024 * 1024  # for records beside the files' own bytes
 LINE_BYTES = 65536
-WORDS = 300  # characters of what the fetcher says that are shown
+WORDS = 300  # longest shown part of the fetcher's output, in characters
 
-# What systemd allows the fetcher. Names are looked up by DNS (UDP or TCP), without AF_UNIX.
+# systemd's sandbox of the fetcher. Names are looked up by DNS (UDP or TCP), without AF_UNIX.
 SANDBOX = (
     "NoNewPrivileges=yes",
     "CapabilityBoundingSet=",
@@ -73,9 +73,9 @@ SANDBOX = (
     "OOMPolicy=kill",
 )
 
-_STAGE_AGAIN = "Stage again: it continues where it stopped."
+_STAGE_AGAIN = "Stage again: the download continues where it stopped."
 _CLOCK = "Set the device's clock (`timedatectl`; thor_time_servers), then stage again."
-# code → (what is wrong, remedy, whether another try may succeed without a change)
+# code → (condition, remedy, whether another try may succeed without a change)
 _MEANING = {
     "hub_clock": ("The hub's certificate is not valid at this device's time", _CLOCK, False),
     "hub_untrusted": (
@@ -91,7 +91,7 @@ _MEANING = {
     ),
     "hub_unreachable": (
         "The hub could not be reached",
-        "Check that the hub runs and that the device's network and firewall let it through. " + _STAGE_AGAIN,
+        "Check that the hub runs and that the device's network and firewall allow it. " + _STAGE_AGAIN,
         True,
     ),
     "hub_proxy_failed": (
@@ -104,52 +104,52 @@ _MEANING = {
         "Wait, then stage again; a token raises the limit (thor_hub_token, docs/how-to/secrets.md).",
         True,
     ),
-    "hub_unavailable": ("The hub or its storage fails", "Wait until it answers again. " + _STAGE_AGAIN, True),
+    "hub_unavailable": ("The hub or its storage fails", "Wait until it responds. " + _STAGE_AGAIN, True),
     "hub_stalled": (
         "The hub stopped sending",
         "Check the device's connection. " + _STAGE_AGAIN,
         True,
     ),
     "hub_answer_invalid": (
-        "The hub's answer is not one of a model hub",
-        "Check the endpoint (thor_host_hub_endpoint), and proxies and portals on the way to it.",
+        "The answer is not a model hub's",
+        "Check the endpoint (thor_host_hub_endpoint), and proxies and portals in between.",
         True,
     ),
     "hub_denied": (
         "The hub denies this device access to the checkpoint",
-        "Set a token that may read it (thor_hub_token, docs/how-to/secrets.md), run site.yml, stage again.",
+        "Set a token with read access (thor_hub_token, docs/how-to/secrets.md), run site.yml, stage again.",
         False,
     ),
     "file_missing": (
         "The hub lacks a file of the checkpoint",
-        "Check repository, commit and endpoint of the lock; `thorctl lock` renews it.",
+        "Check repository, commit and endpoint of the lock, or renew it with `thorctl lock`.",
         False,
     ),
     "file_wrong_size": (
-        "The hub serves a file of another size than locked",
-        "Check the endpoint (a mirror may be out of date); `thorctl lock` locks what the hub serves now.",
+        "The hub's file has another size than the lock's",
+        "Check the endpoint (a mirror may be out of date), or lock the hub's files with `thorctl lock`.",
         False,
     ),
     "file_wrong_hash": (
-        "The hub serves another file than locked",
-        "Check the endpoint (a mirror may be out of date); `thorctl lock` locks what the hub serves now.",
+        "The hub's file has another hash than the lock's",
+        "Check the endpoint (a mirror may be out of date), or lock the hub's files with `thorctl lock`.",
         False,
     ),
     "download_interrupted": ("The download was interrupted", _STAGE_AGAIN, True),
     "disk_too_small": (
         "The disk filled up during the download",
-        "Free space (`sudo thor-agent gc` on the device), then stage again; what came is kept.",
+        "Free space (`sudo thor-agent gc` on the device), then stage again: fetched bytes are kept.",
         False,
     ),
     "disk_read_only": (
         "The disk is read-only",
-        "Read its errors in `dmesg` on the device, check or replace it, reboot, stage again.",
+        "Read the kernel's errors with `dmesg` on the device, check or replace the disk, reboot, then stage.",
         False,
     ),
 }
 _FAILED = (
     "The fetcher failed",
-    "See `journalctl -u thor-fetch` on the device, then stage again: it continues where it stopped.",
+    "Read `journalctl -u thor-fetch` on the device, then stage again: it continues where it stopped.",
     True,
 )
 
@@ -161,15 +161,15 @@ def run(
     user: Account,
     on_bytes: Callable[[int], None],
 ) -> None:
-    """Download ``files`` into the account's directory of the checkpoint; returns when the fetcher is gone.
+    """Download ``files`` into the account's directory of the checkpoint; return after the fetcher's end.
 
     Raises:
         AgentError: one of ``_MEANING``, ``fetcher_failed``, ``fetcher_not_stopped``, ``incoming_unsafe``,
-            ``bad_state``. What came stays for the next stage.
+            ``bad_state``. Fetched bytes are kept for the next stage.
     """
     name = release.checkpoint_name
     cap = sum(file.size for file in {file.sha256: file for file in files}.values()) + SLACK_BYTES
-    stop(ctx)  # a killed stage may have left it
+    stop(ctx)  # a killed stage may have left one
     takeover.prepare(ctx, name, user)
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
@@ -210,7 +210,7 @@ def run(
 
 
 def arguments(ctx: Context, name: str, user: Account, largest: int) -> list[str]:
-    """``systemd-run`` of the fetcher. Its order, with the token, comes by stdin, which nobody else reads."""
+    """Return the ``systemd-run`` command. The order, with the token, goes to stdin: no one can read it."""
     code = "from thorctl.agent.staging.fetch import main; main()"
     properties = (
         f"User={user.name}",
@@ -231,7 +231,7 @@ def arguments(ctx: Context, name: str, user: Account, largest: int) -> list[str]
 
 
 def stop(ctx: Context) -> None:
-    """Stop the unit, and return when no process of it is left.
+    """Stop the unit; return when none of its processes is left.
 
     Raises:
         AgentError: ``fetcher_not_stopped``.
@@ -263,7 +263,7 @@ def _alive(ctx: Context) -> bool:
 
 
 class _Listener:
-    """The last line that the fetcher wrote, and its result; in bounded memory."""
+    """Read the fetcher's last line and its result, in bounded memory."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._rest = descriptor, b""
@@ -272,7 +272,7 @@ class _Listener:
     fault: dict[str, Any] | None
 
     def read(self) -> None:
-        """Take what there is, at most some lines."""
+        """Read the available output, a bounded number of lines at once."""
         for _ in range(64):
             try:
                 piece = os.read(self._descriptor, LINE_BYTES)
@@ -296,7 +296,7 @@ class _Listener:
 
 
 def printable(text: str) -> str:
-    """Foreign text for a message: one line, no control characters, bounded."""
+    """Format untrusted text for a message: one line, no control characters, bounded length."""
     return "".join(one if one.isprintable() else " " for one in text).strip()[:WORDS]
 
 
@@ -308,7 +308,7 @@ def _watch(  # noqa: PLR0917 - one caller
     cap: int,
     on_bytes: Callable[[int], None],
 ) -> None:
-    """Wait for the fetcher's end; raise for what it does not end by itself."""
+    """Wait for the fetcher's end; raise if it exceeds a limit."""
     before, since = -1, ctx.clock.monotonic()
     while True:
         written, done = takeover.measure(directory)
@@ -340,7 +340,7 @@ def _watch(  # noqa: PLR0917 - one caller
 
 
 def _order(ctx: Context, release: Release, files: Sequence[CheckpointFile]) -> Any:
-    """The order as an open file in memory, which no other process can name."""
+    """Return the order as an open file in memory, which no other process can name."""
     lock, device = release.document["lock"]["checkpoint"], _settings(ctx)
     endpoint = str(device.get("hub_endpoint") or lock["endpoint"])
     document = {
@@ -362,7 +362,7 @@ def _order(ctx: Context, release: Release, files: Sequence[CheckpointFile]) -> A
     return file
 
 
-LIMITS: dict[str, Any] = {}  # of ``fetch.Order``, where they differ from its own
+LIMITS: dict[str, Any] = {}  # fields of ``fetch.Order`` that differ from its defaults
 
 
 def _settings(ctx: Context) -> dict[str, Any]:
@@ -384,7 +384,7 @@ def _settings(ctx: Context) -> dict[str, Any]:
 
 
 def _proxies(device: dict[str, Any]) -> dict[str, str]:
-    """``http``, ``https``, ``no``: of the device's settings, else of the agent's environment."""
+    """Return ``http``, ``https``, ``no`` of the device's settings, else of the agent's environment."""
     if device.get("hub_proxy"):
         proxy = str(device["hub_proxy"])
         return {"http": proxy, "https": proxy, "no": str(device.get("hub_no_proxy") or "")}

@@ -1,4 +1,4 @@
-"""The hub's token, where this device has one. It goes from its file to the hub and nowhere else."""
+"""The device's access token for the hub. It is sent to the hub only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def may_see(endpoint: str) -> bool:
-    """Whether the token may go to ``endpoint``: where nobody on the way can read it."""
+    """Return whether the token may go to ``endpoint``: only over an encrypted or local connection."""
     parts = urlsplit(endpoint)
     return parts.scheme == "https" or (parts.hostname or "") in LOOPBACK
 
 
 def for_hub(ctx: Context, endpoint: str) -> str | None:
-    """The token for requests to ``endpoint``; None where there is none or it may not go there."""
+    """Return the token for requests to ``endpoint``; None if there is none or it may not go there."""
     token = (device.text(ctx, HUB_TOKEN) or "").strip()
     return token if token and may_see(endpoint) else None

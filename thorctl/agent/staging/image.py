@@ -1,4 +1,4 @@
-"""The engine's image: there or not, pulled by digest with byte progress, and verified after the pull."""
+"""The engine's image: find it, pull it by digest with progress in bytes, verify it after the pull."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
 
-# What Docker says when the registry has no such digest; anything else may pass and is worth another try.
+# Docker's messages for a missing digest; any other failure may be temporary.
 _ABSENT = re.compile(r"(manifest|name) unknown|manifest (for )?\S+ not found|: not found$", re.IGNORECASE)
-PULLS = 3  # of one stage, where Docker ends in the middle of it
-_LAST_WORDS = ("Digest: ", "Status: ")  # a pull without them was cut off: its stream simply ends
-# Docker's words → code, what is wrong, remedy, whether another try may succeed without a change.
+PULLS = 3  # tries of one stage if Docker ends during a pull
+_LAST_WORDS = ("Digest: ", "Status: ")  # a stream of a pull that ends without them was interrupted
+# Docker's message → code, condition, remedy, whether another try may succeed without a change.
 _CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
     (
         r"certificate has expired or is not yet valid",
@@ -44,7 +44,7 @@ _CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
         r"\b50[0-9] [A-Z]|status(?: code)?:? 50[0-9]|HTTP 50[0-9]|service unavailable|bad gateway",
         "registry_unavailable",
         "The registry or its token service fails",
-        "Wait until it answers again.",
+        "Wait until it responds.",
         True,
     ),
     (
@@ -58,7 +58,7 @@ _CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
         r"unauthorized|authentication required|access denied|no basic auth|\b40[13] [A-Z]|denied:",
         "registry_denied",
         "The registry denies this device access to it",
-        "Give the device a login that may (thor_registry_logins), run site.yml.",
+        "Give the device a login with read access (thor_registry_logins), run site.yml.",
         False,
     ),
     (
@@ -72,7 +72,7 @@ _CAUSES: tuple[tuple[str, str, str, str, bool], ...] = (
         r"connection refused|no route to host|network is unreachable|i/o timeout|Client.Timeout",
         "image_pull_failed",
         "The registry could not be reached",
-        "Check that it runs, and the device's network and firewall.",
+        "Check that it runs, and that the device's network and firewall allow it.",
         True,
     ),
 )
@@ -80,16 +80,16 @@ _NO_SPACE = re.compile(r"no space left on device", re.IGNORECASE)
 
 
 def present(ctx: Context, release: Release) -> bool:
-    """True if Docker has the very digest of the lock."""
+    """Return whether Docker has the image with the lock's digest."""
     found = ctx.docker.image(release.image)
     return found is not None and _is_of(found, release.image)
 
 
 def pin(ctx: Context, release: Release) -> None:
-    """Verify the image behind the engine's tag; set the tag where it is missing or wrong.
+    """Verify the image behind the engine's tag; set the tag if it is missing or wrong.
 
     Raises:
-        AgentError: ``not_staged`` if the locked digest is not here, ``docker_unavailable``.
+        AgentError: ``not_staged`` if the locked digest is missing, ``docker_unavailable``.
     """
     if not present(ctx, release):
         raise AgentError(
@@ -100,12 +100,12 @@ def pin(ctx: Context, release: Release) -> None:
     wanted, tagged = ctx.docker.image(release.image), ctx.docker.image(release.image_tag)
     if wanted and (tagged is None or tagged.get("Id") != wanted.get("Id")):
         if tagged is not None:
-            ctx.log.warning("%s named another image; it is set again", release.image_tag)
+            ctx.log.warning("%s named another image and is set again", release.image_tag)
         _keep(ctx, release)
 
 
 def running_digest(ctx: Context, container: dict[str, Any]) -> str | None:
-    """Return the digest of the image that a container runs, None where Docker knows none."""
+    """Return the digest of the image that a container runs; None if Docker has none."""
     named = str(container["Config"]["Image"])
     if "@" in named:
         return named.partition("@")[2]
@@ -116,7 +116,7 @@ def running_digest(ctx: Context, container: dict[str, Any]) -> str | None:
 
 
 def familiar(name: str) -> str:
-    """Return a repository's name as Docker shows it: Docker Hub's lose their host, and ``library/``."""
+    """Return a repository's name as Docker shows it: without Docker Hub's host and ``library/``."""
     host, slash, rest = name.partition("/")
     if not slash or host.lower() not in ("docker.io", "index.docker.io"):
         return f"{host.lower()}{slash}{rest}" if slash and ("." in host or ":" in host) else name
@@ -130,7 +130,7 @@ def _is_of(found: dict[str, Any], reference: str) -> bool:
 
 
 def ensure(ctx: Context, release: Release) -> int:
-    """Have the image on the device; returns the bytes downloaded, 0 if it was there.
+    """Pull the image if it is missing; return the downloaded bytes.
 
     Raises:
         AgentError: ``image_not_found``, ``image_pull_failed``, ``image_digest_mismatch``,
@@ -143,9 +143,9 @@ def ensure(ctx: Context, release: Release) -> int:
     pull_mark.begin(ctx, release.image)
     pulled = 0
     if doubtful:
-        ctx.log.warning("the power failed while %s was pulled: it is fetched anew", release.image)
+        ctx.log.warning("the power failed during a pull of %s: pulling it again", release.image)
         if not present(ctx, release):
-            pulled += _pull(ctx, release)  # layers are deleted by their image only
+            pulled += _pull(ctx, release)  # Docker deletes layers with their image only
         forget(ctx, release.image)
     pulled += _pull(ctx, release)
     ctx.files.sync_all()
@@ -155,7 +155,7 @@ def ensure(ctx: Context, release: Release) -> int:
 
 
 def forget(ctx: Context, reference: str) -> bool:
-    """Delete an image that a release brought here; False if it is not there or a container uses it."""
+    """Delete an image of a release; return False if it is missing or a container uses it."""
     repository, _, digest = reference.partition("@")
     image_keeper.release(ctx, digest)
     tagged = f"{repository}:thor-{digest.removeprefix('sha256:')[:12]}"
@@ -163,12 +163,12 @@ def forget(ctx: Context, reference: str) -> bool:
         return ctx.docker.delete_image(reference)
     gone = ctx.docker.delete_image(tagged)
     if gone:
-        ctx.docker.delete_image(reference)  # went with its last tag, except in containerd's store
+        ctx.docker.delete_image(reference)  # deleted with its last tag, except in containerd's store
     return gone
 
 
 def _keep(ctx: Context, release: Release) -> None:
-    """Give it a tag, without which `docker image prune` deletes it, and a container that protects it."""
+    """Protect the image from pruning: a tag against `image prune`, a container against `system prune`."""
     repository, _, tag = release.image_tag.rpartition(":")
     if not ctx.docker.tag_image(release.image, repository, tag):
         ctx.log.warning("%s could not be tagged: `docker image prune` would delete it", release.image)
@@ -176,7 +176,7 @@ def _keep(ctx: Context, release: Release) -> None:
 
 
 def _pull(ctx: Context, release: Release) -> int:
-    """Pull, again if Docker was restarted meanwhile; returns the bytes downloaded.
+    """Pull the image, repeatedly if Docker restarts meanwhile; return the downloaded bytes.
 
     Layers that are on the disk are not fetched twice.
     """
@@ -186,7 +186,7 @@ def _pull(ctx: Context, release: Release) -> int:
         except AgentError as failed:
             if not (left and failed.details.get("docker_ended")):
                 raise
-            ctx.log.warning("%s It is pulled again once Docker answers.", failed.message)
+            ctx.log.warning("%s The pull is repeated once Docker responds.", failed.message)
             ctx.docker.wait()
     raise AssertionError("unreachable")
 
@@ -214,7 +214,7 @@ def _pull_once(ctx: Context, release: Release) -> int:
             raise _failure(release, {"error": "Docker ended in the middle of the pull", "broken": True})
         raise AgentError(
             "image_digest_mismatch",
-            f"Docker pulled {release.image} but does not list it under that digest.",
+            f"Docker pulled {release.image} but lists no image with that digest.",
             "Check the registry or its mirror, which served another image. If the lock is wrong: "
             "`thorctl lock PROFILE`.",
         )

@@ -1,8 +1,8 @@
-"""A container per staged image that keeps somebody's `docker system prune -a` from deleting it.
+"""A container per staged image that protects it from `docker system prune -a`.
 
-Docker prunes images that no container uses, with a tag or without, and `system prune` removes the stopped
-containers first: only one that runs protects its image. It does nothing, holds some megabytes, has no
-network, no right and no device, and starts again with Docker.
+Docker prunes images that no container uses, tagged or not, and `system prune` removes stopped containers
+first, so the container has to run. It is idle, takes some megabytes, has no network, capability or device,
+and restarts with Docker.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PREFIX = "thor-keep-"
 _MEMORY_BYTES = 32 * 1024 * 1024
 _VOLUME_BYTES = 4096
 _CONFIG: dict[str, Any] = {
-    # The shell's own word reads for ever from an input that stays open: no other program of the image runs.
+    # A shell builtin that waits for input on an open stdin: no other program of the image runs.
     "Entrypoint": ["/bin/sh"],
     "Cmd": ["-c", "read _"],
     "OpenStdin": True,
@@ -45,12 +45,12 @@ _CONFIG: dict[str, Any] = {
 
 
 def name_of(digest: str) -> str:
-    """Name of the container for an image's digest, ``sha256:…``."""
+    """Return the container's name for an image's digest, ``sha256:…``."""
     return f"{PREFIX}{digest.removeprefix('sha256:')[:12]}"
 
 
 def keep(ctx: Context, release: Release) -> None:
-    """Have the container run; an image without a shell stays unprotected, and is told."""
+    """Run the container; log a warning for an image without a shell, which stays unprotected."""
     digest = release.document["lock"]["image"]["digest"]
     name = name_of(digest)
     try:
@@ -67,7 +67,7 @@ def keep(ctx: Context, release: Release) -> None:
 
 
 def _config(ctx: Context, release: Release) -> dict[str, Any]:
-    """A volume that the image declares is memory: of a disk its shell could fill all."""
+    """Return the container's configuration; declared volumes are mounted in memory, not on the disk."""
     image = ctx.docker.image(release.image_tag) or {}
     volumes = (image.get("Config") or {}).get("Volumes") or {}
     mounts = [
@@ -81,6 +81,6 @@ def _config(ctx: Context, release: Release) -> dict[str, Any]:
 
 
 def release(ctx: Context, digest: str) -> None:
-    """Remove the container of an image that is to be deleted."""
-    with suppress(AgentError):  # whoever deletes the image is told
+    """Remove the container of an image before its deletion."""
+    with suppress(AgentError):  # the deletion itself reports the error
         ctx.docker.remove_container(name_of(digest))

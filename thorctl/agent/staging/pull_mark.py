@@ -1,8 +1,8 @@
-"""Which pulls a power cut has ended.
+"""Record of pulls that a power failure has interrupted.
 
-Docker notes a layer before its files are on the disk, and never looks at it again: after a power cut files
-are empty, and a second pull takes the layer for whole (moby 49784). So a pull is noted before it begins, with
-the boot it began in, and struck out once the disk has all of it.
+Docker registers a layer before its files are on the disk and never verifies it: after a power failure files
+are empty, and a second pull reuses the layer (moby 49784). A pull is therefore recorded before it begins,
+with its boot ID, and removed once the disk has all of it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def cut_short(ctx: Context, image: str) -> bool:
-    """True if a pull of ``image`` began in an earlier boot and was never seen to be on the disk."""
+    """Return whether a pull of ``image`` began in an earlier boot and was not completed."""
     return _marks(ctx).get(image, this_boot(ctx)) != this_boot(ctx)
 
 
 def begin(ctx: Context, image: str) -> None:
-    """A pull begins; one that was cut short before stays noted as such."""
+    """Record the begin of a pull; an interrupted one stays recorded as such."""
     ctx.files.write_json(ctx.paths.pulling, {image: this_boot(ctx), **_marks(ctx)})
 
 
 def end(ctx: Context, image: str) -> None:
-    """All of it is on the disk."""
+    """Record that the pulled image is on the disk."""
     left = {one: boot for one, boot in _marks(ctx).items() if one != image}
     if left:
         ctx.files.write_json(ctx.paths.pulling, left)
@@ -38,6 +38,6 @@ def end(ctx: Context, image: str) -> None:
 def _marks(ctx: Context) -> dict[str, object]:
     try:
         marks = read_json(ctx.paths.pulling)
-    except ValueError:  # by a foreign hand: our own writes are whole
+    except ValueError:  # written by another program: the agent's own writes are atomic
         return {}
     return marks if isinstance(marks, dict) else {}

@@ -1,4 +1,4 @@
-"""Bytes downloaded so far, from the progress objects of Docker's pull."""
+"""Compute the downloaded bytes from the progress objects of Docker's pull."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _ARRIVED = ("Verifying Checksum", "Download complete", "Pull complete")
 
 
 class PullProgress:
-    """Adds up layers. ``total_bytes`` is the lock's figure until Docker announces more."""
+    """The sum over layers. ``total_bytes`` is the lock's figure until Docker reports more."""
 
     def __init__(self, expected_bytes: int) -> None:
         self._expected = expected_bytes
@@ -17,16 +17,16 @@ class PullProgress:
 
     @property
     def done_bytes(self) -> int:
-        """Compressed bytes that arrived."""
+        """The compressed bytes received."""
         return sum(self._done.values())
 
     @property
     def total_bytes(self) -> int:
-        """Compressed bytes in all, as far as known."""
+        """The compressed bytes in total, as far as known."""
         return max(self._expected, sum(self._total.values()))
 
     def feed(self, message: dict[str, Any]) -> None:
-        """Take one object, such as ``{"id": …, "status": …, "progressDetail": {"current": 1}}``."""
+        """Process one object, such as ``{"id": …, "status": …, "progressDetail": {"current": 1}}``."""
         layer, status = message.get("id"), message.get("status")
         if not isinstance(layer, str):
             return

@@ -1,4 +1,4 @@
-"""The login to a registry, where this device has one: from its file to Docker's socket (X-Registry-Auth)."""
+"""The device's login to a registry, sent to Docker's socket only (X-Registry-Auth)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DOCKER_HUB = "docker.io"
 
 
 def headers(ctx: Context, repository: str) -> dict[str, str]:
-    """Headers that authenticate a pull of ``repository``; none where there is no login for its registry.
+    """Return the headers that authenticate a pull of ``repository``; {} without a login for its registry.
 
     Raises:
-        AgentError: ``bad_state`` if the file is not what it should be. Its content is never quoted.
+        AgentError: ``bad_state`` if the file is malformed. Its content is never quoted.
     """
     text = device.text(ctx, REGISTRY_LOGIN)
     if not (text or "").strip():
@@ -44,7 +44,7 @@ def headers(ctx: Context, repository: str) -> dict[str, str]:
 
 
 def host_of(repository: str) -> str:
-    """The registry of ``host[:port]/name``; as for Docker, a first part without a dot or port is no host."""
+    """Return the registry of ``host[:port]/name``; as in Docker, a host has a dot or a port."""
     first = repository.split("/", 1)[0]
     is_host = "/" in repository and ("." in first or ":" in first or first == "localhost")
     return first if is_host else DOCKER_HUB

@@ -1,4 +1,4 @@
-"""Two parts of a stage at the same time: one progress for both, and the first failure ends the other."""
+"""Run two parts of a stage concurrently: one joint progress; the first failure ends the other part."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from thorctl.agent.core.context import Context
 
-LEAVE_SECONDS = 20.0  # for a part to notice that the other failed; a pull waits for Docker's next message
+LEAVE_SECONDS = 20.0  # for a part to end after the other failed; a pull waits for Docker's next message
 
 
 class OtherFailedError(Exception):
-    """The other part failed, so that this one ends at its next report."""
+    """The other part failed, so this one ends at its next report."""
 
 
 @dataclass(frozen=True)
 class _Report:
-    """What a part told last: arguments of ``Progress.update``."""
+    """A part's last report: the arguments of ``Progress.update``."""
 
     phase: str
     release: str | None
@@ -32,7 +32,7 @@ class _Report:
 
 
 class _Board:
-    """The last report of each part that is at work, told as one."""
+    """The last reports of all running parts, combined."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress, self.lock = progress, threading.Lock()
@@ -40,7 +40,7 @@ class _Board:
         self.failed = threading.Event()
 
     def report(self, part: str, report: _Report) -> None:
-        """Tell both parts: phases joined, bytes added up and apart. One alone is told as it is."""
+        """Report both parts: phases joined, bytes summed and listed. A single part is reported as is."""
         if self.failed.is_set():
             raise OtherFailedError
         with self.lock:
@@ -66,13 +66,13 @@ class _Board:
             )
 
     def ended(self, part: str) -> None:
-        """A part has ended: the other is told alone."""
+        """Remove a part that has ended."""
         with self.lock:
             self.reports.pop(part, None)
 
 
 class _Part(Progress):
-    """The progress of one part."""
+    """The progress reporter of one part."""
 
     def __init__(self, board: _Board, name: str) -> None:
         self._board, self._name = board, name
@@ -85,25 +85,25 @@ class _Part(Progress):
         done_bytes: int | None = None,
         total_bytes: int | None = None,
         message: str = "",
-        parts: dict[str, Share] | None = None,  # noqa: ARG002 - a part has none
+        parts: dict[str, Share] | None = None,  # noqa: ARG002 - a part has no parts
     ) -> None:
         """Report to the board.
 
         Raises:
-            OtherFailedError: this part is to end.
+            OtherFailedError: the other part has failed.
         """
         self._board.report(self._name, _Report(phase, release, Share(done_bytes, total_bytes), message))
 
     def close(self) -> None:
-        """The whole is closed, not a part."""
+        """Do nothing: the joint progress is closed, not a part's."""
 
 
 def run(ctx: Context, beside: Callable[[Context], int], here: Callable[[Context], int]) -> tuple[int, int]:
-    """Run ``beside`` in a thread and ``here`` in this one; returns both results.
+    """Run ``beside`` in a thread and ``here`` in this one; return both results.
 
     Raises:
         Exception: the first that either raised, once both have ended (or ``LEAVE_SECONDS`` later).
-        Interrupted: this process was told to end; the thread is left to end with it.
+        Interrupted: this process was terminated; the thread ends with it.
     """
     board = _Board(ctx.progress)
     results: dict[str, int] = {}

@@ -1,8 +1,8 @@
-"""Take files over from the download account, whose directory nothing there is believed of.
+"""Take files over from the download account's directory, whose content is untrusted.
 
-Root acts through directory descriptors and never by a path name below the account's directory. A file becomes
-root's own in a directory of root's before anything is decided about it, and a file that a process may still
-have open for writing is copied instead of moved. pathlib knows no descriptors, so os is used (no PTH checks).
+Root uses directory descriptors and never a path name below the account's directory. A file becomes root's, in
+a directory of root's, before anything is decided about it; a file that a process may have open for writing is
+copied instead of moved. pathlib does not take descriptors, so os is used (no PTH checks).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 PART_SUFFIX, KEPT_SUFFIX = ".part", ".kept"
-MOST_ENTRIES = 20_000  # of one checkpoint's directory; the fetcher makes two a file
-# A file of root's on its way: "~" and the SHA-256. No path of a checkpoint has "~" (release_document refuses
-# it), so this is never one of the lock's own files, and no longer than a file name may be.
+MOST_ENTRIES = 20_000  # of one checkpoint's directory; the fetcher creates two per file
+# Prefix of a temporary file of root's, followed by the SHA-256. release_document rejects "~" in a
+# checkpoint's paths, so the name never equals a file of the lock; it fits the limit of file names.
 NEW_PREFIX = "~"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY_BYTES = 8 * 1024 * 1024
@@ -35,7 +35,7 @@ _COPY_BYTES = 8 * 1024 * 1024
 
 @contextmanager
 def opened(ctx: Context, name: str) -> Iterator[int | None]:
-    """The descriptor of the account's directory of a checkpoint; None if there is none."""
+    """Yield a descriptor of the account's directory of a checkpoint; None if there is none."""
     try:
         parent = os.open(ctx.paths.incoming, _DIRECTORY)
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def opened(ctx: Context, name: str) -> Iterator[int | None]:
 
 
 def prepare(ctx: Context, name: str, user: Account) -> None:
-    """Have the directory of a checkpoint, the account's own; what another account began is given to it."""
+    """Create the account's directory of a checkpoint; give it files that another account began."""
     _directory_of(ctx.paths.incoming, user)
     parent = os.open(ctx.paths.incoming, _DIRECTORY)
     try:
@@ -79,10 +79,10 @@ def prepare(ctx: Context, name: str, user: Account) -> None:
 
 
 def measure(directory: int) -> tuple[int, int]:
-    """Bytes on disk in the account's directory: of all, and of files' content; holes do not count.
+    """Return the bytes on disk in the account's directory: of everything, and of file content without holes.
 
     Raises:
-        AgentError: ``incoming_unsafe`` if the directory holds what the fetcher does not make.
+        AgentError: ``incoming_unsafe`` if the directory has an entry that the fetcher does not create.
     """
     total = content = 0
     with os.scandir(directory) as entries:
@@ -100,14 +100,14 @@ def measure(directory: int) -> tuple[int, int]:
 
 
 def kept_bytes(ctx: Context, name: str) -> int:
-    """Bytes of content on disk of an unfinished download; 0 where nothing, or nothing usable, is there."""
+    """Return the bytes on disk of an unfinished download; 0 if there is none, or none usable."""
     with suppress(AgentError), opened(ctx, name) as directory:
         return measure(directory)[1] if directory is not None else 0
     return 0
 
 
 def names(ctx: Context) -> list[str]:
-    """The entries of ``incoming``."""
+    """Return the entries of ``incoming``."""
     try:
         descriptor = os.open(ctx.paths.incoming, _DIRECTORY)
     except OSError:
@@ -119,23 +119,23 @@ def names(ctx: Context) -> list[str]:
 
 
 def take(directory: int, sha256: str, size: int, target: Path, user: Account) -> bool:
-    """Move the account's file of a content to ``target``, as root's own; False if it is not there whole.
+    """Move the account's file of a content to ``target``, as root's own; return False if it is incomplete.
 
-    ``target`` lies in a directory that only root can write.
+    ``target`` is in a directory that only root can write.
 
     Raises:
-        AgentError: ``incoming_unsafe``: what has the file's name is not a regular file of the account with
-            one link and that size. It was removed.
+        AgentError: ``incoming_unsafe``: the entry is not a regular file of the account with one link and
+            that size. It was removed.
     """
     new = target.with_name(f"{NEW_PREFIX}{sha256}")
     name = f"{sha256}{PART_SUFFIX}"
     parent = os.open(target.parent, _DIRECTORY)
     try:
         try:
-            # First of all into root's directory: from here on nobody else can exchange what has the name.
+            # Into root's directory first: from then on no other account can replace the entry.
             os.rename(name, new.name, src_dir_fd=directory, dst_dir_fd=parent)
         except FileNotFoundError:
-            if not os.path.lexists(new):  # an earlier takeover was cut off here
+            if not os.path.lexists(new):  # left by an interrupted takeover
                 return False
         fault = _become_roots(parent, new.name, size, user)
         if fault:
@@ -164,7 +164,7 @@ def remove(ctx: Context, name: str) -> None:
 def adopt(ctx: Context, source: Path, name: str, sha256: str, user: Account) -> None:
     """Give a file of root's to the account as the beginning of a content (``<sha256>.kept``).
 
-    ``source`` lies in a directory that only root can write.
+    ``source`` is in a directory that only root can write.
     """
     with opened(ctx, name) as directory:
         if directory is None:
@@ -182,19 +182,19 @@ def adopt(ctx: Context, source: Path, name: str, sha256: str, user: Account) -> 
 
 
 def unsafe(what: str, why: str) -> AgentError:
-    """``incoming_unsafe``."""
+    """Return the error ``incoming_unsafe``."""
     return AgentError(
         "incoming_unsafe",
         f"{what} of the download account's directory {why}; none of it was used.",
-        "Find out what runs as that account (`ps -u thor-fetch`, `journalctl -u thor-fetch` on the "
-        "device): the fetcher makes no such entries. Delete /var/lib/thor/incoming there, then stage "
+        "Find the program that runs as that account (`ps -u thor-fetch`, `journalctl -u thor-fetch` on the "
+        "device): the fetcher creates no such entries. Delete /var/lib/thor/incoming there, then stage "
         "again.",
         changed=True,
     )
 
 
 def _become_roots(parent: int, name: str, size: int, user: Account) -> str | None:
-    """Make a file root's own and read-only; what is wrong with it, if anything is."""
+    """Make a file root's own and read-only; return what is wrong with it, or None."""
     descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         status, itself = os.fstat(descriptor), f"/proc/self/fd/{descriptor}"
@@ -204,7 +204,7 @@ def _become_roots(parent: int, name: str, size: int, user: Account) -> str | Non
             return f"has {status.st_nlink} links"
         if status.st_uid not in (user.uid, os.geteuid()):
             return f"belongs to the user id {status.st_uid}"
-        # Before the owner: a set-user-ID file must not become root's even for an instant. The kernel also
+        # Before the owner changes: a set-user-ID file must never be root's. The kernel also
         # clears these bits, and file capabilities, when the owner changes.
         os.chmod(itself, 0o400)  # noqa: PTH101
         os.chown(itself, os.geteuid(), os.getegid())
@@ -218,7 +218,7 @@ def _become_roots(parent: int, name: str, size: int, user: Account) -> str | Non
 
 
 def _somebody_may_write(parent: int, name: str) -> bool:
-    """Whether a process may have the file open for writing: the kernel grants no read lease then."""
+    """Return whether a process may have the file open for writing: the kernel then grants no read lease."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -231,7 +231,7 @@ def _somebody_may_write(parent: int, name: str) -> bool:
 
 
 def _copy(parent: int, name: str) -> None:
-    """Replace a file by a copy that nobody has open."""
+    """Replace a file by a copy that no process has open."""
     copy = f"{name}.copy"
     with suppress(FileNotFoundError):
         os.unlink(copy, dir_fd=parent)
@@ -257,7 +257,7 @@ def _copy(parent: int, name: str) -> None:
 
 
 def _directory_of(path: Path, user: Account) -> None:
-    """``incoming``: the account's directory in one of root's."""
+    """Create ``incoming``: the account's directory in one of root's."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700, parents=True)
     descriptor = os.open(path, _DIRECTORY)
@@ -270,7 +270,7 @@ def _directory_of(path: Path, user: Account) -> None:
 
 
 def _to_account(directory: int, before: int, user: Account) -> None:
-    """Give the regular files that account ``before`` owns here to ``user``, then the directory."""
+    """Give the regular files of the account ``before`` to ``user``, then the directory."""
     for name in os.listdir(directory):
         with suppress(FileNotFoundError):
             descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)

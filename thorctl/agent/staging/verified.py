@@ -1,7 +1,7 @@
-"""Verify checkpoint files against the lock, and record what was hashed in a directory of root's own.
+"""Verify checkpoint files against the lock, and record the verified ones in a directory of root's.
 
-The record makes a second look cheap: a file whose inode, size and change time are as when it was hashed is
-taken as hashed. Only root can set a change time back, and only by the clock. Any other file is hashed again.
+The record makes the next check cheap: a file with the recorded inode, size and change time is not hashed
+again. Only root can set a change time back, and only by setting the clock.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import CheckpointFile, Release
 
-OLD_MARKER = ".thor-verified.json"  # of earlier agents, beside the files: not believed, removed
+OLD_MARKER = ".thor-verified.json"  # of earlier agents, beside the files: not trusted, removed
 BLOCK_BYTES = 4 * 1024 * 1024
-DROP_BYTES = 64 * 1024 * 1024  # of the page cache, while a file is hashed
+DROP_BYTES = 64 * 1024 * 1024  # step in which a file leaves the page cache while it is hashed
 MISSING, WRONG_SIZE, WRONG_HASH = "file_missing", "file_wrong_size", "file_wrong_hash"
 UNVERIFIED = "file_unverified"
 
 
 @dataclass(frozen=True)
 class BadFile:
-    """A file that is not what the lock says. ``code`` is the agent's error code.
+    """A file that differs from the lock. ``code`` is the agent's error code.
 
-    ``file_unverified``: it has the right size and nobody has hashed it.
+    ``file_unverified``: it has the right size and was never hashed.
     """
 
     file: CheckpointFile
@@ -40,13 +40,13 @@ class BadFile:
     found: str | int | None
 
     def document(self) -> dict[str, Any]:
-        """For an error's details."""
+        """Return the document for an error's details."""
         wanted = self.file.size if self.code in (MISSING, WRONG_SIZE) else self.file.sha256
         return {"path": self.file.path, "code": self.code, "wanted": wanted, "found": self.found}
 
 
 def unverified(ctx: Context, release: Release) -> list[BadFile]:
-    """Return the files of a staged checkpoint that are not as locked, by record, size and time only.
+    """Return the files of a staged checkpoint that differ from the lock, by record, size and time only.
 
     Cheap enough for activate and status.
     """
@@ -62,15 +62,15 @@ def check(
     on_bytes: Callable[[int], None] = lambda _: None,
     hash_unknown: bool = True,
 ) -> list[BadFile]:
-    """Return the files that are not as locked; the record then names exactly those that are.
+    """Return the files that differ from the lock; record all others.
 
     Args:
         ctx: for paths and durable writes.
         directory: the checkpoint's directory, root's own; need not exist.
-        files: what to look at.
-        on_bytes: told of bytes as they are checked, for progress.
-        hash_unknown: False: read no file. One that the record does not name is ``file_unverified``, one
-            that changed since it was hashed is ``file_wrong_hash``.
+        files: the files to check.
+        on_bytes: called with the number of bytes checked, for progress.
+        hash_unknown: False: read no file. One without a record is ``file_unverified``, one that changed
+            since it was hashed is ``file_wrong_hash``.
     """
     known = read(ctx, directory)
     record, bad = dict(known), []
@@ -83,7 +83,7 @@ def check(
         elif hash_unknown:
             found = identity(path, file.sha256)
             if found != known.get(file.path):
-                # Before the record: after a power cut the inode may be on the disk without its content.
+                # Before the record: a power failure may leave the inode without its content.
                 ctx.files.sync(path)
             record[file.path] = found
     if hash_unknown:
@@ -93,7 +93,7 @@ def check(
 
 
 def write(ctx: Context, directory: Path, record: dict[str, Any]) -> None:
-    """Record hashed files (path → ``identity``) of a directory; nothing is written where nothing changed."""
+    """Record hashed files (path → ``identity``) of a directory, if the record changes."""
     if record != read(ctx, directory):
         ctx.paths.verified.mkdir(mode=0o700, parents=True, exist_ok=True)
         ctx.files.write_json(_place(ctx, directory), {"schema": 1, "files": record}, 0o600)
@@ -105,9 +105,9 @@ def forget(ctx: Context, directory: Path) -> None:
 
 
 def identity(path: Path, sha256: str) -> dict[str, Any]:
-    """What a record says of a file that has ``sha256``.
+    """Return the record of a file with ``sha256``.
 
-    ``device`` is for people: it may change with a reboot, so that it is not compared.
+    ``device`` is informational: it may change with a reboot, so it is not compared.
     """
     status = path.lstat()
     return {
@@ -120,7 +120,7 @@ def identity(path: Path, sha256: str) -> dict[str, Any]:
 
 
 def sha256_of(path: Path, on_bytes: Callable[[int], None]) -> str:
-    """Hash a file, leaving nothing of it in the page cache: on a Thor that is memory the GPU then lacks."""
+    """Hash a file without leaving it in the page cache: on a Thor the GPU shares that memory."""
     digest, block = hashlib.sha256(), memoryview(bytearray(BLOCK_BYTES))
     done = dropped = 0
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -157,7 +157,7 @@ def _fault(
         on_bytes(status.st_size)
         return None
     if not hash_unknown:
-        return (UNVERIFIED if known is None else WRONG_HASH), None  # the latter: changed since it was hashed
+        return (UNVERIFIED if known is None else WRONG_HASH), None  # wrong: changed since it was hashed
     found = sha256_of(path, on_bytes)
     return None if found == file.sha256 else (WRONG_HASH, found)
 
@@ -168,12 +168,12 @@ def _same(known: object, found: dict[str, Any]) -> bool:
 
 
 def read(ctx: Context, directory: Path) -> dict[str, Any]:
-    """The record of a directory: path → ``identity``."""
+    """Return the record of a directory: path → ``identity``."""
     try:
         document = read_json(_place(ctx, directory))
         files = document["files"] if document["schema"] == 1 else {}
     except (ValueError, KeyError, TypeError, OSError):
-        return {}  # without a record everything is hashed: slower, never wrong
+        return {}  # without a record all files are hashed again
     return files if isinstance(files, dict) else {}
 
 

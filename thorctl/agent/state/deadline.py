@@ -1,9 +1,8 @@
-"""The timer that ends a trial though nobody comes back: a transient unit of systemd on the device itself.
+"""End a trial on time: a transient systemd timer on the device, independent of any connection.
 
-It names the state and the activation it was set for, so one that fires late or was left over does nothing.
-Systemd counts its seconds by a clock that never jumps, and tries a rollback that fails (Docker hangs) again.
-Whoever holds the lock when the time is up, with a verb that could last for hours, is evicted; a rollback, a
-commit or a clean-up at work is waited for.
+The timer names the state and the activation it was set for, so a late or stale one does nothing. systemd
+measures its seconds with a monotonic clock and retries a rollback that fails (Docker hangs). When the time is
+up, a lock owner whose verb could last for hours is evicted; a rollback, a commit or a clean-up is waited for.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ if TYPE_CHECKING:
     from thorctl.agent.state.journal import Journal
 
 AGAIN_SECONDS = 60
-GUARD_SECONDS = 120  # until the device looks after a verb that may have died; one at work is left alone
-EVICTED = ("smoke", "bench", "activate")  # an activation goes back by itself when it is told to end
-KILL_SECONDS = 600.0  # stopping an engine takes 240 s at most; who is not gone then hangs
+GUARD_SECONDS = 120  # until the device checks whether the verb still runs
+EVICTED = ("smoke", "bench", "activate")  # an activation rolls back by itself on SIGTERM
+KILL_SECONDS = 600.0  # stopping an engine takes 240 s at most; a process that runs longer hangs
 
 
 def guard(ctx: Context, state: str, activation: int, release_id: str, leave_alone: int = 0) -> None:
-    """Have the device roll ``release_id`` back as soon as whoever holds the lock dies in ``state``.
+    """Roll ``release_id`` back on the device if the lock's owner dies in ``state``.
 
-    ``leave_alone``: seconds after which one that is still at work is ended.
+    ``leave_alone``: seconds after which an owner that still runs is evicted.
     """
     arm(ctx, state, activation, release_id, GUARD_SECONDS, also=("--leave-alone", str(leave_alone)))
 
@@ -48,12 +47,12 @@ def arm(
     *,
     also: tuple[str, ...] = (),
 ) -> None:
-    """Have the device roll ``release_id`` back in ``seconds``, if it is then still in ``state``.
+    """Set the timer that rolls ``release_id`` back in ``seconds``, if the device is then still in ``state``.
 
     ``also``: further options of the rollback.
 
     Raises:
-        AgentError: ``internal``, if systemd refused: without its timer no trial begins.
+        AgentError: ``internal``, if systemd reports a failure: no trial begins without its timer.
     """
     disarm(ctx, state, activation)
     reason = "deadline" if state in (TRIAL, REVIEW) else "interrupted"
@@ -62,8 +61,8 @@ def arm(
         *("--description", f"End of the {state} state of {release_id}"),
         *("--on-active", f"{seconds}s", "--timer-property", "AccuracySec=1s"),
         *("--property", "Restart=on-failure", "--property", f"RestartSec={AGAIN_SECONDS}"),
-        # Another verb is at work, or `systemctl stop` (`dismiss`): no failure of the unit. It is tried again,
-        # also after a SIGTERM that is not systemd's; a stop by systemd is never followed by a restart.
+        # Exit codes for "busy" and for SIGTERM (`systemctl stop`) are no failure of the unit. It is restarted
+        # all the same, except after a stop by systemd itself.
         *("--property", f"SuccessExitStatus={EXIT_BUSY} {EXIT_TERMINATED}"),
         *("--property", f"RestartForceExitStatus={EXIT_BUSY} {EXIT_TERMINATED}"),
         *(*ctx.paths.agent_words, "--holder", DEVICE),
@@ -80,21 +79,21 @@ def arm(
 
 
 def disarm(ctx: Context, state: str, activation: int) -> None:
-    """Take the timer back; it is fine if there is none, and harmless if it stays."""
+    """Stop the timer. A missing timer is no error, and one that stays does nothing."""
     ctx.runner.run(["systemctl", "stop", f"{unit_name(state, activation)}.timer"])
 
 
-def dismiss(ctx: Context, state: str, activation: int) -> None:
-    """As ``disarm``, and end what the timer has started: for a verb that is not that."""
+def cancel(ctx: Context, state: str, activation: int) -> None:
+    """Stop the timer and the service it started. Not for the rollback that runs as that service."""
     name = unit_name(state, activation)
     ctx.runner.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
 
 
 def armed(ctx: Context, state: str, activation: int) -> bool:
-    """True if the timer still waits for its time.
+    """Return whether the timer is active.
 
     Raises:
-        AgentError: ``internal``, if systemd does not say.
+        AgentError: ``internal``, if systemd does not report it.
     """
     timer = f"{unit_name(state, activation)}.timer"
     done = ctx.runner.run(["systemctl", "show", "--property", "ActiveState", timer])
@@ -107,10 +106,10 @@ def armed(ctx: Context, state: str, activation: int) -> bool:
     return done.stdout.strip() == "ActiveState=active"
 
 
-def still_meant(journal: Journal, only_in: str) -> bool:
-    """True if the timer's activation is in the timer's state still, or died on its way back from there.
+def timer_applies(journal: Journal, only_in: str) -> bool:
+    """Return whether the timer's activation is still in the timer's state, or in a rollback from there.
 
-    The timer of a trial means nothing once the trial is kept for review, and that of a review only then.
+    The timer of a trial does not apply during a review, nor that of a review before it.
     """
     state, _, activation = only_in.partition(":")
     now = journal.timer if journal.state == TRIAL else journal.state
@@ -118,12 +117,12 @@ def still_meant(journal: Journal, only_in: str) -> bool:
 
 
 def unit_name(state: str, activation: int) -> str:
-    """Name of the transient units, such as ``thor-trial-7``."""
+    """Return the name of the transient units, such as ``thor-trial-7``."""
     return f"thor-{state}-{activation}"
 
 
 def review_seconds_left(ctx: Context, journal: Journal) -> int | None:
-    """Seconds until the review ends; None where the trial is not kept for one."""
+    """Return the seconds until the review ends; None without a review."""
     if journal.review is None or journal.deadline_since_boot is None:
         return None
     return max(0, round(journal.deadline_since_boot - ctx.clock.since_boot()))
@@ -132,8 +131,8 @@ def review_seconds_left(ctx: Context, journal: Journal) -> int | None:
 class LockEviction:
     """Evict the lock's owner: SIGTERM after ``grace_seconds``, SIGKILL ``KILL_SECONDS`` later.
 
-    Call it with the owner again and again while the lock is held. ``only_in`` is the timer's: one that was
-    left over evicts nobody.
+    Call it with the owner repeatedly while the lock is held. ``only_in`` is the timer's: a stale timer evicts
+    nobody.
     """
 
     def __init__(self, ctx: Context, only_in: str | None, grace_seconds: float, *locks: Path) -> None:
@@ -143,17 +142,17 @@ class LockEviction:
         self._since = 0.0
 
     def __call__(self, owner: dict[str, Any]) -> None:
-        """``owner`` is what the lock's file says; it may be another one each time."""
+        """Evict ``owner``, the content of the lock's file; it may be another one in each call."""
         pid = owner.get("pid")
         if owner.get("verb") not in EVICTED or not isinstance(pid, int):
             return
-        if not any(has_open(pid, lock) for lock in self._locks):  # another process by the same number
+        if not any(has_open(pid, lock) for lock in self._locks):  # the number was reused by another process
             return
         now = self._ctx.clock.monotonic()
         if self._only_in is None or now < self._begins:
             return
         try:
-            if not still_meant(load_journal(self._ctx.paths), self._only_in):
+            if not timer_applies(load_journal(self._ctx.paths), self._only_in):
                 return
         except AgentError:
             return

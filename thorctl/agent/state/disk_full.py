@@ -1,7 +1,7 @@
-"""A disk that is full or read-only: its error, and the reserve that a rollback falls back on.
+"""A disk that is full or read-only: its error, and the space reserved for a rollback.
 
-The reserve is written anew before each activation, which fails without room for it, and given up when the
-journal does not fit any more. A rollback writes the journal and a unit: a few blocks, maybe on two disks.
+The reserve is written before each activation, which fails without space for it, and is released when the
+journal cannot be written. A rollback writes the journal and a unit: a few blocks, possibly on two disks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESERVE_BYTES = 128 * 1024
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY_REMEDY = (
     "Read the kernel's errors with `dmesg` on the device: it makes a failing disk read-only. Check "
-    "the disk (`fsck`) or replace it, reboot, then see `thorctl status DEVICE`."
+    "the disk (`fsck`) or replace it, reboot, then run `thorctl status DEVICE`."
 )
 FULL_REMEDY = (
     "Free space on the device (`sudo thor-agent gc`, `docker image prune`), then repeat the command."
@@ -29,7 +29,7 @@ FULL_REMEDY = (
 
 
 def as_error(failed: BaseException) -> AgentError | None:
-    """``disk_read_only`` or ``disk_too_small``; None if it is not the disk that refused."""
+    """Return ``disk_read_only`` or ``disk_too_small``; None if the error has another cause."""
     number = failed.errno if isinstance(failed, OSError) else None
     if number == errno.EROFS:
         return AgentError("disk_read_only", f"The disk is read-only: {failed}.", READ_ONLY_REMEDY)
@@ -39,14 +39,14 @@ def as_error(failed: BaseException) -> AgentError | None:
 
 
 def reserve(ctx: Context) -> None:
-    """Keep the space back.
+    """Reserve the space for a rollback.
 
     Raises:
         AgentError: ``disk_too_small``.
     """
     try:
         for place in _places(ctx):
-            # No zeros: a file system that compresses would keep nothing back.
+            # Random bytes: a file system with compression would allocate nothing for zeros.
             ctx.files.write(place, os.urandom(RESERVE_BYTES), 0o600)
     except OSError as full:
         if full.errno not in FULL:
@@ -60,14 +60,14 @@ def reserve(ctx: Context) -> None:
 
 
 def drop_reserve(ctx: Context) -> bool:
-    """Give the space up; False if there was none."""
-    given_up = [place for place in _places(ctx) if place.exists()]
-    for place in given_up:
-        ctx.log.warning("the disk is full: giving up %s", place)
+    """Release the reserved space; return False if there was none."""
+    reserved = [place for place in _places(ctx) if place.exists()]
+    for place in reserved:
+        ctx.log.warning("the disk is full: releasing the reserve %s", place)
         ctx.files.remove(place)
-    return bool(given_up)
+    return bool(reserved)
 
 
 def _places(ctx: Context) -> tuple[Path, ...]:
-    """Beside the journal, and on the disk that the unit lies on."""
+    """Return the reserve files: one beside the journal, one on the disk of the unit."""
     return ctx.paths.ballast, ctx.paths.unit_ballast

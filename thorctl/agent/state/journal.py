@@ -1,8 +1,8 @@
-"""The journal (``state.json``): its content, its steps, how it is stored; ``protocol.states`` has the table.
+"""The journal (``state.json``): content, transitions, storage. The table is in ``protocol.states``.
 
 A transition is written before the actions it announces (``activating``, ``rolling-back``) and after those
-it reports (``trial``, ``committed``, ``empty``). So at any instant the journal says at most what is true,
-and a crash finds in it everything needed to get back to ``current``. It is read whole or not at all.
+it reports (``trial``, ``committed``, ``empty``). The journal therefore never claims an action that has not
+happened, and holds all that is needed to restore ``current`` after a crash. It is read whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.core.paths import Paths
 
-REVIEW = "review"  # no state of the journal: what the timer of a trial under review is set for
+REVIEW = "review"  # not a state of the journal: the purpose of the timer of a trial under review
 SCHEMA = 1
 CORRUPT_REMEDY = (
     "Check the disk (`dmesg`, `smartctl` on the device): the agent writes this file whole. Then "
@@ -35,32 +35,32 @@ CORRUPT_REMEDY = (
 )
 
 
-class IllegalTransition(Exception):  # noqa: N818 - reads as what it is
-    """This state does not allow that step."""
+class IllegalTransition(Exception):  # noqa: N818 - an event, not an error of the program
+    """A transition that the current state does not allow."""
 
 
 @dataclass(frozen=True)
 class Journal:
-    """What the device knows of itself.
+    """The state of a device's releases.
 
     Attributes:
         state: one of ``STATES``.
-        current: the committed release, or what a rollback in progress returns to; None: none.
+        current: the committed release, or the target of a rollback in progress; None: none.
         previous: the release committed before ``current``, retained for a rollback; None: none.
         target: the release being activated, on trial, or being left; None in ``empty`` and ``committed``.
-        since: when this state began, RFC 3339.
-        deadline: when the trial ends by itself, RFC 3339; only in ``trial``.
-        activated_at: when the release that runs went on trial, RFC 3339.
-        activation: counts activations; a timer or a smoke of one must not touch the next.
-        boot: the boot in which ``since`` lies; another one now means that the device restarted.
-        reason: why the last rollback began.
-        left: the release the last rollback left; None once another activation began.
-        current_sha256: the full hash of the current release's document; None: recorded by an earlier agent.
-        previous_sha256: that of the previous one.
-        target_sha256: that of the target.
-        activated_by: who activated the target, or the current release; None: an earlier agent did not say.
-        deadline_since_boot: the deadline by the clock since boot, seconds; None: by an earlier agent.
-        review: when a trial whose smoke failed was kept for review, RFC 3339; None: it was not.
+        since: start of this state, RFC 3339.
+        deadline: end of the trial, RFC 3339; only in ``trial``.
+        activated_at: start of the trial of the running release, RFC 3339.
+        activation: number of activations; a timer or a smoke test of one does not affect the next.
+        boot: boot ID at ``since``; a different one now means that the device restarted.
+        reason: reason of the last rollback.
+        left: the release that the last rollback removed from service; None after another activation began.
+        current_sha256: SHA-256 of the current release's document; None: recorded by an earlier agent.
+        previous_sha256: SHA-256 of the previous release's document.
+        target_sha256: SHA-256 of the target's document.
+        activated_by: operator who activated the target or the current release; None: earlier agent.
+        deadline_since_boot: the deadline in seconds of the clock since boot; None: earlier agent.
+        review: start of the review of a trial whose smoke test failed, RFC 3339; None: no review.
     """
 
     state: str = EMPTY
@@ -83,21 +83,21 @@ class Journal:
 
     @property
     def timer(self) -> str:
-        """The state that the timer of a trial was set for: ``REVIEW`` once it is kept for review."""
+        """The state that the trial's timer was set for: ``REVIEW`` during a review."""
         return REVIEW if self.review else TRIAL
 
     @property
     def running(self) -> str | None:
-        """The release the engine serves, or should: the target on trial, else ``current``."""
+        """The release that the engine should serve: the target during a trial, else ``current``."""
         return self.target if self.state in (ACTIVATING, TRIAL) else self.current
 
     @property
     def running_sha256(self) -> str | None:
-        """The full hash of ``running``."""
+        """The SHA-256 of the document of ``running``."""
         return self.target_sha256 if self.state in (ACTIVATING, TRIAL) else self.current_sha256
 
     def sha256_of(self, release_id: str) -> str | None:
-        """The full hash that is recorded for a release; None if there is none."""
+        """Return the recorded SHA-256 of a release's document; None if there is none."""
         known = {
             self.current: self.current_sha256,
             self.previous: self.previous_sha256,
@@ -107,11 +107,11 @@ class Journal:
 
     @property
     def needed(self) -> set[str]:
-        """Releases that no clean-up may touch."""
+        """The releases that a clean-up must keep."""
         return {one for one in (self.current, self.previous, self.target) if one}
 
     def document(self) -> dict[str, Any]:
-        """As stored."""
+        """Return the document as stored."""
         return {"schema": SCHEMA, **asdict(self)}
 
 
@@ -124,9 +124,9 @@ def begin_activation(
     *,
     by: str | None = None,
 ) -> Journal:
-    """``empty``, ``committed`` → ``activating``; an interrupted activation of the same one begins anew.
+    """Transition ``empty``, ``committed`` → ``activating``; repeat an interrupted activation of ``target``.
 
-    ``sha256`` is the full hash of the target's document, ``by`` the owner of the trial.
+    ``sha256`` is the SHA-256 of the target's document, ``by`` the owner of the trial.
     """
     _require(journal, "begin_activation", "activate")
     if journal.state == ACTIVATING and journal.target != target:
@@ -153,7 +153,7 @@ def begin_activation(
 def begin_trial(
     journal: Journal, now: str, deadline: str, deadline_since_boot: float | None = None
 ) -> Journal:
-    """``activating`` → ``trial``."""
+    """Transition ``activating`` → ``trial``."""
     _require(journal, "begin_trial", "begin the trial")
     return replace(
         journal,
@@ -166,15 +166,15 @@ def begin_trial(
 
 
 def begin_review(journal: Journal, now: str, deadline: str, deadline_since_boot: float) -> Journal:
-    """``trial`` → the same trial with another end; once, and only where nothing was committed before."""
+    """Extend a ``trial`` by a review; once, and only on a device without a committed release."""
     _require(journal, "begin_review", "keep for review")
     if journal.current is not None or journal.review is not None:
-        raise IllegalTransition("keep for review twice, or with a release to go back to")
+        raise IllegalTransition("keep for review twice, or with a release to restore")
     return replace(journal, review=now, deadline=deadline, deadline_since_boot=deadline_since_boot)
 
 
 def commit(journal: Journal, now: str) -> Journal:
-    """``trial`` → ``committed``: the target becomes current, current becomes previous."""
+    """Transition ``trial`` → ``committed``: the target becomes current, current becomes previous."""
     _require(journal, "commit", "commit")
     return replace(
         journal,
@@ -193,9 +193,9 @@ def commit(journal: Journal, now: str) -> Journal:
 
 
 def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
-    """``activating``, ``trial``, ``committed`` with a previous one → ``rolling-back``.
+    """Transition ``activating``, ``trial``, or ``committed`` with a previous release → ``rolling-back``.
 
-    ``current`` becomes what it returns to, ``target`` what it leaves.
+    ``current`` becomes the release to restore, ``target`` the release to leave.
     """
     _require(journal, "begin_rollback", "roll back")
     announced = replace(
@@ -212,7 +212,7 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
     if journal.state != COMMITTED:
         return announced
     if journal.previous is None:
-        raise IllegalTransition("roll back with nothing before the committed release")
+        raise IllegalTransition("roll back without a previous release")
     return replace(
         announced,
         current=journal.previous,
@@ -225,7 +225,7 @@ def begin_rollback(journal: Journal, now: str, reason: str) -> Journal:
 
 
 def finish_rollback(journal: Journal, now: str) -> Journal:
-    """``rolling-back`` → ``committed``, or ``empty`` where nothing was committed before."""
+    """Transition ``rolling-back`` → ``committed``, or ``empty`` on a device without a committed release."""
     _require(journal, "finish_rollback", "finish the rollback")
     state = COMMITTED if journal.current else EMPTY
     return replace(journal, state=state, since=now, target=None, target_sha256=None, left=journal.target)
@@ -235,11 +235,11 @@ def from_document(document: Any) -> Journal:
     """Read a stored journal.
 
     Raises:
-        ValueError: not one, or it contradicts itself.
+        ValueError: the document is not a journal, or its fields contradict each other.
     """
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or "state" not in document:
         raise ValueError("not a journal of schema 1")
-    # What a newer agent noted besides is left aside: an older one put in its place must still find its way.
+        # Fields of a newer agent are ignored: an older agent installed in its place must be able to recover.
     known = {one.name for one in fields(Journal)}
     journal = Journal(**{key: value for key, value in document.items() if key in known})
     fault = _fault(journal)
@@ -275,7 +275,7 @@ def _require(journal: Journal, step: str, words: str) -> None:
 
 
 def load_journal(paths: Paths) -> Journal:
-    """The journal; a device on which nothing was ever activated has none and is ``empty``.
+    """Return the journal; a device on which nothing was ever activated is ``empty``.
 
     Raises:
         AgentError: ``journal_corrupt``.
@@ -287,23 +287,23 @@ def load_journal(paths: Paths) -> Journal:
     except (ValueError, OSError) as fault:
         raise _corrupt(f"{paths.journal} cannot be read: {fault}") from fault
     if paths.engine_unit.exists():
-        # The journal is written before the first unit is installed: it was there.
+        # The journal is written before the first unit is installed, so it has existed.
         raise _corrupt(f"{paths.journal} is gone although {paths.engine_unit.name} is installed")
     return Journal()
 
 
 def save_journal(ctx: Context, journal: Journal) -> None:
-    """Make ``journal`` what a restart will find: durable when this returns.
+    """Store ``journal`` durably before returning.
 
     Raises:
-        OSError: could not be written; the one before still stands.
+        OSError: it could not be written; the stored journal is unchanged.
     """
     try:
         ctx.files.write_json(ctx.paths.journal, journal.document())
     except OSError as refused:
-        # Setting out is not worth the ballast; ending a trial, either way, is what it is for.
-        setting_out = journal.state in (ACTIVATING, TRIAL)
-        if setting_out or refused.errno not in disk_full.FULL or not disk_full.drop_reserve(ctx):
+        # The reserve is for the end of a trial, by commit or rollback, not for its beginning.
+        beginning = journal.state in (ACTIVATING, TRIAL)
+        if beginning or refused.errno not in disk_full.FULL or not disk_full.drop_reserve(ctx):
             raise
         ctx.files.write_json(ctx.paths.journal, journal.document())
     ctx.log.info(

@@ -1,4 +1,4 @@
-"""The rollback to the release before, and the check, ahead of an activation, that it will be possible."""
+"""Roll back to the previous release, and verify before an activation that this is possible."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def roll_back(ctx: Context, journal: Journal, reason: str, *, repair: bool = False) -> Journal:
-    """Return to the release before, from ``activating``, ``trial``, ``committed`` or a half-done rollback.
+    """Restore the previous release, from ``activating``, ``trial``, ``committed`` or a partial rollback.
 
-    Needs no network and does not wait until the engine is ready. Returns the final journal. ``repair``: where
-    somebody deleted its image, try to pull it first; what runs goes on meanwhile.
+    Needs no network and does not wait until the engine is ready. Returns the final journal. ``repair``: pull
+    the image first if it was deleted; the running engine continues meanwhile.
     """
     if repair:
         pull_missing_image(ctx, journal)
@@ -35,10 +35,10 @@ def roll_back(ctx: Context, journal: Journal, reason: str, *, repair: bool = Fal
             announced = begin_rollback(journal, ctx.clock.now_text(), reason)
             save_journal(ctx, announced)
             journal = announced
-        soak_unit.end(ctx, journal.activation)  # its streams would hold up the engine's stop
+        soak_unit.end(ctx, journal.activation)  # its streams would delay the engine's stop
         if journal.current:
             release = release_store.restore(ctx, journal.current, journal.current_sha256)
-            switch.run_release(ctx, release, at_any_price=True)
+            switch.run_release(ctx, release, use_reserve=True)
         else:
             switch.run_nothing(ctx)
         done = finish_rollback(journal, ctx.clock.now_text())
@@ -56,9 +56,9 @@ def roll_back(ctx: Context, journal: Journal, reason: str, *, repair: bool = Fal
 
 
 def _guard(ctx: Context, journal: Journal, seconds: int) -> None:
-    """Have the device finish its way back by itself, if this process dies on it or cannot.
+    """Set a timer that repeats the rollback, in case this process dies or fails.
 
-    Where the timer of a trial runs that will do so, too, only later: so a refusal is no reason to stay.
+    Outside ``committed`` the trial's timer does the same, only later: a failure of systemd is then logged.
     """
     try:
         deadline.arm(ctx, ROLLING_BACK, journal.activation, journal.running or "nothing", seconds)
@@ -69,10 +69,10 @@ def _guard(ctx: Context, journal: Journal, seconds: int) -> None:
 
 
 def wait_for_current(ctx: Context, journal: Journal) -> float | None:
-    """Seconds until the release rolled back to is ready; None if there is none.
+    """Return the seconds until the restored release is ready; None if there is none.
 
     Raises:
-        AgentError: it does not get ready; the journal stands all the same.
+        AgentError: it does not get ready; the journal is valid all the same.
     """
     if not journal.current:
         return None
@@ -80,13 +80,14 @@ def wait_for_current(ctx: Context, journal: Journal) -> float | None:
 
 
 def check_restorable(ctx: Context, journal: Journal) -> None:
-    """Raise ``no_way_back`` if the committed release runs, and could not be started once more.
+    """Verify that the current release can be restored, unless it does not run.
 
-    Somebody deleted its image or changed its weights, say. One that does not run is left all the same.
+    Raises:
+        AgentError: ``no_way_back``: its image was deleted or its weights changed, for example.
     """
     if journal.current is None or engine_unit.state(ctx).active != "active":
         return
-    gone = lacking(ctx, journal.current, journal.current_sha256)
+    gone = missing_parts(ctx, journal.current, journal.current_sha256)
     if gone:
         document = ctx.paths.release_dir(journal.current) / "release.json"
         raise AgentError(
@@ -101,24 +102,24 @@ def check_restorable(ctx: Context, journal: Journal) -> None:
     image_keeper.keep(ctx, release_store.read_document(ctx.paths, journal.current, journal.current_sha256))
 
 
-def lacking(ctx: Context, release_id: str, sha256: str | None) -> list[str]:
-    """What of a release is not on this device, so that it could not be started: [] is nothing.
+def missing_parts(ctx: Context, release_id: str, sha256: str | None) -> list[str]:
+    """Return the parts of a release that prevent its start on this device; [] if it is complete.
 
     Raises:
-        AgentError: Docker does not say.
+        AgentError: Docker does not answer.
     """
     try:
         release = release_store.read_document(ctx.paths, release_id, sha256)
     except AgentError as broken:
         return [broken.message]
     gone = [] if image.present(ctx, release) else [f"image {release.image}"]
-    # A file that nobody has hashed is no hindrance: this release runs from it.
+    # A file without a recorded hash is accepted: the running release uses it.
     bad = [one for one in verified.unverified(ctx, release) if one.code != UNVERIFIED]
     return gone + [f"{one.file.path} ({one.code})" for one in bad[:3]]
 
 
 def pull_missing_image(ctx: Context, journal: Journal) -> None:
-    """Pull the image that a rollback needs, if it is gone; the rollback does not depend on it."""
+    """Pull the image of the release to restore if it is missing; failures are logged only."""
     back, sha256 = (
         (journal.current, journal.current_sha256)
         if journal.state != COMMITTED
@@ -130,7 +131,7 @@ def pull_missing_image(ctx: Context, journal: Journal) -> None:
         release = release_store.read_document(ctx.paths, back, sha256)
         if not ctx.docker.responds() or image.present(ctx, release):
             return
-        ctx.log.warning("%s is gone: it is pulled before the engine is switched", release.image)
+        ctx.log.warning("%s is missing: pulling it before the engine is switched", release.image)
         image.ensure(ctx, release)
     except (AgentError, OSError) as failed:
-        ctx.log.warning("%s could not be repaired, and the rollback goes on: %s", back, failed)
+        ctx.log.warning("%s could not be repaired; the rollback continues: %s", back, failed)

@@ -1,8 +1,8 @@
-"""Which release the engine runs: unit, door and caches of one release in place of those of another.
+"""Switch the engine to a release: install its unit, door and caches in place of the running one's.
 
-Forward (verb ``activate``): timer, journal ``activating``, switch, wait, timer, journal ``trial``. Back
-(``rollback``): journal ``rolling-back``, switch, journal ``committed`` or ``empty``. Each step can be
-repeated; a crash between any two leaves a journal from which ``recover`` goes back to ``current``.
+Activation: timer, journal ``activating``, switch, wait, timer, journal ``trial``. Rollback: journal
+``rolling-back``, switch, journal ``committed`` or ``empty``. Each step can be repeated; after a crash between
+any two, ``recover`` restores ``current`` from the journal.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     from thorctl.agent.release.document import Release
 
 
-def run_release(ctx: Context, release: Release, *, at_any_price: bool = False) -> None:
-    """Let the engine run exactly this release; does not wait until it is ready.
+def run_release(ctx: Context, release: Release, *, use_reserve: bool = False) -> None:
+    """Run exactly this release on the engine; do not wait until it is ready.
 
-    ``at_any_price``: where the disk is full, for what was kept back for the way back.
+    ``use_reserve``: if the disk is full, release the space reserved for a rollback.
     """
     engine_unit.stop(ctx)
-    _note_layout(ctx, release)
-    if at_any_price:
+    _record_layout(ctx, release)
+    if use_reserve:
         cache.make_room(ctx, release)
     try:
         engine_unit.install(ctx, release)
     except OSError as refused:
-        if not at_any_price or refused.errno not in FULL or not drop_reserve(ctx):
+        if not use_reserve or refused.errno not in FULL or not drop_reserve(ctx):
             raise
         engine_unit.install(ctx, release)
     door.follow(ctx, release)
     engine_unit.start(ctx)
 
 
-def _note_layout(ctx: Context, release: Release) -> None:
-    """An engine of layout 1 can write to the caches of all: they are emptied before the next of layout 2."""
+def _record_layout(ctx: Context, release: Release) -> None:
+    """Record that a layout 1 engine runs: it can write to all caches, so they are emptied afterwards."""
     if release.layout == TCP_LAYOUT:
-        cache.shared_again(ctx)
+        cache.mark_shared(ctx)
 
 
-def run_again(ctx: Context, release: Release) -> None:
-    """Start the engine of the release that is in its place already, anew."""
+def restart_release(ctx: Context, release: Release) -> None:
+    """Restart the engine of the release that is already installed."""
     engine_unit.install(ctx, release)
     door.follow(ctx, release)
     engine_unit.restart(ctx)
 
 
 def run_nothing(ctx: Context) -> None:
-    """Let no engine run."""
+    """Stop the engine and remove its unit."""
     engine_unit.stop(ctx)
     engine_unit.remove(ctx)
     door.follow(ctx, None)

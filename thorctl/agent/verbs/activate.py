@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thorctl.agent.release.document import Release
     from thorctl.agent.state.journal import Journal
 
-# Stopping the old engine and starting the new one, on top of the release's own time to get ready.
+# Time to stop the old engine and start the new one, on top of the release's own start limit.
 SWITCH_SECONDS = 600
 
 
@@ -42,7 +42,7 @@ class _Call:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Nothing changes unless the release is staged, there is a way back, no hold, and the port is free."""
+    """Activate a staged, restorable release on a device without a hold whose port is free."""
     if args.deadline <= 0:
         raise AgentError("bad_call", f"--deadline {args.deadline} is not positive.", "Give it in seconds.")
     release = release_store.load(ctx.paths, args.id)
@@ -52,7 +52,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     image.pin(ctx, release)
     journal = load_journal(ctx.paths)
     if journal.state == TRIAL and not deadline.armed(ctx, journal.timer, journal.activation):
-        # Its time is up, or a restart took its timer: a trial that nothing would end is over.
+        # Its deadline has passed, or its timer was lost in a restart: roll back.
         journal = rollback.roll_back(ctx, journal, "deadline")
     if journal.state in (TRIAL, COMMITTED) and journal.running == release.id:
         release_store.read_document(ctx.paths, release.id, journal.running_sha256)
@@ -66,7 +66,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     hold.check(ctx, args.over_hold)
     _check_port(ctx, release)
     if journal.state == ROLLING_BACK or (journal.state == ACTIVATING and journal.target != release.id):
-        # Its process is dead, or it would hold the lock.
+        # The process that activated it is dead, or it would hold the lock.
         journal = rollback.roll_back(ctx, journal, "interrupted")
         if journal.current == release.id:
             return _again(call, journal)
@@ -93,19 +93,19 @@ def _switch(call: _Call, before: Journal) -> Outcome:
         save_journal(ctx, journal)
     except (Exception, Interrupted) as failed:
         raise _undo(ctx, release, failed) from failed
-    deadline.dismiss(ctx, ACTIVATING, journal.activation)
+    deadline.cancel(ctx, ACTIVATING, journal.activation)
     return Outcome(_data(journal, seconds), changed=True)
 
 
 def _again(call: _Call, journal: Journal) -> Outcome:
-    """The release already runs, or should: nothing to do if it is healthy, else it is started anew."""
+    """Restart the engine of a release that already runs, unless it is healthy."""
     ctx, release = call.ctx, call.release
     if ready.healthy(ctx, release):
         return Outcome(_data(journal, 0.0))
     hold.check(ctx, call.over_hold)
     _check_port(ctx, release)
     try:
-        switch.run_again(ctx, release)
+        switch.restart_release(ctx, release)
         return Outcome(_data(journal, ready.wait(ctx, release)), changed=True)
     except (Exception, Interrupted) as failed:
         if journal.state == TRIAL:
@@ -114,7 +114,7 @@ def _again(call: _Call, journal: Journal) -> Outcome:
 
 
 def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
-    """Roll back by ourselves and say why the activation failed and where the device stands now."""
+    """Roll back after a failed activation; return the error with the device's present state."""
     told_to_end = ended_by("activate", str(failed)) if isinstance(failed, Interrupted) else None
     failed = told_to_end or failed
     journal = load_journal(ctx.paths)
@@ -132,7 +132,7 @@ def _undo(ctx: Context, release: Release, failed: BaseException) -> AgentError:
                 changed=True,
                 exit_code=told_to_end.exit_code if told_to_end else None,
             )
-    deadline.dismiss(ctx, ACTIVATING, journal.activation)
+    deadline.cancel(ctx, ACTIVATING, journal.activation)
     back, waited = f"The device is back on {journal.current or 'no release'}.", None
     if told_to_end is None:
         try:
@@ -175,7 +175,7 @@ def _check_staged(ctx: Context, release: Release) -> None:
 
 def _check_port(ctx: Context, release: Release) -> None:
     if release.layout == SOCKET_LAYOUT and not door.installed(ctx, door.DOOR_UNIT):
-        return  # a closed door: nothing of ours is to have the port
+        return  # closed door: no program of ours uses the port
     listener = ports.listener(ctx, release.port)
     if listener and not (listener.is_engine or listener.is_door):
         raise AgentError(

@@ -1,7 +1,7 @@
-"""``thor-agent bench``: the model card's method, on the release that runs.
+"""``bench``: measure the running release with the model card's method.
 
-Changes nothing, but takes the engine for minutes: so it holds the device's lock, respects another operator's
-lease and the device's own hold, and asks that nobody else uses the engine, before and all the while.
+Changes nothing, but occupies the engine for minutes: it takes the device's lock, respects another operator's
+lease and the device's hold, and fails if the engine serves other requests before or during the measurement.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Measure; ``--dry-run`` only says what would be run.
+    """Measure; with ``--dry-run`` list the measurements only.
 
     Raises:
         AgentError: ``bad_state``, ``bad_call``, ``held``, ``engine_not_ready``, ``engine_died``,
@@ -74,7 +74,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     try:
         with (
             disconnect.ends_us()
-        ):  # else a client that is gone would have it measure on, and the next one wait
+        ):  # otherwise it would continue after the client disconnects, and delay the next one
             data |= _measured(ctx, client, release, plan, args.timeout)
     except UnusableError as fault:
         raise _failed(client, release, str(fault), data) from fault
@@ -85,7 +85,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def _wanted(args: argparse.Namespace) -> Sizes:
-    """The sizes of --quick or the card's, with what was said on the command line in their place."""
+    """Return the sizes of --quick or of the card, with those of the command line in their place."""
     given = {"tokens": args.tokens, "requests": args.requests, "rounds": args.rounds, "at_once": args.at_once}
     basis = bench_call.QUICK if args.quick else bench_call.CARD
     return replace(basis, **{name: value for name, value in given.items() if value is not None})
@@ -137,7 +137,7 @@ def _measured(
 
 
 def _check_alone(counters: str | None) -> None:
-    """Raise ``busy`` if the engine answers other requests. If it does not say: see ``_made_ours``."""
+    """Raise ``busy`` if the engine serves other requests. Without counters, see ``_made_ours``."""
     at_work = (bench_metrics.total(counters, bench_metrics.RUNNING) or 0) + (
         bench_metrics.total(counters, bench_metrics.WAITING) or 0
     )
@@ -151,10 +151,10 @@ def _check_alone(counters: str | None) -> None:
 
 
 def _made_ours(before: str | None, after: str | None, ours: int) -> bool | None:
-    """Return True if the engine made exactly our tokens meanwhile; None if it does not say.
+    """Return True if the engine generated exactly our tokens; None without counters.
 
     Raises:
-        UnusableError: it made more (somebody else used it) or fewer (a warm-up failed).
+        UnusableError: it generated more (other requests) or fewer (a failed warm-up).
     """
     first = bench_metrics.total(before, bench_metrics.GENERATED)
     last = bench_metrics.total(after, bench_metrics.GENERATED)
@@ -171,7 +171,7 @@ def _made_ours(before: str | None, after: str | None, ours: int) -> bool | None:
 def _memory(
     ctx: Context, release: Release, sizes: Sizes, prompt_tokens: float, single: dict[str, Any]
 ) -> dict[str, Any]:
-    """The checkpoint's size on disk, the bytes a token takes, the share of the bandwidth that was reached."""
+    """Return the checkpoint's size on disk, the bytes per token, the used share of the bandwidth."""
     folder = ctx.paths.checkpoints / release.checkpoint_name
     files = [folder / file.path for file in release.checkpoint_files]
     size = sum(file.stat().st_size for file in files)
@@ -213,13 +213,13 @@ def _digest(ctx: Context) -> str | None:
 def _failed(client: EngineClient, release: Release, why: str, data: dict[str, Any]) -> AgentError:
     healthy = client.healthy()
     remedy = (
-        "Repeat the command; if it fails again, see what the engine answers with `thorctl smoke DEVICE`."
+        "Repeat the command; if it fails again, check the engine with `thorctl smoke DEVICE`."
         if healthy
         else "Read `thorctl logs DEVICE` and `thorctl status DEVICE`: the engine no longer answers."
     )
     return AgentError(
         "bench_failed",
-        f"The benchmark of {release.id} measured nothing that may be reported: {why}.",
+        f"The benchmark of {release.id} has no valid result: {why}.",
         remedy,
         details={"engine_healthy": healthy},
         data=data,

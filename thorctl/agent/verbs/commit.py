@@ -1,4 +1,4 @@
-"""``commit``: keep the release on trial. Refused unless a smoke passed since its activation."""
+"""``commit``: keep the release on trial. Requires a smoke test that passed since its activation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REASON_CHARACTERS = 300
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Write ``committed``, then take the timer back (one left over finds no trial and does nothing)."""
+    """Write ``committed``, then stop the timer (one that fires finds no trial and does nothing)."""
     now = load_journal(ctx.paths)
     if now.state == COMMITTED and (args.id == now.current or (args.id is None and now.left is None)):
         return Outcome(Committed(now.current, now.state, _accepted(ctx, now)))
@@ -46,13 +46,13 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def check_on_trial(now: Journal, wanted: str | None) -> None:
-    """Refuse unless a release is on trial, and it is ``wanted``, where given."""
+    """Raise ``bad_state`` unless a release is on trial, and it is ``wanted``, if given."""
     if now.state != TRIAL or wanted not in (None, now.target):
         raise _no_trial(now, wanted)
 
 
 def _accept(ctx: Context, now: Journal, reason: str) -> None:
-    """Note in the smoke's record why its failure is accepted; the journal says then that it is committed."""
+    """Record in the smoke test's result why its failure is accepted; the commit follows."""
     if not reason.strip() or len(reason) > _REASON_CHARACTERS or not reason.isprintable():
         raise AgentError(
             "bad_call",
@@ -75,7 +75,7 @@ def _accept(ctx: Context, now: Journal, reason: str) -> None:
 
 
 def _accepted(ctx: Context, now: Journal) -> AcceptedSmoke | None:
-    """As the last smoke of the committed release says; None if it did not have to be accepted."""
+    """Return the accepted failure of the committed release's smoke test; None if it passed."""
     smoke = last_smoke.read(ctx)
     return smoke.accepted if smoke is not None and smoke.release == now.current else None
 

@@ -1,6 +1,6 @@
-"""``connect``: relay standard input and output to the engine's socket, for a login that may not open it.
+"""``connect``: relay standard input and output to the engine's socket, for a login without access to it.
 
-The agent's object is the first line of standard output; if it says ``ok``, the engine's bytes follow.
+The agent's object is the first line of standard output; after ``"ok": true`` the engine's bytes follow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHUNK_BYTES = 65536
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
-    """Connect to the engine. ``Outcome.then`` relays until the engine closes or the client is gone.
+    """Connect to the engine. ``Outcome.then`` relays until the engine closes or the client disconnects.
 
     Raises:
         AgentError: ``engine_not_ready``.
@@ -41,17 +41,17 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         raise AgentError(
             "engine_not_ready",
             f"Cannot connect to the engine's socket {path}: {refused.strerror or refused}.",
-            "See whether the engine runs (`thorctl status DEVICE`) and its log (`thorctl logs DEVICE`).",
+            "Check whether the engine runs (`thorctl status DEVICE`), and its log (`thorctl logs DEVICE`).",
         ) from refused
     engine.settimeout(None)
     return Outcome(Connected(str(path)), then=partial(relay, engine, 0, 1))
 
 
 def relay(engine: socket.socket, source: int, sink: int) -> None:
-    """Copy ``source`` to ``engine`` and ``engine`` to ``sink``, each piece at once.
+    """Copy ``source`` to ``engine`` and ``engine`` to ``sink``, without buffering.
 
     The end of ``source`` closes the engine's receiving direction only. Returns when the engine has closed, or
-    on SIGTERM, which ``unheard`` sends when nobody reads standard output any more.
+    on SIGTERM, which ``unheard`` sends when the reader of standard output has closed it.
     """
 
     def send() -> None:

@@ -1,7 +1,7 @@
-"""``engine-prepare``: before each start of the engine, make what it finds on the device. Called by its unit.
+"""``engine-prepare``: prepare the device for each start of the engine. Called by the engine's unit.
 
 The engine may own the socket's directory and the cache of its last run, so nothing below them is opened or
-followed: the directory is made anew, the cache is checked by its own entry only.
+followed: the directory is recreated, the cache is checked by its own entry only.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 DIRECTORY_MODE = 0o750
-# What systemd takes for more than a character of a word. Unprintable ones too: it ends a line at "\r".
+# Characters that systemd does not take literally, and unprintable ones: it ends a line at "\r".
 _MEANT = frozenset(" \"'\\$%")
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Pin the image, make the socket's directory and the cache, write what the unit's ExecStart reads.
+    """Pin the image, create the socket's directory and the cache, write the variables of ExecStart.
 
     Raises:
         AgentError: ``account_missing``, ``not_staged``, ``release_invalid``, ``docker_unavailable``,
@@ -51,7 +51,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     settings = {
         "THOR_ENGINE_USER": str(owner),
         "THOR_ENGINE_CACHE": str(cached),
-        "THOR_ENGINE_NETWORK": network.wanted(ctx),
+        "THOR_ENGINE_NETWORK": network.configured(ctx),
         "THOR_ENGINE_VOLUMES": " ".join(volumes.options(ctx, release.image)),
         "THOR_ENGINE_COMMAND": " ".join(command(ctx, release.image, release.entrypoint)),
     }
@@ -62,7 +62,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def make_directory(directory: Path, uid: int, gid: int) -> None:
-    """Make the socket's directory anew: a killed engine's socket would be in the way of the next one's."""
+    """Recreate the socket's directory: the socket of a killed engine would block the next one's."""
     directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     removal.remove_path(directory)
     directory.mkdir(mode=0o700)
@@ -75,7 +75,7 @@ def make_directory(directory: Path, uid: int, gid: int) -> None:
 
 
 def command(ctx: Context, reference: str, entrypoint: list[str]) -> list[str]:
-    """Return the program of the container: the profile's, else the image's own entrypoint.
+    """Return the container's program: the profile's, else the image's entrypoint.
 
     Raises:
         AgentError: ``image_entrypoint_missing``.

@@ -1,4 +1,4 @@
-"""``thor-agent facts``: what this device is and how it is, read once; whatever cannot be read is null."""
+"""``facts``: the device's hardware, system and condition, read once; an unreadable fact is null."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from thorctl.agent.parsers.mountinfo import Mount
     from thorctl.agent.parsers.nvidia_smi import Gpu
 
-_LONGEST_SECONDS = device.TOOL_SECONDS + 1  # past this a fact is null
+_LONGEST_SECONDS = device.TOOL_SECONDS + 1  # after this time a fact is null
 _DEVICE_TREE = "/sys/firmware/devicetree/base"
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
-    """Return all facts as the verb's data; changes nothing and cannot fail."""
+    """Return all facts as the verb's data; change nothing, raise nothing."""
     return Outcome(data=collect(ctx))
 
 
@@ -114,13 +114,13 @@ def collect(ctx: Context) -> dict[str, Any]:
 
 
 def disk(ctx: Context) -> dict[str, Any]:
-    """Return the fact ``disk`` alone: of the programs and services it asks only the Docker engine."""
+    """Return the fact ``disk`` alone; of programs and services only the Docker engine is queried."""
     return _disk(ctx, device.docker_info(ctx), device_host.mounts(ctx))
 
 
 @dataclass(frozen=True)
-class Glance:
-    """The few facts that ``status`` shows, named as there; None: unknown."""
+class StatusFacts:
+    """The facts shown by ``status``, with its names; None: unknown."""
 
     l4t: str | None = None
     power_mode: str | None = None
@@ -130,8 +130,8 @@ class Glance:
     temperature_celsius: float | None = None
 
 
-def glance(ctx: Context) -> Glance:
-    """Return the few facts that ``status`` shows, in a fraction of a second."""
+def status_facts(ctx: Context) -> StatusFacts:
+    """Return the facts shown by ``status``, in a fraction of a second."""
     sensors = Source("sensors", partial(device.sensors, ctx, device.GLANCE_SECONDS))
     mode = Source("power mode", partial(device.power_mode, ctx, device.GLANCE_SECONDS))
     gather(sensors, mode, seconds=device.GLANCE_SECONDS + 1, log=ctx.log)
@@ -139,7 +139,7 @@ def glance(ctx: Context) -> Glance:
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
     state = device.filesystem(ctx.paths.state_dir)
     temperatures, _ = sensors.value or (None, None)
-    return Glance(
+    return StatusFacts(
         l4t=release.revision_full if release else None,
         power_mode=mode.value.name if mode.value else None,
         memory_available_bytes=memory.get("available_bytes"),
@@ -181,7 +181,7 @@ def _identity(ctx: Context, gpu: Gpu | None, memory: dict[str, int | None] | Non
 
 
 def _device_name(ctx: Context) -> str | None:
-    """The name of the inventory that site.yml gave this device."""
+    """Return the inventory name that site.yml gave this device."""
     try:
         known = read_json(ctx.paths.device_json)
     except (ValueError, OSError):
@@ -219,7 +219,7 @@ def _each(found: list[Any] | None) -> list[dict[str, Any]] | None:
 
 
 def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[str, Any]:
-    # Docker 29 keeps new images with containerd, whose directory need not be on Docker's filesystem.
+    # Docker 29 keeps new images with containerd, whose directory may be on another file system.
     if info is not None and info.image_store == "containerd":
         images = "/var/lib/containerd"
     else:
@@ -242,7 +242,7 @@ def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[st
 def _upgrades(
     packages: Mapping[str, str] | None, conditions: tuple[bool | None, bool | None] | None
 ) -> dict[str, bool | None]:
-    """The package must be there, asked for, and its timer on: one no is a no, else one unknown is unknown."""
+    """Return whether upgrades are installed, enabled and scheduled; None if one is unknown and none False."""
     installed = None if packages is None else "unattended-upgrades" in packages
     all_three = (installed, *(conditions or (None, None)))
     enabled = False if False in all_three else None if None in all_three else True

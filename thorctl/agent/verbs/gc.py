@@ -1,4 +1,4 @@
-"""``gc``: delete what no state needs. A release's directory goes last: a second gc finds its parts by it."""
+"""``gc``: delete what no state needs. A release's directory goes last, so a repeated gc finds its parts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
 
-STALE_SECONDS = 24 * 3600.0  # a download nobody went on with for a day
+STALE_SECONDS = 24 * 3600.0  # a download that was idle for a day
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Keep what the journal names and the ``--keep`` newest others; ``--dry-run`` only says what would go."""
+    """Keep the journal's releases and the ``--keep`` newest others; with ``--dry-run`` only list the rest."""
     if args.keep < 0:
         raise AgentError(
             "bad_call", f"--keep {args.keep} is negative.", "Give the number of releases to keep."
@@ -37,7 +37,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     if any(known.get(name) is None for name in needed):
         raise AgentError(
             "release_invalid",
-            "The release in use cannot be read, so what it needs is unknown.",
+            "The release in use cannot be read, so its image and checkpoint are unknown.",
             "Stage it again (`cd playbooks && ansible-playbook stage.yml --limit DEVICE`), then run gc.",
             details={"needed": sorted(needed)},
         )
@@ -63,7 +63,7 @@ def _document(ctx: Context, name: str) -> Release | None:
 
 
 def _newest(ctx: Context, names: list[str], count: int) -> list[str]:
-    """By the order of staging. Releases that only an earlier agent has staged come after, by their time."""
+    """Return the releases staged last. Those of an earlier agent follow, by the time of their files."""
     order = age.staging_order(ctx)
 
     def key(name: str) -> tuple[int, float]:
@@ -73,7 +73,7 @@ def _newest(ctx: Context, names: list[str], count: int) -> list[str]:
 
 
 def _images(ctx: Context, doomed: list[Release], staying: list[Release], *, dry: bool) -> list[Removed]:
-    """Only images that releases brought here: others on this engine are not ours to delete."""
+    """Remove images of releases only: other images on the device belong to other programs."""
     removed = []
     for reference in sorted({one.image for one in doomed} - {one.image for one in staying}):
         found = ctx.docker.image(reference)
@@ -92,7 +92,7 @@ def _checkpoints(ctx: Context, staying: list[Release], *, dry: bool) -> list[Rem
 
 
 def _caches(ctx: Context, needed: list[Release | None], *, dry: bool) -> list[Removed]:
-    """Caches of releases that are neither current nor previous nor on trial: others start cold again."""
+    """Remove caches of releases that are neither current, previous nor on trial."""
     used = {cache.key(ctx, release) for release in needed if release and release.layout == SOCKET_LAYOUT}
     found = sorted(ctx.paths.engine_cache.iterdir()) if ctx.paths.engine_cache.is_dir() else []
     removed = []
@@ -106,7 +106,7 @@ def _caches(ctx: Context, needed: list[Release | None], *, dry: bool) -> list[Re
 
 
 def _unfinished(ctx: Context, *, dry: bool) -> list[Removed]:
-    """What interrupted writes left, and downloads that nobody went on with."""
+    """Remove the rest of interrupted writes, and idle downloads."""
     places = [
         path
         for directory in (ctx.paths.checkpoints, ctx.paths.releases)
@@ -119,7 +119,7 @@ def _unfinished(ctx: Context, *, dry: bool) -> list[Removed]:
     stale = {name for name, seconds in idle.items() if seconds > STALE_SECONDS}
     rubbish = [path for path in places if path.name.startswith(TEMPORARY_PREFIX) or _download(path) in stale]
     removed = _directories(ctx, "partial", rubbish, dry=dry)
-    for name in incoming:  # the download account's, so reached by descriptors only
+    for name in incoming:  # the download account's directory, so reached by descriptors only
         if name in stale:
             removed.append(Removed("partial", name, takeover.kept_bytes(ctx, name)))
             if not dry:
@@ -128,7 +128,7 @@ def _unfinished(ctx: Context, *, dry: bool) -> list[Removed]:
 
 
 def _download(path: Path) -> str:
-    """The checkpoint's name that a directory of an unfinished download stands for."""
+    """Return the checkpoint's name of a directory with an unfinished download."""
     return path.name.removeprefix(PARTIAL_PREFIX).removeprefix(STAGING_PREFIX)
 
 
@@ -143,7 +143,7 @@ def _directories(ctx: Context, kind: str, paths: list[Path], *, dry: bool) -> li
 
 
 def _remove(ctx: Context, path: Path) -> None:
-    """Delete a directory; an earlier agent's download may be its account's, so by descriptors only."""
+    """Delete a directory by descriptors only: an earlier agent's download belongs to another account."""
     if not path.name.startswith(PARTIAL_PREFIX):
         ctx.files.remove_tree(path)
         return

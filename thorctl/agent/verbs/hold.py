@@ -1,6 +1,6 @@
 """``hold set REASON|clear [REASON]|show``: the device's own veto. It delays activation, not a rollback.
 
-``hold "on patrol"`` sets one too. One word alone does not: a mistyped ``clear`` must not become a hold.
+``hold "on patrol"`` also sets one, but a single word does not: a mistyped ``clear`` must not become a hold.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 ACTIONS = ("set", "clear", "show")
 POLL_SECONDS = 1.0
-SAY_SECONDS = 60.0  # how often a waiting activation says that it waits
+SAY_SECONDS = 60.0  # interval in which a waiting activation logs that it waits
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Set (a second set replaces the reason and keeps the time), clear or show."""
+    """Set, clear or show the hold. A second set replaces the reason and keeps the time."""
     present = current(ctx)
     if args.action == "show":
         return Outcome(HoldShown(present))
@@ -62,7 +62,7 @@ def _reason(args: argparse.Namespace) -> str:
 
 
 def current(ctx: Context) -> Hold | None:
-    """The hold, or None. An unreadable one holds: nobody but the device's own software puts it there."""
+    """Return the hold, or None. An unreadable one counts: only the device's own software writes it."""
     try:
         document = read_json(ctx.paths.hold_json)
         return None if document is None else decode(Hold, document)
@@ -71,33 +71,33 @@ def current(ctx: Context) -> Hold | None:
 
 
 def check(ctx: Context, over: str | None = None) -> None:
-    """Raise ``held`` if the device holds, unless ``over`` is the very reason it holds for.
+    """Raise ``held`` if the device is held, unless ``over`` equals the hold's reason.
 
-    By name, so that nobody passes over a hold that he has not read, or that came after it.
+    The reason ensures that the operator has read this hold, and that no newer one is overridden.
     """
     hold = current(ctx)
     if hold is None:
         return
     if hold.reason == over:
-        ctx.log.warning("%s passes over the hold: %s", ctx.holder.name, over)
+        ctx.log.warning("%s overrides the hold: %s", ctx.holder.name, over)
         return
     raise AgentError(
         "held",
-        f"The device holds since {hold.since}: {hold.reason}.",
-        "Wait for its end, or end it: `thorctl hold release DEVICE`. Or pass over it by name:"
+        f"The device is held since {hold.since}: {hold.reason}.",
+        "Wait for its end, or end it: `thorctl hold release DEVICE`. To override it, name its reason:"
         f" `--over-hold {shlex.quote(hold.reason)}`.",
         details={"hold": hold},
     )
 
 
 def wait(ctx: Context, seconds: float, over: str | None) -> None:
-    """Wait until the device lets go, at most so long; what it says then is for ``check`` to judge.
+    """Wait until the hold ends, at most ``seconds``; the caller then calls ``check``.
 
-    The caller holds no lock: whoever wants to go back meanwhile is not kept waiting.
+    The caller holds no lock, so a rollback does not wait meanwhile.
     """
     began = said = ctx.clock.monotonic()
     while (hold := current(ctx)) and hold.reason != over and ctx.clock.monotonic() - began < seconds:
         if said == began or ctx.clock.monotonic() - said >= SAY_SECONDS:
             said = ctx.clock.monotonic()
-            ctx.log.info("waiting, at most %.0f s: the device holds: %s", seconds, hold.reason)
+            ctx.log.info("waiting, at most %.0f s: the device is held: %s", seconds, hold.reason)
         ctx.clock.sleep(POLL_SECONDS)

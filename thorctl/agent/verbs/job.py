@@ -1,4 +1,4 @@
-"""``job``: work a detached verb as its caller would have, and record the answer. Called by the job's unit."""
+"""``job``: run a detached verb for its caller and record the answer. Called by the job's unit."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Dispatch the recorded request. Succeeds when the answer is recorded, whatever the verb says.
+    """Dispatch the recorded request. Succeeds if the answer is recorded, whatever its content.
 
     Raises:
-        AgentError: ``bad_state``: there is no such job, or it was begun already.
+        AgentError: ``bad_state``: there is no such job, or it has begun already.
     """
     request = record.load(ctx, args.name) if NAME.fullmatch(args.name) else None
     if request is None:

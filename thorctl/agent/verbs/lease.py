@@ -1,9 +1,9 @@
 """``lease take|give|show``: one owner's right to change this device, with holder, purpose, reason and expiry.
 
-An owner is a name and a purpose: what a rollout holds is not its own operator's to change by hand.
+An owner is a name and a purpose: a rollout's lease is not its operator's own.
 
-It lies in memory (/run) and ends by the clock that counts from boot: a wall clock that jumps neither ends it
-early, with two operators at work, nor keeps it for years.
+It is stored in memory (/run) and expires by the clock since boot: a wall clock that jumps can neither end it
+early, with two operators active, nor extend it by years.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Take (or renew), give back or show the lease. Giving another's lease back needs ``--force``."""
+    """Acquire (or renew), release or show the lease. Releasing another owner's needs ``--force``."""
     present = current(ctx)
     if args.action == "show":
         return Outcome(LeaseShown(present))
@@ -52,9 +52,9 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def current(ctx: Context) -> Lease | None:
-    """The unexpired lease, or None. An unreadable one counts as held by nobody known, until the next boot.
+    """Return the unexpired lease, or None. An unreadable one counts until the next boot.
 
-    /run is memory: what stands there unreadable was put there by hand, and refusing is the safe answer.
+    Only a person or another program can have written it, so the safe answer is to refuse.
     """
     try:
         document = read_json(ctx.paths.lease_json)
@@ -71,18 +71,18 @@ def current(ctx: Context) -> Lease | None:
 
 
 def _left(ctx: Context, lease: Lease, ends_since_boot: object) -> float:
-    """Seconds until it ends.
+    """Return the seconds until the lease expires.
 
     Raises:
-        ValueError, TypeError, OverflowError: there is no telling.
+        ValueError, TypeError, OverflowError: its fields are invalid.
     """
     if ends_since_boot is not None:
         return decode(float, ends_since_boot) - ctx.clock.since_boot()
-    return as_seconds(str(lease.expires_at)) - ctx.clock.now()  # taken by an agent before this one
+    return as_seconds(str(lease.expires_at)) - ctx.clock.now()  # of an earlier agent
 
 
 def check(ctx: Context) -> None:
-    """Raise ``leased`` if an unexpired lease is another holder's, or this one's for another purpose."""
+    """Raise ``leased`` if an unexpired lease belongs to another holder, or has another purpose."""
     lease = current(ctx)
     if lease is None or lease.owner == ctx.holder.owner:
         return

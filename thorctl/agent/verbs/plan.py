@@ -1,4 +1,4 @@
-"""``plan``: what stage and activate would do with a release. Changes nothing."""
+"""``plan``: list what stage and activate would do with a release. Changes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Actions in their order, bytes, and the files that would change."""
+    """Return the actions in order, the bytes to download, and the files that would change."""
     release = release_store.read_argument(args.release)
     release_store.check_identity(ctx.paths, release)
     journal = load_journal(ctx.paths)
@@ -71,7 +71,7 @@ def _actions(ctx: Context, release: Release, wanted: Needs, journal: Journal) ->
 
 
 def _diff(ctx: Context, release: Release, journal: Journal) -> list[PlannedFile]:
-    """The release's files against those of the one that runs; release.json holds them all and is left out."""
+    """Compare the release's files with the running one's; leave out release.json, which contains them."""
     before: dict[str, bytes | None] = {}
     after = {name: content for name, (_, content) in release.files().items() if name != "release.json"}
     if journal.running:

@@ -1,4 +1,4 @@
-"""``thor-agent preflight``: can this device take this release; reads only."""
+"""``preflight``: check whether this device can run a release. Reads only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Judge this device against ``args.release``.
+    """Check this device against ``args.release``.
 
     Raises:
         AgentError: ``preflight_failed`` with all items in its data; ``bad_call`` for an unknown check.
@@ -35,7 +35,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         remedy = f"Use one of: {', '.join(CHECKS)}."
         raise AgentError("bad_call", f"--skip names unknown checks: {', '.join(unknown)}.", remedy)
     release = release_store.read_argument(args.release)
-    situation = look(ctx, release)
+    situation = collect(ctx, release)
     items = judge(situation, skip)
     data = document(items) | {
         "release": release.id,
@@ -45,8 +45,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     return Outcome(data=data, error=failure(items, data))
 
 
-def look(ctx: Context, release: Release) -> Situation:
-    """Read everything the checks look at."""
+def collect(ctx: Context, release: Release) -> Situation:
+    """Read the input of all checks."""
     found = facts.collect(ctx)
     processes = (one["pid"] for one in found["gpu_processes"] or [])
     return Situation(
@@ -63,7 +63,7 @@ def look(ctx: Context, release: Release) -> Situation:
 
 
 def document(items: list[Item]) -> dict[str, Any]:
-    """Return the checks as the verb's data has them."""
+    """Return the checks in the form of the verb's data."""
     counts = Counter(item.status for item in items)
     return {
         "items": [
@@ -83,12 +83,12 @@ def document(items: list[Item]) -> dict[str, Any]:
 
 
 def failure(items: list[Item], data: dict[str, Any]) -> AgentError | None:
-    """Return ``preflight_failed`` with ``data``; it tells the first failure whole and names the others."""
+    """Return ``preflight_failed`` with ``data``, or None; it details the first failure, names the others."""
     failed = [item for item in items if item.status == FAIL]
     if not failed:
         return None
     first, names = failed[0], ", ".join(item.name for item in failed)
-    message = f"Preflight failed ({names}). {first.message} Found {first.found}, wanted {first.wanted}."
+    message = f"Preflight failed ({names}). {first.message} Found {first.found}, required {first.wanted}."
     remedy = f"{first.remedy} Use `{first.switch}` to lower this check to a warning."
     return AgentError(
         "preflight_failed",

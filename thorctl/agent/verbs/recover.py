@@ -1,4 +1,4 @@
-"""``recover``: finish what a crash or reboot interrupted. Runs at boot before the engine, and when asked."""
+"""``recover``: complete what a crash or reboot interrupted. Runs at boot before the engine, and on demand."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Bring journal, unit and engine together again; what was not committed is rolled back."""
+    """Make journal, unit and engine consistent; roll back what was not committed."""
     booted = not (ctx.paths.run_dir / "boot").exists()
     boot = this_boot(ctx)
     if args.committed:
-        return _tell(ctx, args.committed)
+        return _record(ctx, args.committed)
     journal = load_journal(ctx.paths)
     swept = _sweep(ctx, booted=booted)
     if journal.state in (EMPTY, COMMITTED):
-        mended = _mend(ctx, journal)
-        return Outcome(_data("mended_unit" if mended else "nothing", journal), changed=mended or swept)
+        repaired = _repair(ctx, journal)
+        return Outcome(_data("mended_unit" if repaired else "nothing", journal), changed=repaired or swept)
     restarted = booted or journal.boot != boot
     if journal.state == TRIAL and not restarted and deadline.armed(ctx, journal.timer, journal.activation):
         _follow(ctx, journal)
@@ -44,12 +44,12 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 def _reason(journal: Journal, *, restarted: bool) -> str:
     if restarted:
         return "reboot"
-    # A trial that nothing would end: its time is up, or somebody took its timer away.
+    # A trial without an end: its deadline has passed, or its timer is gone.
     return "deadline" if journal.state == TRIAL else "interrupted"
 
 
-def _mend(ctx: Context, journal: Journal) -> bool:
-    """Make the installed unit the current release's, and let it run; one that runs already runs on."""
+def _repair(ctx: Context, journal: Journal) -> bool:
+    """Install and start the current release's unit; leave a running engine alone."""
     if not journal.current:
         if not ctx.paths.engine_unit.exists():
             _follow(ctx, journal)
@@ -61,29 +61,29 @@ def _mend(ctx: Context, journal: Journal) -> bool:
     except (AgentError, OSError) as broken:
         if not engine_unit.is_of(ctx, journal.current):
             raise
-        # What serves needs neither this file nor a disk that can be written to: better that than nothing.
-        ctx.log.warning("%s cannot be checked, and stays as it is: %s", journal.current, broken)
+        # The running engine needs neither this file nor a writable disk: keep it.
+        ctx.log.warning("%s cannot be checked and is not changed: %s", journal.current, broken)
         _follow(ctx, journal)
         return False
     if engine_unit.installed(ctx, release) and engine_unit.up(ctx):
         _follow(ctx, journal)
         return False
-    switch.run_again(ctx, release)
+    switch.restart_release(ctx, release)
     return True
 
 
 def _follow(ctx: Context, journal: Journal) -> None:
-    """Arrange door and bridge for the engine that runs on: ``site.yml`` may just have installed them."""
+    """Start door and bridge for the running engine: ``site.yml`` may just have installed them."""
     try:
         running = release_store.read_document(ctx.paths, journal.running) if journal.running else None
     except AgentError as unreadable:
-        ctx.log.warning("door and bridge stay as they are: %s", unreadable)
+        ctx.log.warning("door and bridge are not changed: %s", unreadable)
         return
     door.follow(ctx, running)
 
 
 def _sweep(ctx: Context, *, booted: bool) -> bool:
-    """Remove what interrupted writes left; a stage that may be at work (not at boot) keeps its own."""
+    """Remove the rest of interrupted writes; except at boot, keep those of a stage that may run."""
     found = False
     places = [ctx.paths.state_dir, ctx.paths.engine_unit.parent, *([ctx.paths.releases] if booted else [])]
     for directory in places:
@@ -95,13 +95,13 @@ def _sweep(ctx: Context, *, booted: bool) -> bool:
                 else:
                     ctx.files.remove(rubbish)
                 found = True
-            except OSError as stays:  # rubbish must not keep the engine from starting
+            except OSError as stays:  # temporary files must not prevent the engine's start
                 ctx.log.warning("%s", stays)
     return found
 
 
-def _tell(ctx: Context, committed: str) -> Outcome:
-    """The operator's word after ``journal_corrupt``; the broken journal is kept beside for the autopsy."""
+def _record(ctx: Context, committed: str) -> Outcome:
+    """Record the operator's ``--committed`` after ``journal_corrupt``; keep the broken journal beside."""
     try:
         load_journal(ctx.paths)
     except AgentError as corrupt:
@@ -125,9 +125,9 @@ def _tell(ctx: Context, committed: str) -> Outcome:
             ctx.paths.journal.with_name(f"state.json.corrupt-{int(ctx.clock.now())}"),
             ctx.paths.journal.read_bytes(),
         )
-    ctx.files.remove(ctx.paths.smoke_json)  # activations are counted from 0 again: it must prove nothing
+    ctx.files.remove(ctx.paths.smoke_json)  # the count of activations restarts at 0: it must not match one
     save_journal(ctx, journal)
-    _mend(ctx, journal)
+    _repair(ctx, journal)
     return Outcome(_data("told", journal), changed=True)
 
 

@@ -1,4 +1,4 @@
-"""``result``: the answer of a detached verb, or how far it is. Reads only."""
+"""``result``: the answer of a detached verb, or its progress. Reads only."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LOOK_SECONDS = 0.5
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Wait ``--wait`` seconds at most for the job's end. A verb that failed is a result as well.
+    """Wait at most ``--wait`` seconds for the job's end; return its answer, which may be an error.
 
     Raises:
-        AgentError: ``interrupted``: no process works the job, or this device has no record of it.
+        AgentError: ``interrupted``: no process runs the job, or this device has no record of it.
     """
     request = record.load(ctx, args.job) if NAME.fullmatch(args.job) else None
     if request is None:
         raise AgentError(
             INTERRUPTED,
-            f"This device has no record of a job {args.job}: it was restarted since, or none was begun.",
-            "See the device's state with `thorctl status DEVICE`, then repeat the command.",
+            f"This device has no record of a job {args.job}: it has restarted since, or none was started.",
+            "Check the device's state with `thorctl status DEVICE`, then repeat the command.",
         )
     now = ctx.clock.monotonic()
     until = now + min(args.wait, LONGEST_WAIT_SECONDS)

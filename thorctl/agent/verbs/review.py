@@ -1,7 +1,7 @@
-"""``review``: keep the first release of a device on trial for longer, though its smoke failed.
+"""``review``: extend the trial of a device's first release after its smoke test failed.
 
-There is nothing to go back to, so somebody may look at it and accept it (``commit --accept-failed-smoke``).
-Once a trial, for a bounded time; a reboot ends it like any trial.
+There is no release to restore, so an operator may inspect and accept it (``commit --accept-failed-smoke``).
+Once per trial, for a limited time; a reboot ends it like any trial.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_SECONDS = 7 * 86400
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Set the second timer, then write the journal, which ends what the first one means; then stop that."""
+    """Set the second timer, write the journal, which makes the first timer void, then stop that one."""
     if not 0 < args.seconds <= MOST_SECONDS:
         raise AgentError(
             "bad_call",

@@ -1,4 +1,4 @@
-"""``rollback``: leave the release on trial, or the committed one, for the one before; without the network."""
+"""``rollback``: restore the previous release, from a trial or a commit; needs no network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """``ID`` is the release to leave: once it is left, saying it again changes nothing.
+    """Leave the release ``ID``; idempotent, so a repeated call with the same ID changes nothing.
 
-    Without ID a rollback right after a rollback does nothing either; to go further back, name the release.
+    Without ID a second rollback in a row changes nothing either; to go further, name the release to leave.
     """
     journal = load_journal(ctx.paths)
-    if args.only_in and not deadline.still_meant(journal, args.only_in):
+    if args.only_in and not deadline.timer_applies(journal, args.only_in):
         return Outcome(_data(ctx, journal, left=None))
     if journal.state not in (ACTIVATING, TRIAL, ROLLING_BACK):
         if journal.left is not None and args.id in (None, journal.left):
@@ -46,7 +46,7 @@ def _data(ctx: Context, journal: Journal, left: str | None, seconds: float | Non
 
 
 def _also_possible(ctx: Context, journal: Journal) -> list[Alternative]:
-    """Where else this device can go from here by what lies on it."""
+    """Return the other releases that this device can switch to without a download."""
     further = journal.previous if journal.state == COMMITTED else None
     others = [
         Alternative(one, f"thor-agent activate {one}")
@@ -66,7 +66,7 @@ def _check_committed(ctx: Context, journal: Journal, wanted: str | None) -> None
         raise AgentError(
             "nothing_to_roll_back",
             f"No release was committed before {journal.current or 'now'} on this device.",
-            f"Roll out the one that you want: {commands or '`thorctl rollout start RELEASE DEVICE`'}.",
+            f"Roll out a release: {commands or '`thorctl rollout start RELEASE DEVICE`'}.",
             details={"also_possible": possible},
         )
 

@@ -1,7 +1,7 @@
-"""``thor-agent smoke``: let the running release generate text, and judge the text.
+"""``smoke``: let the running release generate text, and check the text.
 
 Prompts with thinking are sampled as the model's maker recommends, the others decoded greedily, all with fixed
-seeds. A single miss is asked once more with another seed. Then the features of the interface are asked for.
+seeds. A single failure is repeated with another seed. The features of the API are tested afterwards.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 # A damaged engine can fail on its sixth request only (vllm issue 55406: within five), or with two at once.
 _LEAST_SEQUENTIAL = 8
 _LEAST_CONCURRENT = 2
-# The first request may compile kernels before its first token; a healthy engine is never silent longer.
+# The first request may compile kernels before its first token; a healthy engine is never silent for longer.
 SILENCE_SECONDS = 180.0
-TOTAL_SECONDS = 600.0  # of one generation
-# Of all of them: ten of 2,048 tokens take 500 s on a Thor; the controller waits for 1,800 s.
+TOTAL_SECONDS = 600.0  # for one generation
+# For all of them: ten of 2,048 tokens take 500 s on a Thor; the controller waits for 1,800 s.
 SMOKE_SECONDS = 1500.0
 _SEED = 1
 _ANOTHER_SEED = 1001
-# Of a second attempt where no maker's sampling is known: greedy decoding would give the same miss.
+# For a second attempt without a recommended sampling: greedy decoding would repeat the failure.
 _SAMPLED = {"temperature": 0.6, "top_p": 0.95}
 _CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """Everything that one smoke's requests have in common."""
+    """The common parameters of all requests of one smoke test."""
 
     ctx: Context
     client: EngineClient
@@ -55,19 +55,19 @@ class _Asking:
     until: float
 
     def left(self) -> float:
-        """Seconds that remain for the whole smoke."""
+        """Return the seconds left for the whole smoke test."""
         return self.until - self.ctx.clock.monotonic()
 
     def note(self, message: str) -> None:
-        """Tell what is being done."""
+        """Report the current step as progress."""
         self.ctx.progress.update("smoke", release=self.release.id, message=message)
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Smoke the release that runs; ``args.id`` must be it, where given.
+    """Test the running release; ``args.id``, if given, must be it.
 
     Raises:
-        AgentError: ``smoke_failed``, ``engine_not_ready``, ``engine_died``; ``bad_state`` where no release
+        AgentError: ``smoke_failed``, ``engine_not_ready``, ``engine_died``; ``bad_state`` if no release
             runs, or another one.
     """
     release = running_release(ctx, args.id)
@@ -76,7 +76,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     wait_until_ready(ctx, client, release)
     found = sampling.recommended(release.document["profile"]["smoke"], release.options, _config(ctx, release))
     report = _smoke(_Asking(ctx, client, release, found, ctx.clock.monotonic() + SMOKE_SECONDS))
-    # Which activation it speaks of: times do not say, where the clock may jump.
+    # Identify the activation by its number: times are ambiguous if the clock jumps.
     activation = load_journal(ctx.paths).activation
     record = {**report.record(ctx.clock.now_text()), "activation": activation}
     ctx.files.write_json(ctx.paths.smoke_json, record)
@@ -84,7 +84,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def _config(ctx: Context, release: Release) -> bytes | None:
-    """The checkpoint's generation_config.json; None unless it is there as locked."""
+    """Return the checkpoint's generation_config.json; None unless it is present and as locked."""
     locked = {file.path: file.sha256 for file in release.checkpoint_files}.get(sampling.FILE)
     try:
         with (checkpoint.final_dir(ctx, release) / sampling.FILE).open("rb") as file:
@@ -106,11 +106,11 @@ def _smoke(asking: _Asking) -> Report:
         asking.note(f"generation {number + 1} of {wanted}")
         sequential.append(_generate(asking, prompt, _SEED + number))
         if sequential[-1].error is not None or not sequential[-1].ended:
-            # An engine that broke a stream is done for; nine more timeouts would tell nothing new.
+            # After a broken stream, further requests would only time out.
             break
     else:
         asking.note(f"{len(at_once)} generations at once")
-        # Threads that a stopped agent need not wait for: a hung engine must not hold up a signal.
+        # Daemon threads: a hung engine must not delay the handling of a signal.
         asked = [
             Source(f"generation {number}", partial(_generate, asking, prompt, _SEED + number))
             for number, prompt in enumerate(at_once, start=len(one_by_one))
@@ -133,7 +133,7 @@ def _smoke(asking: _Asking) -> Report:
 def _ask_missed_again(
     asking: _Asking, sequential: list[Generation], concurrent: list[Generation]
 ) -> Generation | None:
-    """Replace the one generation that missed, if exactly one did, by a second attempt; return the first."""
+    """Repeat the generation that failed, if exactly one did, and replace it; return the first attempt."""
     wrong = [
         (place, number)
         for place in (sequential, concurrent)
@@ -181,7 +181,7 @@ def _features(asking: _Asking) -> list[features.Result]:
 
 
 def _prompts(release: Release) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the prompts to send one after another, and those to send at once; the profile's are cycled."""
+    """Return the prompts to send one by one, and those to send concurrently; the profile's repeat."""
     smoke = release.document["profile"]["smoke"]
     prompts = smoke["prompts"]
     if not prompts:
@@ -199,7 +199,7 @@ def _prompts(release: Release) -> tuple[list[dict[str, Any]], list[dict[str, Any
 def _generate(
     asking: _Asking, prompt: dict[str, Any], seed: int, values: dict[str, float] | None = None
 ) -> Generation:
-    """``values``: the sampling; else the maker's for a prompt with thinking, greedy for another."""
+    """Generate with the sampling ``values``; default: the maker's for thinking prompts, else greedy."""
     release, profile = asking.release, asking.release.document["profile"]
     thinking = bool(prompt.get("thinking"))
     chosen = values or (asking.sampling.values if thinking else sampling.GREEDY)

@@ -1,4 +1,4 @@
-"""``soak start|show``: have the device work the release on trial in a process of its own; show its record."""
+"""``soak start|show``: load-test the release on trial in a background process; show its record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_AT_ONCE = 64
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Begin, or go on with what was begun for this activation; what is done already counts.
+    """Start the soak, or continue the one of this activation; past progress counts.
 
     Raises:
         AgentError: ``bad_call``; ``bad_state`` unless the release is on trial; ``internal``.
@@ -67,14 +67,14 @@ def _asked(args: argparse.Namespace) -> Asked:
 
 
 def _engine_since(ctx: Context) -> int:
-    """Begin of the start of this trial's engine, in microseconds of the kernel's monotonic clock."""
+    """Return the start of this trial's engine, in microseconds of the kernel's monotonic clock."""
     words = ["systemctl", "show", "--property", "InactiveExitTimestampMonotonic", "--value", ENGINE_UNIT]
     said = ctx.runner.run(words).stdout.strip()
     return int(said) if said.isdigit() and int(said) else time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
 def container_start(ctx: Context) -> str | None:
-    """Which container the engine runs in, and since when; None if there is none or Docker does not answer."""
+    """Return ID and start time of the engine's container; None if there is none or Docker does not answer."""
     try:
         found = ctx.docker.container(ENGINE_CONTAINER)
     except AgentError:

@@ -1,6 +1,6 @@
-"""``soak-work``: the process of a soak. It puts the engine under load and records once a second how it does.
+"""``soak-work``: the process of a soak. It puts the engine under load and records its health every second.
 
-It takes no lock: commit and rollback are not to wait for it. It ends when its trial has.
+It takes no lock, so commit and rollback do not wait for it. It ends with its trial.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from thorctl.agent.release.document import Release
 
 LOOK_SECONDS = 1.0
-SLOW_LOOKS = 5  # unit, container and kernel log: programs, of which each takes some 20 ms
-PROBE_SECONDS = 20.0  # between two requests of one token
-SETTLE_SECONDS = 5.0  # after a broken stream, until systemd has noticed that the engine ended
-TOKENS = 512  # of a generation: long decodes, and no longer than others may have to wait
+SLOW_LOOKS = 5  # unit, container and kernel log are read by programs that take some 20 ms each
+PROBE_SECONDS = 20.0  # interval of requests for one token
+SETTLE_SECONDS = 5.0  # after a broken stream, until systemd has detected that the engine ended
+TOKENS = 512  # per generation: long decodes, but no long wait for other requests
 PROMPT_TOKENS = 256
-LOW_PRIORITY = 1_000_000  # vLLM takes the lowest number first; requests without one have 0
+LOW_PRIORITY = 1_000_000  # vLLM serves the lowest number first; the default is 0
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Keep the engine under load until the trial of this activation ends.
+    """Load the engine until the trial of this activation ends.
 
     Raises:
-        AgentError: ``bad_state``: no soak was begun for it.
+        AgentError: ``bad_state``: no soak was started for it.
     """
     known = record.load(ctx)
     if known is None or known.activation != args.activation:
@@ -70,7 +70,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 @dataclass(frozen=True)
 class _Slow:
-    """What is looked at less often."""
+    """Observations that are made less often."""
 
     unit: str | None
     restarts: int | None
@@ -84,7 +84,7 @@ class _Worker:
         self._watch = Watch(known, priority=priority)
         self._kernel = KernelLog(ctx, known.since)
         self._client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
-        silence = 2 * watch.HANG_SECONDS  # the watch is to notice first
+        silence = 2 * watch.HANG_SECONDS  # the watch detects a hang first
         self._load = Streams(
             self._client, partial(_body, release, options, priority), at_once=_at_once(known, options),
             silence_seconds=silence,
@@ -100,7 +100,7 @@ class _Worker:
         self._generations = known.generations
 
     def on_trial(self) -> bool:
-        """Whether the trial still is the one that this is the soak of."""
+        """Return whether the trial that is soaked has not ended."""
         try:
             journal = load_journal(self._ctx.paths)
         except AgentError:
@@ -113,7 +113,7 @@ class _Worker:
         self._probe.end()
 
     def look(self) -> None:
-        """One look, and what follows from it."""
+        """Observe once, record it, and adjust the load."""
         held = hold.current(self._ctx)
         ours = self._load.in_flight + self._probe.in_flight
         text = self._client.text("/metrics")
@@ -152,7 +152,7 @@ class _Worker:
             self._probe.resume()
 
     def _faults(self) -> tuple[str, ...]:
-        """Failed generations, once systemd had the time to notice an engine that ended."""
+        """Return failed generations, after systemd has had time to detect an ended engine."""
         found, now = (*self._load.faults, *self._probe.faults), self._ctx.clock.monotonic()
         if found and self._faulty_since is None:
             self._faulty_since = now
@@ -178,7 +178,7 @@ def _options(release: Release) -> dict[str, Any]:
 
 
 def _at_once(known: Record, options: dict[str, Any]) -> int:
-    """One place stays free for a request of somebody else."""
+    """Return the number of concurrent requests; one slot stays free for other clients."""
     most = options.get("max-num-seqs")
     return (
         max(1, min(known.asked.concurrency, most - 1)) if isinstance(most, int) else known.asked.concurrency
@@ -198,7 +198,7 @@ def _body(release: Release, options: dict[str, Any], priority: bool, number: int
     return body | ({"priority": LOW_PRIORITY} if priority else {})
 
 
-def _one_token(release: Release, number: int) -> dict[str, Any]:  # noqa: ARG001 - one is as another
+def _one_token(release: Release, number: int) -> dict[str, Any]:  # noqa: ARG001 - all are equal
     return {
         "model": release.model,
         "messages": [{"role": "user", "content": PROMPTS[0]}],

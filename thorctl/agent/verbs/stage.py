@@ -1,6 +1,6 @@
-"""``stage``: put all bytes of a release on the device and verify them; nothing that runs changes.
+"""``stage``: fetch all parts of a release and verify them; nothing that runs changes.
 
-The release's own directory is written last: where it stands, everything it needs stood before it.
+The release's own directory is written last, so its existence implies all other parts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Image and checkpoint side by side, then files; each is skipped where it is already right."""
+    """Fetch image and checkpoint concurrently, then write the files; skip parts that are complete."""
     release = release_store.read_argument(args.release)
     ctx = docker_wait.patient(ctx)
     try:
@@ -38,15 +38,15 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         refused = disk_full.as_error(failed)
         if refused is None:
             raise
-        refused.data, refused.changed = Staged(release.id), True  # what came is kept
+        refused.data, refused.changed = Staged(release.id), True  # fetched bytes are kept
         raise refused from failed
 
 
 def _image(ctx: Context, release: Release) -> int:
-    """Have the image here, and its program prove that the engine's user can run it."""
+    """Fetch the image, and verify that its program runs as the engine's user."""
     downloaded = image.ensure(ctx, release)
     if release.layout == SOCKET_LAYOUT and release_store.differences(ctx.paths, release):
-        image_user.prove(ctx, release)
+        image_user.verify(ctx, release)
     return downloaded
 
 
@@ -57,7 +57,7 @@ def _stage(ctx: Context, release: Release) -> Outcome:
     needs.check_space(ctx, wanted)
     for directory in (ctx.paths.releases, ctx.paths.checkpoints, ctx.paths.cache):
         directory.mkdir(parents=True, exist_ok=True)
-    this_boot(ctx)  # made once, before two threads ask for it
+    this_boot(ctx)  # cached before two threads need it
     image_bytes, checkpoint_bytes = side_by_side.run(
         ctx, lambda part: _image(part, release), lambda part: checkpoint.ensure(part, release)
     )
@@ -76,5 +76,5 @@ def _stage(ctx: Context, release: Release) -> Outcome:
                 downloaded_bytes=checkpoint_bytes,
             ),
         ),
-        changed=not wanted.nothing or image_bytes > 0,  # one there may have been fetched anew
+        changed=not wanted.nothing or image_bytes > 0,  # a present image may have been fetched again
     )

@@ -1,4 +1,4 @@
-"""``status``: where this device stands. Reads only, takes no lock, never waits long; unknown is null."""
+"""``status``: the device's state. Reads only, takes no lock, has a time limit; an unknown value is null."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LONGEST_SECONDS = 6.0
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
-    """Everything known; a corrupt journal is an error, with the rest still in the data."""
+    """Return all that is known; a corrupt journal is an error, with the rest still in the data."""
     journal: Journal | None = None
     fault: AgentError | None = None
     try:
@@ -60,7 +60,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     wish = desired.of_host(device)
     packages = partial(device_host.package_holds, ctx) if wish and wish.packages else lambda: None
     asked = wish.settings if wish else {}
-    glances = Source("facts", partial(facts.glance, ctx))
+    facts_source = Source("facts", partial(facts.status_facts, ctx))
     unit = Source("unit", partial(engine_unit.state, ctx))
     container = Source("container", partial(_container, ctx))
     last_end = Source("last end", partial(engine_unit.last_end, ctx))
@@ -73,13 +73,13 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         Source("docker", partial(docker_settings.compared, ctx, release)),
         Source("settings", partial(host_settings.compared, ctx, asked)),
     )
-    sources = (glances, unit, container, last_end, models, parts, rollback, held, *host)
+    sources = (facts_source, unit, container, last_end, models, parts, rollback, held, *host)
     gather(*sources, seconds=LONGEST_SECONDS, log=ctx.log)
-    glance = glances.value or facts.Glance()
-    # A part that did not come back in time is unknown, not well.
+    shown = facts_source.value or facts.StatusFacts()
+    # A part without an answer in time is unknown, not healthy.
     compared = parts.value or [Comparison("release", RELEASE, journal.running if journal else None)]
     compared += actual.way_back_items(rollback.value)
-    compared += drift.host_items(wish, glance.power_mode, held.value)
+    compared += drift.host_items(wish, shown.power_mode, held.value)
     for one in host:
         compared += [Comparison(one.name, HOST)] if one.value is None else one.value
     running_sha256 = journal.running_sha256 if journal else None
@@ -96,7 +96,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
         deadline=_deadline(ctx, journal),
         since=journal.since if journal else None,
         activated_by=journal.activated_by if journal else None,
-        # An earlier agent recorded none.
+        # Earlier agents recorded none.
         release_sha256=release.sha256 if release and running_sha256 is None else running_sha256,
         previous_sha256=_before(journal)[1],
         target_sha256=journal.target_sha256 if journal else None,
@@ -111,12 +111,12 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
             container=container.value,
             last_end=last_end.value,
         ),
-        l4t=glance.l4t,
-        power_mode=glance.power_mode,
-        memory_available_bytes=glance.memory_available_bytes,
-        memory_total_bytes=glance.memory_total_bytes,
-        disk_free_bytes=glance.disk_free_bytes,
-        temperature_celsius=glance.temperature_celsius,
+        l4t=shown.l4t,
+        power_mode=shown.power_mode,
+        memory_available_bytes=shown.memory_available_bytes,
+        memory_total_bytes=shown.memory_total_bytes,
+        disk_free_bytes=shown.disk_free_bytes,
+        temperature_celsius=shown.temperature_celsius,
         last_smoke=last_smoke.read(ctx),
         soak=soak.shown(ctx, journal),
         lease=lease.current(ctx),
@@ -134,7 +134,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
 
 
 def _release(ctx: Context, journal: Journal | None) -> tuple[Release | None, str | None]:
-    """The release that should run; else the code of what is wrong with its document."""
+    """Return the release that should run; else the error code of its document."""
     if journal is None or journal.running is None:
         return None, None
     try:
@@ -145,7 +145,7 @@ def _release(ctx: Context, journal: Journal | None) -> tuple[Release | None, str
 
 
 def _before(journal: Journal | None) -> tuple[str | None, str | None]:
-    """On trial, what a rollback returns to; else the release before the committed one; and its hash."""
+    """Return the release that a rollback would restore, or the previous one, and its hash."""
     if journal is None:
         return None, None
     if journal.target:
@@ -154,12 +154,12 @@ def _before(journal: Journal | None) -> tuple[str | None, str | None]:
 
 
 def _rollback(ctx: Context, journal: Journal | None) -> RollbackTarget | None:
-    """The release that a rollback returns to, and what of it is not on the device; None: there is none."""
+    """Return the release that a rollback restores, and its missing parts; None if there is none."""
     release, sha256 = _before(journal)
     if release is None:
         return None
     try:
-        return RollbackTarget(release, tuple(rollback.lacking(ctx, release, sha256)))
+        return RollbackTarget(release, tuple(rollback.missing_parts(ctx, release, sha256)))
     except (AgentError, OSError):
         return RollbackTarget(release)
 
@@ -177,7 +177,7 @@ def _text(device: object, key: str) -> str | None:
 
 
 def _deadline(ctx: Context, journal: Journal | None) -> str | None:
-    """When the trial ends, by the wall clock as it is now: its timer counts by another one."""
+    """Return the trial's deadline by the present wall clock: its timer uses the clock since boot."""
     if journal is None or journal.deadline is None or journal.deadline_since_boot is None:
         return journal.deadline if journal else None
     try:
@@ -190,7 +190,7 @@ def _deadline(ctx: Context, journal: Journal | None) -> str | None:
 
 
 def _cold(ctx: Context, release: Release) -> float | None:
-    """How long a start may take whose caches are not filled; None if they are."""
+    """Return the longest time of a start with empty caches; None if they are filled."""
     return None if cache.ready_mark(ctx, release).exists() else release.ready_seconds(first_start=True)
 
 
@@ -236,14 +236,14 @@ def _container(ctx: Context) -> Container | None:
 
 
 def _progress(ctx: Context) -> Progress | None:
-    """What the verb at work tells; None for what is unreadable, or was left by a killed process."""
+    """Return the progress of the verb that runs; None if unreadable, or left by a killed process."""
     try:
         progress = decode(Progress, read_json(ctx.paths.progress_json))
         if progress.pid is None:
             return None
         os.kill(progress.pid, 0)
     except PermissionError:
-        return progress  # alive, and another user's
+        return progress  # the process belongs to another user
     except (ValueError, OSError, OverflowError):
         return None
     return progress
