@@ -107,6 +107,7 @@ def test_an_error_for_people_goes_to_stderr_with_its_remedy(project: Path) -> No
 EARLY = {
     "nearest verb": (["stauts"], "Did you mean 'status'?"),
     "nearest verb of a group": (["rollout", "strat"], "Did you mean 'start'?"),
+    "verb of a group, begun": (["rollout", "stat"], "Did you mean 'status'?"),
     "verb of a group": (["lease", "frobnicate"], "Commands: "),
     "unknown verb": (["frobnicate"], f"Commands: {', '.join(sorted(VERBS))}."),
     "unknown option": (["lock", "x", "--chekc"], "--check"),
@@ -123,6 +124,16 @@ def test_even_an_early_failure_speaks_json(words: list[str], sentence: str) -> N
     assert (done.returncode, envelope["exit_code"], envelope["status"]) == (2, 2, "error")
     assert envelope["errors"][0]["code"] == "usage"
     assert sentence in envelope["errors"][0]["message"]
+
+
+def test_a_wrong_value_from_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THORCTL_PROJECT", "/nowhere")
+    result = run(["history"])
+    assert result is not None
+    (error,) = result.errors
+    assert error.code == "usage"
+    assert error.message == "Invalid value for THORCTL_PROJECT: Directory '/nowhere' does not exist."
+    assert error.remedy == "Correct the environment variable THORCTL_PROJECT, or unset it."
 
 
 @pytest.mark.parametrize("words", [["status", "-i", "x"], ["status", "--project", "x"]])

@@ -89,7 +89,6 @@ LONG: list[tuple[Mapping[str, str | None], str, str | None]] = [
     ({"XDG_STATE_HOME": "/proc/x", "THORCTL_STATE_DIR": None}, HISTORY, "store_unusable"),
     ({"XDG_STATE_HOME": "/proc/x", "THORCTL_STATE_DIR": None}, DOCTOR, "THORCTL_STATE_DIR=DIR"),
     ({"THORCTL_SIM": "../x"}, STATUS, "sim_name_invalid"),
-    ({"THORCTL_PROJECT": "/nowhere"}, HISTORY, "project"),
     ({"ANSIBLE_FORKS": "abc"}, STATUS, "ansible_setting"),
     ({"ANSIBLE_FORKS": "abc"}, DOCTOR, "ANSIBLE_FORKS"),
     ({"ANSIBLE_VAULT_PASSWORD_FILE": "/nowhere"}, STATUS, "vault_password_unreadable"),

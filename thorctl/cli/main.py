@@ -146,7 +146,18 @@ def usage_result(error: click.ClickException, command: str) -> Result:
     option = error.option_name if isinstance(error, click.NoSuchOption) else None
     if " " in path and any(option in one.opts for one in cli.params):  # an option of all verbs
         remedy = f"Put it before the verb: `thorctl {option} … {path.partition(' ')[2]}`."
+    if isinstance(error, click.BadParameter) and ctx and (variable := _variable(ctx, error.param)):
+        error.param_hint = variable
+        remedy = f"Correct the environment variable {variable}, or unset it."
     return Result.failure(command, ThorError("usage", error.format_message(), remedy))
+
+
+def _variable(ctx: click.Context, param: click.Parameter | None) -> str | None:
+    """The environment variable that gave ``param`` its value; None if something else did."""
+    source = ctx.get_parameter_source(param.name) if param and param.name else None
+    if param is None or source is not click.core.ParameterSource.ENVIRONMENT:
+        return None
+    return param.envvar if isinstance(param.envvar, str) else None
 
 
 def wants_json(arguments: list[str]) -> bool:

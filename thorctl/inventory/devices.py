@@ -112,7 +112,7 @@ def find_inventory(chosen: Path | None, project: Path, simulation: Path | None =
         raise ThorError(
             "inventory_missing",
             f"There is no inventory {chosen}.",
-            "Name an existing file or folder with -i, or leave it out for the project's own.",
+            "Name an existing one with -i or THORCTL_INVENTORY, or leave both out for the project's own.",
             exit_code=2,
         )
     for folder in (project / "inventory", project / "playbooks" / "inventory"):

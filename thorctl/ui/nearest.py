@@ -10,8 +10,12 @@ if TYPE_CHECKING:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like ``word``; None if none is like it, or several equally."""
-    matches = difflib.get_close_matches(word, set(known), n=2, cutoff=0.6)
+    """Return the known word that ``word`` begins, else the most like it; None: none is, or several are."""
+    words = set(known)
+    begun = [one for one in words if len(word) > 1 and one.startswith(word)]
+    if len(begun) == 1:
+        return begun[0]
+    matches = difflib.get_close_matches(word, words, n=2, cutoff=0.6)
     if len(matches) == 2 and _likeness(word, matches[0]) == _likeness(word, matches[1]):
         return None
     return matches[0] if matches else None
