@@ -25,11 +25,7 @@ CODE = (".py", ".yml", ".j2", ".sh")
 LINTED_CODE = (
     "deploy/engine/",
     "examples/",
-    "thorctl/agent/checks/",
-    "thorctl/agent/engine/",
-    "thorctl/agent/staging/",
-    "thorctl/agent/state/",
-    "thorctl/agent/verbs/",
+    "thorctl/agent/",
 )
 LEFT_OUT = (
     "tests/fixtures/",

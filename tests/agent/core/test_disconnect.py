@@ -19,7 +19,7 @@ import sys, time
 from thorctl.agent.core import disconnect, signals
 signals.install()
 try:
-    with disconnect.ends_us():
+    with disconnect.terminate_on_disconnect():
         print("at work", file=sys.stderr, flush=True)
         sys.stdin.read()  # the test says when the work is done
         time.sleep(float(sys.argv[1]))

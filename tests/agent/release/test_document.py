@@ -80,7 +80,7 @@ def test_no_release_at_all_is_refused(text: bytes) -> None:
 
 
 def test_any_changed_byte_is_noticed() -> None:
-    with pytest.raises(AgentError, match="its content has the id"):
+    with pytest.raises(AgentError, match="the id of its content is"):
         parse(changed(lambda d: first_file(d).update(size=501), id_too=False))
 
 

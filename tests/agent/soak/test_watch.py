@@ -131,7 +131,7 @@ def test_others_come_first_and_are_gone_for_a_while_before_it_goes_on() -> None:
     watch = soak()
     look(watch, 1, tokens=4, requests=5)
     assert watch.works  # the engine's counters lag behind the streams
-    assert look(watch, 2, tokens=8, requests=5).paused == "requests of others"
+    assert look(watch, 2, tokens=8, requests=5).paused == "requests of other clients"
     look(watch, 3, tokens=9, requests=0, ours=0, working=False)
     assert not watch.works
     look(watch, 2 + QUIET_SECONDS, tokens=9, requests=0, ours=0, working=False)

@@ -89,7 +89,7 @@ def test_a_full_disk_below_the_unit_alone_does_not_keep_a_device_from_going_back
     write, paths = Files.write, device.paths
 
     def refuse(self: Files, path: Path, *rest: Any) -> None:
-        if path.is_relative_to(paths.at("/etc")) and paths.unit_ballast.exists():
+        if path.is_relative_to(paths.at("/etc")) and paths.unit_reserve.exists():
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(self, path, *rest)
 

@@ -159,7 +159,7 @@ def test_requests_of_others_come_first(device: Device) -> None:
     device.work(steps=10**7)
     device.until(lambda _: device.engine.running >= 2)
     device.engine.others = 1
-    device.until(lambda found: found["paused"] == "requests of others")
+    device.until(lambda found: found["paused"] == "requests of other clients")
     device.until(lambda _: device.engine.running <= 1)  # the probe
     device.engine.others = 0
     found = device.until(lambda found: found["paused"] is None and device.engine.running >= 2)

@@ -192,7 +192,7 @@ def _disk_refuses(world: AgentWorld, error: int, *, for_good: bool) -> None:
 
     def refuse(self: Files, path: Path, *rest: Any) -> None:
         in_memory = paths.run_dir in path.parents
-        if in_memory or (error == errno.ENOSPC and not paths.ballast.exists()):
+        if in_memory or (error == errno.ENOSPC and not paths.journal_reserve.exists()):
             write(self, path, *rest)
             return
         raise OSError(error, "the disk refuses")

@@ -1,1 +1,1 @@
-"""The benchmark: method, client, accounting."""
+"""The benchmark: method, client, evaluation."""

@@ -1,9 +1,8 @@
-"""Bytes that one decode step of one stream reads, from a checkpoint's tensors and its config.json: pure.
+"""Compute the bytes that one decode step of one stream reads, from a checkpoint's tensors and config.json.
 
-Decoding one stream is bound by memory: every weight that takes part in a step is read once. So bandwidth
-divided by bytes is the most tokens a second that are possible, and the share of it that a device reaches says
-how good its kernels are. For Qwen3.5-like mixtures of experts with Gated DeltaNet layers; see
-docs/explanation/speed.md.
+Decoding one stream is bound by memory: each step reads every weight that takes part once. Bandwidth divided
+by bytes is therefore the highest possible rate, and the share that a device reaches measures its kernels. For
+Qwen3.5-like mixtures of experts with Gated DeltaNet layers; see docs/explanation/speed.md.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ PARTS = (
     "gdn_state",
     "kv_cache",
 )
-# The first that is found in a tensor's name says what it is; None takes no part in decoding text.
+# The first match in a tensor's name decides; None: not read when text is decoded.
 _KINDS: tuple[tuple[str, str | None], ...] = (
     (r"(^|\.)mtp\.", None),
     (r"(^|\.)visual\.|vision_tower\.", None),
@@ -47,14 +46,14 @@ _STATE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class UnaccountableError(ValueError):
-    """The checkpoint is of a kind whose bytes cannot be counted; the message says why."""
+    """The bytes of this kind of checkpoint cannot be computed; the message has the reason."""
 
 
 def kind_of(tensor: str) -> str | None:
-    """Return what a tensor is by its name; None: not read when text is decoded.
+    """Return a tensor's kind by its name; None if it is not read when text is decoded.
 
     Raises:
-        UnaccountableError: a name of no known kind: leaving it out would flatter the device.
+        UnaccountableError: the name has no known kind; ignoring it would overstate the device's share.
     """
     for pattern, kind in _COMPILED:
         if pattern.search(tensor):
@@ -75,10 +74,10 @@ def bytes_per_token(
 
     Raises:
         UnaccountableError: an unknown tensor, a missing value in config.json, or speculative decoding,
-            where a step makes more than one token.
+            where a step generates more than one token.
     """
     if serve.get("speculative-config"):
-        raise UnaccountableError("with speculative decoding a step makes more than one token")
+        raise UnaccountableError("with speculative decoding a step generates more than one token")
     text = config.get("text_config") or config
     sums = dict.fromkeys([*PARTS, "embedding"], 0)
     for name, size in tensors.items():
@@ -92,7 +91,7 @@ def bytes_per_token(
     embedding = sums.pop("embedding")
     sums["embedding_row"] = round(embedding / _value(text, "vocab_size"))
     if not sums["lm_head"]:
-        sums["lm_head"] = embedding  # tied: the embeddings are read whole to get the logits
+        sums["lm_head"] = embedding  # tied: the logits read the whole embedding
     layers = _layers(text)
     sums["gdn_state"] = layers.count("linear_attention") * 2 * _state_bytes(text, serve)
     sums["kv_cache"] = round(layers.count("full_attention") * context_tokens * _kv_bytes(text, serve))
@@ -109,7 +108,7 @@ def _layers(text: Mapping[str, Any]) -> list[str]:
 
 
 def _state_bytes(text: Mapping[str, Any], serve: Mapping[str, Any]) -> int:
-    """Bytes of one layer's recurrent state and convolution window; both are read and written at each step."""
+    """Return the bytes of one layer's state and convolution window, which each step reads and writes."""
     if "linear_attention" not in _layers(text):
         return 0
     heads, key_heads = _value(text, "linear_num_value_heads"), _value(text, "linear_num_key_heads")
@@ -117,14 +116,14 @@ def _state_bytes(text: Mapping[str, Any], serve: Mapping[str, Any]) -> int:
     wanted = str(serve.get("mamba-ssm-cache-dtype", "auto"))
     dtype = str(text.get("mamba_ssm_dtype", "float32")) if wanted == "auto" else wanted
     if dtype not in _STATE_BYTES:
-        raise UnaccountableError(f"the state's type {dtype} is not known")
+        raise UnaccountableError(f"the state's type {dtype} is unknown")
     channels = 2 * key_heads * key + heads * value
     window = channels * (_value(text, "linear_conv_kernel_dim") - 1) * _STATE_BYTES["bfloat16"]
     return int(heads * key * value * _STATE_BYTES[dtype] + window)
 
 
 def _kv_bytes(text: Mapping[str, Any], serve: Mapping[str, Any]) -> int:
-    """Bytes of one token's keys and values in one layer."""
+    """Return the bytes of one token's keys and values in one layer."""
     width = 1 if str(serve.get("kv-cache-dtype", "auto")).startswith("fp8") else 2
     return int(2 * _value(text, "num_key_value_heads") * _value(text, "head_dim") * width)
 
@@ -132,12 +131,12 @@ def _kv_bytes(text: Mapping[str, Any], serve: Mapping[str, Any]) -> int:
 def _value(text: Mapping[str, Any], key: str) -> int:
     found = text.get(key)
     if not isinstance(found, int) or isinstance(found, bool) or found <= 0:
-        raise UnaccountableError(f"config.json gives no {key}")
+        raise UnaccountableError(f"config.json has no {key}")
     return found
 
 
 def share(tokens_per_second: float, total_bytes: int, bandwidth: float | None) -> dict[str, Any]:
-    """Return the most tokens a second that ``bandwidth`` (bytes/s) allows, and the share that is reached."""
+    """Return the highest rate that ``bandwidth`` (bytes/s) allows, and the reached share of it."""
     if not bandwidth or not math.isfinite(tokens_per_second):
         return {"bandwidth_bytes_per_second": bandwidth, "limit_tokens_per_second": None, "share": None}
     limit = bandwidth / total_bytes

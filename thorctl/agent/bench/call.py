@@ -1,9 +1,8 @@
-"""What a benchmark asks of `vllm bench serve`: prompts, sizes, and the exact words of each call. Pure.
+"""The benchmark's calls of `vllm bench serve`: prompts, sizes, command lines.
 
-The words are valid for vLLM 0.19 and 0.32 (tests/system/contract checks them with both real parsers). The
-data set is "sharegpt": the only one of vLLM's that takes prompts of our own without pandas, which engine
-images may lack, and that leaves the chat template to the server. It is read from standard input: nothing is
-written.
+They are valid for vLLM 0.19 and 0.32 (tests/system/contract verifies them with both real parsers). The data
+set is "sharegpt", vLLM's only one with custom prompts that needs no pandas, which engine images may lack, and
+that leaves the chat template to the server. It is read from standard input: nothing is written.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from typing import Any
 
 from thorctl.agent.core.outcome import AgentError
 
-MOST_AT_ONCE = 16  # the model card's batch, and how many different prompts there are
-# vLLM leaves out "sharegpt" entries of more than 2048 tokens, prompt included.
+MOST_AT_ONCE = 16  # the model card's batch, and the number of different prompts
+# vLLM drops "sharegpt" entries of more than 2048 tokens, prompt included.
 MOST_TOKENS = 1536
-# Room for one of PROMPTS with any chat template around it.
+# Space for one of PROMPTS with any chat template.
 _PROMPT_TOKENS = 256
 CHECKPOINT = "/models/checkpoint"
 WARMUPS_SINGLE = 2
 
-# About equally long, of different subjects: they take different experts. The first is the one repeated.
+# Similar lengths, different subjects, so that they use different experts. The first is the repeated one.
 PROMPTS = (
     "Explain to a new colleague how a heat pump can deliver more heat than the electricity it uses.",
     "Write a Python function that merges two sorted lists into one sorted list, and test it.",
@@ -45,13 +44,13 @@ PROMPTS = (
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much to generate.
+    """The sizes of a benchmark.
 
     Attributes:
-        tokens: of each answer, exactly (the end-of-text token is ignored).
-        requests: measured one after another.
-        rounds: how often ``at_once`` requests are measured together.
-        at_once: of the two measurements with several streams.
+        tokens: length of each answer, exact (the end-of-text token is ignored).
+        requests: number of requests measured one by one.
+        rounds: number of batches of ``at_once`` requests.
+        at_once: concurrent requests of the two measurements with several streams.
     """
 
     tokens: int
@@ -70,10 +69,10 @@ class Measurement:
 
     Attributes:
         name: single, identical or different.
-        prompts: in the order in which they are sent.
-        tokens: of each answer.
-        at_once: requests under way at the same time.
-        warmups: requests before, not measured; as many at once.
+        prompts: in the order of the requests.
+        tokens: length of each answer.
+        at_once: concurrent requests.
+        warmups: unmeasured requests before, with the same concurrency.
     """
 
     name: str
@@ -84,12 +83,12 @@ class Measurement:
 
     @property
     def generated(self) -> int:
-        """Tokens that the engine makes for it, warm-up included."""
+        """The tokens that the engine generates, warm-up included."""
         return (len(self.prompts) + self.warmups) * self.tokens
 
     @property
     def dataset(self) -> str:
-        """The prompts as the client reads them; a second turn only has to be there, whatever it says."""
+        """The prompts in the client's format, which requires a second turn of any content."""
         entry: list[dict[str, Any]] = [
             {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": "-"}]}
             for prompt in self.prompts
@@ -98,7 +97,7 @@ class Measurement:
 
 
 def measurements(sizes: Sizes) -> tuple[Measurement, ...]:
-    """Return what is measured, in order; each warms up at its own batch size first."""
+    """Return the measurements in order; each warms up at its own batch size first."""
     count, at_once = sizes.rounds * sizes.at_once, sizes.at_once
     different = tuple(PROMPTS[number % at_once] for number in range(count))
     return (
@@ -109,7 +108,7 @@ def measurements(sizes: Sizes) -> tuple[Measurement, ...]:
 
 
 def checked(sizes: Sizes, serve: dict[str, Any]) -> Sizes:
-    """Return the sizes that this engine can take: never more at once than it runs at once.
+    """Return the sizes, limited to the engine's concurrency.
 
     Raises:
         AgentError: ``bad_call``.

@@ -1,7 +1,7 @@
-"""`vllm bench serve` in the engine's own container: started, waited for, and ended if we are told to end.
+"""Run `vllm bench serve` in the engine's own container, and stop it on a signal.
 
-There it needs no second image or mount, and the tokenizer and vLLM's version are the engine's own.
-It is read-only and without capabilities: prompts go in through standard input, results lie in its /tmp.
+The container provides the tokenizer and the engine's vLLM without a second image or mount. It is read-only
+and without capabilities: prompts enter through standard input, results are in its /tmp.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from thorctl.agent.core.runner import Completed
 
 _SMALL_CALL_SECONDS = 30.0
-_RESULT_BYTES = 4 * 1024 * 1024  # a result of 64 requests has 60 KB; the file is the engine's to fill
+_RESULT_BYTES = 4 * 1024 * 1024  # 64 requests take 60 KB; the file is untrusted
 
 
 def measure(
     ctx: Context, wanted: Measurement, *, port: int, model: str, key: str | None, timeout: float
 ) -> Measured:
-    """Run the client once and read what it measured.
+    """Run the client once and read its result.
 
     Args:
         ctx: the device.
-        wanted: what to measure.
+        wanted: the measurement.
         port: the engine's.
-        model: the name under which it serves the model.
-        key: its API key; goes by the environment, since arguments can be read by everybody.
+        model: the served name of the model.
+        key: the API key; passed by the environment, since arguments are public.
         timeout: seconds until the client is killed.
 
     Raises:
-        bench_result.UnusableError: it measured nothing that may be reported.
+        bench_result.UnusableError: there is no valid result.
     """
-    # The name is also how the client's processes are found again if it has to be killed.
+    # The name also identifies the client's processes if they have to be killed.
     result = f"thor-bench-{secrets.token_hex(8)}.json"
     path = f"/tmp/{result}"  # noqa: S108 - the container's own tmpfs
     call = bench_call.words(wanted, port=port, model=model, result=result)
-    # A proxy that Docker hands to containers must not stand between the client and the engine.
+    # A proxy that Docker sets in containers must not be used for the engine.
     settings = ["--env", "NO_PROXY=127.0.0.1", "--env", "no_proxy=127.0.0.1"]
     settings += ["--env", "OPENAI_API_KEY"] if key else []
     argv = ["docker", "exec", "--interactive", *settings, ENGINE_CONTAINER, *call]
@@ -61,22 +61,23 @@ def measure(
         if done.rc == RC_TIMED_OUT:
             raise bench_result.UnusableError(f"it was not finished after {timeout:g} s")
         if not done.ok:
-            why = bench_result.last_line(done.stderr) if done.rc != RC_NOT_FOUND else "docker is not there"
+            missing = done.rc == RC_NOT_FOUND
+            why = "docker is not installed" if missing else bench_result.last_line(done.stderr)
             raise bench_result.UnusableError(f"the client ended with exit status {done.rc}: {why}")
         return bench_result.read(_text(ctx, path), wanted)
     finally:
         if not ended:
-            # Killing `docker exec` leaves what it started in the container at work.
+            # Killing `docker exec` does not end the process in the container.
             kill(ctx, result)
         _in_container(ctx, "rm", "-f", path)
 
 
 def kill(ctx: Context, mark: str) -> int:
-    """Kill every process with ``mark`` in its command line; return how many there were."""
+    """Kill every process with ``mark`` in its command line; return their number."""
     killed = 0
     for process in ctx.paths.at("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            # Not `docker exec` itself nor any other process of ours: they end by themselves.
+            # Not `docker exec`, nor any other process of ours: they end by themselves.
             if mark.encode() in (process / "cmdline").read_bytes() and int(process.name) != os.getpid():
                 os.kill(int(process.name), signal.SIGKILL)
                 killed += 1

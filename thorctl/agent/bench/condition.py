@@ -1,4 +1,4 @@
-"""The condition a device is in when it is measured: what makes the same release faster or slower."""
+"""Conditions of a device that change a release's speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_SECONDS = device.TOOL_SECONDS + 1
 
 
 def read(ctx: Context) -> dict[str, Any]:
-    """Return the condition as of now; what cannot be read is None.
+    """Return the present conditions; an unreadable one is None.
 
     Keys: ``at``, ``power_mode`` (its name), ``clocks_locked`` (by jetson_clocks), ``gpu_min_hertz``,
     ``gpu_max_hertz``, ``memory_hertz``, ``temperature_celsius`` and ``power_milliwatts`` (by sensor),
@@ -50,7 +50,7 @@ def read(ctx: Context) -> dict[str, Any]:
 
 
 def delta(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, int] | None:
-    """Return by how much each counter rose; None unless the same counters were read both times."""
+    """Return the increase of each counter; None unless both readings have the same counters."""
     if before is None or after is None or before.keys() != after.keys():
         return None
     return {name: after[name] - count for name, count in before.items()}

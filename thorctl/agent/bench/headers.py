@@ -1,4 +1,4 @@
-"""How many bytes each tensor of a checkpoint has: only the headers of its safetensors files are read."""
+"""Sizes of a checkpoint's tensors, from the headers of its safetensors files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tensor_bytes(files: Iterable[Path]) -> dict[str, int]:
     for file in files:
         for name, size in _read(file).items():
             if name in found:
-                raise ValueError(f"{file.name}: {name} is in another file too")
+                raise ValueError(f"{file.name}: {name} is also in another file")
             found[name] = size
     return found
 
@@ -35,7 +35,7 @@ def _read(file: Path) -> dict[str, int]:
         first = stream.read(_LENGTH.size)
         length = _LENGTH.unpack(first)[0] if len(first) == _LENGTH.size else 0
         if not 2 <= length <= _MAX_HEADER_BYTES:
-            raise ValueError(f"{file.name} is no safetensors file")
+            raise ValueError(f"{file.name} is not a safetensors file")
         document: Any = json.loads(stream.read(length))
     try:
         return {
@@ -44,4 +44,4 @@ def _read(file: Path) -> dict[str, int]:
             if name != "__metadata__"
         }
     except (AttributeError, TypeError, KeyError, IndexError) as broken:
-        raise ValueError(f"{file.name}: its header makes no sense ({broken})") from None
+        raise ValueError(f"{file.name}: its header is malformed ({broken})") from None

@@ -1,4 +1,4 @@
-"""The engine's own counters (GET /metrics, Prometheus text): whether somebody else uses it. Pure."""
+"""Parse the engine's counters (GET /metrics, Prometheus text), which show other clients' requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ITERATIONS = "vllm:iteration_tokens_total_count"  # forward passes: a histogram 
 
 
 def total(text: str | None, name: str) -> int | None:
-    """Return the sum of a metric over its labels; None if it is not there."""
+    """Return the sum of a metric over its labels; None if it is missing."""
     pattern = rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$"
     values = re.findall(pattern, text or "", re.MULTILINE)
     try:

@@ -1,8 +1,8 @@
-"""What `vllm bench serve` measured, or why it is no measurement. Pure.
+"""Validate and read the result of `vllm bench serve`.
 
-The client takes HTTP 200 for success. An engine that dies while it streams sends its error as a piece of such
-an answer, which the client passes over: the answer only looks short, and the figures fast. So every answer
-must have exactly as many tokens as were asked for, and must have come in pieces over time.
+The client counts HTTP 200 as success. An engine that fails during a stream sends its error as one event,
+which the client ignores: the answer is short, the rates high. So each answer must have exactly the requested
+number of tokens, and must have arrived in several pieces.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
     from thorctl.agent.bench.call import Measurement
 
-_LAST_LINE = 300  # characters of the client's error that are shown
+_LAST_LINE = 300  # longest shown part of the client's error, in characters
 
 
 class UnusableError(ValueError):
-    """The run measured nothing that may be reported; the message says why."""
+    """The run has no valid result; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one measurement.
+    """The figures of one measurement.
 
     Attributes:
-        decode_tokens_per_second: all streams together, while at least one decodes. Of one stream it is
+        decode_tokens_per_second: of all streams together, while at least one decodes. For one stream it is
             1000 / mean time per output token.
-        output_tokens_per_second: the same with the time to the first token in it.
-        tpot_ms: mean time per output token of a stream, without its first.
+        output_tokens_per_second: the same including the time to the first token.
+        tpot_ms: mean time per output token of a stream, without the first token.
         ttft_mean_ms, ttft_median_ms, ttft_p99_ms: time to the first token.
         input_tokens, output_tokens: of all requests.
-        requests: how many were measured.
-        at_once: how many were under way at the same time, at most.
-        seconds: how long all of it took.
+        requests: number of measured requests.
+        at_once: highest number of concurrent requests.
+        seconds: duration of the measurement.
     """
 
     decode_tokens_per_second: float
@@ -58,7 +58,7 @@ def read(text: str, wanted: Measurement) -> Measured:
     """Read the client's result file.
 
     Raises:
-        UnusableError: not a result, or requests failed, or an answer has not the tokens that were asked for.
+        UnusableError: not a result, or requests failed, or an answer has the wrong number of tokens.
     """
     try:
         result: dict[str, Any] = foreign_json.read(text)
@@ -82,11 +82,9 @@ def read(text: str, wanted: Measurement) -> Measured:
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as broken:
         if isinstance(broken, UnusableError):
             raise
-        raise UnusableError(
-            f"the result is not as vLLM writes it ({type(broken).__name__}: {broken})"
-        ) from None
+        raise UnusableError(f"the result has an unknown form ({type(broken).__name__}: {broken})") from None
     if not all(math.isfinite(value) and value > 0 for value in vars(measured).values()):
-        raise UnusableError("a figure is zero or no number")
+        raise UnusableError("a figure is zero or not a number")
     return measured
 
 
@@ -107,22 +105,22 @@ def _check(result: dict[str, Any], wanted: Measurement) -> None:
             else "some are missing"
         )
         raise UnusableError(
-            f"each answer should have {wanted.tokens} tokens, but {got}: the engine broke off"
-            " (an error inside an answer that began with HTTP 200 looks like this)"
+            f"each answer should have {wanted.tokens} tokens, but {got}: the engine stopped early"
+            " (an error during a stream has HTTP 200)"
         )
-    # One piece may carry several tokens (speculative decoding), but an answer in one piece was not streamed.
+    # One piece may hold several tokens (speculative decoding), but a single piece means no streaming.
     if any(not pieces for pieces in result["itls"]) or len(result["itls"]) != count:
-        raise UnusableError("an answer came in one piece: time per token cannot be told")
+        raise UnusableError("an answer arrived in one piece: the time per token is unknown")
 
 
 def _decoding(result: dict[str, Any]) -> list[tuple[float, float]]:
-    """When each stream decoded: from its first token to its last, in seconds of the client's clock."""
+    """Return each stream's decoding time: first to last token, in seconds of the client's clock."""
     rows = zip(result["start_times"], result["ttfts"], result["itls"], strict=True)
     return [(start + first, start + first + sum(pieces)) for start, first, pieces in rows]
 
 
 def union(spans: Sequence[tuple[float, float]]) -> float:
-    """Return the length of what the spans cover together: overlaps count once, gaps not at all."""
+    """Return the length of the union of the spans: overlaps count once, gaps do not."""
     covered, reached = 0.0, -math.inf
     for start, end in sorted(spans):
         if end > reached:
@@ -132,6 +130,6 @@ def union(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something: of a traceback, the error."""
+    """Return the last line that is not blank: of a traceback, the error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:_LAST_LINE] if lines else "no reason given"

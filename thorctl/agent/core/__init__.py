@@ -1,1 +1,1 @@
-"""What every verb uses: arguments, dispatch, context, locks, events, files, programs, Docker."""
+"""The common base of all verbs: arguments, dispatch, context, locks, events, files, programs, Docker."""

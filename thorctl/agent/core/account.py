@@ -1,4 +1,4 @@
-"""The account without a login: what reads foreign bytes from the network runs as it, never as root."""
+"""The unprivileged account that reads untrusted data from the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "thor-fetch"
 FIRST_LOGIN_UID = 1000
-NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")  # as the module thor_system
+NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")  # as in thor_system
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def find(ctx: Context) -> Account:
     """Return the account that /etc/thor/device.json names (role thor_host), else ``thor-fetch``.
 
     Raises:
-        AgentError: ``account_missing``: there is no such account, or people log in to it.
+        AgentError: ``account_missing``: there is no such account, or it allows a login.
     """
     try:
         device: Any = read_json(ctx.paths.device_json) or {}
@@ -42,7 +42,7 @@ def find(ctx: Context) -> Account:
     except KeyError:
         raise _missing(f"This device has no account {name}") from None
     if not 0 < entry.pw_uid < FIRST_LOGIN_UID or entry.pw_shell not in NO_LOGIN:
-        raise _missing(f"The account {name} of this device is not a service's")
+        raise _missing(f"The account {name} of this device is not a service account")
     return Account(name, entry.pw_uid, entry.pw_gid)
 
 
@@ -50,6 +50,6 @@ def _missing(what: str) -> AgentError:
     return AgentError(
         "account_missing",
         f"{what}; downloads never run as root.",
-        "Run `cd playbooks && ansible-playbook site.yml --limit DEVICE`: its role thor_host makes "
+        "Run `cd playbooks && ansible-playbook site.yml --limit DEVICE`: its role thor_host creates "
         "the account (thor_host_account).",
     )

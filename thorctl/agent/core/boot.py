@@ -1,6 +1,6 @@
-"""Which boot this is: a random word in /run, which is memory and empty after a restart.
+"""The identifier of the present boot: a random word in /run, which a restart clears.
 
-Not the kernel's boot_id: a container device shares its kernel, hence its boot_id, with its host.
+The kernel's boot_id does not serve: a container device shares it with its host.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def this_boot(ctx: Context) -> str:
-    """The word of this boot; made at the first call after a restart (callers hold the state lock)."""
+    """Return the identifier; create it at the first call after a restart (callers hold the state lock)."""
     path = ctx.paths.run_dir / "boot"
     try:
         return path.read_text().strip()

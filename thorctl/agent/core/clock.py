@@ -1,4 +1,4 @@
-"""Time as the agent sees it; tests pass a clock of their own. Text form: RFC 3339, UTC, whole seconds."""
+"""The agent's clock; tests pass their own. Text form: RFC 3339, UTC, whole seconds."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import time
 
 
 class Clock:
-    """Wall clock, the clocks that nobody sets, and sleeping.
+    """The wall clock, clocks that are never set, and sleeping.
 
-    The wall clock is for people to read: a device without a battery boots in 1970, and jumps when it finds a
-    time server. What decides anything is measured by a clock that counts on.
+    The wall clock is for display: without a battery a device boots in 1970 and jumps at its first time
+    synchronisation. Decisions use a clock that is never set.
     """
 
     def now(self) -> float:
-        """Seconds since 1970, wall clock."""
+        """Return the seconds since 1970 of the wall clock."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start; never jumps."""
+        """Return the seconds since an arbitrary start; never jumps."""
         return time.monotonic()
 
     def since_boot(self) -> float:
-        """Seconds since this machine was switched on, sleep included; the same for all; never jumps."""
+        """Return the seconds since boot, suspend included; equal in all processes; never jumps."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep for ``seconds``."""
         time.sleep(seconds)
 
     def now_text(self) -> str:
-        """The wall clock as ``2026-11-23T12:00:00Z``."""
+        """Return the wall clock as ``2026-11-23T12:00:00Z``."""
         return as_text(self.now())
 
 
 def as_text(seconds: float) -> str:
-    """Seconds since 1970 as RFC 3339 UTC text."""
+    """Format seconds since 1970 as RFC 3339 UTC text."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def as_seconds(text: str) -> float:
-    """The reverse of ``as_text``.
+    """Parse the text of ``as_text``.
 
     Raises:
-        ValueError: not in that form.
+        ValueError: the text has another form.
     """
     return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))

@@ -1,4 +1,4 @@
-"""Everything a verb may touch: ``run(ctx, args) -> Outcome`` reaches the world through ``ctx`` only."""
+"""The context of a verb: ``run(ctx, args) -> Outcome`` uses the device through ``ctx`` only."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """What a verb gets besides its arguments.
+    """The environment of a verb.
 
     Attributes:
-        paths: where things lie; never write an absolute path, use ``paths.at("/proc/meminfo")``.
+        paths: all paths; never write an absolute one, use ``paths.at("/proc/meminfo")``.
         runner: runs programs (argv lists); a missing program gives rc 127, a slow one rc 124.
         clock: wall and monotonic time, sleep.
         files: durable writes (write, fsync, rename, fsync of the directory).
         docker: Docker's Engine API over its unix socket; raises ``AgentError("docker_unavailable")``.
-        holder: who asks.
+        holder: the caller.
         log: messages for people, on stderr.
         progress: ``/run/thor/progress.json``; removed by the dispatcher at the end.
     """

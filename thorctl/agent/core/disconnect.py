@@ -1,4 +1,4 @@
-"""Noticing that nobody waits for the answer any more: for a verb that is of no use but by its answer."""
+"""Terminate read-only verbs when the client disconnects."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 @contextmanager
-def ends_us() -> Iterator[None]:
-    """Meanwhile, if the reader of our standard output goes away, end as if told to (SIGTERM).
+def terminate_on_disconnect() -> Iterator[None]:
+    """Send SIGTERM to this process if the reader of its standard output disconnects meanwhile.
 
-    A pipe or socket of which nobody holds the other end, or a terminal that was closed; a file never is.
+    This is a pipe or socket without a process at its other end, or a closed terminal; never a file.
     """
     descriptor = sys.stdout.fileno()
     over = threading.Event()
 
     def watch() -> None:
         answer = select.poll()
-        answer.register(descriptor, 0)  # 0: only what need not be asked for
+        answer.register(descriptor, 0)  # 0: only events that are always reported
         while not over.is_set():
             if any(event & _GONE for _, event in answer.poll(POLL_MILLISECONDS)):
                 if not over.is_set():

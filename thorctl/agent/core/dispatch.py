@@ -1,4 +1,4 @@
-"""One verb from arguments to outcome: lease, locks, events, progress around ``run``."""
+"""Run one verb: lease, locks, events and progress around its ``run``."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.protocol.verbs import Verb
 
-DEVICE_PATIENCE_SECONDS = 6 * 3600.0  # the deadline's timer fires once: it waits for whoever is at work
+DEVICE_PATIENCE_SECONDS = 6 * 3600.0  # the deadline's timer fires once, so it waits for the lock's owner
 
 
 def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Run ``args.verb``. Never raises an ``Exception``: what a verb did not foresee is ``internal``."""
+    """Run ``args.verb``. Raises no ``Exception``: an unexpected one becomes ``internal``."""
     verb = VERBS[args.verb]
     if args.detach:
         return _settled(ctx, verb, lambda: _load("jobs.start")(ctx, args))
@@ -39,7 +39,7 @@ def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def load(verb: Verb) -> Callable[[Context, argparse.Namespace], Outcome]:
-    """The verb's ``run``. Only the verb that was called is imported, so that ``status`` starts fast."""
+    """Return the verb's ``run``. Only the called verb is imported, which keeps ``status`` fast."""
     return _load(f"verbs.{verb.name.replace('-', '_')}")
 
 
@@ -52,7 +52,7 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
     who = str(ctx.holder.owner)
     owner = {"verb": verb.name, "holder": who, "pid": os.getpid(), "since": ctx.clock.now_text()}
     patience = DEVICE_PATIENCE_SECONDS if ctx.holder.is_device and verb.name == "rollback" else 0.0
-    work = load(verb)  # before any wait: the agent's own file may be another one after it
+    work = load(verb)  # before any wait, during which the agent's file may be replaced
     eviction = partial(LockEviction, ctx, getattr(args, "only_in", None), getattr(args, "leave_alone", 0.0))
     if verb.name == "activate":
         hold.wait(ctx, args.wait_hold, args.over_hold)
@@ -66,7 +66,7 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
                 lease.check(ctx)
         except AgentError as refused:
             if refused.code == "busy" and verb.yields:
-                # The fields of results.Recovered, whose module costs a start 10 ms and is not imported late.
+                # The fields of results.Recovered, whose import would take 10 ms of a start.
                 nothing = {"did": "nothing", "state": None, "release": None}
                 return Outcome({**nothing, "busy_with": refused.details})
             events.refused(ctx, verb.name, refused)
@@ -82,7 +82,7 @@ def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
 
 
 def _left_over(ctx: Context, args: argparse.Namespace) -> bool:
-    """True for a timer whose state is over: it does nothing, which is no event."""
+    """Return whether a timer's state has ended: it then does nothing and records no event."""
     only_in: str | None = getattr(args, "only_in", None)
     try:
         return only_in is not None and not deadline.timer_applies(load_journal(ctx.paths), only_in)
@@ -91,7 +91,7 @@ def _left_over(ctx: Context, args: argparse.Namespace) -> bool:
 
 
 def _settled(ctx: Context, verb: Verb, work: Callable[[], Outcome]) -> Outcome:
-    """What ``work`` gives back or raises, as an outcome."""
+    """Return the outcome of ``work``, whether it returns or raises."""
     try:
         return work()
     except AgentError as failed:

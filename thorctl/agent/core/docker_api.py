@@ -1,4 +1,4 @@
-"""Docker's Engine API over its unix socket: only the calls the agent needs."""
+"""Client of Docker's Engine API over its unix socket: only the calls that the agent needs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from thorctl.agent.core.clock import Clock
 
 ANSWER_SECONDS = 30.0
-WAIT_SECONDS = 180.0  # for a Docker that restarts or is upgraded
-ENDING_SECONDS = 30.0  # for a container that Docker is just removing
+WAIT_SECONDS = 180.0  # for Docker to restart or to be upgraded
+ENDING_SECONDS = 30.0  # for a container that is being removed
 POLL_SECONDS = 1.0
-# Two parties remove one container, or it is inspected meanwhile: a moment later Docker answers.
+# Concurrent removal or inspection of one container: Docker answers a moment later.
 _ENDING = re.compile(
     r"removal of container .* in progress|marked for removal|is being removed", re.IGNORECASE
 )
-# A daemon that begins or ends, and lost its containerd.
+# A daemon that starts or stops, and has no connection to containerd.
 _BETWEEN = re.compile(r"containerd|shutting down|connection error|transport is closing|grpc", re.IGNORECASE)
-PULL_SILENCE_SECONDS = 600.0  # extracting one 10 GB layer prints nothing for minutes on some storage drivers
+PULL_SILENCE_SECONDS = 600.0  # extracting a 10 GB layer takes minutes without output on some storage drivers
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -61,8 +61,8 @@ class DockerApi:
     def patient(self, clock: Clock, told: Callable[[float, str], bool]) -> DockerApi:
         """Return a client that waits up to ``WAIT_SECONDS`` for an answer.
 
-        ``told`` is called with the seconds so far, and why; it returns whether waiting makes sense. A Docker
-        that takes a call and does not answer it hangs, and is not waited for any longer.
+        ``told`` is called with the seconds so far and the reason; it returns whether to wait on. There is no
+        wait for a Docker that accepts a call and does not answer: it hangs.
         """
         other = copy.copy(self)
         other._wait_seconds, other._monotonic, other._sleep = WAIT_SECONDS, clock.monotonic, clock.sleep
@@ -70,7 +70,7 @@ class DockerApi:
         return other
 
     def responds(self) -> bool:
-        """Whether Docker answers now; waits for nothing but that answer."""
+        """Return whether Docker answers now; wait for that answer only."""
         try:
             return self._once("GET", "/_ping", None)[0] == http.client.OK
         except AgentError:
@@ -88,7 +88,7 @@ class DockerApi:
         return self._checked(status, body, path)
 
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> bool:
-        """DELETE; False on 404 (was not there)."""
+        """DELETE; return False on 404."""
         status, body = self._call("DELETE", path, query)
         if status == http.client.NOT_FOUND:
             return False
@@ -96,12 +96,12 @@ class DockerApi:
         return True
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        """``docker image inspect`` of ``repository@sha256:…``; None if absent."""
+        """Return ``docker image inspect`` of ``repository@sha256:…``; None if absent."""
         found: dict[str, Any] | None = self.get(f"/images/{quote(reference, safe='/:@')}/json")
         return found
 
     def delete_image(self, reference: str) -> bool:
-        """Delete an image by ``repository@sha256:…``; False if it is not there or a container uses it."""
+        """Delete an image by ``repository@sha256:…``; return False if it is absent or a container uses it."""
         path = f"/images/{quote(reference, safe='/:@')}"
         status, body = self._call("DELETE", path, None)
         if status in (http.client.NOT_FOUND, http.client.CONFLICT):
@@ -110,13 +110,13 @@ class DockerApi:
         return True
 
     def tag_image(self, reference: str, repository: str, tag: str) -> bool:
-        """Name an image ``repository:tag``, too; False if the engine would not."""
+        """Add the name ``repository:tag`` to an image; return False if Docker refuses."""
         path = f"/images/{quote(reference, safe='/:@')}/tag"
         status, _ = self._call("POST", path, {"repo": repository, "tag": tag})
         return status == http.client.CREATED
 
     def run_container(self, name: str, config: Mapping[str, Any]) -> str | None:
-        """Create a container, if none has the name, and start it; None if it runs, else Docker's refusal."""
+        """Create and start a container, unless it exists; return None if it runs, else Docker's error."""
         status, body = self._call("POST", "/containers/create", {"name": name}, config)
         if status not in (http.client.CREATED, http.client.CONFLICT):
             return _message(body)
@@ -124,26 +124,26 @@ class DockerApi:
         return None if status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) else _message(body)
 
     def remove_container(self, name: str) -> bool:
-        """Remove a container, running or not, and its unnamed volumes; False if there is none."""
+        """Remove a container, running or not, and its unnamed volumes; return False if there is none."""
         return self.delete(f"/containers/{quote(name)}", {"force": "true", "v": "true"})
 
     def container(self, name: str) -> dict[str, Any] | None:
-        """``docker inspect`` of a container; None if absent."""
+        """Return ``docker inspect`` of a container; None if absent."""
         found: dict[str, Any] | None = self.get(f"/containers/{quote(name)}/json")
         return found
 
     def info(self) -> dict[str, Any]:
-        """``docker info``."""
+        """Return ``docker info``."""
         found: dict[str, Any] = self.get("/info") or {}
         return found
 
     def pull(self, repository: str, digest: str, headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """Pull by digest; yields Docker's progress objects as they come (an ``error`` key ends the pull).
+        """Pull by digest; yield Docker's progress objects (an ``error`` key ends the pull).
 
         Args:
             repository: ``host:port/name`` without tag.
             digest: ``sha256:…``.
-            headers: extra request headers; the place for ``X-Registry-Auth``.
+            headers: extra request headers, such as ``X-Registry-Auth``.
         """
         query = {"fromImage": repository, "tag": digest}
         connection = _UnixConnection(self.socket_path, PULL_SILENCE_SECONDS)
@@ -163,7 +163,7 @@ class DockerApi:
     def _call(
         self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None = None
     ) -> tuple[int, bytes]:
-        """Ask until Docker answers; every call of this class may be said twice."""
+        """Call Docker until it answers; every call of this class is idempotent."""
         began = self._monotonic()
         while True:
             wait_seconds = self._wait_seconds
@@ -212,7 +212,7 @@ class DockerApi:
         headers = dict(headers) if body is None else {**headers, "Content-Type": "application/json"}
         target = path + (f"?{urlencode(query)}" if query else "")
         try:
-            # Without a version in the path the engine answers in its own newest one.
+            # Without a version in the path Docker uses its newest API version.
             connection.request(method, target, body=text, headers=dict(headers))
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as broken:
@@ -249,7 +249,7 @@ def _message(body: bytes) -> str:
 
 
 def socket_from(environment: Mapping[str, str], root: Path) -> str:
-    """The socket: ``DOCKER_HOST`` if it names one, else Docker's own place below the root."""
+    """Return the socket: ``DOCKER_HOST`` if it names one, else Docker's default below the root."""
     host = environment.get("DOCKER_HOST", "")
     if host.startswith("unix://"):
         return host.removeprefix("unix://")

@@ -1,4 +1,4 @@
-"""A context whose Docker is waited for: for verbs that are not to fail because Docker is being upgraded."""
+"""A context that waits for Docker, for verbs that must not fail during an upgrade of Docker."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def patient(ctx: Context) -> Context:
 
 
 def _comes_back(ctx: Context) -> bool:
-    """False where nobody will start it: it is masked, or not installed."""
+    """Return False if Docker cannot start: its unit is masked or not installed."""
     shown = ctx.runner.run(["systemctl", "show", "--property", "LoadState", "docker.service"]).stdout.strip()
     return shown not in ("LoadState=masked", "LoadState=not-found")

@@ -1,6 +1,6 @@
-"""Who did what when: every changing verb at its begin and its end, in events.jsonl and in the device's log.
+"""The event log: begin and end of each changing verb, in events.jsonl and in the system log.
 
-Neither may stop a verb: a full disk or a log that nobody reads is the lesser evil during a rollback.
+A failure of either never stops a verb: during a rollback a full disk or an unread log matters less.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.core.outcome import AgentError, Outcome
 
-SIZE_CAP_BYTES = 4 * 1024 * 1024  # about 20,000 verbs; the file before it is kept once as events.jsonl.1
+SIZE_CAP_BYTES = 4 * 1024 * 1024  # about 20,000 verbs; one previous file is kept as events.jsonl.1
 
 
 def begin(ctx: Context, verb: str, release: str | None, arguments: dict[str, Any]) -> None:
-    """``verb`` has its locks and begins; ``release`` is the one it was told, if any."""
+    """Record that ``verb`` has its locks and begins; ``release`` is its argument, if any."""
     _note(ctx, {"what": "begin", **_who(ctx, verb), "release": release, "arguments": arguments})
 
 
 def end(ctx: Context, verb: str, release: str | None, outcome: Outcome) -> None:
-    """``verb`` ended. ``release`` and ``state`` are the device's now, as far as the verb knows."""
+    """Record the end of ``verb``. ``release`` and ``state`` are the device's present ones, if known."""
     error, data = outcome.error, outcome.json
     stands = {"release": data.get("release") or release, "state": data.get("state")}
     result = {
@@ -41,16 +41,16 @@ def end(ctx: Context, verb: str, release: str | None, outcome: Outcome) -> None:
 
 
 def refused(ctx: Context, verb: str, why: AgentError) -> None:
-    """``verb`` never began. Only the device's log is told: who waits for a lease would fill events.jsonl."""
+    """Send a refused ``verb`` to the system log only: a waiting client would fill events.jsonl."""
     told = {"result": "refused", "error": why.code, "message": why.message}
     _tell(ctx, {"what": "refused", **_who(ctx, verb), **told})
 
 
 def append(path: Path, event: dict[str, Any]) -> None:
-    """Add one line; at the size cap the file becomes ``.1`` and a new one begins.
+    """Append one line; at the size cap the file becomes ``.1`` and a new one begins.
 
     Raises:
-        OSError: could not be written.
+        OSError: the line could not be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(event, ensure_ascii=False, sort_keys=True) + "\n").encode(errors="backslashreplace")
@@ -58,7 +58,7 @@ def append(path: Path, event: dict[str, Any]) -> None:
         path.replace(path.with_name(path.name + ".1"))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
-        # A power cut may have left half a line: it must not swallow the first one after it.
+        # A power failure may have left a partial line, which must not absorb the next one.
         os.write(descriptor, line if _whole(descriptor) else b"\n" + line)
     finally:
         os.close(descriptor)
@@ -85,7 +85,7 @@ def _who(ctx: Context, verb: str) -> dict[str, Any]:
 def _note(ctx: Context, event: dict[str, Any]) -> None:
     with suppress(OSError):
         append(ctx.paths.events, event)
-        ctx.files.sync(ctx.paths.events)  # what the power ended is what will be looked for here
+        ctx.files.sync(ctx.paths.events)  # this record explains an interruption by a power failure
     _tell(ctx, event)
 
 

@@ -1,7 +1,7 @@
-"""Files that survive a power cut: every change is written apart, synced, renamed, and the directory synced.
+"""Durable file changes: write to a temporary file, sync, rename, sync the directory.
 
-One class holds all file operations that matter for crash safety, so that tests can pass one that dies
-between any two of them.
+One class holds all file operations that matter for crash safety, so that tests can simulate a crash between
+any two of them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ TEMPORARY_PREFIX = ".tmp-"
 
 
 class Files:
-    """Durable file operations. All raise ``OSError`` as the kernel says."""
+    """Durable file operations. All raise ``OSError``."""
 
     def write(self, path: Path, content: bytes, mode: int = 0o644) -> None:
-        """Replace ``path`` atomically and durably: after a crash it holds the old or the new bytes, whole."""
+        """Replace ``path`` atomically and durably: after a crash it holds either the old or the new bytes."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name}"
         temporary.unlink(missing_ok=True)
@@ -32,22 +32,22 @@ class Files:
         self.rename(temporary, path)
 
     def write_json(self, path: Path, document: Any, mode: int = 0o644) -> None:
-        """``write`` of a JSON document with a final newline.
+        """Write a JSON document with a final newline.
 
-        Names of files may be no text: what of them is no character is written as JSON's own escape.
+        Undecodable bytes in file names are written as JSON escapes.
         """
         text = json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n"
         self.write(path, text.encode(errors="backslashreplace"), mode)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Rename and sync the directories on both sides."""
+        """Rename and sync both directories."""
         source.rename(target)
         self.sync(target.parent)
         if source.parent != target.parent:
             self.sync(source.parent)
 
     def sync(self, path: Path) -> None:
-        """fsync a file or a directory."""
+        """Sync a file or a directory."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.flush(descriptor)
@@ -55,23 +55,23 @@ class Files:
             os.close(descriptor)
 
     def sync_all(self) -> None:
-        """Wait until the disks have all that anybody wrote: Docker, too, which does not wait itself."""
+        """Wait until all written data is on the disks, Docker's too, which does not sync."""
         os.sync()
 
     def flush(self, descriptor: int) -> None:
-        """Wait until the disk has what was written: the only place that waits for it."""
+        """Wait until the data of a descriptor is on the disk; the only place that does."""
         os.fsync(descriptor)
 
     def remove(self, path: Path) -> None:
-        """Delete a file durably; absent is fine."""
+        """Delete a file durably; a missing one is no error."""
         if path.is_symlink() or path.exists():
             path.unlink()
             self.sync(path.parent)
 
     def remove_tree(self, path: Path) -> None:
-        """Delete a directory durably, read-only or not; absent is fine.
+        """Delete a directory durably, read-only or not; a missing one is no error.
 
-        It is renamed to a temporary name first: after a crash it is whole or, under that name, rubbish.
+        It is renamed to a temporary name first: after a crash it is complete, or marked for removal.
         """
         if not path.exists():
             return
@@ -88,11 +88,11 @@ class Files:
 
 
 def read_json(path: Path) -> Any:
-    """The document in ``path``; None if the file does not exist.
+    """Return the document in ``path``; None if the file does not exist.
 
     Raises:
-        ValueError: not JSON (also for undecodable bytes).
-        OSError: could not be read.
+        ValueError: not JSON, or undecodable bytes.
+        OSError: the file could not be read.
     """
     try:
         return json.loads(path.read_bytes())

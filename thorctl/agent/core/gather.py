@@ -1,4 +1,4 @@
-"""Ask several slow sources at once, and go on without those that do not answer in time."""
+"""Query several slow sources concurrently, with a time limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Source(Generic[T_co]):
     Attributes:
         name: for the log.
         ask: called once, in a thread of its own.
-        value: what ``ask`` returned; None before ``gather``, and where it raised or was too slow.
+        value: the result of ``ask``; None before ``gather``, and if it raised or was too slow.
     """
 
     def __init__(self, name: str, ask: Callable[[], T_co]) -> None:
@@ -29,17 +29,17 @@ class Source(Generic[T_co]):
 
 
 def gather(*sources: Source[object], seconds: float, log: logging.Logger) -> None:
-    """Fill ``value`` of every source.
+    """Set ``value`` of every source.
 
-    A source that raises, or is not back ``seconds`` after the start, keeps None and has a line in the log:
-    one stuck tool must not take the other facts with it. Its thread is left behind and ends with the process.
+    A source that raises, or takes longer than ``seconds``, keeps None and is logged: one hanging tool must
+    not delay the other facts. Its thread ends with the process.
     """
     answers: dict[str, object] = {}
 
     def call(source: Source[object]) -> None:
         try:
             answers[source.name] = source.ask()
-        except Exception as error:  # noqa: BLE001 - any fault of a source means its fact is unknown
+        except Exception as error:  # noqa: BLE001 - any failure makes the value unknown
             log.warning("%s could not be read: %s", source.name, error)
 
     deadline = time.monotonic() + seconds
@@ -50,6 +50,6 @@ def gather(*sources: Source[object], seconds: float, log: logging.Logger) -> Non
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             log.warning("%s did not answer within %g s", source.name, seconds)
-    # A copy: a source that comes back late must not change what was returned.
+    # A copy: a late source must not change the returned value.
     for source in sources:
         source.value = answers.get(source.name)

@@ -1,4 +1,4 @@
-"""Who asks: the name a lease and the event log carry."""
+"""The caller of a verb, as recorded in leases and in the event log."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from thorctl.protocol.owner import BY_HAND, Owner, parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEVICE = "device"  # the device acting for itself: deadline timer, recovery at boot; no lease stops it
+DEVICE = "device"  # the device itself: deadline timer, recovery at boot; exempt from leases
 
 
 @dataclass(frozen=True)
 class Holder:
-    """``name`` as in leases (``user@host``); ``host`` is where the operator sits.
+    """``name`` as in leases (``user@host``); ``host`` is the operator's machine.
 
-    ``address`` is where the SSH connection comes from, as sshd saw it (None: unknown); the names are the
-    caller's claim. ``purpose``: what a lease of another purpose refuses, though its name is the same.
+    ``address`` is the origin of the SSH connection as recorded by sshd (None: unknown); the names are the
+    caller's claim. ``purpose``: a lease of another purpose is refused, even under the same name.
     """
 
     name: str
@@ -29,19 +29,19 @@ class Holder:
 
     @property
     def owner(self) -> Owner:
-        """As the owner of a lease, or of a trial."""
+        """Return the owner of a lease, or of a trial."""
         return Owner(self.name, self.purpose)
 
     @property
     def is_device(self) -> bool:
-        """True if the device itself acts."""
+        """Whether the device itself is the caller."""
         return self.name == DEVICE
 
 
 def holder_from(named: str | None, environment: Mapping[str, str], login: str | None = None) -> Holder:
-    """The holder given by ``--holder``, else the SSH login's user and address, else root and this host.
+    """Return the holder given by ``--holder``, else the SSH login's user and address, else root here.
 
-    ``login`` is the address of the login session; without logind, a root login's environment tells it.
+    ``login`` is the address of the login session; without logind a root login's environment provides it.
     """
     here = socket.gethostname()
     connection = environment.get("SSH_CONNECTION", "").split()

@@ -1,8 +1,8 @@
-"""Mutual exclusion on the device: flock on files in /run/thor/private; a dead process holds none.
+"""Mutual exclusion on the device: flock on files in /run/thor/private; the kernel releases a dead owner's.
 
-Who can open a file for reading can lock it, so the directory is root's alone. Earlier agents lock
-files in /run/thor, which any local user can open. Whether such an agent is at work is decided by what it
-wrote into its file, never by the state of that lock.
+A process that can open a file can lock it, so the directory is root's alone. Earlier agents lock files in
+/run/thor, which any local user can open. Whether such an agent is active is therefore decided by the content
+of its file, never by that lock.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def locked(
     *,
     earlier: Path | None = None,
 ) -> Iterator[None]:
-    """Hold the lock in ``path``; ``owner`` (verb, holder, pid, since) is what others are told.
+    """Hold the lock in ``path``; ``owner`` (verb, holder, pid, since) is shown to others.
 
-    ``waiting_for`` is told again and again who holds it, for as long as it is waited for. ``earlier`` is the
-    file that earlier agents lock in its place.
+    ``waiting_for`` is called with the owner in intervals during a wait. ``earlier`` is the file that earlier
+    agents lock instead.
 
     Raises:
         AgentError: ``busy``, if another process holds it longer than ``wait_seconds``.
@@ -45,7 +45,7 @@ def locked(
     descriptor = _open(path)
     try:
         _take(lambda: _other_owner(descriptor, path, earlier), clock, wait_seconds, waiting_for)
-        with suppress(OSError):  # a full /run: who it is stays unsaid
+        with suppress(OSError):  # a full /run: the owner stays unknown
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(owner).encode(), 0)
         with _kept_from(earlier):
@@ -57,14 +57,14 @@ def locked(
 
 @contextmanager
 def _kept_from(earlier: Path | None) -> Iterator[None]:
-    """Hold the lock of earlier agents too: one that waits for a hold since before the update is then busy.
+    """Hold the lock of earlier agents too, so that one that waits since before the update gets ``busy``.
 
-    A local user may hold it already; that delays nobody here.
+    If a local user holds it already, it is ignored.
     """
     try:
         descriptor = os.open(earlier or "", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        yield  # no earlier agent has run since this boot
+        yield  # no earlier agent has run since boot
         return
     try:
         with suppress(BlockingIOError):
@@ -75,7 +75,7 @@ def _kept_from(earlier: Path | None) -> Iterator[None]:
 
 
 def has_open(pid: int, path: Path) -> bool:
-    """Whether process ``pid`` has the file open: it is still the one that wrote its number there."""
+    """Return whether process ``pid`` has the file open, so it is the one that wrote its number there."""
     try:
         return any(one.samefile(path) for one in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
@@ -118,7 +118,7 @@ def _take(
 
 
 def _other_owner(descriptor: int, path: Path, earlier: Path | None) -> dict[str, Any] | None:
-    """None once the lock is ours; ``{}`` if its owner has not said who it is yet."""
+    """Return None once the lock is ours, else its owner; ``{}`` if that has not written its name yet."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -127,16 +127,16 @@ def _other_owner(descriptor: int, path: Path, earlier: Path | None) -> dict[str,
 
 
 def _earlier_owner(path: Path) -> dict[str, Any] | None:
-    """The agent of an earlier version that holds ``path``."""
+    """Return the owner entry of an active agent of an earlier version that holds ``path``."""
     owner = _owner_in(path)
     pid = owner.get("pid")
     return owner if isinstance(pid, int) and _is_agent(pid) and has_open(pid, path) else None
 
 
 def _is_agent(pid: int) -> bool:
-    """Whether the process is root's and runs Python.
+    """Return whether the process is root's and runs Python.
 
-    A local user may open the file and then execute a set-uid program by a number that a killed agent left.
+    A local user may open the file and execute a set-uid program under the PID of a killed agent.
     """
     process = Path(f"/proc/{pid}")
     try:

@@ -1,4 +1,4 @@
-"""Messages for people (with --json-logs, for machines) on stderr. Stdout belongs to the one JSON object."""
+"""Log messages on stderr, as text or (--json-logs) JSON. Stdout is for the one JSON object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _JsonLines(logging.Formatter):
 
 
 def make_logger(*, as_json: bool) -> logging.Logger:
-    """The agent's logger. A reader that went away (lost SSH connection) is no reason to stop working."""
+    """Return the agent's logger, which ignores a closed stderr (lost SSH connection)."""
     logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if as_json else logging.Formatter("thor-agent: %(message)s"))

@@ -1,4 +1,4 @@
-"""Which machine and which installation this is: a namesake is told from the device."""
+"""The identity of the machine and its installation, which distinguishes it from another of its name."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MACHINE_ID = re.compile(r"[0-9a-f]{32}\s*")
 
 
 def machine(ctx: Context) -> str | None:
-    """Return 16 hex characters that stay for as long as this operating system is installed.
+    """Return 16 hex characters that are constant for an installation of the operating system.
 
-    Made from /etc/machine-id, which itself must not leave the device (machine-id(5)).
+    Derived from /etc/machine-id, which itself must stay confidential (machine-id(5)).
     """
     text = device.text(ctx, "/etc/machine-id")
     if text is None or not _MACHINE_ID.fullmatch(text):
@@ -29,5 +29,5 @@ def machine(ctx: Context) -> str | None:
 
 
 def serial(ctx: Context) -> str | None:
-    """Return the serial number of the module, as the boot loader put it into the device tree."""
+    """Return the serial number of the module, from the device tree."""
     return devicetree.parse_string(device.content(ctx, _SERIAL)) or None

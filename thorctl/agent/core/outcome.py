@@ -1,4 +1,4 @@
-"""What a verb gives back: an ``Outcome``, or an ``AgentError`` raised. Only ``__main__`` prints."""
+"""The result of a verb: an ``Outcome``, or a raised ``AgentError``. Only ``__main__`` prints."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class AgentError(Exception):
 
     Attributes:
         code: stable word, such as ``disk_too_small``; it decides the exit code.
-        message: what is wrong, one sentence.
-        remedy: what to do next, one sentence.
-        details: facts for machines and for the curious (JSON-serialisable).
-        data: the verb's data as far as known, e.g. the generations of a smoke that did not pass.
-        changed: whether something on the device differs from before the call.
-        exit_code: 1 failed, 2 bad call or bad state, 3 busy; 128 + N where signal N ended the verb.
+        message: the condition, one sentence.
+        remedy: the next step, one sentence.
+        details: further facts for programs (JSON-serialisable).
+        data: the verb's data as far as known, e.g. the generations of a failed smoke test.
+        changed: whether the verb changed anything on the device.
+        exit_code: 1 failed, 2 bad call or bad state, 3 busy; 128 + N if signal N ended the verb.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ def ended_by(verb: str, signal_name: str) -> AgentError:
 
 
 def unforeseen(bug: BaseException) -> AgentError:
-    """Return ``internal`` for an exception that no verb handles, with the place where it was raised."""
+    """Return ``internal`` for an unexpected exception, with the place where it was raised."""
     place, raised = "", bug.__traceback__
     while raised is not None:
         place = f" ({PurePath(raised.tb_frame.f_code.co_filename).name}:{raised.tb_lineno})"
@@ -72,20 +72,20 @@ def unforeseen(bug: BaseException) -> AgentError:
     return AgentError(
         "internal",
         f"A fault of the agent: {type(bug).__name__}: {bug}{place}.",
-        "See the device's state with `thorctl status DEVICE`, then repeat the command. Report the fault with "
+        "Check the device with `thorctl status DEVICE`, then repeat the command. Report the fault with "
         "the output of `thorctl logs DEVICE --events`.",
     )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verb's result. ``error`` set means failed; raising ``AgentError`` comes to the same.
+    """The result of a verb. A set ``error`` is equivalent to a raised ``AgentError``.
 
     Attributes:
         data: an instance of the class that ``protocol.verbs`` names for the verb; None: there is none.
-        changed: whether something on the device differs from before the call.
-        error: why it failed.
-        then: runs after the object was printed; what it writes to standard output follows the object.
+        changed: whether the verb changed anything on the device.
+        error: the reason of a failure.
+        then: runs after the object was printed; its output follows the object.
     """
 
     data: object = None
@@ -95,21 +95,21 @@ class Outcome:
 
     @classmethod
     def of_error(cls, error: AgentError) -> Outcome:
-        """The outcome a raised error stands for."""
+        """Return the outcome of a raised error."""
         return cls(data=error.data, changed=error.changed, error=error)
 
     @property
     def exit_code(self) -> int:
-        """What the process exits with."""
+        """The exit code of the process."""
         return self.error.exit_code if self.error else errors.DONE
 
     @property
     def json(self) -> dict[str, Any]:
-        """The data as it is printed."""
+        """Return the data in the printed form."""
         return {} if self.data is None else encode(self.data)
 
     def document(self, verb: str) -> dict[str, Any]:
-        """The one JSON object on stdout: an ``AgentAnswer``."""
+        """Return the JSON object for stdout: an ``AgentAnswer``."""
         error = self.error
         fault = Fault(error.code, error.message, error.remedy, error.details) if error else None
         answer = AgentAnswer(AGENT_SCHEMA, verb, error is None, self.changed, self.json, fault)

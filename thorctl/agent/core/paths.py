@@ -1,4 +1,4 @@
-"""Where everything lies on a device, below an injectable root (`--root`; a temporary one in tests)."""
+"""All paths on a device, below a configurable root (`--root`; a temporary one in tests)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Paths:
     root: Path
 
     def at(self, absolute: str) -> Path:
-        """An absolute path of the device, below the root: ``at("/etc/os-release")``."""
+        """Return an absolute path of the device below the root: ``at("/etc/os-release")``."""
         return self.root / absolute.lstrip("/")
 
     @property
     def agent_words(self) -> list[str]:
-        """The agent's command up to its verb, for units that call it on this device."""
+        """The agent's command up to its verb, for units on this device."""
         root = [] if self.root == self.root.parent else ["--root", str(self.root)]
         return [str(self.at(paths.AGENT)), *root]
 
@@ -37,7 +37,7 @@ class Paths:
 
     @property
     def state_dir(self) -> Path:
-        """All that survives a reboot."""
+        """Everything that outlives a reboot."""
         return self.at(paths.STATE)
 
     @property
@@ -52,42 +52,42 @@ class Paths:
 
     @property
     def incoming(self) -> Path:
-        """Unfinished downloads; the download account's own. Nothing is used from here."""
+        """Unfinished downloads; the download account's own. Not read from here."""
         return self.state_dir / "incoming"
 
     @property
     def verified(self) -> Path:
-        """What was hashed, one record per checkpoint; root's own."""
+        """Hashed files, one record per checkpoint; root's own."""
         return self.state_dir / "verified"
 
     @property
     def cache(self) -> Path:
-        """Compile caches of the engine: survive restarts and releases."""
+        """Compile caches of the engine; they outlive restarts and releases."""
         return self.state_dir / "cache"
 
     @property
     def engine_cache(self) -> Path:
-        """One directory for each set of code that may put code into it (engine/cache.py)."""
+        """One directory per set of code that can write to it (engine/cache.py)."""
         return self.cache / paths.ENGINE_NAME
 
     @property
     def cache_is_own(self) -> Path:
-        """Exists while no engine could write to the cache of another release."""
+        """Marker: no engine has been able to write to the cache of another release."""
         return self.state_dir / "cache-is-own"
 
     @property
     def ready_marks(self) -> Path:
-        """Which releases were ready here once, below the name of their cache."""
+        """Markers of releases that were ready once, below the name of their cache."""
         return self.state_dir / "ready"
 
     @property
     def engine_settings(self) -> Path:
-        """What the engine's unit reads before it starts the container."""
+        """The environment of the engine's unit, written before the container starts."""
         return self.locks / f"engine-{paths.ENGINE_NAME}.env"
 
     @property
     def engine_end(self) -> Path:
-        """How the engine's last run ended, as systemd says it."""
+        """systemd's record of how the engine's last run ended."""
         return self.locks / f"engine-{paths.ENGINE_NAME}.end"
 
     @property
@@ -96,68 +96,68 @@ class Paths:
         return self.state_dir / "state.json"
 
     @property
-    def ballast(self) -> Path:
-        """Disk kept back for the journal."""
+    def journal_reserve(self) -> Path:
+        """Disk space reserved for the journal."""
         return self.state_dir / "ballast"
 
     @property
-    def unit_ballast(self) -> Path:
-        """Disk kept back for the engine's unit."""
+    def unit_reserve(self) -> Path:
+        """Disk space reserved for the engine's unit."""
         return self.at(f"{paths.SETTINGS}/ballast")
 
     @property
     def staged_json(self) -> Path:
-        """In which order releases were staged, and which downloads are unfinished since when."""
+        """The order in which releases were staged, and the age of unfinished downloads."""
         return self.state_dir / "staged.json"
 
     @property
     def pulling(self) -> Path:
-        """Images whose pull has begun, and in which boot."""
+        """Images whose pull has begun, and the boot in which it did."""
         return self.state_dir / "pulling.json"
 
     @property
     def events(self) -> Path:
-        """Who did what when, JSON lines, size-capped."""
+        """The event log: JSON lines of limited size."""
         return self.state_dir / "events.jsonl"
 
     @property
     def syslog(self) -> Path:
-        """Where the system's own log listens: journald's or rsyslog's socket."""
+        """The system log's socket, journald's or rsyslog's."""
         return self.at("/dev/log")
 
     @property
     def smoke_json(self) -> Path:
-        """The last smoke."""
+        """The result of the last smoke test."""
         return self.state_dir / "smoke.json"
 
     @property
     def run_dir(self) -> Path:
-        """All that a reboot clears (a tmpfs)."""
+        """Everything that a reboot clears (a tmpfs)."""
         return self.at(paths.RUN)
 
     @property
     def locks(self) -> Path:
-        """Locks: root's alone, as who can open a file can lock it."""
+        """Locks; root's alone, since any process that can open a file can lock it."""
         return self.run_dir / "private"
 
     @property
     def jobs(self) -> Path:
-        """One directory per detached verb: its request, and its answer."""
+        """One directory per detached verb: its request and its answer."""
         return self.locks / "jobs"
 
     @property
     def agent_copies(self) -> Path:
-        """Copies of the agent that detached verbs run; the account of downloads reads them too."""
+        """Copies of the agent that detached verbs run; the download account reads them too."""
         return self.run_dir / "agents"
 
     @property
     def progress_json(self) -> Path:
-        """What the verb at work has done so far; absent when none works."""
+        """The progress of the verb that runs; absent if none does."""
         return self.run_dir / "progress.json"
 
     @property
     def soak_json(self) -> Path:
-        """The soak of the trial: what its process has done and seen."""
+        """The record of the trial's soak."""
         return self.locks / "soak.json"
 
     @property
@@ -172,9 +172,9 @@ class Paths:
 
     @property
     def engine_unit(self) -> Path:
-        """The installed unit: byte copy of the current release's file."""
+        """The installed unit: a byte copy of the current release's file."""
         return self.at("/etc/systemd/system") / ENGINE_UNIT
 
     def release_dir(self, release_id: str) -> Path:
-        """Where a staged release's files lie."""
+        """Return the directory of a staged release."""
         return self.releases / release_id

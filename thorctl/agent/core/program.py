@@ -1,4 +1,4 @@
-"""The file that this agent runs from, and the Python that runs it."""
+"""The agent's own file, and the Python that runs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import thorctl.agent
 
 
 def program() -> Path:
-    """The agent's zipapp (or the checkout), which other processes of it import."""
+    """Return the agent's zipapp (or the checkout), which its other processes import."""
     return Path(thorctl.agent.__file__).parents[2]
 
 
 def interpreter() -> str:
-    """The Python that runs the agent."""
+    """Return the Python interpreter that runs the agent."""
     return sys.executable or "/usr/bin/python3"

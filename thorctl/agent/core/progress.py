@@ -1,4 +1,4 @@
-"""/run/thor/progress.json: what the verb at work has done so far. Losing it harms nothing: never synced."""
+"""/run/thor/progress.json: the progress of the verb that runs. Never synced: its loss is harmless."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRITE_EVERY_SECONDS = 0.5  # status --watch polls about once a second
 
 
 class Progress:
-    """Writes progress.json when phase or message change, else twice a second; ``close`` removes it."""
+    """Write progress.json when phase or message change, else twice a second; ``close`` removes it."""
 
     def __init__(self, paths: Paths, clock: Clock, verb: str) -> None:
         self._path = paths.progress_json
@@ -42,15 +42,15 @@ class Progress:
         message: str = "",
         parts: dict[str, protocol.Share] | None = None,
     ) -> None:
-        """Say where the verb is.
+        """Report the verb's progress.
 
         Args:
             phase: image, checkpoint, verify, start or smoke.
-            release: id of the release concerned.
-            done_bytes: bytes of this phase so far; None where bytes mean nothing.
-            total_bytes: bytes of this phase in all; None if unknown.
+            release: id of the release.
+            done_bytes: bytes of this phase so far; None if not applicable.
+            total_bytes: bytes of this phase in total; None if unknown.
             message: one short line for people.
-            parts: bytes of each phase, where several go on at the same time.
+            parts: bytes of each concurrent phase.
         """
         now = self._clock.monotonic()
         if phase != self._phase:
@@ -81,12 +81,12 @@ class Progress:
         )
 
     def close(self) -> None:
-        """The verb ended."""
+        """Remove the file at the end of the verb."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def _write(self, record: protocol.Progress) -> None:
-        # A full /run must not fail a stage: progress is a courtesy.
+        # A full /run must not fail a stage: progress is optional.
         with suppress(OSError):
             temporary = self._path.with_name(".progress.json")
             temporary.write_text(json.dumps(encode(record)))

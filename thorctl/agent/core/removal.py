@@ -1,7 +1,7 @@
-"""Delete what an account with fewer rights has made: by descriptors, and however deep its directories are.
+"""Delete what a less privileged account has created: by descriptors, and at any depth of directories.
 
-``shutil.rmtree`` takes a level of recursion and a descriptor for each of them: whoever nests a thousand keeps
-root from ever deleting them.
+``shutil.rmtree`` takes a level of recursion and a descriptor for each level: a thousand nested directories
+would prevent the removal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_path(path: Path) -> None:
-    """Delete what has the path, whose parent is root's own; absent is fine."""
+    """Delete the entry at a path whose parent is root's own; a missing one is no error."""
     parent = os.open(path.parent, _DIRECTORY)
     try:
         remove(parent, path.name)
@@ -28,7 +28,7 @@ def remove_path(path: Path) -> None:
 
 
 def remove(parent: int, name: str) -> None:
-    """Delete a file, link or directory by its parent's descriptor; absent is fine. No link is followed."""
+    """Delete an entry by its parent's descriptor; follow no link; a missing entry is no error."""
     try:
         os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def remove(parent: int, name: str) -> None:
 
 
 def _empty(top: int) -> None:
-    """Delete what is in a directory: again and again, what lies two levels below it is moved one up."""
+    """Empty a directory, repeatedly moving entries two levels below it one level up."""
     lifted = (f"{secrets.token_hex(8)}-{number}" for number in count())
     while folders := _folders(top):
         for folder in folders:
@@ -57,7 +57,7 @@ def _empty(top: int) -> None:
 
 
 def _folders(directory: int) -> list[str]:
-    """Delete what is no directory; returns the names of the directories."""
+    """Delete all entries but directories; return the names of the directories."""
     left = []
     for name in os.listdir(directory):
         try:

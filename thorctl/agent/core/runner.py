@@ -1,4 +1,4 @@
-"""The only place where the agent starts other programs: argument lists, never a shell."""
+"""Run other programs: argument lists, never a shell. The only place that starts one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RC_TIMED_OUT = 124  # as coreutils' timeout(1)
-RC_NOT_FOUND = 127  # as the shell
-OUTPUT_BYTES = 64 * 1024 * 1024  # of one program: some say what the engine or its image has them say
+RC_TIMED_OUT = 124  # as timeout(1) of coreutils
+RC_NOT_FOUND = 127  # as a shell
+OUTPUT_BYTES = 64 * 1024 * 1024  # of one program, whose output may come from the engine or its image
 
 
 @dataclass(frozen=True)
 class Completed:
-    """How a program ended: exit status and its text (UTF-8, undecodable bytes replaced)."""
+    """The result of a program: exit status and output (UTF-8, undecodable bytes replaced)."""
 
     argv: tuple[str, ...]
     rc: int
@@ -29,12 +29,12 @@ class Completed:
 
     @property
     def ok(self) -> bool:
-        """True if it exited 0."""
+        """Whether it exited 0."""
         return self.rc == 0
 
 
 class _Reader(threading.Thread):
-    """Takes in what a program writes, and ends a program that does not stop writing."""
+    """Read a program's output, and kill it if it exceeds the limit."""
 
     def __init__(self, process: subprocess.Popen[bytes], stream: IO[bytes]) -> None:
         super().__init__(daemon=True)
@@ -63,7 +63,7 @@ def _text(content: bytearray) -> str:
 
 
 class Runner:
-    """Runs programs found on PATH. Tests pass a subclass, or put a directory of fakes first on PATH."""
+    """Run programs found on PATH. Tests pass a subclass, or put a directory of fakes first on PATH."""
 
     def run(
         self,
@@ -73,15 +73,15 @@ class Runner:
         stdin: str | None = None,
         env: dict[str, str] | None = None,
     ) -> Completed:
-        """Run to the end. Never raises for what the program does: missing => rc 127, too slow => rc 124.
+        """Run a program to its end. A missing program gives rc 127, a slow one rc 124; neither raises.
 
         One that writes more than ``OUTPUT_BYTES`` is killed.
 
         Args:
             argv: program and arguments.
             timeout: seconds until it is killed.
-            stdin: text to feed; None = no input.
-            env: variables on top of the agent's own.
+            stdin: its input; None = no input.
+            env: variables in addition to the agent's own.
         """
         until = time.monotonic() + timeout
         try:
@@ -98,7 +98,7 @@ class Runner:
         try:
             if process.stdin:
                 threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
-            for reader in readers:  # they end when the last process that has the pipe does
+            for reader in readers:  # they end with the last process that has the pipe open
                 reader.join(max(0.0, until - time.monotonic()))
             late = any(reader.is_alive() for reader in readers)
             rc = process.wait(0.0 if late else max(0.0, until - time.monotonic()))
@@ -111,13 +111,13 @@ class Runner:
             return Completed(tuple(argv), RC_TIMED_OUT, "", f"{argv[0]}: no answer within {timeout:g} s")
         out, said = (_text(reader.content) for reader in readers)
         if any(reader.full for reader in readers):
-            said = f"{argv[0]}: ended, as it wrote more than {OUTPUT_BYTES} bytes"
+            said = f"{argv[0]}: killed, because it wrote more than {OUTPUT_BYTES} bytes"
         return Completed(tuple(argv), rc, out, said)
 
     def spawn(
         self, argv: Sequence[str], *, output: IO[bytes] | int, stdin: IO[bytes] | int = subprocess.DEVNULL
     ) -> subprocess.Popen[bytes]:
-        """Start and return at once; stdout and stderr go to ``output``. For long downloads.
+        """Start a program and return; stdout and stderr go to ``output``. For long downloads.
 
         Raises:
             OSError: the program could not be started.

@@ -1,4 +1,4 @@
-"""A polite end: SIGTERM and SIGINT become an exception, so that a verb can leave things whole."""
+"""Graceful termination: SIGTERM and SIGINT raise an exception, so that a verb can clean up."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 
 class Interrupted(BaseException):
-    """The process was told to end. Not an ``Exception``: no broad handler may swallow it."""
+    """The process was told to terminate. Not an ``Exception``, so that no broad handler catches it."""
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
-    # Once only: the clean-up that follows must not be cut by an impatient second signal.
+    # Once only: a second signal must not interrupt the clean-up.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Interrupted(signal.Signals(number).name)
 
 
 def install() -> None:
-    """Arm the handlers. SIGHUP is ignored: a lost SSH connection must not cut an activation in two."""
+    """Install the handlers. SIGHUP is ignored: a lost SSH connection must not interrupt an activation."""
     signal.signal(signal.SIGTERM, _raise)
     signal.signal(signal.SIGINT, _raise)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,1 +1,1 @@
-"""Desired against actual settings of a device."""
+"""Comparison of a device's desired and actual settings."""

@@ -1,4 +1,4 @@
-"""What this device has of its release, read part by part. A part that cannot be read is left out: unknown."""
+"""Read the parts of a device's release for the comparison with the desired ones; omit unreadable ones."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ COMPILE_CACHE = "compile cache"
 def compared(
     ctx: Context, journal: Journal | None, release: Release | None, broken: str | None
 ) -> list[Comparison]:
-    """The device against the release that its journal says should run.
+    """Compare the device with the release that its journal names.
 
     Args:
         ctx: the device.
         journal: None if it cannot be read.
         release: its document; None if none should run, or none can be read.
-        broken: what is wrong with the document.
+        broken: the fault of the document.
     """
     if journal is None:
         return [Comparison("release", RELEASE, None)]
@@ -45,7 +45,7 @@ def compared(
 
 
 def _nothing(ctx: Context) -> list[Comparison]:
-    """No release should run here, so no unit may be installed."""
+    """Verify that no unit is installed on a device without a release."""
     found = {}
     with suppress(OSError):
         found[desired.INSTALLED_UNIT] = _hash_of(ctx.paths.engine_unit)
@@ -68,9 +68,10 @@ def _parts(ctx: Context, release: Release) -> list[Comparison]:
 
 
 def _checkpoint(ctx: Context, release: Release, wanted: dict[str, object], found: dict[str, object]) -> None:
-    """By record, size and time, so no weights are read. Whole it is one part, else its bad files are some.
+    """Compare the checkpoint by record, size and time, without reading weights.
 
-    Files that nobody has hashed yet are unknown: an agent of before this record may have staged them.
+    A complete one is one part; otherwise each bad file is. Files without a record are unknown: an agent
+    before this record may have staged them.
     """
     try:
         bad = verified.unverified(ctx, release)
@@ -89,7 +90,7 @@ def _checkpoint(ctx: Context, release: Release, wanted: dict[str, object], found
 
 
 def _container(ctx: Context, release: Release, wanted: dict[str, object], found: dict[str, object]) -> None:
-    """Without a container there is no image to compare; that the engine does not run is told elsewhere."""
+    """Compare the container's image. Without a container there is none; its absence is reported elsewhere."""
     wanted[desired.CONTAINER_IMAGE] = release.image
     with suppress(AgentError):
         container = ctx.docker.container(ENGINE_CONTAINER)
@@ -105,14 +106,14 @@ def _container(ctx: Context, release: Release, wanted: dict[str, object], found:
 
 
 def _cache(ctx: Context, release: Release, wanted: dict[str, object], found: dict[str, object]) -> None:
-    """Where the release was ready once, its cache is filled; without it the next start takes long."""
+    """Verify that a release that was ready once has a filled cache: without it the next start is slow."""
     if release.layout == SOCKET_LAYOUT and cache.ready_mark(ctx, release).exists():
         wanted[COMPILE_CACHE] = "there"
         found[COMPILE_CACHE] = "there" if cache.directory(ctx, release).is_dir() else None
 
 
-def way_back_items(rollback: RollbackTarget | None) -> list[Comparison]:
-    """Whether the device could go back, as ``status`` tells it."""
+def rollback_items(rollback: RollbackTarget | None) -> list[Comparison]:
+    """Return whether the device can roll back, from ``status``."""
     if rollback is None:
         return []
     whole, gone = f"{rollback.release}, whole", rollback.lacking
@@ -123,10 +124,10 @@ def way_back_items(rollback: RollbackTarget | None) -> list[Comparison]:
 
 
 def _hash_of(path: Path) -> str | None:
-    """None: it is not there.
+    """Return the file's hash; None if it does not exist.
 
     Raises:
-        OSError: there may be something, and it cannot be read.
+        OSError: the file may exist and cannot be read.
     """
     try:
         return desired.hash_of(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Desired against actual, item by item. Pure: what was read is passed in, and what was not is unknown."""
+"""Compare desired and actual values item by item; a missing actual value is unknown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def drifted(items: Iterable[Comparison]) -> list[Comparison]:
-    """Those that are not known to be as desired."""
+    """Return the items not known to be as desired."""
     return [item for item in items if item.same is not True]
 
 
 def release_items(wanted: Mapping[str, object], found: Mapping[str, object]) -> list[Comparison]:
-    """Every thing wanted of the release, by its name; what ``found`` does not name could not be read."""
+    """Compare the parts of the release; a name missing in ``found`` could not be read."""
     return [
         Comparison(what, RELEASE, value, found[what], found[what] == value)
         if what in found
@@ -31,12 +31,12 @@ def release_items(wanted: Mapping[str, object], found: Mapping[str, object]) -> 
 def host_items(
     wish: HostWish | None, power_mode: str | None, held: Mapping[str, bool] | None
 ) -> list[Comparison]:
-    """What the roles were told about the host; a wish of None could not be read.
+    """Compare the host with the settings of the roles; a wish of None could not be read.
 
     Args:
-        wish: what device.json asks for.
+        wish: the settings of device.json.
         power_mode: the mode's name; None if it could not be read.
-        held: each installed package, and whether apt keeps it at its version; None if it could not be read.
+        held: each installed package, and whether apt holds it; None if it could not be read.
     """
     if wish is None:
         return [Comparison("wishes for the host", HOST, None)]
@@ -48,7 +48,7 @@ def host_items(
 
 
 def _packages(wish: PackageWish, held: Mapping[str, bool] | None) -> Comparison:
-    """``wanted``: the installed packages that are meant; ``found``: those of them that are as wanted."""
+    """Compare packages. ``wanted``: the installed ones concerned; ``found``: those that are as wanted."""
     what = f"packages {wish.state}"
     if held is None:
         return Comparison(what, HOST, list(wish.which))

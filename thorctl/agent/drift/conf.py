@@ -1,4 +1,4 @@
-"""What systemd's programs read: a file and its drop-ins, of which the last one in the alphabet wins."""
+"""Effective settings of systemd's programs: a file and its drop-ins, the alphabetically last one first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# In this order of precedence: a file of an earlier one replaces its namesake (journald.conf(5)).
+# In order of precedence: a file replaces those of its name in later directories (journald.conf(5)).
 _PLACES = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
 
 

@@ -1,4 +1,4 @@
-"""What this device should be: the parts of its release, and what site.yml last told its host. Pure."""
+"""The desired state of a device: the parts of its release, and the host settings of site.yml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGE_STATES = {"held", "released", "alone"}
 
 @dataclass(frozen=True)
 class PackageWish:
-    """Patterns of package names, and whether what they match is to be ``held`` or ``released``."""
+    """Patterns of package names, and whether matching packages are to be ``held`` or ``released``."""
 
     state: str
     which: tuple[str, ...]
@@ -31,7 +31,7 @@ class PackageWish:
 
 @dataclass(frozen=True)
 class HostWish:
-    """What the roles were told; ``power_mode`` None, and what ``settings`` lacks: left alone."""
+    """The roles' settings; a ``power_mode`` of None and keys missing in ``settings`` are unmanaged."""
 
     power_mode: str | None
     packages: tuple[PackageWish, ...]
@@ -39,7 +39,7 @@ class HostWish:
 
 
 def of_release(release: Release) -> dict[str, object]:
-    """Name of each part → what it should be: files by their hash, the rest by name."""
+    """Return part → desired value: the hash of files, the name of others."""
     files = {name: hash_of(content) for name, (_, content) in sorted(release.files().items())}
     return {
         **{f"release {name}": value for name, value in files.items()},
@@ -50,15 +50,15 @@ def of_release(release: Release) -> dict[str, object]:
 
 
 def of_host(device: Any) -> HostWish | None:
-    """What device.json asks for; None if it is not what the role writes.
+    """Return the settings of device.json; None if it is not in the role's form.
 
-    A file of an older thorctl asks for nothing here; site.yml brings the newer one with the newer agent.
+    A file of an older thorctl has none; site.yml updates it together with the agent.
     """
     if not isinstance(device, dict):
         return None
     mode, packages = device.get("power_mode"), device.get("packages", [])
     settings = device.get("settings", {})
-    which: dict[str, tuple[str, ...]] = {}  # several roles ask, each for packages of its own
+    which: dict[str, tuple[str, ...]] = {}  # several roles hold packages of their own
     try:
         for one in packages:
             which[one["state"]] = (*which.get(one["state"], ()), *map(str, one["which"]))
@@ -75,5 +75,5 @@ def of_host(device: Any) -> HostWish | None:
 
 
 def hash_of(content: bytes) -> str:
-    """``sha256:<hex>``."""
+    """Return ``sha256:<hex>``."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -1,4 +1,4 @@
-"""Docker's settings as it uses them (`docker info`), against those that site.yml gave it."""
+"""Compare Docker's effective settings (`docker info`) with those of site.yml."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _USED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 def compared(ctx: Context, release: Release | None) -> list[Comparison]:
-    """What Docker uses, item by item; nothing where site.yml has recorded nothing."""
+    """Compare Docker's settings item by item; [] if site.yml has recorded none."""
     try:
         wanted = read_json(ctx.paths.at(DOCKER_SETTINGS))
         wanted = read_json(ctx.paths.at(DAEMON_JSON)) if wanted is None else wanted
@@ -60,7 +60,7 @@ def compared(ctx: Context, release: Release | None) -> list[Comparison]:
 
 
 def items(wanted: Mapping[str, Any], runtime: str | None, info: Mapping[str, Any] | None) -> list[Comparison]:
-    """Each setting that Docker tells about; ``info`` None: Docker does not answer."""
+    """Compare each setting that Docker reports; ``info`` None: Docker does not answer."""
     settings = dict(wanted)
     if runtime:
         settings["runtimes"] = {**(settings.get("runtimes") or {}), runtime: {}}
@@ -73,7 +73,7 @@ def items(wanted: Mapping[str, Any], runtime: str | None, info: Mapping[str, Any
             found.append(Comparison(f"docker {name}", HOST, asked))
             continue
         uses = used(info)
-        if isinstance(asked, list):  # Docker has more of its own: 127.0.0.0/8, runc, its shims
+        if isinstance(asked, list):  # Docker adds its own: 127.0.0.0/8, runc, its shims
             uses = [one for one in uses if one in asked]
         found.append(Comparison(f"docker {name}", HOST, asked, uses, None if uses is None else uses == asked))
     return found

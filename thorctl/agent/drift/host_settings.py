@@ -1,4 +1,4 @@
-"""The host's settings that site.yml wrote, against those in effect: another file may have the last word."""
+"""Compare the host's effective settings with those of site.yml: another file may override them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PACKAGE_KIT = ("packagekit.service", "packagekit-offline-update.service")
 
 
 def compared(ctx: Context, asked: Mapping[str, Any]) -> list[Comparison]:
-    """Return each setting that was asked for; one that cannot be read is unknown.
+    """Compare each desired setting; an unreadable one is unknown.
 
     Args:
         ctx: the device.
-        asked: `settings` of device.json; what is absent or null was left alone.
+        asked: `settings` of device.json; an absent or null one is unmanaged.
     """
     found: dict[str, Any] = {}
     wanted: dict[str, Any] = {}
@@ -35,7 +35,7 @@ def compared(ctx: Context, asked: Mapping[str, Any]) -> list[Comparison]:
             asked["watchdog_seconds"],
             asked.get("reboot_watchdog_seconds"),
         )
-        runtime, reboot = device_host.watchdog_seconds(ctx, device.GLANCE_SECONDS)
+        runtime, reboot = device_host.watchdog_seconds(ctx, device.STATUS_SECONDS)
         found |= {"watchdog": runtime, "watchdog at a restart": reboot}
     if asked.get("journal_max") is not None:
         wanted |= {"journal": PERSISTENT, "journal limit": asked["journal_max"]}
@@ -60,7 +60,7 @@ def compared(ctx: Context, asked: Mapping[str, Any]) -> list[Comparison]:
 
 
 def _journal(ctx: Context, limit: str) -> dict[str, str]:
-    """Where the journal is, and its limit; with the file that says otherwise."""
+    """Return the journal's storage and limit, with the file that overrides them."""
     with suppress(OSError):
         settings = effective(ctx.paths.root, "journald.conf")
         storage = settings.get("Storage", Setting("auto", "default"))
@@ -89,18 +89,18 @@ def _sleep(ctx: Context) -> str | None:
 
 
 def _upgrades(ctx: Context) -> str | None:
-    """Off where apt is not asked for them, or their timer is off, which is looked at only then."""
-    asked = device_host.upgrades_asked_for(ctx, device.GLANCE_SECONDS)
+    """Return 'off' if apt's configuration or the timer disables upgrades."""
+    asked = device_host.upgrades_asked_for(ctx, device.STATUS_SECONDS)
     if asked is False:
         return OFF
-    timer = device_host.upgrade_timer(ctx, device.GLANCE_SECONDS)
+    timer = device_host.upgrade_timer(ctx, device.STATUS_SECONDS)
     if timer is False:
         return OFF
     return "on" if asked and timer else None
 
 
 def _package_kit(ctx: Context) -> str | None:
-    """Off where its units are masked or not installed."""
+    """Return 'off' if its units are masked or not installed."""
     try:
         loose = [
             name

@@ -1,4 +1,4 @@
-"""The units as systemd uses them, not as their files lie there: masks, drop-ins, what is not loaded."""
+"""Compare the units that systemd uses with the installed files: masks, drop-ins, pending reloads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 RECOVER_UNIT = "thor-recover.service"
-DOCKER_UNIT = "docker.service"  # the engine's unit starts it, enabled or not; its drop-ins are the operator's
+DOCKER_UNIT = "docker.service"  # started by the engine's unit; its drop-ins are the operator's
 _OURS = ("thor-*.service", "thor-*.socket", "thor-*.timer")
 _PROPERTIES = ("Id", "LoadState", "UnitFileState", "FragmentPath", "DropInPaths", "NeedDaemonReload")
 _OFF = ("disabled", "masked", "masked-runtime", "enabled-runtime", "linked", "linked-runtime", "bad")
-# A distribution's own, for all services alike.
+# The distribution's own, for all services.
 _OF_ALL = ("/usr/lib/systemd/system/service.d/", "/lib/systemd/system/service.d/")
 CALL_SECONDS = 4.0
 
 
 def compared(ctx: Context, *, engine: bool) -> list[Comparison]:
-    """Every unit of ours against the file that stands for it; ``engine``: the engine's should be there."""
+    """Compare every unit of ours with its file; ``engine``: the engine's unit should exist."""
     names = {path.name for pattern in _OURS for path in ctx.paths.engine_unit.parent.glob(pattern)}
     names |= {RECOVER_UNIT, DOCKER_UNIT} if ctx.paths.device_json.exists() else set()
     names = names | {ENGINE_UNIT} if engine else names - {ENGINE_UNIT}

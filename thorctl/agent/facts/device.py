@@ -1,4 +1,4 @@
-"""Reads one fact at a time from the device: files below ctx.paths, programs through ctx.runner."""
+"""Read single facts of the device: files below ctx.paths, programs through ctx.runner."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from thorctl.agent.core.context import Context
 
-# Tools answer in a fraction of a second; right after boot, or with all cores busy, in several. A device
-# is not to fail its preflight for that; nor is a stuck tool to be waited for much longer.
+# Tools answer in a fraction of a second, or in several right after boot or under load. Neither should fail a
+# preflight, nor should a hanging tool delay it for long.
 TOOL_SECONDS = 20.0
-GLANCE_SECONDS = 4.0  # for who only wants to show something
+STATUS_SECONDS = 4.0  # for display only
 _TEGRASTATS_INTERVAL_MILLISECONDS = "100"
-# As systemd-timedated: the kernel counts the error up, and past 16 s nobody disciplines the clock.
+# As systemd-timedated: the kernel increases the error, and above 16 s the clock is not synchronised.
 _MAXERROR_MICROSECONDS = 16_000_000
 _BOUNDING_SET = re.compile(r"^CapBnd:\s*([0-9a-f]+)$", re.MULTILINE)
 _CAP_SYS_TIME = 25
@@ -32,7 +32,7 @@ _OVER_CURRENT_COUNTERS = "hwmon*/oc*_event_cnt"
 _GPU_CLOCKS = "/sys/class/devfreq/gpu-gpc-0"
 _PACKAGES = ("nvidia-l4t-core", "nvidia-jetpack", "nvidia-container-toolkit", "unattended-upgrades",
              "docker.io", "docker-ce")  # fmt: skip
-_DPKG_ANSWERED = (0, 1)  # 1: of some of the packages it knows nothing
+_DPKG_ANSWERED = (0, 1)  # 1: some packages are unknown
 _DOCKER_PROGRAMS = ("usr/bin/dockerd", "usr/local/bin/dockerd", "usr/sbin/dockerd")
 
 
@@ -51,34 +51,34 @@ def content(ctx: Context, path: str) -> bytes | None:
 
 
 def power_mode(ctx: Context, seconds: float = TOOL_SECONDS) -> nvpmodel.PowerMode | None:
-    """Return the power mode that is set; asking needs no root."""
+    """Return the present power mode; needs no root."""
     return nvpmodel.parse_query(output(ctx, "nvpmodel", "-q", seconds=seconds))
 
 
 def clocks(ctx: Context) -> jetson_clocks.Clocks | None:
-    """Return the clocks by `jetson_clocks --show`, which needs root; None if it does not say."""
+    """Return the clocks of `jetson_clocks --show`, which needs root; None without an answer."""
     return jetson_clocks.parse_show(output(ctx, "jetson_clocks", "--show"))
 
 
 def gpu(ctx: Context) -> nvidia_smi.Gpu | None:
-    """Return what nvidia-smi says of the one GPU."""
+    """Return the GPU that nvidia-smi reports."""
     query = f"--query-gpu={nvidia_smi.QUERY}"
     return nvidia_smi.parse_gpu(output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))
 
 
 def gpu_processes(ctx: Context) -> list[nvidia_smi.GpuProcess] | None:
-    """Return the programs that compute on the GPU."""
+    """Return the programs that use the GPU."""
     query = f"--query-compute-apps={nvidia_smi.PROCESSES_QUERY}"
     return nvidia_smi.parse_processes(output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))
 
 
 def gpu_table(ctx: Context) -> str | None:
-    """Return nvidia-smi's own table, which alone names the newest CUDA that the driver runs."""
+    """Return nvidia-smi's table, the only source of the newest CUDA version that the driver supports."""
     return output(ctx, "nvidia-smi")
 
 
 def over_current_events(ctx: Context) -> dict[str, int] | None:
-    """Return the over-current counters, ``hwmon3/oc1`` → events since boot; None where there are none."""
+    """Return the over-current counters, ``hwmon3/oc1`` → events since boot; None if there are none."""
     found = {}
     for file in sorted(ctx.paths.at("/sys/class/hwmon").glob(_OVER_CURRENT_COUNTERS)):
         count = integer(_small_file(file))
@@ -88,7 +88,7 @@ def over_current_events(ctx: Context) -> dict[str, int] | None:
 
 
 def packages(ctx: Context) -> dict[str, str] | None:
-    """Return the versions of those installed among the packages that matter; None if dpkg does not answer."""
+    """Return the versions of relevant installed packages; None if dpkg does not answer."""
     done = ctx.runner.run(["dpkg-query", "-W", f"-f={dpkg.FORMAT}", *_PACKAGES], timeout=TOOL_SECONDS)
     return dpkg.parse_versions(done.stdout) if done.rc in _DPKG_ANSWERED else None
 
@@ -108,7 +108,7 @@ def sensors(
 
 
 def docker_info(ctx: Context) -> docker.DockerInfo | None:
-    """Return what the Docker engine says of itself; None if none answers."""
+    """Return the Docker engine's self-description; None without an answer."""
     try:
         return docker.parse_info(ctx.docker.info())
     except AgentError:
@@ -116,18 +116,18 @@ def docker_info(ctx: Context) -> docker.DockerInfo | None:
 
 
 def docker_installed(ctx: Context) -> bool:
-    """Return whether a Docker engine is installed, answering or not."""
+    """Return whether a Docker engine is installed, running or not."""
     return any((ctx.paths.root / program).exists() for program in _DOCKER_PROGRAMS)
 
 
 def unpigz_installed(ctx: Context) -> bool:
-    """Return whether Docker and containerd find the program by which they unpack layers on all cores."""
+    """Return whether unpigz is installed, with which Docker and containerd unpack layers on all cores."""
     return (ctx.paths.root / "usr/bin/unpigz").exists()
 
 
 @dataclass(frozen=True)
 class Filesystem:
-    """``free_bytes`` for an ordinary user; ``device``: its number; ``read_only``: takes no write."""
+    """``free_bytes`` for an ordinary user; ``device``: its number; ``read_only``: not writable."""
 
     free_bytes: int
     device: int
@@ -135,7 +135,7 @@ class Filesystem:
 
 
 def filesystem(path: Path) -> Filesystem | None:
-    """Return the filesystem where ``path`` is or would be created; None if nothing of the path answers."""
+    """Return the file system where ``path`` is or would be created; None if it cannot be read."""
     for place in (path, *path.parents):
         with suppress(OSError):
             stats, device = os.statvfs(place), place.stat().st_dev
@@ -145,7 +145,7 @@ def filesystem(path: Path) -> Filesystem | None:
 
 
 def clock_synchronized() -> bool | None:
-    """Return whether something keeps the kernel's clock right (adjtimex, as `timedatectl` judges it)."""
+    """Return whether the kernel's clock is synchronised (adjtimex, as in `timedatectl`)."""
     try:
         # struct timex of 64-bit Linux, 26 longs: modes the first (0 = read only), maxerror the fourth.
         timex = (ctypes.c_long * 32)()
@@ -157,7 +157,7 @@ def clock_synchronized() -> bool | None:
 
 
 def clock_settable(ctx: Context) -> bool | None:
-    """Return whether this device can set its clock: not a container, nor a machine without CAP_SYS_TIME."""
+    """Return whether this device can set its clock: not in a container, nor without CAP_SYS_TIME."""
     if ctx.paths.at("/run/systemd/container").exists():
         return False
     bounding = _BOUNDING_SET.search(text(ctx, "/proc/self/status") or "")
@@ -165,13 +165,13 @@ def clock_settable(ctx: Context) -> bool | None:
 
 
 def output(ctx: Context, *argv: str, seconds: float = TOOL_SECONDS) -> str | None:
-    """Return what a program prints; None if it is missing, fails or does not come back."""
+    """Return a program's output; None if it is missing, fails or times out."""
     done = ctx.runner.run(list(argv), timeout=seconds)
     return done.stdout if done.ok else None
 
 
 def _first_line(ctx: Context, argv: list[str], seconds: float) -> str | None:
-    """Return the first line of a program that prints for ever, and end it."""
+    """Return the first line of a program that never ends, and end it."""
     reading, writing = os.pipe()
     try:
         with os.fdopen(writing, "wb") as output:

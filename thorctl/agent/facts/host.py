@@ -1,4 +1,4 @@
-"""Reads one fact at a time of the system around the engine: updates, swap, filesystems, kernel, systemd."""
+"""Read single facts of the system around the engine: updates, swap, file systems, kernel, systemd."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 
     from thorctl.agent.core.context import Context
 
-_SECTOR_BYTES = 512  # of /sys/block/*/size, whatever the disk's own are
+_SECTOR_BYTES = 512  # unit of /sys/block/*/size for all disks
 _UPGRADE_TIMER = "apt-daily-upgrade.timer"
-# apt would write its caches anew; a look at the device writes nothing.
+# apt would rewrite its caches; reading facts writes nothing.
 _NO_CACHES = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 
 
 def packages_held(ctx: Context) -> list[str] | None:
-    """Return the packages that apt keeps at their version."""
+    """Return the packages that apt holds at their version."""
     return apt.parse_holds(device.output(ctx, "apt-mark", "showhold", *_NO_CACHES))
 
 
 def package_holds(ctx: Context) -> dict[str, bool] | None:
-    """Return every installed package, and whether it is held at its version; at a glance."""
+    """Return every installed package, and whether it is held at its version; fast."""
     words = ("dpkg-query", "--show", f"--showformat={dpkg.HOLDS_FORMAT}")
-    return dpkg.parse_holds(device.output(ctx, *words, seconds=device.GLANCE_SECONDS))
+    return dpkg.parse_holds(device.output(ctx, *words, seconds=device.STATUS_SECONDS))
 
 
 def upgrades_by_itself(ctx: Context) -> tuple[bool | None, bool | None]:
-    """Return whether apt's configuration asks for unattended upgrades, and whether their timer is on."""
+    """Return whether apt's configuration enables unattended upgrades, and whether their timer is active."""
     return upgrades_asked_for(ctx), upgrade_timer(ctx)
 
 
 def upgrades_asked_for(ctx: Context, seconds: float = device.TOOL_SECONDS) -> bool | None:
-    """Return whether apt's configuration asks for unattended upgrades."""
+    """Return whether apt's configuration enables unattended upgrades."""
     return apt.parse_periodic(device.output(ctx, "apt-config", "dump", "APT::Periodic", seconds=seconds))
 
 
 def upgrade_timer(ctx: Context, seconds: float = device.TOOL_SECONDS) -> bool | None:
-    """Return whether the timer of unattended upgrades is on."""
+    """Return whether the timer of unattended upgrades is active."""
     done = ctx.runner.run(["systemctl", "is-enabled", _UPGRADE_TIMER], timeout=seconds)
-    return systemd.parse_enabled(done.stdout)  # whatever its exit status means
+    return systemd.parse_enabled(done.stdout)  # the exit status is irrelevant
 
 
 def swap(ctx: Context) -> list[dict[str, Any]] | None:
-    """Return every swap area, [] where there is none."""
+    """Return every swap area, [] if there is none."""
     found = swaps.parse_swaps(device.text(ctx, "/proc/swaps"))
     return None if found is None else [asdict(area) for area in found]
 
@@ -64,7 +64,7 @@ def default_target(ctx: Context) -> str | None:
 
 
 def watchdog(ctx: Context) -> dict[str, Any]:
-    """Return whether there is a hardware watchdog, and its seconds of patience with systemd (0 = off)."""
+    """Return whether there is a hardware watchdog, and its time-out in seconds (0 = off)."""
     return {
         "device": any(ctx.paths.at("/dev").glob("watchdog*")),
         "runtime_seconds": watchdog_seconds(ctx)[0],
@@ -72,7 +72,7 @@ def watchdog(ctx: Context) -> dict[str, Any]:
 
 
 def watchdog_seconds(ctx: Context, seconds: float = device.TOOL_SECONDS) -> tuple[int | None, int | None]:
-    """Return systemd's seconds for the hardware watchdog, at work and at a restart; 0 is off."""
+    """Return systemd's time-outs of the hardware watchdog in seconds: running, restarting; 0 is off."""
     names = ("RuntimeWatchdogUSec", "RebootWatchdogUSec")
     said = device.output(ctx, "busctl", "get-property", *_MANAGER, *names, seconds=seconds)
     runtime, reboot = (*map(systemd.parse_watchdog_seconds, (said or "").splitlines()), None, None)[:2]
@@ -81,7 +81,7 @@ def watchdog_seconds(ctx: Context, seconds: float = device.TOOL_SECONDS) -> tupl
 
 def snap_refreshes(ctx: Context) -> str | None:
     """Return whether snapd's refreshes are 'held', until when, or 'not held'; None if it does not answer."""
-    done = ctx.runner.run(["snap", "get", "system", "refresh.hold"], timeout=device.GLANCE_SECONDS)
+    done = ctx.runner.run(["snap", "get", "system", "refresh.hold"], timeout=device.STATUS_SECONDS)
     if done.ok:
         until = done.stdout.strip()
         return "held" if until == "forever" else f"held until {until}" if until else "not held"
@@ -89,12 +89,12 @@ def snap_refreshes(ctx: Context) -> str | None:
 
 
 def mounts(ctx: Context) -> list[mountinfo.Mount]:
-    """Return what is mounted, [] if unknown."""
+    """Return the mounts, [] if unknown."""
     return mountinfo.parse_mountinfo(device.text(ctx, "/proc/self/mountinfo"))
 
 
 def iptables_raw(ctx: Context) -> bool | None:
-    """Return whether the kernel has iptables' table raw, which Docker wants for published ports."""
+    """Return whether the kernel has iptables' table raw, which Docker needs for published ports."""
     if "raw" in (device.text(ctx, "/proc/net/ip_tables_names") or "").split():
         return True
     return kernel_config.built(_kernel_config(ctx), "IP_NF_RAW")
@@ -119,11 +119,11 @@ def disks(ctx: Context) -> list[dict[str, Any]] | None:
 
 
 def disk_under(ctx: Context, mount: mountinfo.Mount | None) -> str | None:
-    """Return the one disk below a mount, through partitions, LVM and encryption; None if it is not one."""
+    """Return the disk below a mount, through partitions, LVM and encryption; None unless it is one disk."""
     if mount is None:
         return None
     by_number = ctx.paths.at(f"/sys/dev/block/{mount.number}")
-    # btrfs shows a number that no block device has.
+    # btrfs reports a number of no block device.
     by_name = ctx.paths.at(f"/sys/class/block/{os.path.basename(mount.source)}")  # noqa: PTH119 - a device's name
     return _disk(by_number if by_number.exists() else by_name)
 

@@ -1,4 +1,4 @@
-"""By which connections this device is reached, and which of them come up only after somebody logs in."""
+"""Connections by which this device is managed, and those that need a login to start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ENGLISH = {"LC_ALL": "C"}
 _NOT_RUNNING = 8  # nmcli(1)
-# ARPHRD_NONE (WireGuard, tun) and ARPHRD_LOOPBACK: another device carries what goes through them.
+# ARPHRD_NONE (WireGuard, tun) and ARPHRD_LOOPBACK: their traffic uses another device.
 _TUNNEL, _LOOPBACK = 65534, 772
 _NOT_A_LINK = {_TUNNEL, _LOOPBACK}
 
@@ -26,8 +26,8 @@ _NOT_A_LINK = {_TUNNEL, _LOOPBACK}
 def collect(ctx: Context) -> dict[str, Any]:
     """Return the fact ``network``.
 
-    ``management``: the devices by which the caller's login, else the default route, goes; None if unknown.
-    ``connections``: NetworkManager's active ones, [] where it manages nothing; None if they cannot be read.
+    ``management``: the network devices of the caller's login, else of the default route; None if unknown.
+    ``connections``: NetworkManager's active ones, [] if it manages none; None if they cannot be read.
     """
     management, tunnelled = _management(ctx)
     return {
@@ -67,7 +67,7 @@ def _connections(
         for one in active
         if one.type != nmcli.VPN
         or tunnelled
-        or one.uuid in secondaries  # else somebody has started it for a while
+        or one.uuid in secondaries  # otherwise it was started temporarily
     ]
 
 
@@ -83,7 +83,7 @@ def _nmcli(ctx: Context, *words: str) -> Completed:
 
 
 def _management(ctx: Context) -> tuple[set[str] | None, bool]:
-    """The network devices that carry the caller's login, and whether it comes through a tunnel."""
+    """Return the network devices of the caller's login, and whether it uses a tunnel."""
     address = login.remote_address(ctx.paths)
     found = _routed(ctx, "route", "get", address.partition("%")[0]) if address else None
     kinds = {_number(ctx, f"{one}/type") for one in found or ()}
@@ -100,7 +100,7 @@ def _default(ctx: Context) -> set[str] | None:
 
 
 def _routed(ctx: Context, *words: str) -> set[str] | None:
-    """Return the network device of the best of the routes that `ip` shows."""
+    """Return the network device of the preferred route of `ip`."""
     try:
         routes = json.loads(device.output(ctx, "ip", "-j", *words) or "[]")
         return {min(routes, key=lambda one: one.get("metric", 0))["dev"]} if routes else None
@@ -109,7 +109,7 @@ def _routed(ctx: Context, *words: str) -> set[str] | None:
 
 
 def _with_lower(ctx: Context, name: str) -> set[str]:
-    """Return a network device and those below it: the ports of a bridge or bond, the link of a VLAN."""
+    """Return a network device and its lower ones: the ports of a bridge or bond, the link of a VLAN."""
     try:
         below = [
             one.removeprefix("lower_")

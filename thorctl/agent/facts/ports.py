@@ -1,4 +1,4 @@
-"""Who listens on a TCP port of this device."""
+"""The process that listens on a TCP port of this device."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that listens; pid, name None where /proc hides it.
+    """A listening process; pid and name None if /proc hides it.
 
-    ``is_engine``: it runs in the engine's container. ``is_door``: it is the door's, whose unit
-    frees the port before a layout 1 engine starts.
+    ``is_engine``: it runs in the engine's container. ``is_door``: it is the door's, whose unit frees the port
+    before a layout 1 engine starts.
     """
 
     pid: int | None
@@ -34,12 +34,12 @@ class Listener:
     is_door: bool = False
 
     def __str__(self) -> str:
-        """Name it for a person."""
+        """Format it for a message."""
         return f"{self.name} (process {self.pid})" if self.pid is not None else "a process that /proc hides"
 
 
 def listener(ctx: Context, port: int) -> Listener | None:
-    """Return who takes connections to 127.0.0.1 at ``port``, None if nobody does."""
+    """Return the process that accepts connections to 127.0.0.1 at ``port``; None if there is none."""
     tables = [device.text(ctx, f"/proc/net/{table}") for table in ("tcp", "tcp6")]
     inodes = listening_inodes(tables, port)
     if not inodes:
@@ -53,7 +53,7 @@ def listener(ctx: Context, port: int) -> Listener | None:
 
 
 def _is_door(process: Path) -> bool:
-    """Whether a process runs as the door's account. A cgroup's name is free where a cgroup is delegated."""
+    """Return whether a process has the door's account: a cgroup's name can be chosen in a delegated one."""
     try:
         return process.stat().st_uid == pwd.getpwnam(DOOR_ACCOUNT).pw_uid
     except (KeyError, OSError):
@@ -63,7 +63,7 @@ def _is_door(process: Path) -> bool:
 def _holds(process: Path, inodes: set[int]) -> bool:
     with suppress(OSError):
         for descriptor in (process / "fd").iterdir():
-            # A descriptor may be closed between the listing and the look.
+            # A descriptor may be closed after the listing.
             with suppress(OSError):
                 found = re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink()))
                 if found and int(found.group(1)) in inodes:
@@ -74,7 +74,7 @@ def _holds(process: Path, inodes: set[int]) -> bool:
 def in_engine(ctx: Context, pid: int) -> bool:
     """Return whether a process runs in the engine's container.
 
-    Compared by PID namespace: the name of a cgroup is free for whoever a cgroup is delegated to.
+    PID namespaces are compared: the name of a cgroup can be chosen by the owner of a delegated one.
     """
     try:
         container = ctx.docker.container(ENGINE_CONTAINER)
@@ -85,7 +85,7 @@ def in_engine(ctx: Context, pid: int) -> bool:
 
 
 def _namespace(ctx: Context, pid: int | None) -> str | None:
-    """The PID namespace of a process, None where it cannot be read; of ``None``: the agent's own."""
+    """Return a process's PID namespace, None if it cannot be read; for ``None`` the agent's own."""
     try:
         return str(ctx.paths.at(f"/proc/{pid or 'self'}/ns/pid").readlink())
     except OSError:

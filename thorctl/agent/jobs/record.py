@@ -1,7 +1,7 @@
-"""The record of detached verbs, ``/run/thor/private/jobs/<name>/``, and how far a job is.
+"""The records of detached verbs, ``/run/thor/private/jobs/<name>/``, and their progress.
 
-``request.json`` says what was asked for, ``document`` holds the verb's standard input, ``running`` is locked
-by the process that works, and ``answer.json`` is written when it ends. A restart of the device clears all.
+``request.json`` is the request, ``document`` the verb's standard input, ``running`` is locked by the process
+that runs it, and ``answer.json`` is written at the end. A restart of the device clears all.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.core.outcome import Outcome
 
-KEPT = 16  # answers of ended jobs; one has some 100 kB
-_NOT_ASKED = {"root", "json_logs", "holder", "detach", "request", "limit"}  # of the command line
+KEPT = 16  # number of ended jobs kept; an answer has some 100 kB
+_NOT_ASKED = {"root", "json_logs", "holder", "detach", "request", "limit"}  # not arguments of the verb
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a job is to do.
+    """The request of a job.
 
     Attributes:
-        arguments: of the verb, as the command line's parser names them.
-        holder, host, address: who asks, as the caller's own call would have it.
-        seconds: after which systemd ends it.
-        program: the copy of the agent that works it; empty: the agent's own source tree.
-        document_sha256: of its standard input; None = it has none.
+        arguments: the verb's, named as in the command line's parser.
+        holder, host, address: the caller, as in a direct call.
+        seconds: time limit, enforced by systemd.
+        program: the copy of the agent that runs it; empty: the agent's source tree.
+        document_sha256: hash of the standard input; None = there is none.
     """
 
     job: str
@@ -56,33 +56,33 @@ class Request:
 
     @property
     def fingerprint(self) -> str:
-        """What two requests for the same have in common: owner, verb, arguments and document."""
+        """Return the identity of a request: owner, verb, arguments and document."""
         same = [self.holder, self.verb, self.arguments, self.document_sha256]
         return hashlib.sha256(canonical_json.encode(same)).hexdigest()
 
     @property
     def unit(self) -> str:
-        """Name of its transient unit."""
+        """The name of its transient unit."""
         return f"thor-job-{self.verb}-{self.job}"
 
 
 def arguments_of(values: dict[str, Any]) -> dict[str, Any]:
-    """The verb's part of a parsed command line."""
+    """Return the verb's part of a parsed command line."""
     return {name: value for name, value in values.items() if name not in _NOT_ASKED}
 
 
 def folder(ctx: Context, job: str) -> Path:
-    """Where the record of a job lies."""
+    """Return the directory of a job's record."""
     return ctx.paths.jobs / job
 
 
 def document(ctx: Context, job: str) -> Path:
-    """The job's standard input."""
+    """Return the path of the job's standard input."""
     return folder(ctx, job) / "document"
 
 
 def save(ctx: Context, request: Request, content: bytes | None) -> None:
-    """Write the record of a new job; what an unfinished earlier attempt left is replaced."""
+    """Write the record of a new job; replace that of an incomplete attempt."""
     for directory in (ctx.paths.locks, ctx.paths.jobs, folder(ctx, request.job)):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if content is not None:
@@ -91,7 +91,7 @@ def save(ctx: Context, request: Request, content: bytes | None) -> None:
 
 
 def load(ctx: Context, job: str) -> Request | None:
-    """The job's request; None if the device has none of that name."""
+    """Return the job's request; None if the device has none of that name."""
     try:
         found = read_json(folder(ctx, job) / "request.json")
         known = {field.name for field in fields(Request)}
@@ -101,7 +101,7 @@ def load(ctx: Context, job: str) -> Request | None:
 
 
 def all_requests(ctx: Context) -> list[Request]:
-    """Every job on record, the oldest first."""
+    """Return all recorded jobs, the oldest first."""
     try:
         names = [path.name for path in ctx.paths.jobs.iterdir()]
     except FileNotFoundError:
@@ -112,10 +112,10 @@ def all_requests(ctx: Context) -> list[Request]:
 
 @contextmanager
 def working(ctx: Context, request: Request) -> Iterator[None]:
-    """Be the one process that works the job; what dies is at work no more.
+    """Be the one process that runs the job; the lock ends with the process.
 
     Raises:
-        AgentError: ``bad_state``: a process works it, or has.
+        AgentError: ``bad_state``: a process runs it, or has run it.
     """
     path = folder(ctx, request.job) / "running"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -135,38 +135,38 @@ def working(ctx: Context, request: Request) -> Iterator[None]:
 def _worked(request: Request) -> AgentError:
     return AgentError(
         "bad_state",
-        f"Job {request.job} was begun already.",
-        f"Ask for it: `thor-agent result {request.job}`.",
+        f"Job {request.job} was started already.",
+        f"Read its answer: `thor-agent result {request.job}`.",
     )
 
 
 def end(ctx: Context, request: Request, outcome: Outcome) -> None:
-    """Record the verb's answer; its standard input has no more use."""
+    """Record the verb's answer; delete its standard input."""
     answer = {"exit_code": outcome.exit_code, "answer": outcome.document(request.verb)}
     ctx.files.write_json(folder(ctx, request.job) / "answer.json", answer, 0o600)
     document(ctx, request.job).unlink(missing_ok=True)
 
 
 def was_begun(ctx: Context, request: Request) -> bool:
-    """Whether a process has ever worked the job."""
+    """Return whether a process has ever run the job."""
     return _pid(ctx, request) is not None
 
 
 def result(ctx: Context, request: Request) -> Result:
-    """How far the job is.
+    """Return the job's answer or progress.
 
     Raises:
-        AgentError: ``interrupted``: no process works it, and there is no answer.
+        AgentError: ``interrupted``: no process runs it, and there is no answer.
     """
     job, verb = request.job, request.verb
     answer = _answer(ctx, request)
     if answer is None and not _works(ctx, request):
-        answer = _answer(ctx, request)  # written between the two looks
+        answer = _answer(ctx, request)  # it may have been written meanwhile
         if answer is None:
             raise AgentError(
                 INTERRUPTED,
                 f"`{verb}` of {request.holder} ended without an answer: its process was killed.",
-                "See the device's state with `thorctl status DEVICE`, then repeat the command.",
+                "Check the device's state with `thorctl status DEVICE`, then repeat the command.",
                 details={"job": job, "verb": verb},
             )
     if answer is not None:
@@ -180,7 +180,7 @@ def _answer(ctx: Context, request: Request) -> dict[str, Any] | None:
 
 
 def _works(ctx: Context, request: Request) -> bool:
-    """Whether a process works the job, or its unit is about to start one."""
+    """Return whether a process runs the job, or its unit is about to start one."""
     try:
         descriptor = os.open(folder(ctx, request.job) / "running", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -195,7 +195,7 @@ def _works(ctx: Context, request: Request) -> bool:
 
 
 def unit_is_active(ctx: Context, request: Request) -> bool:
-    """Whether systemd has the job's unit at work."""
+    """Return whether systemd reports the job's unit as active."""
     words = ["systemctl", "show", "--property", "ActiveState", f"{request.unit}.service"]
     return ctx.runner.run(words).stdout.strip() in ("ActiveState=active", "ActiveState=activating")
 
@@ -208,7 +208,7 @@ def _pid(ctx: Context, request: Request) -> int | None:
 
 
 def _progress(ctx: Context, request: Request) -> dict[str, Any] | None:
-    """The progress of the verb at work, if it is this job's."""
+    """Return the progress of the running verb, if it is this job's."""
     try:
         found = json.loads(ctx.paths.progress_json.read_bytes())
         return found if found.get("pid") == _pid(ctx, request) else None

@@ -1,7 +1,7 @@
-"""Begin a detached verb: record the request, then have systemd run it in a transient unit.
+"""Start a detached verb: record the request, then run it in a transient systemd unit.
 
-The same request again joins the job, or returns its recorded answer. A job runs a copy of the agent,
-so that an update of the agent takes no file from under it.
+A repeated request joins the job, or returns its recorded answer. A job runs a copy of the agent, so that an
+update of the agent does not replace its file.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
     from thorctl.agent.core.context import Context
 
-WAIT_SECONDS = 30.0  # for another call that begins a job: systemd takes 0.1 s for one
-STOP_SECONDS = 300  # of a job that is told to end: an engine takes 240 s to stop
+WAIT_SECONDS = 30.0  # for another call that starts a job, which takes systemd 0.1 s
+STOP_SECONDS = 300  # for a job that is terminated: stopping an engine takes up to 240 s
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
-    """Begin ``args.verb`` in a unit of its own; returns at once.
+    """Start ``args.verb`` in a unit of its own; return at once.
 
     Raises:
         AgentError: ``bad_call``; ``busy``: another job has the verb's locks; ``leased``; ``internal``, if
-            systemd refused.
+            systemd reports a failure.
     """
     verb = VERBS[args.verb]
     if not verb.detached or getattr(args, "dry_run", False):
-        raise AgentError("bad_call", f"`{verb.name}` is not run detached.", "Leave --detach out.")
+        raise AgentError("bad_call", f"`{verb.name}` cannot run detached.", "Leave --detach out.")
     job = args.request or uuid4().hex
     if not NAME.fullmatch(job):
-        raise AgentError("bad_call", f"--request {job!r} is no name.", "Use letters, digits and dashes.")
+        raise AgentError("bad_call", f"--request {job!r} is not a name.", "Use letters, digits and dashes.")
     content = _standard_input(args)
     request = Request(
         job=job,
@@ -63,7 +63,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
 
 
 def _standard_input(args: argparse.Namespace) -> bytes | None:
-    """The release document on standard input, which the job reads from its record."""
+    """Return the release document on standard input, which the job reads from its record."""
     if getattr(args, "release", None) != "-":
         return None
     content = sys.stdin.buffer.read(LIMIT_BYTES + 1)
@@ -82,8 +82,8 @@ def _begin(ctx: Context, request: Request, content: bytes | None) -> Begun:
         if earlier.fingerprint != request.fingerprint:
             raise AgentError(
                 "bad_call",
-                f"Request {request.job} was another one: `{earlier.verb}` of {earlier.holder}.",
-                "Use a name of its own for each request.",
+                f"Request {request.job} belongs to another job: `{earlier.verb}` of {earlier.holder}.",
+                "Use a unique name for each request.",
             )
         if record.was_begun(ctx, earlier) or record.unit_is_active(ctx, earlier):
             return Begun(earlier.job, record.result(ctx, earlier).state, joined=True)
@@ -107,7 +107,7 @@ def _begin(ctx: Context, request: Request, content: bytes | None) -> Begun:
 
 
 def _copy(ctx: Context) -> str:
-    """A copy of this agent, which the account of downloads can read, too; empty for a source tree."""
+    """Copy this agent to where the download account can read it; return '' for a source tree."""
     source = program()
     if not source.is_file():
         return ""
@@ -120,18 +120,18 @@ def _copy(ctx: Context) -> str:
 
 
 def _begin_unit(ctx: Context, request: Request) -> None:
-    """Have systemd work the job.
+    """Start the job's unit.
 
     Raises:
-        AgentError: ``internal``, if systemd refused.
+        AgentError: ``internal``, if systemd reports a failure.
     """
     root = ["--root", str(ctx.paths.root)] if ctx.paths.root != ctx.paths.root.parent else []
     properties = (
-        # What the verb prints is in the record; `/dev/null` never hangs up on it.
+        # The record holds the verb's output; `/dev/null` never disconnects.
         *("StandardOutput=null", "StandardError=journal"),
         f"RuntimeMaxSec={request.seconds}",
         f"TimeoutStopSec={STOP_SECONDS}",
-        "KillMode=mixed",  # the verb itself ends the programs that it started
+        "KillMode=mixed",  # the verb itself ends its programs
     )
     ctx.runner.run(["systemctl", "reset-failed", f"{request.unit}.service"])
     done = ctx.runner.run(

@@ -1,1 +1,1 @@
-"""Pure parsers of what a Jetson prints: text in, value or None out. None is unknown; nothing is guessed."""
+"""Parsers of files and program output of a Jetson: text in, value out; None is unknown."""

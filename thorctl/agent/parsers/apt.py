@@ -1,4 +1,4 @@
-"""APT: which packages it keeps as they are, and whether it upgrades others on its own."""
+"""APT: held packages, and whether automatic upgrades are on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Block devices by their place in sysfs, which says what they are attached by."""
+"""Kinds of block devices, from their path in sysfs, which names their bus."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _NO_DISK = re.compile(r"(?:loop|ram|zram|dm-|md|nbd|sr|fd)\d*$")
 def kind_of(sysfs_path: str) -> str | None:
     """Return nvme, mmc, usb, virtio or ata from where /sys/class/block/<name> points; None for others.
 
-    The last bus on the way counts: a disk in a USB enclosure hangs from PCIe too.
+    The last bus in the path counts: a disk in a USB enclosure is also below PCIe.
     """
     found = _BUS.findall(sysfs_path)
     return str(found[-1]) if found else None
 
 
 def is_disk(name: str) -> bool:
-    """Return whether a name of /sys/block is a disk, not something made of memory, files or other disks."""
+    """Return whether a name of /sys/block is a disk, not a device made of memory, files or other disks."""
     return _NO_DISK.match(name) is None

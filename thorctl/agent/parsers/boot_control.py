@@ -1,4 +1,4 @@
-"""/etc/nv_boot_control.conf: the board as flashed, which tells a T5000 from a T4000."""
+"""/etc/nv_boot_control.conf: the board as flashed, which distinguishes a T5000 from a T4000."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parse_tnspec(text: str | None) -> str | None:
 
 
 def module_of(tnspec: str | None) -> str | None:
-    """Return 'T4000' or 'T5000'; None where it names neither (as NVIDIA's detect_jetson.sh)."""
+    """Return 'T4000' or 'T5000'; None if it names neither (as NVIDIA's detect_jetson.sh)."""
     spec = (tnspec or "").lower()
     if "t4000" in spec:
         return "T4000"

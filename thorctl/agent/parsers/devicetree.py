@@ -18,13 +18,13 @@ def parse_strings(raw: bytes | None) -> list[str] | None:
 
 
 def parse_string(raw: bytes | None) -> str | None:
-    """Return a single-string property such as `model`; None if unread or if it holds several."""
+    """Return a single-string property such as `model`; None if unread or if it has several strings."""
     words = parse_strings(raw)
     return words[0] if words is not None and len(words) == 1 else None
 
 
 def soc_of(compatible: list[str] | None) -> str | None:
-    """Return the SoC of a `compatible` list, such as 'tegra264': boards' names vary, this one does not."""
+    """Return the SoC of a `compatible` list, such as 'tegra264', the only entry common to all boards."""
     for entry in compatible or []:
         vendor, _, part = entry.partition(",")
         if vendor == "nvidia" and part.startswith("tegra") and part[5:].isdigit():

@@ -1,4 +1,4 @@
-"""Docker's own description: GET /info, the same document as `docker info --format '{{json .}}'`."""
+"""Docker's self-description: GET /info, the same document as `docker info --format '{{json .}}'`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DockerInfo:
 
 
 def parse_info(info: object) -> DockerInfo | None:
-    """Read the document; None also for the empty shell that the client prints when no engine answers."""
+    """Parse the document; None also for the empty one that the client prints without an engine."""
     if not isinstance(info, dict) or not info.get("ServerVersion"):
         return None
     status = info.get("DriverStatus") or []

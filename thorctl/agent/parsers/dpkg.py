@@ -1,8 +1,8 @@
-"""Installed Debian packages, from one dpkg-query: versions of some, or which of all are held."""
+"""Installed Debian packages, from one dpkg-query: versions of some, or the holds of all."""
 
 from __future__ import annotations
 
-# What to hand to `dpkg-query -W -f=…`; one line a package.
+# Formats for `dpkg-query -W -f=…`; one line per package.
 FORMAT = "${Package} ${Version} ${db:Status-Status}\\n"
 HOLDS_FORMAT = "${binary:Package} ${db:Status-Want} ${db:Status-Status}\\n"
 

@@ -1,4 +1,4 @@
-"""`jetson_clocks --show`: whether the clocks are held at their maximum, which a benchmark must record."""
+"""`jetson_clocks --show`: whether the clocks are locked at their maximum, which changes a benchmark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MODE = re.compile(r"^NV Power Mode: (\S+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Clocks:
-    """Clocks in hertz; None where the line was not printed. ``locked``: GPU and memory held at maximum."""
+    """Clocks in hertz; None if the line is missing. ``locked``: GPU and memory are at their maximum."""
 
     soc: str
     machine: str
@@ -26,7 +26,7 @@ class Clocks:
 
 
 def parse_show(text: str | None) -> Clocks | None:
-    """Parse the output of `jetson_clocks --show` (root only); None if its header is not there."""
+    """Parse the output of `jetson_clocks --show` (root only); None without its header."""
     header = _HEADER.search(text or "")
     if header is None or text is None:
         return None

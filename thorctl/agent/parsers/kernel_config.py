@@ -1,4 +1,4 @@
-"""The kernel's own configuration, as /proc/config.gz or /boot/config-… has it."""
+"""The kernel's configuration, from /proc/config.gz or /boot/config-…."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 def built(text: str | None, option: str) -> bool | None:
     """Return whether ``option`` (without CONFIG_) is built in or a module; None if this is no configuration.
 
-    An option that is not mentioned is off: the kernel leaves out what its dependencies forbid.
+    An absent option is off: the kernel omits what its dependencies forbid.
     """
     if not re.search(r"^CONFIG_\w+=", text or "", re.MULTILINE):
         return None

@@ -1,4 +1,4 @@
-"""/etc/nv_tegra_release: which Jetson Linux (L4T) runs, and which JetPack that is."""
+"""/etc/nv_tegra_release: the Jetson Linux (L4T) release, and the JetPack of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class L4t:
 def parse_nv_tegra_release(text: str | None) -> L4t | None:
     """Return the release named by the first line; the lines after it list library checksums.
 
-    BOARD is ignored: it says 'generic' on every Thor.
+    BOARD is ignored: it is 'generic' on every Thor.
     """
     lines = (text or "").splitlines()
     found = _FIRST_LINE.match(lines[0]) if lines else None
@@ -43,7 +43,7 @@ def parse_nv_tegra_release(text: str | None) -> L4t | None:
 
 
 def jetpack_of(revision_full: str | None) -> str | None:
-    """Return the JetPack version of an L4T revision such as '38.4.0'; None for one not in the table."""
+    """Return the JetPack version of an L4T revision such as '38.4.0'; None if the table has none."""
     return _JETPACK.get(revision_full or "")
 
 

@@ -14,7 +14,7 @@ _NAMES = {
 
 
 def parse_meminfo(text: str | None) -> dict[str, int | None] | None:
-    """Return total, available, free memory and swap, in bytes; None if MemTotal is not there."""
+    """Return total, available, free memory and swap, in bytes; None without MemTotal."""
     kibibytes = {name: int(value) for name, value in _LINE.findall(text or "")}
     if "MemTotal" not in kibibytes:
         return None

@@ -1,4 +1,4 @@
-"""Which module the device is, T5000 (128 GB) or T4000 (64 GB), in the order of NVIDIA's detect_jetson.sh."""
+"""The device's module, T5000 (128 GB) or T4000 (64 GB), in the order of NVIDIA's detect_jetson.sh."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def module_of(
     compatible: list[str] | None,
     memory_bytes: int | None,
 ) -> str | None:
-    """Return 'T5000' or 'T4000'; None where nothing tells.
+    """Return 'T5000' or 'T4000'; None if undetermined.
 
-    The board as flashed says it best, then the device tree's model, then the GPU's name. Carrier boards of
-    other makers name neither: there the memory decides, and only on this SoC.
+    The flashed board takes precedence, then the device tree's model, then the GPU's name. Other makers'
+    carrier boards have neither: there the memory decides, and only on this SoC.
     """
     named = module_of_tnspec(tnspec) or _named(model) or _named(gpu)
     if named or soc_of(compatible) != "tegra264" or memory_bytes is None:

@@ -1,4 +1,4 @@
-"""/proc/self/mountinfo: what kind of filesystem a path lies on, and on which device."""
+"""/proc/self/mountinfo: the file system and device of a path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CGROUPS = "/sys/fs/cgroup"
 
 @dataclass(frozen=True)
 class Mount:
-    """A mounted filesystem. ``number``: 'major:minor' of its device; 0:… where that is no block device."""
+    """A mounted file system. ``number``: 'major:minor' of its device; 0:… if that is not a block device."""
 
     number: str
     point: str
@@ -20,7 +20,7 @@ class Mount:
 
 
 def parse_mountinfo(text: str | None) -> list[Mount]:
-    """Return the mounts in their order, [] if nothing was read; lines unlike proc(5)'s are left out."""
+    """Return the mounts in order, [] if nothing was read; lines that differ from proc(5)'s are skipped."""
     mounts = []
     for line in (text or "").splitlines():
         front, dash, back = line.partition(" - ")
@@ -31,13 +31,13 @@ def parse_mountinfo(text: str | None) -> list[Mount]:
 
 
 def mount_of(mounts: list[Mount], path: str) -> Mount | None:
-    """Return the mount that ``path`` (absolute, need not exist) lies on: the deepest, of equals the last."""
+    """Return the mount of ``path`` (absolute, need not exist): the deepest; of equals the last."""
     above = [one for one in mounts if one.point == "/" or f"{path}/".startswith(f"{one.point}/")]
     return max(enumerate(above), key=lambda pair: (len(pair[1].point), pair[0]))[1] if above else None
 
 
 def cgroup_version(mounts: list[Mount]) -> int | None:
-    """Return 2 for the unified hierarchy, 1 for the old one or a mixture; None where neither is mounted."""
+    """Return 2 for the unified hierarchy, 1 for the old one or both; None if neither is mounted."""
     if any(one.point == _CGROUPS and one.type == "cgroup2" for one in mounts):
         return 2
     return 1 if any(one.type == "cgroup" for one in mounts) else None

@@ -1,4 +1,4 @@
-"""NetworkManager's connections by nmcli, and what of one is there only after somebody has logged in."""
+"""NetworkManager's connections, from nmcli, and their properties that require a login."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VPN_FLAGS = re.compile(r"(?:^|, )([^,=]+-flags) = (\d+)")
 _AGENT_OWNED, _NOT_SAVED, _NOT_REQUIRED = 1, 2, 4
 
 _WIFI, _EAP = "802-11-wireless-security", "802-1x"
-# Which secret a Wi-Fi network asks for, by its key management; `wpa-eap…` asks for those of 802.1X.
+# The secret of a Wi-Fi network by its key management; `wpa-eap…` needs those of 802.1X.
 _WIFI_SECRETS = {
     "none": ("wep-key",),
     "ieee8021x": ("leap-password",),
@@ -56,7 +56,7 @@ class Active:
 
 
 def parse_active(text: str | None) -> list[Active] | None:
-    """Parse `nmcli -t -f ACTIVE_FIELDS connection show --active`; None if it is something else."""
+    """Parse `nmcli -t -f ACTIVE_FIELDS connection show --active`; None if malformed."""
     rows = _rows(text, ACTIVE_FIELDS)
     if rows is None:
         return None
@@ -64,13 +64,13 @@ def parse_active(text: str | None) -> list[Active] | None:
 
 
 def parse_external(text: str | None) -> set[str] | None:
-    """Return the devices of `nmcli -t -f DEVICE_FIELDS device` that others set up, such as docker0."""
+    """Return the devices of `nmcli -t -f DEVICE_FIELDS device` managed by others, such as docker0."""
     rows = _rows(text, DEVICE_FIELDS)
     return None if rows is None else {name for name, state in rows if "(externally)" in state}
 
 
 def _rows(text: str | None, fields: str) -> list[list[str]] | None:
-    """The rows of a terse table, in which a colon of a value is escaped; None if it is something else."""
+    """Return the rows of a terse table, where a colon in a value is escaped; None if malformed."""
     if text is None:
         return None
     rows = [[re.sub(r"\\(.)", r"\1", one) for one in _FIELD.findall(line)] for line in text.splitlines()]
@@ -90,11 +90,11 @@ def parse_profiles(text: str | None) -> dict[str, dict[str, str]]:
 
 
 def needs_login(profile: Mapping[str, str], *, started_by_another: bool = False) -> list[str]:
-    """Return the properties that keep a connection down until somebody logs in: `802-1x.password-flags=1`.
+    """Return the properties that keep a connection down until a login, such as `802-1x.password-flags=1`.
 
     Args:
         profile: its properties.
-        started_by_another: another connection brings it up (`connection.secondaries`), as a VPN has it.
+        started_by_another: another connection starts it (`connection.secondaries`), as for a VPN.
     """
     found = []
     if profile.get("connection.permissions"):
@@ -110,13 +110,13 @@ def needs_login(profile: Mapping[str, str], *, started_by_another: bool = False)
 
 
 def _not_stored(value: str) -> bool:
-    """Whether NetworkManager has to ask a logged-in user; what it does not say in a number counts as that."""
+    """Return whether NetworkManager has to ask a logged-in user; a flag that is no number counts as one."""
     flags = integer(value.split(" ", maxsplit=1)[0])
     return flags is None or (bool(flags & (_AGENT_OWNED | _NOT_SAVED)) and not flags & _NOT_REQUIRED)
 
 
 def _secrets(profile: Mapping[str, str]) -> list[str]:
-    """The secrets that the connection uses: flags of others are left from an earlier kind of login."""
+    """Return the secrets that the connection uses: flags of others are remnants of an earlier setting."""
     key_management = profile.get(f"{_WIFI}.key-mgmt", "")
     found = [f"{_WIFI}.{secret}" for secret in _WIFI_SECRETS.get(key_management, ())]
     for method in filter(None, re.split(r"[,\s]+", profile.get(f"{_EAP}.eap", ""))):

@@ -1,4 +1,4 @@
-"""Numbers as the device's tools print them: a number, or one of many ways to say there is none."""
+"""Numbers in the output of the device's tools, which have many forms for a missing one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nvidia-smi on a Thor: name, compute capability and utilisation are real, memory and power are not there."""
+"""nvidia-smi on a Thor, which reports name, compute capability and utilisation, no memory and no power."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from thorctl.agent.parsers.numbers import integer
 
 QUERY = "name,driver_version,compute_cap,utilization.gpu"
 PROCESSES_QUERY = "pid,process_name,used_memory"
-# The third line of a GPU in nvidia-smi's table; an asterisk marks a mode that a reset has yet to change.
+# The third line of a GPU in nvidia-smi's table; an asterisk marks a mode that is pending a reset.
 _MIG = re.compile(r"^\|\s+\|\s+\|\s*(Enabled|Disabled|N/A)\*?\s*\|\s*$", re.MULTILINE)
 _CUDA = re.compile(r"\bCUDA Version: (\d+\.\d+)\b")
 _MIB = 1024 * 1024
@@ -18,7 +18,7 @@ _ABSENT = {"", "[n/a]", "n/a", "not supported", "[not supported]", "[unknown err
 
 @dataclass(frozen=True)
 class Gpu:
-    """The device's GPU; each field None where nvidia-smi had no value."""
+    """The device's GPU; a field is None if nvidia-smi has no value."""
 
     name: str | None
     driver: str | None
@@ -27,9 +27,9 @@ class Gpu:
 
 
 def parse_gpu(csv: str | None) -> Gpu | None:
-    """Parse `--query-gpu=QUERY --format=csv,noheader,nounits`; None unless one kind of GPU answers.
+    """Parse `--query-gpu=QUERY --format=csv,noheader,nounits`; None unless all lines are of one GPU.
 
-    A partitioned GPU (MIG) may answer with several lines: the first is the whole one.
+    A partitioned GPU (MIG) may have several lines, the first of which is the whole one.
     """
     rows = [
         [_present(field) for field in line.split(",")] for line in (csv or "").splitlines() if line.strip()
@@ -41,20 +41,20 @@ def parse_gpu(csv: str | None) -> Gpu | None:
 
 
 def parse_cuda(banner: str | None) -> str | None:
-    """Return the newest CUDA that the driver runs, such as '13.0', from what nvidia-smi alone prints."""
+    """Return the newest CUDA version that the driver supports, such as '13.0', from nvidia-smi's table."""
     found = _CUDA.search(banner or "")
     return found.group(1) if found else None
 
 
 def parse_mig(banner: str | None) -> bool | None:
-    """Return whether a GPU is partitioned (MIG), from nvidia-smi's table; None if it does not say."""
+    """Return whether a GPU is partitioned (MIG), from nvidia-smi's table; None if unreported."""
     modes = _MIG.findall(banner or "")
     return "Enabled" in modes if modes else None
 
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """A program that computes on the GPU; ``used_bytes`` None where nvidia-smi had no value."""
+    """A program on the GPU; ``used_bytes`` is None if nvidia-smi has no value."""
 
     pid: int
     name: str
@@ -67,7 +67,7 @@ def parse_processes(csv: str | None) -> list[GpuProcess] | None:
         return None
     processes = []
     for line in csv.splitlines():
-        fields = line.split(",")  # a program's name may have commas of its own
+        fields = line.split(",")  # a program's name may contain commas
         pid = integer(fields[0])
         if pid is not None and len(fields) >= 3:
             used = integer(fields[-1])
@@ -79,7 +79,7 @@ def parse_processes(csv: str | None) -> list[GpuProcess] | None:
 
 
 def used_bytes(processes: list[GpuProcess] | None) -> int | None:
-    """Sum what processes use: the one real GPU memory figure on a Thor. None if one is unknown."""
+    """Sum the memory of processes, a Thor's only figure of GPU memory. None if one is unknown."""
     if processes is None or any(one.used_bytes is None for one in processes):
         return None
     return sum(one.used_bytes or 0 for one in processes)

@@ -1,4 +1,4 @@
-"""Power modes: which one is set (`nvpmodel -q`) and which there are (/etc/nvpmodel.conf)."""
+"""Power modes: the present one (`nvpmodel -q`) and the available ones (/etc/nvpmodel.conf)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _DEFAULT = re.compile(r"^<\s*PM_CONFIG\s+DEFAULT=(\d+)\s*>", re.MULTILINE)
 
 @dataclass(frozen=True)
 class PowerMode:
-    """A power mode by its name ('120W') and the number it has on this device."""
+    """A power mode: its name ('120W') and its number on this device."""
 
     name: str
     id: int
 
 
 def parse_query(text: str | None) -> PowerMode | None:
-    """Parse `nvpmodel -q`: 'NV Power Mode: 120W' and its number below; warnings may stand before."""
+    """Parse `nvpmodel -q`: 'NV Power Mode: 120W' and the number below it, after possible warnings."""
     found = _CURRENT.search(text or "")
     if found is None:
         return None
@@ -31,11 +31,11 @@ def parse_query(text: str | None) -> PowerMode | None:
 
 
 def parse_conf(text: str | None) -> dict[str, int]:
-    """Return name → number of the modes in nvpmodel.conf; numbers differ by device, so select by name."""
+    """Return name → number of the modes in nvpmodel.conf; the numbers differ between devices."""
     return {name: int(number) for number, name in _MODEL.findall(text or "")}
 
 
 def parse_conf_default(text: str | None) -> int | None:
-    """Return the number of the mode that nvpmodel.conf makes the default."""
+    """Return the number of nvpmodel.conf's default mode."""
     found = _DEFAULT.search(text or "")
     return int(found.group(1)) if found else None

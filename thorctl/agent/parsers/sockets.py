@@ -1,4 +1,4 @@
-"""/proc/net/tcp and /proc/net/tcp6: which sockets listen on a port."""
+"""/proc/net/tcp and /proc/net/tcp6: the sockets that listen on a port."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 _LISTEN = "0A"
 _LOCAL_ADDRESS, _STATE, _INODE = 1, 3, 9
-# 127.0.0.1 and any address, of IPv4 and of IPv6, as a little-endian kernel writes them.
+# 127.0.0.1 and the wildcard address, of IPv4 and of IPv6, in the form of a little-endian kernel.
 _LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F")
 _ANY = ("0" * 8, "0" * 32)
 
 
 def listening_inodes(tables: Iterable[str | None], port: int) -> set[int]:
-    """Return the inodes of the sockets that take connections to 127.0.0.1 at ``port``.
+    """Return the inodes of the sockets that accept connections to 127.0.0.1 at ``port``.
 
-    One that is bound to 127.0.0.1 comes before one that is bound to any address, as for the kernel. Those of
-    other addresses, 127.0.0.2 for one, are nobody's obstacle.
+    As in the kernel, one bound to 127.0.0.1 takes precedence over one bound to the wildcard address. Those of
+    other addresses, 127.0.0.2 for example, do not conflict.
     """
     rows = [line.split() for text in tables for line in (text or "").splitlines()[1:]]
     found = [

@@ -1,4 +1,4 @@
-"""/proc/swaps: where the kernel moves memory that has no room."""
+"""/proc/swaps: the swap areas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class Swap:
-    """``kind``: file, partition, or zram: compressed memory, which is no room beside it."""
+    """``kind``: file, partition, or zram, which is compressed memory and adds no space."""
 
     path: str
     size_bytes: int
@@ -20,7 +20,7 @@ class Swap:
 
 
 def parse_swaps(text: str | None) -> list[Swap] | None:
-    """Return every swap area, none as []; None if the file was not read or a line is not as expected."""
+    """Return every swap area, [] if there is none; None if unread or malformed."""
     header, *lines = (text or "").splitlines() or [""]
     found = [_LINE.match(line) for line in lines]
     if not header.startswith("Filename") or not all(found):

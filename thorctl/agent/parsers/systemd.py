@@ -1,4 +1,4 @@
-"""What systemd says of itself: its default target, its watchdog, whether a unit starts by itself."""
+"""systemd's default target, watchdog, and whether a unit is enabled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from thorctl.agent.parsers.numbers import integer
 
 _NEVER_STARTS = {"disabled", "masked", "masked-runtime", "not-found"}
 _STARTS = {"enabled", "enabled-runtime", "static", "generated", "linked", "linked-runtime", "alias"}
-# USEC_INFINITY: `RuntimeWatchdogSec=default`, which leaves the time to the driver.
+# USEC_INFINITY: `RuntimeWatchdogSec=default`, the driver's own time-out.
 _UNSAID_MICROSECONDS = 2**64 - 1
 
 
@@ -19,13 +19,13 @@ def parse_default_target(text: str | None) -> str | None:
 
 
 def parse_enabled(text: str | None) -> bool | None:
-    """Read the word of `systemctl is-enabled`; None for any that says neither."""
+    """Parse the answer of `systemctl is-enabled`; None for one that is neither on nor off."""
     word = (text or "").strip()
     return True if word in _STARTS else False if word in _NEVER_STARTS else None
 
 
 def parse_watchdog_seconds(text: str | None) -> int | None:
-    """Read busctl's RuntimeWatchdogUSec, 't 120000000': seconds, 0 = off; None where no time is said."""
+    """Parse busctl's RuntimeWatchdogUSec, 't 120000000', to seconds; 0 = off; None without a time."""
     kind, _, number = (text or "").strip().partition(" ")
     microseconds = integer(number) if kind == "t" else None
     if microseconds is None or microseconds >= _UNSAID_MICROSECONDS:

@@ -1,4 +1,4 @@
-"""One line of tegrastats as Thor prints it (Jetson Linux R38): memory, temperatures, power rails."""
+"""One line of tegrastats on a Thor (Jetson Linux R38): memory, temperatures, power rails."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _RAM = re.compile(r"\bRAM (\d+)/(\d+)MB\b")
 _SWAP = re.compile(r"\bSWAP (\d+)/(\d+)MB\b")
 _TEMPERATURE = re.compile(r"(?:^|\s)(\w+)@(-?\d+(?:\.\d+)?)C(?=\s|$)")
 _RAIL = re.compile(r"(?:^|\s)(\w+) (\d+)mW/(\d+)mW(?=\s|$)")
-# A sensor without power reads −256 °C; it has no temperature, not a low one.
+# A sensor without power reports −256 °C, which is no temperature.
 _LOWEST_REAL_CELSIUS = -55.0
 
 
 @dataclass(frozen=True)
 class Tegrastats:
-    """What the line says; a field missing from the line (an idle rail, no swap) is missing here.
+    """The values of a line; a field that the line lacks (an idle rail, no swap) is absent.
 
     Attributes:
         ram_used_bytes, ram_total_bytes: unified memory.
-        swap_used_bytes, swap_total_bytes: None where the device has no swap.
+        swap_used_bytes, swap_total_bytes: None on a device without swap.
         temperature_celsius: by sensor, such as tj, gpu, cpu.
-        power_milliwatts: by rail, now; VIN is the whole board.
+        power_milliwatts: by rail, present value; VIN is the whole board.
     """
 
     ram_used_bytes: int
@@ -34,7 +34,7 @@ class Tegrastats:
 
 
 def parse_line(text: str | None) -> Tegrastats | None:
-    """Parse the first line of ``text``; None if it is no tegrastats line (every one has RAM)."""
+    """Parse the first line of ``text``; None if it is not tegrastats' (each has RAM)."""
     lines = (text or "").strip().splitlines()
     ram = _RAM.search(lines[0]) if lines else None
     if ram is None:

@@ -9,12 +9,12 @@ from thorctl.agent.parsers.numbers import integer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A zone whose block has no power reads far below anything a device can be at.
+# A zone whose block has no power reports a value far below any possible one.
 _LOWEST_REAL_MILLICELSIUS = -55_000
 
 
 def parse_zones(zones: Iterable[tuple[str | None, str | None]]) -> dict[str, float] | None:
-    """Return sensor → °C from (type, temp) file texts; 'tj-thermal' becomes 'tj'. None if no zone reads."""
+    """Return sensor → °C from (type, temp) file texts; 'tj-thermal' becomes 'tj'. None without a value."""
     celsius: dict[str, float] = {}
     for kind, reading in zones:
         millicelsius = integer(reading)

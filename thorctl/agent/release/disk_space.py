@@ -1,4 +1,4 @@
-"""How many bytes a release still needs on a device's disks: one arithmetic for preflight, plan and stage."""
+"""Compute the disk space that a release needs on a device: for preflight, plan and stage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Required:
-    """Bytes that staging adds, by what they are for.
+    """Bytes that staging adds, by purpose.
 
     Attributes:
-        image_bytes: the image as pulled (compressed) plus unpacked, on Docker's filesystem.
-        checkpoint_bytes: checkpoint files not there yet, on the state filesystem.
-        reserve_bytes: what must stay free on each filesystem (the device class's reserve.disk_bytes).
+        image_bytes: the image as pulled (compressed) plus unpacked, on Docker's file system.
+        checkpoint_bytes: missing checkpoint files, on the state's file system.
+        reserve_bytes: space to keep free on each file system (the device class's reserve.disk_bytes).
     """
 
     image_bytes: int
@@ -26,13 +26,13 @@ class Required:
 
     @property
     def total_bytes(self) -> int:
-        """Everything, the reserve once: what one shared filesystem must have free."""
+        """The sum, with one reserve: the required space of one shared file system."""
         return self.image_bytes + self.checkpoint_bytes + self.reserve_bytes
 
 
 @dataclass(frozen=True)
 class Shortfall:
-    """One filesystem that cannot take its part. ``free_bytes`` None: the free space could not be read."""
+    """A file system with too little space. ``free_bytes`` None: the free space could not be read."""
 
     filesystem: str
     required_bytes: int
@@ -42,12 +42,11 @@ class Shortfall:
 def required_bytes(
     release: Mapping[str, Any], *, image_present: bool = False, checkpoint_present_bytes: int = 0
 ) -> Required:
-    """Return what staging ``release`` (docs/reference/interfaces.md) will add to the disks.
+    """Return the bytes that staging ``release`` (docs/reference/interfaces.md) adds to the disks.
 
-    Docker holds a layer's compressed copy while it unpacks it, and the containerd image store keeps both,
-    so an absent image costs compressed × (1 + the class's image_unpack_ratio). A wholly present release
-    requires nothing: the reserve is asked for only where something is to be written.
-
+    Docker keeps a layer's compressed copy while it unpacks it, and the containerd image store keeps both,
+    so a missing image takes compressed × (1 + the class's image_unpack_ratio). A complete release requires
+    nothing: the reserve applies only if something is to be written.
     Args:
         release: the release document.
         image_present: the image of the lock's digest is already in Docker's store.
@@ -68,10 +67,10 @@ def shortfalls(
     docker_free_bytes: int | None,
     same_filesystem: bool | None,
 ) -> list[Shortfall]:
-    """Return the filesystems that lack room; empty means everything fits.
+    """Return the file systems with too little space; [] if the release fits.
 
-    ``same_filesystem`` None (unknown) is judged as shared, the stricter reading; unknown free space is a
-    shortfall of whatever is to be written there.
+    ``same_filesystem`` None (unknown) counts as shared, the stricter case; unknown free space is a shortfall
+    of all that is to be written there.
     """
     if same_filesystem is False:
         wanted = [

@@ -1,4 +1,4 @@
-"""A release as the device reads it: one JSON document, refused unless whole, safe and truly of its id."""
+"""Parse a release document; reject it unless it is complete, safe and matches its id."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from thorctl.protocol import canonical_json
 
 PLACEHOLDER = "@RELEASE_ID@"
 UNIT_FILE = "thor-engine.service"
-# A document's schema says how its engine is arranged.
+# The schema of a document determines the layout of its engine.
 TCP_LAYOUT = 1  # on the host's network at 127.0.0.1, uid 0, one cache directory for all releases
-SOCKET_LAYOUT = 2  # without a network, behind a Unix socket, a cache directory of its own
+SOCKET_LAYOUT = 2  # no network, a Unix socket, a cache directory of its own
 USERS = ("own", "root")
-LAYOUTS = (TCP_LAYOUT, SOCKET_LAYOUT)  # what this agent stages, runs, recovers and rolls back to
+LAYOUTS = (TCP_LAYOUT, SOCKET_LAYOUT)  # that this agent stages, runs, recovers and rolls back to
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,100}-[0-9a-f]{12}")
 LIMIT_BYTES = 4 * 1024 * 1024  # a release of 500 checkpoint files has 150 KB
 
@@ -32,7 +32,7 @@ class CheckpointFile:
 
 @dataclass(frozen=True)
 class Release:
-    """A checked release document and what the device needs from it."""
+    """A validated release document, with the values that the device needs."""
 
     document: dict[str, Any]
 
@@ -43,7 +43,7 @@ class Release:
 
     @property
     def sha256(self) -> str:
-        """The full hash of its content: what a release is compared by; the id holds 48 bits of it."""
+        """The SHA-256 of its content, by which releases are compared; the id holds 48 bits of it."""
         return canonical_json.release_sha256(self.document)
 
     @property
@@ -53,12 +53,12 @@ class Release:
 
     @property
     def image_user(self) -> str:
-        """Whom the engine runs as: ``own`` (the account thor-engine) or ``root``."""
+        """The engine's user: ``own`` (the account thor-engine) or ``root``."""
         return str(self.document["profile"]["image"].get("user", USERS[0]))
 
     @property
     def entrypoint(self) -> list[str]:
-        """The program of the engine's container; [] is the image's own."""
+        """The program of the engine's container; [] for the image's own."""
         return [str(word) for word in self.document["profile"]["image"].get("entrypoint") or []]
 
     @property
@@ -69,19 +69,19 @@ class Release:
 
     @property
     def image_tag(self) -> str:
-        """The device's own name of the image: Docker never prunes one that has a tag."""
+        """The device's tag of the image, which protects it from `docker image prune`."""
         image = self.document["lock"]["image"]
         return f"{image['repository']}:thor-{image['digest'].removeprefix('sha256:')[:12]}"
 
     @property
     def checkpoint_name(self) -> str:
-        """Name of the checkpoint's directory: ``owner--name@commit``."""
+        """The name of the checkpoint's directory: ``owner--name@commit``."""
         checkpoint = self.document["lock"]["checkpoint"]
         return f"{checkpoint['repository'].replace('/', '--')}@{checkpoint['commit']}"
 
     @property
     def checkpoint_files(self) -> list[CheckpointFile]:
-        """Every file of the checkpoint."""
+        """All files of the checkpoint."""
         files = self.document["lock"]["checkpoint"]["files"]
         return [CheckpointFile(file["path"], file["size"], file["sha256"]) for file in files]
 
@@ -92,23 +92,23 @@ class Release:
 
     @property
     def model(self) -> str:
-        """The name the engine serves the model under."""
+        """The served name of the model."""
         names = self.document["profile"]["serve"]["served-model-name"]
         return str(names if isinstance(names, str) else names[0])
 
     @property
     def options(self) -> dict[str, Any]:
-        """The engine's effective options; of ``TCP_LAYOUT`` the profile's own."""
+        """The engine's effective options; with ``TCP_LAYOUT`` the profile's own."""
         options: dict[str, Any] = self.document.get("options") or self.document["profile"]["serve"]
         return options
 
     def ready_seconds(self, *, first_start: bool) -> float:
-        """How long the engine may take until it is ready."""
+        """Return the longest time until the engine is ready."""
         ready = self.document["profile"]["ready"]
         return float(ready["first_start_seconds" if first_start else "start_seconds"])
 
     def files(self) -> dict[str, tuple[int, bytes]]:
-        """What belongs in the release's directory: name → mode and bytes, release.json among them."""
+        """Return the files of the release's directory: name → mode and bytes, with release.json."""
         found = {
             name: (int(file["mode"], 8), file["content"].replace(PLACEHOLDER, self.id).encode())
             for name, file in self.document["files"].items()
@@ -117,10 +117,10 @@ class Release:
 
 
 def parse(text: bytes) -> Release:
-    """Check a document of at most ``LIMIT_BYTES``.
+    """Parse a document of at most ``LIMIT_BYTES``.
 
     Raises:
-        AgentError: ``release_invalid``, naming the first thing wrong.
+        AgentError: ``release_invalid``, naming the first fault.
     """
     document: Any = None
     try:
@@ -137,19 +137,19 @@ def parse(text: bytes) -> Release:
         raise AgentError(
             "release_invalid",
             f"The release document is invalid: {fault}.",
-            "Render the release again with `thorctl render`, of the same version as the agent.",
+            "Render the release again with `thorctl render`, with the same version as the agent.",
         )
     return Release(document)
 
 
 def _fault(document: Any) -> str | None:
-    """The first thing wrong. Missing keys surface as exceptions, which ``parse`` reports."""
+    """Return the first fault. Missing keys raise exceptions, which ``parse`` reports."""
     if document.get("schema") not in LAYOUTS:
-        return f"schema {document.get('schema')!r} is not known here"
+        return f"schema {document.get('schema')!r} is unknown to this agent"
     if not ID.fullmatch(document["id"]):
         return f"id {document['id']!r} is not of the form <profile>-<12 hex>"
     if document["id"] != canonical_json.release_id(document):
-        return f"its content has the id {canonical_json.release_id(document)}, it claims {document['id']}"
+        return f"the id of its content is {canonical_json.release_id(document)}, not {document['id']}"
     image, checkpoint = document["lock"]["image"], document["lock"]["checkpoint"]
     release = Release(document)
     rules: list[tuple[object, str]] = [
@@ -182,7 +182,7 @@ def _fault(document: Any) -> str | None:
 
 
 def _is_file(file: CheckpointFile) -> bool:
-    # No "..", no absolute path, nothing that reads as an option.
+    # No "..", no absolute path, nothing that could be parsed as an option.
     safe = re.fullmatch(r"(\.?[\w][\w.+@=, -]*)(/\.?[\w][\w.+@=, -]*)*", file.path)
     return bool(
         safe and isinstance(file.size, int) and file.size >= 0 and re.fullmatch(r"[0-9a-f]{64}", file.sha256)

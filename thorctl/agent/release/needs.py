@@ -1,4 +1,4 @@
-"""What a release still needs on this device, and whether the disks can take it: for plan and stage."""
+"""Determine the missing parts of a release, and whether the disks have space for them: for plan and stage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Needs:
-    """What is absent. ``image_bytes`` compressed, ``checkpoint_bytes`` to download; ``files`` to write."""
+    """The missing parts. ``image_bytes`` compressed, ``checkpoint_bytes`` to download; ``files`` to write."""
 
     image_bytes: int
     checkpoint_bytes: int
@@ -29,19 +29,19 @@ class Needs:
 
     @property
     def download_bytes(self) -> int:
-        """Bytes over the network."""
+        """The bytes to download."""
         return self.image_bytes + self.checkpoint_bytes
 
     @property
     def nothing(self) -> bool:
-        """True if the release is staged."""
+        """Whether the release is staged."""
         return not (self.image_bytes or self.checkpoint_bytes or self.checkpoint_unverified or self.files)
 
 
 def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> Needs:
-    """Look at the device; reads sizes and the record, hashes nothing.
+    """Return the missing parts by sizes and records, without hashing.
 
-    ``docker_optional``: without a Docker engine the image counts as absent (a bare device, before site.yml).
+    ``docker_optional``: without a Docker engine the image counts as missing (a device before site.yml).
     """
     has_image = False
     try:
@@ -52,7 +52,7 @@ def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> 
     missing = checkpoint.missing_bytes(ctx, release)
     total = release.document["lock"]["checkpoint"]["total_bytes"]
     return Needs(
-        # At least 1: an absent image is never free, whatever the lock says of its size.
+        # At least 1: a missing image always counts, whatever size the lock records.
         image_bytes=0 if has_image else max(1, release.document["lock"]["image"]["compressed_bytes"]),
         checkpoint_bytes=missing,
         checkpoint_unverified=bool(verified.unverified(ctx, release)),
@@ -64,13 +64,13 @@ def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> 
 
 
 def disks(ctx: Context) -> dict[str, Any]:
-    """``state_free_bytes``, ``docker_free_bytes``, ``same_filesystem``; None where unknown."""
+    """Return ``state_free_bytes``, ``docker_free_bytes``, ``same_filesystem``; None if unknown."""
     found = facts.disk(ctx)
     return {key: found[key] for key in ("state_free_bytes", "docker_free_bytes", "same_filesystem")}
 
 
 def check_space(ctx: Context, needs: Needs) -> None:
-    """Raise ``disk_too_small`` if a filesystem cannot take its part: said before the first byte."""
+    """Raise ``disk_too_small`` if a file system has too little space, before the first byte is written."""
     if not needs.download_bytes:
         return
     short = shortfalls(needs.required, **disks(ctx))

@@ -1,6 +1,7 @@
-"""The engine's options as they run: the release's rendered serve.yaml, switches and all.
+"""Parse the release's rendered serve.yaml: the engine's effective options.
 
-thorctl writes one option a line, its value as JSON (thorctl.release.render.yaml_value), so no YAML is needed.
+thorctl writes one option per line with its value as JSON (thorctl.release.render.yaml_value), so no YAML
+parser is needed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def options(release: Release) -> dict[str, Any]:
     """Return option → value.
 
     Raises:
-        ValueError: the file is missing, or a line is not as thorctl writes it.
+        ValueError: the file is missing, or a line is not in thorctl's form.
     """
     file = release.document["files"].get(FILE)
     if file is None:
@@ -29,7 +30,7 @@ def options(release: Release) -> dict[str, Any]:
             continue
         option, colon, value = line.partition(": ")
         if not colon or not option or option != option.strip():
-            raise ValueError(f"{FILE} has a line that is no option: {line!r}")
+            raise ValueError(f"{FILE} has a line that is not an option: {line!r}")
         try:
             found[option] = json.loads(value)
         except ValueError as error:

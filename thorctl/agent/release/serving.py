@@ -1,4 +1,4 @@
-"""The release that runs on this device, and its engine being ready to be asked."""
+"""The running release of this device, and whether its engine is ready."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 def running_release(ctx: Context, wanted: str | None) -> Release:
-    """Return the release that runs; its id must be ``wanted``, where given.
+    """Return the running release; its id must be ``wanted``, if given.
 
     Raises:
-        AgentError: ``bad_state`` where no release runs steadily, or another one; as ``release_store.load``.
+        AgentError: ``bad_state`` if no release is committed or on trial, or another one is; as
+            ``release_store.load``.
     """
     journal = load_journal(ctx.paths)
     if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
-        message = f"No release runs steadily here: the device is in state {journal.state}."
+        message = f"No release is committed or on trial here: the device is in state {journal.state}."
         remedy = (
             "Activate one first: `ansible-playbook activate.yml --limit DEVICE`. On the device, "
             "`sudo thor-agent recover` ends an interrupted change."
@@ -47,20 +48,20 @@ def wait_until_ready(ctx: Context, client: EngineClient, release: Release) -> No
         try:
             ready.wait(ctx, release)
         except AgentError as error:
-            error.changed = False  # looking changes nothing, whatever the engine did
+            error.changed = False  # reading changes nothing, whatever the engine did
             unit = error.details.get("unit")
             if isinstance(unit, dict) and unit.get("active") == "inactive":
                 raise _stopped(release, error) from error
             raise
     elif release.model not in served:
-        # Waiting would not help: what answers here is another engine, or has another configuration.
+        # Waiting cannot help: another engine answers, or one with another configuration.
         message = f"The engine serves {', '.join(served) or 'nothing'}, not {release.model}."
         remedy = "Check `docker ps` and `ss -ltnp` on the device: another engine may have the port."
         raise AgentError("engine_not_ready", message, remedy)
 
 
 def _stopped(release: Release, error: AgentError) -> AgentError:
-    """A unit that is inactive did not fail: somebody stopped it, or something keeps it from starting."""
+    """Return the error for an inactive unit: it was stopped, or something prevents its start."""
     return AgentError(
         "engine_not_ready",
         f"The engine of {release.id} is stopped: its unit thor-engine is inactive.",

@@ -1,4 +1,4 @@
-"""Releases on disk: written whole and read-only, read back only if they are still what they were."""
+"""Releases on disk: written completely and read-only, and verified when read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_argument(argument: str) -> Release:
-    """The release document of ``--release FILE|-``.
+    """Return the release document of ``--release FILE|-``.
 
     Raises:
         AgentError: ``release_invalid``, or ``bad_call`` if the file cannot be read.
@@ -36,7 +36,7 @@ def read_argument(argument: str) -> Release:
 
 
 def write(ctx: Context, release: Release) -> bool:
-    """Put the release's files in place; False if they are all there, byte for byte.
+    """Write the release's files; return False if all exist, byte for byte.
 
     Raises:
         AgentError: as ``check_identity``.
@@ -48,7 +48,7 @@ def write(ctx: Context, release: Release) -> bool:
     if not target.exists():
         age.note_release(ctx, release.id)
     if target.exists():
-        # A drifted file is replaced on its own: the directory may be the running release's.
+        # Changed files are replaced one by one: the directory may be the running release's.
         target.chmod(0o755)
         for name in differences(ctx.paths, release):
             mode, content = release.files()[name]
@@ -65,12 +65,12 @@ def write(ctx: Context, release: Release) -> bool:
 
 
 def check_identity(paths: Paths, release: Release) -> None:
-    """Raise ``release_conflict`` if the id stands for another document on this device.
+    """Raise ``release_conflict`` if the id belongs to another document on this device.
 
-    An id holds 48 bits of the hash: two documents of one id can be made in minutes.
+    An id holds 48 bits of the hash, for which two documents with the same id can be made in minutes.
     """
     known: list[str | None] = []
-    with suppress(AgentError):  # a document that changed on disk is written anew
+    with suppress(AgentError):  # a document that changed on disk is replaced
         known.append(read_document(paths, release.id).sha256)
     with suppress(AgentError):
         known.append(load_journal(paths).sha256_of(release.id))
@@ -79,7 +79,7 @@ def check_identity(paths: Paths, release: Release) -> None:
 
 
 def differences(paths: Paths, release: Release) -> list[str]:
-    """Names of the release's files that are missing on disk or hold other bytes."""
+    """Return the names of the release's files that are missing or changed on disk."""
     directory = paths.release_dir(release.id)
     return [
         name for name, (_, content) in sorted(release.files().items()) if _read(directory / name) != content
@@ -87,11 +87,11 @@ def differences(paths: Paths, release: Release) -> list[str]:
 
 
 def read_document(paths: Paths, release_id: str, sha256: str | None = None) -> Release:
-    """A staged release's document; its other files are not looked at. ``sha256`` is what the journal says.
+    """Return a staged release's document, without its other files. ``sha256`` is the journal's hash.
 
     Raises:
         AgentError: ``bad_call``, ``not_staged``, ``release_invalid`` if it changed on disk, or
-            ``release_conflict`` if it is another document than ``sha256``.
+            ``release_conflict`` if its hash is not ``sha256``.
     """
     if not ID.fullmatch(release_id):
         remedy = "Name a release that `thorctl status DEVICE` shows."
@@ -108,7 +108,7 @@ def read_document(paths: Paths, release_id: str, sha256: str | None = None) -> R
 
 
 def load(paths: Paths, release_id: str, sha256: str | None = None) -> Release:
-    """A staged release, all its files being as they were staged.
+    """Return a staged release after verifying that all its files are unchanged.
 
     Raises:
         AgentError: as ``read_document``.
@@ -125,18 +125,18 @@ def _drifted(release_id: str, names: list[str]) -> AgentError:
         "release_invalid",
         f"Files of {release_id} differ from those staged: {', '.join(names)}.",
         "Stage it again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`. Only what "
-        "differs is written.",
+        "is changed is written.",
         details={"files": names},
     )
 
 
 def _same(release_id: str, here: str | None, wanted: str | None) -> None:
-    """None: unknown, recorded by an agent that kept no hashes."""
+    """Raise ``release_conflict`` if the hashes differ; None: unknown, recorded by an earlier agent."""
     if here and wanted and here != wanted:
         raise AgentError(
             "release_conflict",
             f"{release_id} is another document on this device: SHA-256 {here}, not {wanted}.",
-            "Find out who staged it: `thorctl logs DEVICE --events`. Delete it with `sudo thor-agent "
+            "Find the caller that staged it: `thorctl logs DEVICE --events`. Delete it with `sudo thor-agent "
             "gc --keep 0` on the device, which keeps what a state needs; or give the profile another "
             "name.",
             details={"release": release_id, "sha256": here, "wanted_sha256": wanted},
@@ -144,11 +144,11 @@ def _same(release_id: str, here: str | None, wanted: str | None) -> None:
 
 
 def restore(ctx: Context, release_id: str, sha256: str | None = None) -> Release:
-    """A staged release whose files, if any drifted, are written anew from its own document; for going back.
+    """Return a staged release for a rollback; rewrite its changed files from its own document.
 
     Raises:
-        AgentError: ``not_staged`` or ``release_invalid``, if the document itself is gone or broken, or
-            ``release_conflict`` if it is another one than ``sha256``.
+        AgentError: ``not_staged`` or ``release_invalid``, if the document itself is missing or broken, or
+            ``release_conflict`` if its hash is not ``sha256``.
     """
     release = read_document(ctx.paths, release_id, sha256)
     write(ctx, release)
@@ -156,7 +156,7 @@ def restore(ctx: Context, release_id: str, sha256: str | None = None) -> Release
 
 
 def staged_ids(paths: Paths) -> list[str]:
-    """Ids that have a directory, sorted."""
+    """Return the ids with a directory, sorted."""
     if not paths.releases.is_dir():
         return []
     return sorted(entry.name for entry in paths.releases.iterdir() if ID.fullmatch(entry.name))

@@ -1,1 +1,1 @@
-"""The smoke test: requests, judgement, report."""
+"""The smoke test: requests, checks, report."""

@@ -1,4 +1,4 @@
-"""Ask a running engine for what its interface offers, one feature after another, within a time."""
+"""Test the features of a running engine's API one by one, within a time limit."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from thorctl.agent.engine.chat_stream import Reply
     from thorctl.agent.engine.client import EngineClient
 
-CANCEL_PIECES = 3  # events of the stream before the hang-up: its generation has begun
+CANCEL_PIECES = 3  # events of the stream before the disconnect: the generation has begun
 CANCEL_SECONDS = 60.0
 POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine, and what may be asked of it.
+    """An engine, and the parameters of its test.
 
     Attributes:
         smoke, options: of the release.
-        sampling: of the second attempt at a tool call.
+        sampling: for the second attempt at a tool call.
         silence_seconds: longest wait for the next piece of a stream.
-        left: seconds that remain for all.
-        note: called with what is being asked.
+        left: returns the seconds left for all features.
+        note: called with the name of the present feature.
     """
 
     client: EngineClient
@@ -47,7 +47,7 @@ class Engine:
     note: Callable[[str], None]
 
     def ask_all(self) -> list[Result]:
-        """Every feature by its name, once; after a failure that ended the engine, nothing more is asked."""
+        """Test every feature once by its name; stop after a failure that ended the engine."""
         ask: dict[str, Callable[[], list[Result]]] = {
             features.LOGPROBS: partial(
                 self._simple, features.LOGPROBS, features.logprobs_body(), features.logprobs_fault
@@ -67,7 +67,7 @@ class Engine:
         for name, work in ask.items():
             why = ended or features.reason_not_to_ask(name, self.smoke, self.options)
             if why is None and self.left() <= 0:
-                found.append(Result(name, FAILED, "the smoke's time was over before it"))
+                found.append(Result(name, FAILED, "the smoke test's time was over before it"))
             elif why is not None:
                 found.append(Result(name, NOT_ASKED, why))
             else:
@@ -91,7 +91,7 @@ class Engine:
 
     @property
     def answer_tokens(self) -> int:
-        """Most tokens of an answer: what the profile gives its prompts."""
+        """Return the longest answer in tokens, as the profile sets it for its prompts."""
         return int(self.smoke["max_tokens"])
 
     def _chat(self, body: dict[str, Any]) -> Reply:
@@ -116,7 +116,7 @@ class Engine:
         reply = self._chat(body)
         fault = features.broken(reply)
         if fault is None and (missed := features.tool_fault(reply)):
-            # A sound model may answer in words once: asked again as its maker samples, with thinking.
+            # A sound model may once answer with text: repeat with its maker's sampling, with thinking.
             again = {
                 **body,
                 **self.sampling,
@@ -134,10 +134,10 @@ class Engine:
         name, answer = features.LONG_PROMPT, features.LONG_ANSWER
         context = self.client.context_tokens()
         if context is None:
-            return [Result(name, FAILED, "/v1/models names no max_model_len")]
+            return [Result(name, FAILED, "/v1/models has no max_model_len")]
         sample = self._chat(features.long_sample_body())
         if sample.error or not sample.prompt_tokens:
-            return [Result(name, FAILED, sample.error or "usage.prompt_tokens is not there")]
+            return [Result(name, FAILED, sample.error or "usage.prompt_tokens is missing")]
         wanted = features.long_tokens(context, self.options)
         lines = features.lines_for(wanted, sample.prompt_tokens)
         most = features.long_answer_tokens(context, wanted, self.answer_tokens)
@@ -175,7 +175,7 @@ class Engine:
                 break
             self.clock.sleep(POLL_SECONDS)
         if not self.client.healthy():
-            return [Result(name, FAILED, "the engine is not healthy after a client hung up")]
+            return [Result(name, FAILED, "the engine is not healthy after a client disconnected")]
         return [_judge_cancel(running, others, (_made(after) or 0) - generated, int(body["max_tokens"]))]
 
 
@@ -184,18 +184,18 @@ def _made(metrics: str | None) -> int | None:
 
 
 def _judge_cancel(running: int | None, others: int, made: int, asked: int) -> Result:
-    """``made``: tokens generated since; ``others``: requests that ran before ours."""
+    """Evaluate a cancelled request. ``made``: tokens since; ``others``: requests that ran before ours."""
     name = features.CANCELLED
     if running is None:
-        return Result(name, FAILED, "the engine's metrics cannot be read after a client hung up")
+        return Result(name, FAILED, "the engine's metrics cannot be read after a client disconnected")
     if running and others:
-        return Result(name, NOT_ASKED, f"{others} other requests ran: whether ours ended cannot be seen")
+        return Result(name, NOT_ASKED, f"{others} other requests ran, so the end of ours is not observable")
     if running:
         return Result(
             name,
             FAILED,
-            f"{counted(running, 'request')} still running {CANCEL_SECONDS:g} s after a client hung up",
+            f"{counted(running, 'request')} still running {CANCEL_SECONDS:g} s after a client disconnected",
         )
     if made >= asked and not others:
-        return Result(name, FAILED, f"all {asked} tokens were generated although the client had hung up")
+        return Result(name, FAILED, f"all {asked} tokens were generated although the client disconnected")
     return Result(name, PASSED, f"no request runs; {made} of {asked} tokens were generated")

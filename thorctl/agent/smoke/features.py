@@ -1,6 +1,6 @@
-"""What a smoke asks of the engine's interface, and whether the answer is right. Pure.
+"""Requests of the smoke test for the engine's API features, and checks of the answers.
 
-Only the form is judged, but for ``long_prompt_answer``: a schema, a call, numbers that are numbers.
+Only the form is checked, except for ``long_prompt_answer``: a schema, a call, finite numbers.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ NAMES = (LOGPROBS, STRUCTURED, TOOL_CALL, LONG_PROMPT, LONG_ANSWER, CANCELLED)
 
 _LOGPROBS_TOKENS = 8
 _TOP = 2
-_ROUNDING = 1e-3  # a log-probability may come out a little above zero
-# Three quarters of the context, bounded: a Thor takes in some thousand tokens a second.
+_ROUNDING = 1e-3  # a log-probability may be a little above zero
+# Three quarters of the context, bounded: a Thor processes some thousand prompt tokens per second.
 _LONG_SHARE, _LONG_TOKENS = 0.75, 16384
-_CHUNK_MARGIN = 1.25  # of max-num-batched-tokens, so that the prompt is taken in by more than one step
-_ROOM = 160  # tokens of the context that question, chat template and a short answer need beside the records
+_CHUNK_MARGIN = 1.25  # times max-num-batched-tokens, so that the prompt takes more than one step
+_ROOM = 160  # tokens for the question, the chat template and a short answer beside the records
 _SAMPLE_LINES = 5
-_CANCEL_SHARE = 0.5  # of the context: far more than is generated until the hang-up is noticed
+_CANCEL_SHARE = 0.5  # of the context: far more than is generated before the disconnect is detected
 
 
 @dataclass(frozen=True)
 class Result:
-    """A check by its stable name; ``reason`` says what was seen, or why nothing was asked."""
+    """The result of a check by its stable name; ``reason``: the observation, or why it was not run."""
 
     name: str
     result: str
@@ -73,68 +73,68 @@ TOOL = {
 
 
 def reason_not_to_ask(name: str, smoke: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-    """Return why ``name`` is not asked of a release with this smoke and these options; None: it is."""
+    """Return why ``name`` is not tested with this smoke and these options; None if it is."""
     if "not_asked" not in smoke:
-        return "the release was rendered by an earlier thorctl, which promised nothing of it"
+        return "the release was rendered by an earlier thorctl without this feature"
     if reason := smoke["not_asked"].get(name):
-        return f"the profile says: {reason}"
+        return f"the profile's reason: {reason}"
     if name == TOOL_CALL and not options.get("tool-call-parser"):
         return "the profile has no tool-call-parser"
     if name == CANCELLED and options.get("disable-log-stats"):
-        return "the profile sets disable-log-stats, so the engine does not say what runs"
+        return "the profile sets disable-log-stats, so the engine does not report running requests"
     if name == LOGPROBS and options.get("max-logprobs") == 0:
         return "the profile sets max-logprobs: 0"
     return None
 
 
 def logprobs_body() -> dict[str, Any]:
-    """A request for log-probabilities."""
+    """Return a request for log-probabilities."""
     return _body("What is 2 + 2?", _LOGPROBS_TOKENS, logprobs=True, top_logprobs=_TOP)
 
 
 def structured_body(tokens: int) -> dict[str, Any]:
-    """A request whose answer must fit ``SCHEMA``; ``tokens`` leave room for models that always think."""
+    """Return a request whose answer must fit ``SCHEMA``; ``tokens`` include mandatory thinking."""
     form = {"type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": SCHEMA}}
     return _body("Which city is the capital of France? Answer as JSON.", tokens, response_format=form)
 
 
 def tool_body(tokens: int) -> dict[str, Any]:
-    """A request that a model answers by calling ``TOOL``; ``tokens`` as in ``structured_body``."""
+    """Return a request that a model answers by calling ``TOOL``; ``tokens`` as in ``structured_body``."""
     asked = "Read the file /etc/hostname with the tool read_file."
     return _body(asked, tokens, tools=[TOOL], tool_choice="auto")
 
 
 def cancel_body(context: int) -> dict[str, Any]:
-    """A request that would generate for long."""
+    """Return a request for a long generation."""
     return _body("Count from one upwards.", int(context * _CANCEL_SHARE), ignore_eos=True)
 
 
 def long_tokens(context: int, options: Mapping[str, Any]) -> int:
-    """Return how many tokens the long prompt is to have."""
+    """Return the length of the long prompt in tokens."""
     chunk = options.get("max-num-batched-tokens")
     step = _CHUNK_MARGIN * chunk if isinstance(chunk, int) else 0
     return int(min(_LONG_SHARE * context, context - _ROOM, max(_LONG_TOKENS, step)))
 
 
 def long_sample_body() -> dict[str, Any]:
-    """A short request of the same lines, whose usage tells how many tokens a line has."""
+    """Return a short request of the same lines, whose usage reveals the tokens per line."""
     return _body(_records(_SAMPLE_LINES), 1)
 
 
 def lines_for(tokens: int, sample_tokens: int) -> int:
-    """Return how many lines have about ``tokens``, if ``_SAMPLE_LINES`` of them have ``sample_tokens``."""
+    """Return the number of lines with about ``tokens``, if ``_SAMPLE_LINES`` have ``sample_tokens``."""
     return max(_SAMPLE_LINES, tokens * _SAMPLE_LINES // max(sample_tokens, 1))
 
 
 def long_body(lines: int, tokens: int) -> dict[str, Any]:
-    """A question about one of ``lines`` records, in the middle of them; an answer of at most ``tokens``."""
+    """Return a question about the middle one of ``lines`` records; answer of at most ``tokens``."""
     wanted = lines // 2
     asked = f"{_records(lines)}\nWhich code does record {wanted} have? Answer with the code only."
     return _body(asked, tokens)
 
 
 def long_answer_tokens(context: int, prompt: int, most: int) -> int:
-    """Return how many tokens the answer to a prompt of ``prompt`` tokens may have."""
+    """Return the longest answer in tokens to a prompt of ``prompt`` tokens."""
     return max(1, min(most, context - prompt - _ROOM // 2))
 
 
@@ -157,7 +157,7 @@ def _body(asked: str, tokens: int, **more: Any) -> dict[str, Any]:
 
 
 def broken(reply: Reply) -> str | None:
-    """What is wrong with a reply whatever was asked: an error, a cut stream, a text that no model means."""
+    """Return the general fault of a reply: an error, an incomplete stream, nonsense text; None if sound."""
     if reply.error:
         return reply.error
     if not reply.ended:
@@ -168,9 +168,9 @@ def broken(reply: Reply) -> str | None:
 
 
 def logprobs_fault(reply: Reply) -> str | None:
-    """What is wrong with log-probabilities; NaN is what broken kernels give."""
+    """Return the fault of log-probabilities, such as the NaN of broken kernels; None if sound."""
     if not reply.logprobs:
-        return "no token came with its log-probability"
+        return "no token has a log-probability"
     for number, entry in enumerate(reply.logprobs):
         found = [entry, *(entry.get("top_logprobs") or [])] if isinstance(entry, dict) else []
         values = [one.get("logprob") for one in found if isinstance(one, dict)]
@@ -184,7 +184,7 @@ def _is_log(value: float) -> bool:
 
 
 def structured_fault(reply: Reply) -> str | None:
-    """What is wrong with an answer that must fit ``SCHEMA``."""
+    """Return the fault of an answer that must fit ``SCHEMA``; None if sound."""
     try:
         found = json.loads(reply.content)
     except (ValueError, RecursionError):
@@ -201,9 +201,9 @@ def structured_fault(reply: Reply) -> str | None:
 
 
 def tool_fault(reply: Reply) -> str | None:
-    """What is wrong with an answer that must be a call of ``TOOL``."""
+    """Return the fault of an answer that must be a call of ``TOOL``; None if sound."""
     if not reply.calls:
-        return f"no call came: {reply.content[:80]!r}"
+        return f"the answer has no call: {reply.content[:80]!r}"
     call = reply.calls[min(reply.calls)]
     try:
         path = json.loads(call.arguments)["path"]
@@ -217,7 +217,7 @@ def tool_fault(reply: Reply) -> str | None:
 
 
 def long_fault(reply: Reply, wanted: int) -> str | None:
-    """What is wrong with the reply to a prompt of about ``wanted`` tokens."""
+    """Return the fault of the reply to a prompt of about ``wanted`` tokens; None if sound."""
     taken = reply.prompt_tokens
     if not isinstance(taken, int) or taken < wanted / 2:
         return f"usage.prompt_tokens is {taken}, for a prompt of about {wanted}"
@@ -225,18 +225,18 @@ def long_fault(reply: Reply, wanted: int) -> str | None:
 
 
 def long_answer_fault(reply: Reply, lines: int) -> str | None:
-    """Whether the answer names the code that the prompt held."""
+    """Return a fault unless the answer has the code of the prompt."""
     code = str(_code(lines // 2))
     return None if code in reply.content else f"the code {code} is not in the answer {reply.content[:80]!r}"
 
 
 def tally(name: str, passed: int, failed: int, detail: str | None) -> Result:
-    """One check of the generations as a result."""
+    """Combine the results of one check over the generations."""
     if failed:
         return Result(name, FAILED, f"{failed} of {counted(passed + failed, 'generation')}: {detail}")
     return Result(name, PASSED, counted(passed, "generation"))
 
 
 def failed(results: Sequence[Result]) -> list[Result]:
-    """Those that failed."""
+    """Return the failed results."""
     return [one for one in results if one.result == FAILED]

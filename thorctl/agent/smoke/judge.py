@@ -1,4 +1,4 @@
-"""Whether a generation is right: pure checks over what an engine sent, never over HTTP status alone."""
+"""Check the text of a generation; HTTP status 200 alone proves nothing."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 _MARKERS = ("<think>", "</think>")
 _MISSES = frozenset({"known_answer", "finished", "thinking_closed", "not_empty"})
-# Unicode categories without a glyph: control, surrogate, private use. Not "unassigned": what is assigned
-# depends on the age of the device's Python.
+# Unicode categories without a glyph: control, surrogate, private use. Not "unassigned", which depends on the
+# version of the device's Python.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Co"})
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One prompt and everything that came back for it.
+    """One prompt and its answer.
 
     Attributes:
         prompt_name, prompt, thinking, expect: as in the profile's smoke.prompts.
         reasoning: the thinking, without its markers.
-        answer: what stands after the thinking.
-        tokens: usage.completion_tokens; None if the engine never said.
-        seconds: from sending the request to the end of the stream.
-        finish_reason: the engine's word, None if none came.
-        ended: the stream's [DONE] came.
-        error: what the engine or the connection reported instead of a whole answer.
+        answer: the text after the thinking.
+        tokens: usage.completion_tokens; None if missing.
+        seconds: from the request to the end of the stream.
+        finish_reason: the engine's; None if missing.
+        ended: the stream's [DONE] was received.
+        error: the error of the engine or the connection, if any.
     """
 
     prompt_name: str
@@ -49,20 +49,20 @@ class Generation:
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """A check by its stable name, and what was seen."""
+    """A failed check: its stable name, and the observation."""
 
     check: str
     detail: str
 
 
 def judge(generation: Generation) -> list[FailedCheck]:
-    """Return the checks that failed, the most telling first; empty means the generation is right."""
+    """Return the failed checks, the most informative first; [] if the generation is right."""
     details = ((name, check(generation)) for name, check in CHECKS.items())
     return [FailedCheck(name, detail) for name, detail in details if detail is not None]
 
 
 def judge_together(generations: Sequence[Generation]) -> list[FailedCheck]:
-    """Judge what only shows across generations: an engine that says the same to every prompt."""
+    """Check all generations together: an engine must not give the same answer to every prompt."""
     prompts = {generation.prompt for generation in generations}
     answers = {generation.answer.strip() for generation in generations}
     if len(prompts) > 1 and len(answers) == 1:
@@ -73,10 +73,11 @@ def judge_together(generations: Sequence[Generation]) -> list[FailedCheck]:
 
 
 def may_be_asked_again(generation: Generation) -> bool:
-    """Return whether its failed checks are such as a sound engine shows now and then.
+    """Return whether a sound engine can occasionally fail these checks.
 
-    A wrong or missing answer, or one that ran into the token limit. What broken kernels, weights or templates
-    show (repetition, unprintable text, an error, a cut stream, a stray marker) never is.
+    A wrong or missing answer, or one that reached the token limit, can occur. Signs of broken kernels,
+    weights or templates (repetition, unprintable text, an error, an incomplete stream, a stray marker)
+    cannot.
     """
     names = {entry.check for entry in judge(generation)}
     stray = any(marker in generation.answer + generation.reasoning for marker in _MARKERS)
@@ -98,7 +99,7 @@ def count_checks(failed: Iterable[Sequence[FailedCheck]]) -> dict[str, dict[str,
 def split_thinking(content: str) -> tuple[str, str]:
     """Split text from an engine without a reasoning parser into (thinking, answer).
 
-    The chat template may have opened the block in the prompt, so `<think>` need not be there. Without
+    The chat template may have opened the block in the prompt, so `<think>` may be missing. Without
     `</think>` an opened block is all thinking, and a text without markers is all answer.
     """
     before, closed, after = content.partition("</think>")
@@ -122,7 +123,7 @@ def _finished(generation: Generation) -> str | None:
         return None
     if generation.finish_reason == "length":
         return "cut off at the token limit (finish_reason length)"
-    return f"finish_reason is {generation.finish_reason!r}, wanted 'stop'"
+    return f"finish_reason is {generation.finish_reason!r}, expected 'stop'"
 
 
 def _thinking_closed(generation: Generation) -> str | None:
@@ -130,9 +131,9 @@ def _thinking_closed(generation: Generation) -> str | None:
     if stray:
         return f"stray {' and '.join(stray)} in the text"
     if generation.thinking and not generation.reasoning.strip():
-        return "thinking was asked for and none came"
+        return "thinking was requested and is missing"
     if generation.reasoning.strip() and not generation.answer.strip():
-        return "the thinking was never closed: no answer after it"
+        return "the thinking has no end: there is no answer after it"
     return None
 
 
@@ -141,7 +142,7 @@ def _not_empty(generation: Generation) -> str | None:
 
 
 def printable_fault(text: str, name: str = "answer") -> str | None:
-    """Return the first character that no text has, and where it stands."""
+    """Return the first unprintable character and its position; None if there is none."""
     for position, character in enumerate(text):
         if character in "\n\r\t":
             continue
@@ -151,7 +152,7 @@ def printable_fault(text: str, name: str = "answer") -> str | None:
 
 
 def repetition_fault(text: str, name: str = "answer") -> str | None:
-    """Return what the text repeats, where it is stuck."""
+    """Return the repeated part of a text that loops; None if it does not."""
     repeated = find_repetition(text)
     return None if repeated is None else f"the {name} repeats {repeated}"
 
@@ -170,7 +171,7 @@ def _known_answer(generation: Generation) -> str | None:
     try:
         found = re.search(generation.expect, generation.answer)
     except re.error as error:
-        return f"the profile's pattern {generation.expect!r} is no regular expression: {error}"
+        return f"the profile's pattern {generation.expect!r} is not a regular expression: {error}"
     return None if found else f"nothing in the answer matches {generation.expect!r}"
 
 
@@ -178,7 +179,7 @@ def _usage(generation: Generation) -> str | None:
     return None if generation.tokens else f"usage.completion_tokens is {generation.tokens}"
 
 
-# In the order in which failures are told: what went wrong first, then how the text looks.
+# In the order of reporting: causes first, then the text.
 CHECKS: dict[str, Callable[[Generation], str | None]] = {
     "no_error": _no_error,
     "stream_ended": _stream_ended,

@@ -1,4 +1,4 @@
-"""The last smoke test, as ``/var/lib/thor/smoke.json`` has it: what commit, review and status go by."""
+"""The last smoke test's record, ``/var/lib/thor/smoke.json``, for commit, review and status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read(ctx: Context) -> LastSmoke | None:
-    """The last smoke test; None if there was none, or its record cannot be read."""
+    """Return the last smoke test; None if there is none, or its record cannot be read."""
     try:
         return decode(LastSmoke, read_json(ctx.paths.smoke_json))
     except (ValueError, OSError):
@@ -22,11 +22,11 @@ def read(ctx: Context) -> LastSmoke | None:
 
 
 def is_of_trial(smoke: LastSmoke, now: Journal) -> bool:
-    """Whether it is one of the release on trial, since its activation; an earlier agent's never is."""
+    """Return whether it tested the release on trial since its activation; an earlier agent's never counts."""
     return smoke.release == now.target and smoke.activation == now.activation
 
 
 def failed(ctx: Context, now: Journal) -> bool:
-    """Whether it is one of the release on trial, since its activation, and did not pass."""
+    """Return whether the last smoke test is of this trial and failed."""
     smoke = read(ctx)
     return smoke is not None and is_of_trial(smoke, now) and smoke.passed is False

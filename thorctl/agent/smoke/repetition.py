@@ -1,7 +1,7 @@
-"""Whether a text is stuck: one character, word, phrase or line said over and over.
+"""Detect a text that loops: one character, word, phrase or line repeated.
 
-A model whose weights or kernels are damaged answers `!!!!`, or one phrase for ever, with HTTP 200 (vllm
-pull request 36183, issue 27364). Limits are set so that prose, tables, rules and code pass.
+A model with damaged weights or kernels answers `!!!!`, or one phrase without end, with HTTP 200 (vllm pull
+request 36183, issue 27364). The limits accept prose, tables, rules and code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# How many times the same character may stand in a row, by kind.
+# Accepted repetitions of one character in a row, by kind.
 _LETTERS = 11
 _DIGITS = 40
 _BRACKETS_AND_BLANKS = 40
@@ -31,7 +31,7 @@ _SAME_PHRASE = 4
 _SAME_NUMBERS = 16
 
 _SAME_LINE = 4
-# Long thinking says "Let me check that again." several times; a stuck one says little else.
+# Long thinking repeats "Let me check that again." several times; a looping one has little else.
 _SAME_LINE_SHARE = 0.5
 _LINE_WORDS = 4
 
@@ -40,7 +40,7 @@ _WINDOW_DISTINCT = 10
 
 
 def find_repetition(text: str) -> str | None:
-    """Return what is repeated and how often, for a person to read; None if the text is not stuck."""
+    """Describe what is repeated and how often; None if the text does not loop."""
     return (
         _same_character(text)
         or _same_words(text)
@@ -53,7 +53,7 @@ def find_repetition(text: str) -> str | None:
 def longest_run(items: Sequence[object], period: int) -> tuple[int, int]:
     """Return (start, length) of the longest stretch that repeats with ``period``; length 0 if there is none.
 
-    The length counts the first period too, so it is at least 2 × period where something is repeated whole.
+    The length includes the first period, so it is at least 2 × period if a whole period is repeated.
     """
     best = (0, 0)
     matches = 0
@@ -71,7 +71,7 @@ def _same_character(text: str) -> str | None:
             return f"{character!r} {length} times in a row"
     bare = "".join(text.split())
     if len(bare) > _OTHER and len(set(bare)) == 1 and not bare.isdigit():
-        return f"nothing but {bare[0]!r}, {len(bare)} times"
+        return f"only {bare[0]!r}, {len(bare)} times"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a smoke found, as data, as a message for people, and as the record that commit looks at: pure."""
+"""The result of a smoke test: data, message, and the record for commit."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _TEXT_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Report:
-    """A judged smoke.
+    """An evaluated smoke test.
 
     Attributes:
         release: its id.
-        sequential, concurrent: the generations made one after another, and those made at once.
-        wanted: how many there should have been in all.
-        seconds: how long the smoke took.
+        sequential, concurrent: the generations made one by one, and those made concurrently.
+        wanted: the required number of generations.
+        seconds: duration of the test.
         sampling: that of prompts with thinking.
-        missed: the one generation that was asked again; its second attempt stands in its place.
-        features: what was asked of the interface.
+        missed: the generation that was repeated; its second attempt replaces it.
+        features: the results of the API's features.
     """
 
     release: str
@@ -44,12 +44,12 @@ class Report:
 
     @property
     def generations(self) -> list[Generation]:
-        """All of them, in the order in which they were begun."""
+        """All generations, in the order of their start."""
         return [*self.sequential, *self.concurrent]
 
     @property
     def failures(self) -> list[tuple[Generation | None, FailedCheck]]:
-        """Every failed check with its generation; None: a check over all of them, or of a feature."""
+        """Every failed check with its generation; None: a check over all, or of a feature."""
         single = [(generation, failed) for generation in self.generations for failed in judge(generation)]
         together = [(None, failed) for failed in judge_together(self.generations)]
         made = len(self.generations)
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def results(self) -> list[Result]:
-        """Every check by its name: those of the generations, then the features."""
+        """Return every check by its name: those of the generations, then the features."""
         counts = count_checks([judge(generation) for generation in self.generations])
         found = [
             features.tally(name, count["passed"], count["failed"], self._first(name))
@@ -82,7 +82,7 @@ class Report:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Tokens of the sequential generations by their seconds, prompts included; None if unknown."""
+        """The tokens per second of the sequential generations, prompts included; None if unknown."""
         tokens = [generation.tokens for generation in self.sequential]
         seconds = sum(generation.seconds for generation in self.sequential)
         counted = [count for count in tokens if count is not None]
@@ -105,7 +105,7 @@ class Report:
         }
 
     def record(self, at: str) -> dict[str, Any]:
-        """Return what /var/lib/thor/smoke.json holds; ``at`` is when the smoke ended, RFC 3339."""
+        """Return the content of /var/lib/thor/smoke.json; ``at``: the test's end, RFC 3339."""
         return {
             "schema": 1,
             "release": self.release,
@@ -116,7 +116,7 @@ class Report:
         }
 
     def error(self) -> AgentError | None:
-        """Return ``smoke_failed``, telling the first failure with its prompt and text; None if none."""
+        """Return ``smoke_failed`` with the first failure's prompt and text; None if none failed."""
         if not self.failures:
             return None
         generation, failed = self.failures[0]
@@ -139,7 +139,7 @@ class Report:
 
 
 def shorten(text: str) -> str:
-    """Return text short enough for one line of a log."""
+    """Shorten text to one line of a log."""
     return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
 
 

@@ -1,7 +1,7 @@
-"""With which sampling a smoke asks: the one that the model's maker recommends, where it is known. Pure.
+"""Select the sampling of the smoke test: the one that the model's maker recommends, if known.
 
-Greedy decoding makes reasoning models repeat themselves, so makers advise against
-it for prompts with thinking.
+Greedy decoding makes reasoning models repeat themselves, so makers advise against it for prompts with
+thinking.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE = "generation_config.json"
-# What vLLM itself takes from that file, with the least and the greatest value that it accepts.
+# Parameters that vLLM reads from that file, with their accepted range.
 _LIMITS: dict[str, tuple[float, float]] = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
@@ -23,18 +23,18 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "min_p": (0.0, 1.0),
     "repetition_penalty": (0.01, 2.0),
 }
-_SPECULATIVE_REFUSES = "min_p"  # vLLM answers it with 400 beside speculative decoding
+_SPECULATIVE_REFUSES = "min_p"  # vLLM answers 400 to it with speculative decoding
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Parameters of a request, and where they are from or why they are greedy."""
+    """Parameters of a request, and their source or the reason for greedy decoding."""
 
     values: dict[str, float]
     source: str
 
     def document(self) -> dict[str, Any]:
-        """As in the smoke's data."""
+        """Return the document in the smoke test's data."""
         return {"values": self.values, "source": self.source}
 
 
@@ -45,7 +45,7 @@ def recommended(smoke: Mapping[str, Any], options: Mapping[str, Any], file: byte
     """Return the sampling for prompts with thinking.
 
     Args:
-        smoke: the profile's ``smoke``; its ``sampling`` comes first.
+        smoke: the profile's ``smoke``; its ``sampling`` takes precedence.
         options: the engine's options; ``override-generation-config`` comes second.
         file: the checkpoint's generation_config.json, as locked; None if there is none.
     """
@@ -60,17 +60,17 @@ def recommended(smoke: Mapping[str, Any], options: Mapping[str, Any], file: byte
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        return Sampling(GREEDY, f"greedy: the checkpoint has no {FILE} that can be read")
+        return Sampling(GREEDY, f"greedy: the checkpoint has no readable {FILE}")
     if found.get("do_sample") is False:
-        return Sampling(GREEDY, f"greedy: {FILE} says do_sample: false")
+        return Sampling(GREEDY, f"greedy: {FILE} has do_sample: false")
     values = _values(found)
     if not values:
-        return Sampling(GREEDY, f"greedy: {FILE} names no temperature, or a value that vLLM refuses")
+        return Sampling(GREEDY, f"greedy: {FILE} has no temperature, or a value that vLLM rejects")
     return Sampling(_taken(values, options), FILE)
 
 
 def _values(found: Mapping[str, Any]) -> dict[str, float]:
-    """The parameters, all or none: half a recommendation is another one."""
+    """Return all parameters, or none: a part of a recommendation is a different one."""
     values = {name: found[name] for name in _LIMITS if found.get(name) is not None}
     sound = all(_within(value, *_LIMITS[name]) for name, value in values.items())
     return values if sound and "temperature" in values else {}
@@ -82,7 +82,7 @@ def _within(value: object, least: float, most: float) -> bool:
 
 
 def _taken(values: dict[str, float], options: Mapping[str, Any]) -> dict[str, float]:
-    """Without what the engine refuses."""
+    """Return the values without those that the engine rejects."""
     if "speculative-config" not in options:
         return values
     return {name: value for name, value in values.items() if name != _SPECULATIVE_REFUSES}

@@ -1,1 +1,1 @@
-"""The work of a soak: the engine on trial generates on the device itself, and is watched meanwhile."""
+"""The soak: load on the engine on trial, generated and observed on the device."""

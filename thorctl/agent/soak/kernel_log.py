@@ -1,4 +1,4 @@
-"""GPU errors in the kernel's log: ``NVRM: Xid …`` of NVIDIA's driver, error notifiers of Tegra's nvgpu."""
+"""GPU errors in the kernel log: ``NVRM: Xid …`` of NVIDIA's driver, error notifiers of Tegra's nvgpu."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 30.0
 LONGEST_LINE = 300  # characters
-MOST_LINES = 20  # one fault of the driver may write hundreds
-# A message may hold text of a local process: the segmentation fault of a process named "NVRM: Xid (PCI:"
-# begins with that name. Hence the driver's whole beginning is matched, which no name (15 characters) can
-# spell, and nothing further on.
+MOST_LINES = 20  # one fault may log hundreds
+# A message may quote a local process: the kernel logs the segmentation fault of a process by its name, which
+# may be "NVRM: Xid (PCI:". So the whole prefix of the driver is matched, which is longer than a process's
+# name (15 characters).
 # NVIDIA's driver (kernel_rc.c): "NVRM: Xid (PCI:%04x:%02x:%02x GPU-I:%02u GPU-CI:%02u): %d, …", the last two
 # under MIG only.
 _PCI = r"PCI:[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?: GPU-I:\d+)?(?: GPU-CI:\d+)?"
@@ -26,14 +26,14 @@ _NVGPU = (
     r"|\w+:\d+ +\[ERR\] +(?:error notifier set to \d|\[?MMU FAULT\b|TSG \d+ generated a mmu fault))"
 )
 _GPU_ERROR = re.compile(f"{_XID}|{_NVGPU}", re.IGNORECASE)
-_KERNEL = "0"  # the facility of the kernel's own messages; those written to /dev/kmsg have another
+_KERNEL = "0"  # the facility of the kernel's messages; those written to /dev/kmsg have another
 
 
 class KernelLog:
-    """Reads the kernel's messages of this boot once, and after that those that are new.
+    """Read the kernel's messages of this boot once, then the new ones.
 
     Attributes:
-        found: the first GPU errors since ``since``; None while the log could never be read.
+        found: the first GPU errors since ``since``; None if the log has never been readable.
     """
 
     def __init__(self, ctx: Context, since: int) -> None:
@@ -42,7 +42,7 @@ class KernelLog:
         self.found: list[str] | None = None
 
     def read(self) -> list[str] | None:
-        """What was found so far."""
+        """Return the errors found so far."""
         argv = [
             "journalctl",
             "--dmesg",
@@ -72,7 +72,7 @@ class KernelLog:
 
 
 def _text(message: object) -> str:
-    """The message of an entry: a string, or a list of bytes if it is no UTF-8."""
+    """Return the message of an entry: a string, or a list of bytes if it is not UTF-8."""
     if isinstance(message, list):
         try:
             return bytes(message).decode("utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""The record of a trial's soak, ``/run/thor/private/soak.json``, written by the process that works it."""
+"""The record of a trial's soak, ``/run/thor/private/soak.json``, written by the soak's process."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from thorctl.agent.state.journal import Journal
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
-STALE_SECONDS = 60.0  # the record is written once a second; a busy engine may delay that by its time-outs
+STALE_SECONDS = 60.0  # the record is written every second; a busy engine may delay that by its time-outs
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the soak is to do.
+    """The parameters of a soak.
 
     Attributes:
         steps: decode steps.
-        concurrency: streams at once.
-        minimum_rate: steps a second below which the engine is too slow.
-        pause_seconds: the longest time in all that holds and others' requests may put the work off.
+        concurrency: concurrent streams.
+        minimum_rate: lowest accepted steps per second.
+        pause_seconds: longest total pause for holds and other clients' requests.
     """
 
     steps: int
@@ -38,20 +38,20 @@ class Asked:
 
 @dataclass
 class Record:
-    """One soak as far as it is.
+    """The progress of a soak.
 
     Attributes:
         activation: number of the trial's activation.
-        since: begin of the engine's start, microseconds of the kernel's monotonic clock.
-        restarts_before, container: systemd's count of restarts, and the container, when the soak began.
-        reason: why it failed, or what stands in the way of its end.
-        steps: decode steps so far: tokens of the engine by its own count, divided by the concurrency.
-        worked_steps, worked_seconds: those of the time under load, in which the soak's own streams ran.
-        seconds, paused_seconds: since its begin; in which the work was put off.
-        paused: why it is put off right now.
-        xid: the GPU's errors in the kernel's log since ``since``; None where that log cannot be read.
-        restarts: how often the engine was started anew; None where neither systemd nor Docker answers.
-        updated: seconds since boot, of the last change.
+        since: the engine's start, microseconds of the kernel's monotonic clock.
+        restarts_before, container: systemd's count of restarts, and the container, at the soak's begin.
+        reason: why it failed, or what prevents its end.
+        steps: decode steps so far: the engine's count of tokens, divided by the concurrency.
+        worked_steps, worked_seconds: those under the soak's own load.
+        seconds, paused_seconds: since its begin; of which paused.
+        paused: the reason of the present pause.
+        xid: the GPU's errors in the kernel log since ``since``; None if that log cannot be read.
+        restarts: number of engine restarts; None if neither systemd nor Docker answers.
+        updated: time of the last change, seconds since boot.
     """
 
     activation: int
@@ -76,18 +76,18 @@ class Record:
 
     @property
     def rate(self) -> float | None:
-        """Steps a second while its own streams ran."""
+        """The steps per second under the soak's own load."""
         return self.worked_steps / self.worked_seconds if self.worked_seconds else None
 
 
 def save(ctx: Context, record: Record) -> None:
-    """Write the record; a restart of the device clears it, and ends the trial too."""
+    """Write the record; a restart of the device clears it, and also ends the trial."""
     record.updated = ctx.clock.since_boot()
     ctx.files.write_json(ctx.paths.soak_json, encode(record), 0o600)
 
 
 def load(ctx: Context) -> Record | None:
-    """The record; None if there is none, or an agent of another version wrote it."""
+    """Return the record; None if there is none, or an agent of another version wrote it."""
     try:
         return decode(Record, read_json(ctx.paths.soak_json))
     except (ValueError, OSError):
@@ -95,7 +95,7 @@ def load(ctx: Context) -> Record | None:
 
 
 def shown(ctx: Context, journal: Journal | None) -> Soak | None:
-    """The soak of the trial that the device is on; None if it is on none, or has none."""
+    """Return the soak of the present trial; None without a trial or a soak."""
     record = load(ctx)
     if journal is None or record is None or journal.state != TRIAL:
         return None
@@ -103,7 +103,7 @@ def shown(ctx: Context, journal: Journal | None) -> Soak | None:
 
 
 def public(ctx: Context, record: Record) -> Soak:
-    """The record as ``status`` and ``soak show`` tell it; ``alive``: whether its process still writes it."""
+    """Return the record as shown by ``status`` and ``soak show``; ``alive``: its process still writes it."""
     return Soak(
         activation=record.activation,
         release=record.release,

@@ -1,4 +1,4 @@
-"""Generations that follow one another on connections of their own, until they are paused or ended."""
+"""Concurrent streams of generations, one after another on each, until they are paused or ended."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class _Call:
         self.cancelled = False
 
     def cancel(self) -> None:
-        """End it: the engine drops a request whose client is gone."""
+        """Close the connection, upon which the engine drops the request."""
         self.cancelled = True
-        with suppress(OSError, AttributeError):  # not connected yet: it looks at `cancelled` once it is
+        with suppress(OSError, AttributeError):  # not connected yet: it checks `cancelled` afterwards
             self.connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 class Streams:
-    """Paused at first.
+    """A set of streams, initially paused.
 
     Attributes:
-        generations: how many came to their end.
-        pieces: pieces of answers that came.
-        faults: why generations failed that nobody cancelled.
+        generations: number of completed generations.
+        pieces: number of received pieces of answers.
+        faults: failures of generations that were not cancelled.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Streams:
         silence_seconds: float,
         every_seconds: float = 0.0,
     ) -> None:
-        """``body`` makes the request of that number; ``every_seconds``: pause after each generation."""
+        """``body`` returns the request of a number; ``every_seconds``: pause after each generation."""
         self._client, self._body = client, body
         self._silence, self._every = silence_seconds, every_seconds
         self._goes, self._over, self._lock = threading.Event(), threading.Event(), threading.Lock()
@@ -66,22 +66,22 @@ class Streams:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are under way."""
+        """Return the number of requests in flight."""
         return len(self._calls)
 
     def resume(self) -> None:
-        """Let them run."""
+        """Start or continue all streams."""
         self._goes.set()
 
     def pause(self) -> None:
-        """Cancel what is under way, and begin nothing until ``resume``."""
+        """Cancel the requests in flight, and start none until ``resume``."""
         with self._lock:
             self._goes.clear()
             for call in self._calls:
                 call.cancel()
 
     def end(self) -> None:
-        """Cancel what is under way, for good."""
+        """Cancel the requests in flight and stop all streams permanently."""
         self._over.set()
         self.pause()
 
@@ -91,7 +91,7 @@ class Streams:
                 self._over.wait(self._every if self._one() else max(self._every, AFTER_FAULT_SECONDS))
 
     def _one(self) -> bool:
-        """One generation; False if it failed."""
+        """Run one generation; return False if it failed."""
         call = _Call(self._client.connection(self._silence))
         with self._lock:
             if not self._goes.is_set():
@@ -114,9 +114,9 @@ class Streams:
         return fault is None
 
     def _generate(self, call: _Call, body: dict[str, Any]) -> str | None:
-        """One generation to its end; what went wrong, if anything did.
+        """Run one generation to its end; return its failure, or None.
 
-        An engine that is silent is no fault here: whether it makes tokens for others is for the watch to say.
+        A silent engine is no failure here: the watch decides whether it generates tokens for others.
         """
         reply = Reply()
         try:
@@ -138,5 +138,5 @@ class Streams:
         for line in lines(response):
             if call.cancelled:
                 return
-            self.pieces += line.startswith(b"data:")  # a comment keeps a connection open, and is no answer
+            self.pieces += line.startswith(b"data:")  # a comment is a keep-alive, not a piece
             yield line

@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 AGAIN_SECONDS = 5
-STOP_SECONDS = 10  # of a process that has only connections to close
+STOP_SECONDS = 10  # for a process that only has to close connections
 
 
 def begin(ctx: Context, activation: int) -> None:
-    """Start the unit; one that is at work already goes on.
+    """Start the unit, unless it is active.
 
     Raises:
-        AgentError: ``internal``, if systemd refused.
+        AgentError: ``internal``, if systemd reports a failure.
     """
     name = unit_name(activation)
-    if at_work(ctx, activation):
+    if is_active(ctx, activation):
         return
     ctx.runner.run(["systemctl", "reset-failed", f"{name}.service"])
     argv = [
@@ -41,8 +41,8 @@ def begin(ctx: Context, activation: int) -> None:
         )
 
 
-def at_work(ctx: Context, activation: int) -> bool:
-    """Whether its unit is active, or is about to be started again."""
+def is_active(ctx: Context, activation: int) -> bool:
+    """Return whether the soak's unit is active or about to restart."""
     shown = ctx.runner.run(
         ["systemctl", "show", "--property", "ActiveState", f"{unit_name(activation)}.service"]
     )
@@ -50,10 +50,10 @@ def at_work(ctx: Context, activation: int) -> bool:
 
 
 def end(ctx: Context, activation: int) -> None:
-    """Stop it; there may be none. One that systemd does not stop ends by itself when it sees the journal."""
+    """Stop the unit, if there is one. If systemd fails to, its process ends when it reads the journal."""
     ctx.runner.run(["systemctl", "stop", f"{unit_name(activation)}.service"])
 
 
 def unit_name(activation: int) -> str:
-    """Name of the transient unit, such as ``thor-soak-7``."""
+    """Return the name of the transient unit, such as ``thor-soak-7``."""
     return f"thor-soak-{activation}"

@@ -1,4 +1,4 @@
-"""Looks at the engine and the device change a soak's record: under load, put off, done or failed. Pure."""
+"""Update a soak's record from observations of the engine and the device: running, paused, done, failed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ if TYPE_CHECKING:
 
     from thorctl.agent.soak.record import Record
 
-# The first request may compile kernels before its first token; a healthy engine is never silent longer.
+# The first request may compile kernels before its first token; a healthy engine is never silent for longer.
 HANG_SECONDS = 180.0
-RATE_SECONDS = 60.0  # of work, until its speed is judged
-QUIET_SECONDS = 5.0  # without others' requests, until the work goes on: people ask more than once
-OTHERS_LOOKS = (
-    2  # in a row that see others' requests beside ours: the engine's counters lag behind its streams
-)
+RATE_SECONDS = 60.0  # under load before the rate is checked
+QUIET_SECONDS = 5.0  # without other requests before the load resumes: people send more than one
+OTHERS_LOOKS = 2  # consecutive observations of other requests: the engine's counters lag behind its streams
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look. None: it could not be read.
+    """One observation; None: it could not be read.
 
     Attributes:
-        at: seconds of a clock that never jumps.
-        tokens, iterations: the engine's own counts of generated tokens and of forward passes.
-        requests: that the engine runs or has waiting; ``ours``: those of them that are the soak's.
-        pieces: of answers to the soak's own requests, so far.
-        working: whether the soak's streams were running before this look.
-        hold: the reason of the device's hold; empty = it does not hold.
+        at: seconds of a monotonic clock.
+        tokens, iterations: the engine's counts of generated tokens and of forward passes.
+        requests: running or waiting in the engine; ``ours``: those of the soak.
+        pieces: received pieces of answers to the soak's requests, so far.
+        working: whether the soak's streams were running before this observation.
+        hold: the reason of the device's hold; empty = there is none.
         unit: ActiveState of the engine's unit.
         restarts: of the engine since the soak began.
         faults: of the soak's own generations.
@@ -52,7 +50,7 @@ class Seen:
 
 
 class Watch:
-    """Takes looks in one after the other. ``priority``: others' requests come first in the engine itself."""
+    """Evaluate successive observations. ``priority``: the engine serves other clients' requests first."""
 
     def __init__(self, record: Record, *, priority: bool) -> None:
         self.record, self._priority = record, priority
@@ -63,7 +61,7 @@ class Watch:
         self._tokens = self._iterations = self._worked = 0
 
     def take(self, seen: Seen) -> None:
-        """Change the record by what was seen."""
+        """Update the record from an observation."""
         first, last, self._last = self._last is None, self._last or seen, seen
         record, passed = self.record, seen.at - last.at
         record.seconds += passed
@@ -82,11 +80,11 @@ class Watch:
 
     @property
     def works(self) -> bool:
-        """Whether the soak's own streams are to run now."""
+        """Return whether the soak's own streams should run now."""
         return self.record.state == RUNNING and self.record.paused is None
 
     def _count(self, last: Seen, seen: Seen, passed: float) -> None:
-        """Steps: tokens of each stream, and with speculative decoding no more than there were passes."""
+        """Count steps: tokens per stream; with speculative decoding at most the number of passes."""
         record = self.record
         if seen.tokens is None or last.tokens is None:
             return
@@ -104,44 +102,44 @@ class Watch:
             record.worked_seconds += passed
 
     def _faults(self, seen: Seen) -> Iterator[str]:
-        """What is wrong, the cause before its consequences."""
+        """Yield the faults, causes before consequences."""
         record, asked = self.record, self.record.asked
         if record.xid:
             yield f"GPU error in the kernel's log: {record.xid[0]}"
         if seen.restarts:
-            yield f"its engine was started anew {counted(seen.restarts, 'time')} in the soak"
+            yield f"its engine was restarted {counted(seen.restarts, 'time')} during the soak"
         if seen.unit not in (None, "active"):
             yield f"its engine ended: unit {seen.unit}"
         if seen.faults:
             yield f"a generation failed: {seen.faults[0]}"
         silent = seen.at - self._progress_at
         if silent >= HANG_SECONDS:
-            yield f"its engine hangs: no token for {silent:.0f} s, requests under way: {seen.ours}"
+            yield f"its engine hangs: no token for {silent:.0f} s, requests in flight: {seen.ours}"
         if record.state != RUNNING:
             return
-        judged = record.worked_seconds >= RATE_SECONDS and silent == 0  # else it may be about to hang
+        judged = record.worked_seconds >= RATE_SECONDS and silent == 0  # otherwise it may be hanging
         if judged and (record.rate or 0.0) < asked.minimum_rate:
             yield (
                 f"too slow: {record.rate:.2f} steps/s of {asked.concurrency} streams, "
-                f"at least {asked.minimum_rate:g} are asked for"
+                f"at least {asked.minimum_rate:g} are required"
             )
         if record.paused and record.paused_seconds >= asked.pause_seconds:
             yield (
                 f"it could not be put under load: {record.steps} of {asked.steps} steps, "
-                f"put off for {record.paused_seconds:.0f} s: {record.paused}"
+                f"paused for {record.paused_seconds:.0f} s: {record.paused}"
             )
 
     def _paused(self, seen: Seen) -> str | None:
-        """Why the work is put off; None = it is not."""
+        """Return the reason of a pause; None = there is none."""
         if seen.hold:
             return f"on hold: {seen.hold}"
         if seen.requests is None or seen.tokens is None:
-            return "the engine's /metrics tells neither requests nor tokens (disable-log-stats?)"
+            return "the engine's /metrics has neither requests nor tokens (disable-log-stats?)"
         if self._priority:
             return None
         self._others = self._others + 1 if seen.requests > seen.ours else 0
         if self._others >= (OTHERS_LOOKS if seen.working else 1):
             self._others_at = seen.at
         if self._others_at is not None and seen.at - self._others_at < QUIET_SECONDS:
-            return "requests of others"
+            return "requests of other clients"
         return None

@@ -70,4 +70,4 @@ def drop_reserve(ctx: Context) -> bool:
 
 def _places(ctx: Context) -> tuple[Path, ...]:
     """Return the reserve files: one beside the journal, one on the disk of the unit."""
-    return ctx.paths.ballast, ctx.paths.unit_ballast
+    return ctx.paths.journal_reserve, ctx.paths.unit_reserve

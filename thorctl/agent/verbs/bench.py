@@ -73,7 +73,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     began = ctx.clock.monotonic()
     try:
         with (
-            disconnect.ends_us()
+            disconnect.terminate_on_disconnect()
         ):  # otherwise it would continue after the client disconnects, and delay the next one
             data |= _measured(ctx, client, release, plan, args.timeout)
     except UnusableError as fault:

@@ -60,7 +60,7 @@ def relay(engine: socket.socket, source: int, sink: int) -> None:
                 engine.sendall(piece)
             engine.shutdown(socket.SHUT_WR)
 
-    with engine, suppress(OSError, Interrupted), disconnect.ends_us():
+    with engine, suppress(OSError, Interrupted), disconnect.terminate_on_disconnect():
         threading.Thread(target=send, daemon=True).start()
         while piece := engine.recv(CHUNK_BYTES):
             while piece:

@@ -132,9 +132,9 @@ class StatusFacts:
 
 def status_facts(ctx: Context) -> StatusFacts:
     """Return the facts shown by ``status``, in a fraction of a second."""
-    sensors = Source("sensors", partial(device.sensors, ctx, device.GLANCE_SECONDS))
-    mode = Source("power mode", partial(device.power_mode, ctx, device.GLANCE_SECONDS))
-    gather(sensors, mode, seconds=device.GLANCE_SECONDS + 1, log=ctx.log)
+    sensors = Source("sensors", partial(device.sensors, ctx, device.STATUS_SECONDS))
+    mode = Source("power mode", partial(device.power_mode, ctx, device.STATUS_SECONDS))
+    gather(sensors, mode, seconds=device.STATUS_SECONDS + 1, log=ctx.log)
     release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
     state = device.filesystem(ctx.paths.state_dir)

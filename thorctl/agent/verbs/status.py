@@ -78,7 +78,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     shown = facts_source.value or facts.StatusFacts()
     # A part without an answer in time is unknown, not healthy.
     compared = parts.value or [Comparison("release", RELEASE, journal.running if journal else None)]
-    compared += actual.way_back_items(rollback.value)
+    compared += actual.rollback_items(rollback.value)
     compared += drift.host_items(wish, shown.power_mode, held.value)
     for one in host:
         compared += [Comparison(one.name, HOST)] if one.value is None else one.value
