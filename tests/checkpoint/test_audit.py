@@ -146,7 +146,7 @@ CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "an ignored expression that is none": (
         lambda c: c["quantization_config"].update(ignore=["re:("]),
-        "by an expression that is none",
+        "an invalid expression",
     ),
     "no groups": (lambda c: c["quantization_config"].update(config_groups=[1]), "has 0 groups"),
     "another format": (
@@ -241,7 +241,7 @@ def test_a_chat_template_may_be_the_profiles(written: Path, tmp_path: Path) -> N
     (copy / "chat_template.jinja").unlink()
     found = audit(Folder(copy))
     assert found.off == ()
-    assert any("the profile must bring one" in one.line for one in found.findings)
+    assert any("the profile must have one" in one.line for one in found.findings)
 
 
 HARMLESS: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -364,7 +364,7 @@ def test_a_zero_matrix_takes_its_partners_scale_without_loss(
 ) -> None:
     copy = rewritten(repaired, tmp_path / "copy", ODD[name][0])
     done = repair.repair(repair.opened(Folder(copy)), tmp_path / "out")
-    assert (done.mended, done.after.relative) == (1, 0.0)
+    assert (done.repaired, done.after.relative) == (1, 0.0)
     shown = str(repair_view(done, tmp_path / "out"))
     assert "1 ×" not in shown
     assert ("%" in shown) == (done.before.squared_weights > 0)

@@ -68,7 +68,7 @@ def test_a_pair_in_two_shards_is_mended_and_the_original_is_not_written(
     original = _contents(checkpoint)
     done = repair.repair(repair.opened(Folder(checkpoint)), tmp_path / "new")
 
-    assert (done.groups, done.mended) == (1, 1)
+    assert (done.groups, done.repaired) == (1, 1)
     # vLLM reads up with gate's scale, 4.3 times too small: its own error is 1 - 1/4.3.
     assert 0.7 < done.before.relative < 1 - 1 / 4.3
     assert done.after.relative < 0.04

@@ -115,7 +115,7 @@ def test_devices_that_are_there_already_are_left_alone() -> None:
 
 
 def test_a_canary_that_is_there_already_is_no_canary() -> None:
-    with pytest.raises(ThorError, match="nothing to change"):
+    with pytest.raises(ThorError, match="no device to change"):
         planned(4, there=("thor-03",), canary={"devices": ["thor-03"]})
 
 

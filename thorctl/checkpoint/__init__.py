@@ -1,1 +1,1 @@
-"""Checkpoints: what is in their files (audit), and mending what an engine would misread (repair)."""
+"""Checkpoints: list their content (audit), and fix scales that an engine would misread (repair)."""

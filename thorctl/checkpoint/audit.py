@@ -1,4 +1,4 @@
-"""The audit: what a checkpoint holds, as the model card's table, and what is off."""
+"""Audit a checkpoint: its content as the model card's table, and its faults."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class FusedScales:
-    """How well the global scales of one kind of fused modules agree."""
+    """The agreement of the global scales of one kind of fused modules."""
 
     kind: str
     groups: int
     differ: int
-    worst_ratio: float  # largest scale over smallest, of matrices that are not zero
+    worst_ratio: float  # largest scale over smallest, of non-zero matrices
     worst: str | None  # the group's name
 
 
 class Verdict(StrEnum):
-    """What to do with a checkpoint."""
+    """The recommended action for a checkpoint."""
 
     SERVE = "serve"
     REPAIR_LATER = "serve_repair_when_convenient"
@@ -54,9 +54,9 @@ class Verdict(StrEnum):
 
 
 class Grade(IntEnum):
-    """How much a finding matters."""
+    """The severity of a finding."""
 
-    NOTE = 0  # other than the card says; vLLM reads it as it was meant
+    NOTE = 0  # differs from the card; vLLM reads it correctly
     REPAIR_LATER = 1
     REPAIR_FIRST = 2
     REJECT = 3
@@ -76,36 +76,36 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """All that was found."""
+    """The result of an audit."""
 
     name: str
-    dialect: str  # how the weights are written, in words
+    dialect: str  # the notation of the weights, as text
     quantized: bool
     layers: int
-    experts: int  # a layer
+    experts: int  # per layer
     rows: tuple[Row, ...]
     fused: tuple[FusedScales, ...]
-    disk_bytes: int  # the shards'
+    disk_bytes: int  # of the shards
     bf16_bytes: int  # the same weights at two bytes each
     mtp: bool
     verdict: Verdict
-    advice: str  # the verdict in words, with what it rests on
-    findings: tuple[Finding, ...]  # what matters most comes first
+    advice: str  # the verdict as text, with its reasons
+    findings: tuple[Finding, ...]  # the most severe first
 
     @property
     def off(self) -> tuple[str, ...]:
-        """Lines of what must not be served as it is."""
+        """The findings that must be fixed before serving."""
         return tuple(found.line for found in self.findings if found.grade >= Grade.REPAIR_FIRST)
 
 
 QUANTIZE_AGAIN = "Quantize it again: `thorctl checkpoint quantize`, or correct config.json."
 NAMES = (
-    "Correct `ignore` and `targets` in config.json's quantization_config: an expression is matched from the "
-    "first letter of vLLM's own names (`re:.*linear_attn.*`, not `re:^model\\.…`)."
+    "Correct `ignore` and `targets` in config.json's quantization_config: an expression must match vLLM's "
+    "own names from the first letter (`re:.*linear_attn.*`, not `re:^model\\.…`)."
 )
-FILES = "Download it again, or compare its files with the hub's; a quantization cut short looks so too."
-TALK = "Copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made from."
-REPAIR = "Mend it: `thorctl checkpoint repair DIR --out DIR`."
+FILES = "Download it again, or compare its files with the hub's; an interrupted quantization looks the same."
+TALK = "Copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the source model."
+REPAIR = "Repair it: `thorctl checkpoint repair DIR --out DIR`."
 NOTHING = "Nothing needs to be done."
 
 
@@ -113,7 +113,7 @@ def audit(
     source: Source,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Audit:
-    """Reads config, tokenizer, headers and global scales; weights only of matrices without a usable scale.
+    """Read config, tokenizer, headers and global scales; weights only of matrices without a usable scale.
 
     Raises:
         ThorError: ``checkpoint_incomplete``, ``checkpoint_damaged``, ``architecture_unknown``,
@@ -182,37 +182,37 @@ def _findings(
 def judge(
     findings: Iterable[Finding], fused: Iterable[FusedScales], written: dialect.Dialect
 ) -> tuple[Verdict, str]:
-    """The verdict, and why."""
+    """Return the verdict and its reasons."""
     grade = max((one.grade for one in findings), default=Grade.NOTE)
     if grade is not Grade.REJECT and not written.judged:
         return Verdict.NOT_JUDGED, (
-            f"not judged: the audit knows NVFP4 of compressed-tensors, not {written.name}. "
-            "Whether vLLM reads it as it was meant is not known"
+            f"not judged: the audit supports NVFP4 of compressed-tensors, not {written.name}. "
+            "Whether vLLM reads it correctly is unknown"
         )
     worst = max((kind.worst_ratio for kind in fused), default=1.0)
     serve, first = "serve it, repair when convenient", "repair first"
     if worst > (1 if grade is Grade.REPAIR_LATER else scales.SERVES_TO):
         apart = f"scales differ by up to {worst:.3g} ×"
         serve += (
-            f": {apart}. Measured at up to 1.34 ×: every test answer stayed right, 0.007 nats a token from "
-            "the meant weights (0.0005 after the repair)"
+            f": {apart}. Measured at up to 1.34 ×: every test answer stayed right, 0.007 nats per token from "
+            "the correct weights (0.0005 after the repair)"
         )
         first += (
             f": {apart}. Measured at 3 to 5 ×: 0 of 12 test answers were right, 12 of 12 after the repair"
         )
-    else:  # because of zero matrices alone, of which nothing was measured
+    else:  # zero matrices only, which were not measured
         serve += ": only zero matrices have a scale of their own, and vLLM reads them as zero"
         first += ": zero matrices have a scale that vLLM would apply to others, or that is not a number"
     return _VERDICTS[grade], {
-        Grade.NOTE: "serve it: vLLM reads it as it was meant",
+        Grade.NOTE: "serve it: vLLM reads it correctly",
         Grade.REPAIR_LATER: serve,
         Grade.REPAIR_FIRST: first,
-        Grade.REJECT: "do not serve it: vLLM refuses it, or reads other weights than were meant",
+        Grade.REJECT: "do not serve it: vLLM rejects it, or reads wrong weights",
     }[grade]
 
 
 def rows(modules: Iterable[Module]) -> list[Row]:
-    """The table, in the order of the card."""
+    """Return the table, in the order of the card."""
     sums: dict[tuple[Kind, str], list[int]] = {}
     for module in modules:
         row = sums.setdefault((module.kind, module.format), [0, 0, 0])
@@ -227,7 +227,7 @@ def rows(modules: Iterable[Module]) -> list[Row]:
 
 
 def summary(groups: Iterable[scales.Group]) -> list[FusedScales]:
-    """Groups by kind: experts' gate and up, the shared expert's, an attention layer's q, k, v."""
+    """Return groups by kind: experts' gate and up, the shared expert's, an attention layer's q, k, v."""
     kinds: dict[str, list[scales.Group]] = {}
     for group in groups:
         if len(group.members) == 1:
@@ -256,7 +256,7 @@ def summary(groups: Iterable[scales.Group]) -> list[FusedScales]:
 
 
 def no_numbers(groups: Iterable[scales.Group]) -> list[Finding]:
-    """Lines for matrices whose scale is no number, and for zero ones whose scale is not their partner's."""
+    """Return findings of invalid scales, and of zero matrices with another scale than the partner."""
     odd: list[str] = []
     zeros: dict[Grade, list[str]] = {}
     for group in groups:
@@ -281,7 +281,7 @@ def no_numbers(groups: Iterable[scales.Group]) -> list[Finding]:
                 "zero matrix has another scale than its partner",
                 "zero matrices have another scale than their partners",
             )
-            + ": a zero matrix can take its partner's scale without loss",
+            + ": a zero matrix can have its partner's scale without loss",
             REPAIR,
         )
         for grade, names in zeros.items()
@@ -289,7 +289,7 @@ def no_numbers(groups: Iterable[scales.Group]) -> list[Finding]:
 
 
 def differing(fused: Iterable[FusedScales]) -> list[Finding]:
-    """A line for each kind whose scales differ."""
+    """Return a finding for each kind with different scales."""
     return [
         Finding(
             Grade.REPAIR_FIRST if kind.worst_ratio > scales.SERVES_TO else Grade.REPAIR_LATER,
@@ -303,16 +303,16 @@ def differing(fused: Iterable[FusedScales]) -> list[Finding]:
 
 
 def template(source: Source) -> list[str]:
-    """Whether there is a chat template; a profile may bring its own."""
+    """Return a finding if there is no chat template; a profile may have its own."""
     name = "tokenizer_config.json"
     settings = inventory.document(source, name) if name in source.sizes else {}
     if "chat_template.jinja" in source.sizes or settings.get("chat_template"):
         return []
-    return [f"there is no chat template (chat_template.jinja, or in {name}): the profile must bring one"]
+    return [f"there is no chat template (chat_template.jinja, or in {name}): the profile must have one"]
 
 
 def speaking(source: Source) -> list[str]:
-    """Whether the tokenizer has what the engine needs to tell thinking from answer."""
+    """Return the tokens missing in the tokenizer that separate thinking from the answer."""
     off = []
     vocabulary = inventory.document(source, "tokenizer.json") if "tokenizer.json" in source.sizes else None
     if vocabulary is None:

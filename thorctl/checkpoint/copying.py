@@ -1,4 +1,4 @@
-"""Copies a file with some bytes changed, and proves afterwards that nothing else has."""
+"""Copy a file with some bytes changed, and verify that all other bytes are equal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 8 << 20  # bytes
 
 
 def write(source: Path, target: Path, patches: Iterable[Patch], told: Callable[[int], None]) -> None:
-    """Copies ``source`` over ``target``, applies the patches, flushes to the disk. ``told``: bytes so far."""
+    """Copy ``source`` over ``target``, apply the patches, sync to the disk. ``told``: bytes so far."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as read, target.open("wb") as file:
         done = 0
@@ -36,7 +36,7 @@ def write(source: Path, target: Path, patches: Iterable[Patch], told: Callable[[
 def verify(
     source: Path, target: Path, patches: Iterable[Patch], told: Callable[[int], None]
 ) -> tuple[str, str]:
-    """SHA-256 of source and target, once the target has the patches and is the source everywhere else.
+    """Verify that the target is the patched source; return the SHA-256 of source and target.
 
     Raises:
         ThorError: ``result_unverified``.
@@ -63,7 +63,7 @@ def verify(
 
 
 def sha256(path: Path, told: Callable[[int], None]) -> str:
-    """Of a file. ``told``: bytes so far."""
+    """Return the SHA-256 of a file. ``told``: bytes so far."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         done = 0
@@ -83,5 +83,5 @@ def _differs(target: Path) -> ThorError:
     return ThorError(
         "result_unverified",
         f"{target.name} differs from what was written.",
-        "Check the machine's disk and memory, remove the partial folder, then begin again.",
+        "Check the machine's disk and memory, remove the partial folder, then start again.",
     )

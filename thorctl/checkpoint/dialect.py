@@ -1,4 +1,4 @@
-"""The notation of a checkpoint's weights: its name, and whether the audit can judge it. Pure."""
+"""The notation of a checkpoint's weights: its name, and whether the audit supports it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from thorctl.checkpoint.modules import Module
 
-MODELOPT = "hf_quant_config.json"  # beside config.json, by NVIDIA ModelOpt
+MODELOPT = "hf_quant_config.json"  # written beside config.json by NVIDIA ModelOpt
 COMPRESSED = "compressed-tensors"
 _METHODS = {
     "awq": "INT4 weights (AWQ)",
@@ -21,19 +21,19 @@ _METHODS = {
     "mxfp4": "MXFP4",
     "bitsandbytes": "bitsandbytes",
 }
-_SHOWN = 60  # letters of a foreign word
+_SHOWN = 60  # longest shown part of an unknown name, in characters
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """``judged``: its scales and names are those that the audit knows."""
+    """``judged``: the audit supports its scales and names."""
 
     name: str
     judged: bool
 
 
 def of(config: Mapping[str, Any], modelopt: Mapping[str, Any] | None, modules: Iterable[Module]) -> Dialect:
-    """Name the notation.
+    """Return the notation.
 
     Args:
         config: config.json.
@@ -58,7 +58,7 @@ def of(config: Mapping[str, Any], modelopt: Mapping[str, Any] | None, modules: I
 
 
 def kind(group: Mapping[str, Any]) -> str:
-    """What a config group of compressed-tensors makes of weights: as `Module.format` says it."""
+    """Return the format of weights of a compressed-tensors config group, as in `Module.format`."""
     weights = group.get("weights")
     weights = weights if isinstance(weights, dict) else {}
     match weights.get("type"), weights.get("num_bits"), weights.get("strategy"):
@@ -74,7 +74,7 @@ def kind(group: Mapping[str, Any]) -> str:
 
 
 def groups_of(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The config groups that are objects."""
+    """Return the config groups that are objects."""
     named = found.get("config_groups")
     named = named if isinstance(named, dict) else {}
     return {str(name): group for name, group in named.items() if isinstance(group, dict)}

@@ -1,8 +1,8 @@
-"""A checkpoint's modules as vLLM names them, and which of them its matcher takes for quantized. Pure.
+"""Map a checkpoint's modules to vLLM's names, and determine which of them vLLM loads as quantized.
 
 vLLM renames modules (``hf_to_vllm_mapper``), loads several as one (``packed_modules_mapping``), and compares
 the lists ``ignore`` and ``targets`` of a quantization_config with its own names (compressed_tensors/utils.py,
-``should_ignore_layer`` and ``find_matched_target``; ``get_moe_method`` judges all experts of a layer by
+``should_ignore_layer`` and ``find_matched_target``; ``get_moe_method`` decides for all experts of a layer by
 expert 0). Exact names in the lists are renamed as modules are; expressions (``re:…``) are not, and must match
 from the first letter on. The contract test compares this module with vLLM 0.19 and 0.32.
 """
@@ -43,9 +43,9 @@ _EXPERTS = {"0.19": "SharedFusedMoE", "0.32": "RoutedExperts"}
 _EXPERTS_AS_LINEAR = {
     "0.19": "FusedMoE",
     "0.32": "RoutedExperts",
-}  # what the target "Linear" stands for as well
+}  # all of which the target "Linear" includes
 _EXPERT = re.compile(r"^(.*\.mlp\.experts)\.(?:\d+\.(?:gate|up|down)_proj|gate_up_proj|down_proj)$")
-# Built without a quantization: norms, convolutions, embeddings, routers (`quant_config=None`).
+# Never quantized: norms, convolutions, embeddings, routers (`quant_config=None`).
 _NEVER = re.compile(
     r"(A_log|dt_bias|norm\w*|conv1d|embed\w*|pos_embed|patch_embed\.proj|\.mlp\.(gate|shared_expert_gate))$"
 )
@@ -55,28 +55,28 @@ _LINEAR_KINDS = frozenset(
 
 
 class MixedSchemesError(Exception):
-    """Parts that vLLM loads as one are to have different schemes: it stops."""
+    """Parts that vLLM loads as one have different schemes, which it rejects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer that vLLM builds with a quantization, and the checkpoint's modules that it is loaded from."""
+    """A layer that vLLM builds with a quantization, and its modules in the checkpoint."""
 
     name: str
     members: tuple[str, ...]
 
     @property
     def routed(self) -> bool:
-        """Whether it is all experts of a layer."""
+        """Whether it stands for all experts of a layer."""
         return self.name.endswith(".experts")
 
     def asked(self) -> tuple[str, ...]:
-        """The names that the lists are compared with."""
+        """Return the names that the lists are compared with."""
         projections = ("gate_proj", "up_proj", "down_proj")
         return tuple(f"{self.name}.0.{one}" for one in projections) if self.routed else (self.name,)
 
     def class_name(self, version: str) -> str:
-        """Of the layer in that version."""
+        """Return vLLM's class of the layer in that version."""
         return (
             _EXPERTS[version]
             if self.routed
@@ -85,7 +85,7 @@ class Layer:
 
 
 def renamed(name: str) -> str:
-    """A checkpoint's name in vLLM."""
+    """Return vLLM's name for a checkpoint's name."""
     for prefix, new in PREFIXES:
         if name.startswith(prefix):
             name = name.replace(prefix, new, 1)
@@ -93,7 +93,7 @@ def renamed(name: str) -> str:
 
 
 def layers(modules: Iterable[str]) -> list[Layer]:
-    """The layers that vLLM makes of modules, without those that it never quantizes."""
+    """Return the layers that vLLM builds from modules, without those it never quantizes."""
     found: dict[str, list[str]] = {}
     for module in modules:
         if kind_of(module) not in _LINEAR_KINDS or _NEVER.search(module):
@@ -108,7 +108,7 @@ def layers(modules: Iterable[str]) -> list[Layer]:
 
 
 def group_of(layer: Layer, ignore: Sequence[str], targets: Mapping[str, str], version: str) -> str | None:
-    """The config group by which vLLM loads a layer; None: unquantized.
+    """Return the config group by which vLLM loads a layer; None: unquantized.
 
     Args:
         layer: one of `layers`.
@@ -117,11 +117,11 @@ def group_of(layer: Layer, ignore: Sequence[str], targets: Mapping[str, str], ve
         version: one of `VERSIONS`.
 
     Raises:
-        MixedSchemesError: vLLM refuses; the text says why.
-        re.error: an expression is none.
+        MixedSchemesError: vLLM rejects the layer; the text has the reason.
+        re.error: an expression is invalid.
     """
     if version == "0.19" and layer.class_name(version) == "ParallelLMHead":
-        return None  # it asks nobody
+        return None  # without looking at the lists
     mapped = {_entry(target): group for target, group in targets.items()}
     if layer.routed and "Linear" in mapped:
         mapped.setdefault(_EXPERTS_AS_LINEAR[version], mapped["Linear"])
@@ -149,7 +149,7 @@ def _one(
 def _ignored(name: str, ignore: list[str], version: str) -> bool:
     last = name.rpartition(".")[2]
     whole = _first(name, ignore) is not None
-    # 0.32 takes anything that matches the fused name; 0.19 only that name itself, else it asks for the parts.
+    # 0.32 accepts any match of the fused name; 0.19 only that name itself, otherwise it checks the parts.
     if last not in FUSED or (whole if version != "0.19" else name in ignore):
         return whole
     parts = [_first(name.replace(last, part), ignore) is not None for part in FUSED[last]]
@@ -177,5 +177,5 @@ def _matches(value: str, target: str, *, contains: bool) -> bool:
 
 
 def _entry(entry: str) -> str:
-    """An entry of a list as vLLM's mapper leaves it: paths are renamed, expressions and classes are not."""
+    """Return an entry after vLLM's mapper: paths are renamed, expressions and classes are not."""
     return renamed(entry) if "." in entry and not entry.startswith("re:") else entry

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold, by its own config.json; every line that is off. Pure."""
+"""Compare a checkpoint's tensors with its own config.json."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from thorctl.checkpoint.modules import Module
 
 ARCHITECTURE = "Qwen3_5MoeForConditionalGeneration"
-GROUP = 16  # weights that share one FP8 scale
-WEIGHTS = {  # of quantization_config's `weights`
+GROUP = 16  # weights per FP8 scale
+WEIGHTS = {  # expected in quantization_config's `weights`
     "num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": GROUP,
     "symmetric": True, "dynamic": False,
 }  # fmt: skip
@@ -31,10 +31,10 @@ _EXPERT = re.compile(r"\.layers\.(\d+)\.mlp\.experts\.(\d+)\.(gate|up|down)_proj
 
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The language model's part of config.json.
+    """Return the language model's part of config.json.
 
     Raises:
-        ThorError: ``architecture_unknown``: nothing is known of other models' parts.
+        ThorError: ``architecture_unknown``: the parts of other models are unknown.
     """
     text, named = config.get("text_config"), config.get("architectures")
     if not isinstance(named, list) or ARCHITECTURE not in named:
@@ -51,7 +51,7 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def experts(modules: Mapping[str, Module], text: dict[str, Any]) -> list[str]:
-    """Missing and surplus experts; the layout that vLLM needs."""
+    """Return missing and surplus experts; the layout that vLLM requires."""
     layers, count = text["num_hidden_layers"], text["num_experts"]
     found = Counter()  # type: Counter[tuple[int, int]]
     fused = []
@@ -69,18 +69,18 @@ def experts(modules: Mapping[str, Module], text: dict[str, Any]) -> list[str]:
             if len(fused) == wanted
             else [f"{len(fused)} fused expert tensors, where {wanted} were expected"]
         )
-    off = [f"{name}: a fused tensor beside experts of their own" for name in fused[:SHOWN]]
+    off = [f"{name}: a fused tensor beside single experts" for name in fused[:SHOWN]]
     every = {(layer, expert) for layer in range(layers) for expert in range(count)}
     lacking = sorted(place for place in every if found[place] != 3)
     if lacking:
-        off.append(some(_places(lacking), "expert is not whole", "experts are not whole"))
+        off.append(some(_places(lacking), "expert is incomplete", "experts are incomplete"))
     if surplus := sorted(set(found) - every):
         off.append(some(_places(surplus), "expert is not in config.json", "experts are not in config.json"))
     return off
 
 
 def formats(modules: Iterable[Module], quantized: bool) -> list[str]:
-    """Modules that are not in the format that the card's table gives them."""
+    """Return modules whose format differs from the card's table."""
     off: dict[str, tuple[str, list[str]]] = {}  # kind -> the format wanted, modules in another one
     for module in modules:
         wanted = NVFP4 if quantized and module.kind in QUANTIZED else "BF16"
@@ -89,7 +89,7 @@ def formats(modules: Iterable[Module], quantized: bool) -> list[str]:
             and module.format != wanted
             and not (module.kind is Kind.GDN and module.format in {"F32", "BF16/F32"})
         ):
-            # A_log and the norm of a Gated DeltaNet layer may be kept in FP32: more than asked for.
+            # A_log and the norm of a Gated DeltaNet layer may have the higher precision FP32.
             off.setdefault(f"of the {module.kind}", (wanted, []))[1].append(f"{module.name} {module.format}")
     return [
         some(names, f"module {whose} is not {wanted}", f"modules {whose} are not {wanted}")
@@ -98,14 +98,14 @@ def formats(modules: Iterable[Module], quantized: bool) -> list[str]:
 
 
 def unknown(modules: Iterable[Module]) -> list[str]:
-    """Modules that no part of the model is loaded from."""
+    """Return modules that belong to no part of the model."""
     names = [module.name for module in modules if module.kind is Kind.OTHER]
     row = "to no row of the card's table"
     return [some(names, f"module belongs {row}", f"modules belong {row}")] if names else []
 
 
 def shapes(modules: Iterable[Module], config: Mapping[str, Any]) -> list[str]:
-    """Quantized modules whose tensors do not fit each other."""
+    """Return quantized modules whose tensors do not match each other."""
     found = config.get("quantization_config")
     groups = dialect.groups_of(found).values() if isinstance(found, dict) else ()
     inputs = any(isinstance(group.get("input_activations"), dict) for group in groups)
@@ -134,7 +134,7 @@ def shapes(modules: Iterable[Module], config: Mapping[str, Any]) -> list[str]:
 
 
 def quantization(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str]:
-    """quantization_config against the tensors, both ways, as vLLM reads it."""
+    """Compare quantization_config with the tensors in both directions, as vLLM does."""
     found = config.get("quantization_config")
     if not isinstance(found, dict | None):
         raise damaged("config.json", "has a quantization_config that is no object")
@@ -154,7 +154,7 @@ def quantization(config: dict[str, Any], modules: Mapping[str, Module]) -> list[
         weights = group.get("weights")
         weights = weights if isinstance(weights, dict) else {}
         off += [
-            f"quantization_config says {key}: {weights.get(key)!r}, not {value!r}"
+            f"quantization_config has {key}: {weights.get(key)!r}, not {value!r}"
             for key, value in WEIGHTS.items()
             if weights.get(key) != value
         ]
@@ -168,7 +168,7 @@ def quantization(config: dict[str, Any], modules: Mapping[str, Module]) -> list[
     try:
         return off + _matched(ignore, targets, built)
     except re.error as error:
-        return [*off, f"quantization_config ignores or targets by an expression that is none: {error}"]
+        return [*off, f"quantization_config ignores or targets an invalid expression: {error}"]
 
 
 def _one_sided(no_config: bool, packed: bool) -> list[str]:
@@ -178,7 +178,7 @@ def _one_sided(no_config: bool, packed: bool) -> list[str]:
 
 
 def sometimes(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str]:
-    """What `quantization` is for parts that vLLM only builds if it is asked to; [] where that finds more."""
+    """Compare `quantization` for parts that vLLM builds on request only; [] if that finds more."""
     found = config.get("quantization_config")
     if not isinstance(found, dict) or quantization(config, modules):
         return []
@@ -195,8 +195,8 @@ def sometimes(config: dict[str, Any], modules: Mapping[str, Module]) -> list[str
 
 
 def _matched(ignore: list[str], targets: dict[str, str], modules: Mapping[str, Module]) -> list[str]:
-    """vLLM loads by its own names: a list that misses them fails the load or misreads."""
-    versions_of: dict[tuple[tuple[str, str], str], list[str]] = {}  # of what is said of which module
+    """Return modules that vLLM, by its own names, would reject or misread with these lists."""
+    versions_of: dict[tuple[tuple[str, str], str], list[str]] = {}  # (texts of a fault, module) -> versions
     layers = engine_names.layers(modules)
     for version in engine_names.VERSIONS:
         for layer in layers:

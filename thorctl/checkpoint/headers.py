@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read with suspicion. Pure.
+"""Parse the header of an untrusted safetensors file.
 
 Format (github.com/huggingface/safetensors): eight bytes with the header's length, little-endian; a JSON
 object, name to dtype, shape and data_offsets; then the tensors' bytes without holes or overlaps.
@@ -28,7 +28,7 @@ BITS = {
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Where one tensor lies: ``start`` and ``end`` are bytes from the file's beginning."""
+    """The place of a tensor: ``start`` and ``end`` are bytes from the file's beginning."""
 
     name: str
     dtype: str
@@ -43,29 +43,29 @@ class Tensor:
 
 
 def header_length(first: bytes, file_size: int, where: str) -> int:
-    """The header's length, from the file's first eight bytes.
+    """Return the header's length, from the file's first eight bytes.
 
     Raises:
         ThorError: ``checkpoint_damaged``.
     """
     if len(first) < LENGTH.size:
-        raise damaged(where, f"has {len(first)} bytes: no safetensors file")
+        raise damaged(where, f"has {len(first)} bytes: it is not a safetensors file")
     (length,) = LENGTH.unpack(first[: LENGTH.size])
     if not 2 <= length <= min(MAX_HEADER_BYTES, file_size - LENGTH.size):
-        raise damaged(where, f"says its header has {length} bytes, of {file_size} in the file")
+        raise damaged(where, f"claims a header of {length} bytes, in a file of {file_size}")
     return int(length)
 
 
 def parse(header: bytes, file_size: int, where: str) -> dict[str, Tensor]:
-    """The tensors by name, in the order of their bytes.
+    """Return the tensors by name, in the order of their bytes.
 
     Args:
-        header: the JSON behind the first eight bytes, as long as `header_length` says.
+        header: the JSON after the first eight bytes, of the length by `header_length`.
         file_size: of the whole file.
         where: the file's name, for errors.
 
     Raises:
-        ThorError: ``checkpoint_damaged`` for anything that is not a whole, gapless file.
+        ThorError: ``checkpoint_damaged`` for a file that is incomplete or has gaps.
     """
     try:
         document = json.loads(header, object_pairs_hook=_no_twins)
@@ -87,9 +87,9 @@ def parse(header: bytes, file_size: int, where: str) -> dict[str, Tensor]:
 
 
 def build(rows: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[bytes, dict[str, Tensor]]:
-    """The beginning of a file with these tensors (name to dtype and shape), and where each will lie.
+    """Return the beginning of a file with these tensors (name to dtype and shape), and their places.
 
-    In the order of the format's own writer: wide numbers first, so that all are aligned; then by name.
+    The order is that of the format's own writer: wide types first, so that all are aligned; then by name.
     """
     order = sorted(rows, key=lambda name: (-BITS[rows[name][0]], name))
     document: dict[str, Any] = {"__metadata__": {"format": "pt"}}
@@ -105,11 +105,11 @@ def build(rows: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[bytes, dict[
 
 
 def damaged(where: str, what: str) -> ThorError:
-    """The error for a file that cannot be trusted."""
+    """Return the error for a damaged file."""
     return ThorError(
         "checkpoint_damaged",
         f"{where} {what}.",
-        "Download it again and compare its SHA-256 with the hub's: the download may have been cut short.",
+        "Download it again and compare its SHA-256 with the hub's: the download may have been interrupted.",
     )
 
 
@@ -118,16 +118,16 @@ def _tensor(name: str, row: Any, data: int, where: str) -> Tensor:
         dtype, shape, (start, end) = row["dtype"], row["shape"], row["data_offsets"]
         numbers, bits = [*shape, start, end], BITS[dtype]
     except (KeyError, TypeError, ValueError) as error:
-        raise damaged(where, f"describes {name!r} in a way that makes no sense ({error})") from error
+        raise damaged(where, f"has a malformed entry for {name!r} ({error})") from error
     if not all(type(number) is int and number >= 0 for number in numbers):
-        raise damaged(where, f"gives {name!r} a shape or offsets that are no natural numbers")
+        raise damaged(where, f"has a shape or offsets of {name!r} that are not natural numbers")
     if math.prod(shape) * bits != (end - start) * 8:
-        raise damaged(where, f"gives {name} {end - start} bytes for {dtype} {list(shape)}")
+        raise damaged(where, f"has {end - start} bytes for {name}, {dtype} {list(shape)}")
     return Tensor(name, dtype, tuple(shape), data + start, data + end)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
+        raise ValueError("a name occurs twice")
     return found

@@ -5,9 +5,9 @@
     <root>/api/models/<repository>/tree/<revision>[.recursive]    JSON: files with sizes and hashes
     <root>/.content/<commit>/<etag>-<size>                the bytes
 
-A branch is a symbolic link to its commit. nginx reads the headers a client needs (ETag, size, commit) off the
-resolved path of the content, so publishing more needs no change of its configuration. All links are relative:
-the tree may be moved.
+A branch is a symbolic link to its commit. nginx takes the headers that a client needs (ETag, size, commit)
+from the resolved path of the content, so publishing requires no change of its configuration. All links are
+relative, so the tree can be moved.
 """
 
 from __future__ import annotations
@@ -29,18 +29,16 @@ if TYPE_CHECKING:
 
 CONTENT = ".content"
 LFS_SUFFIXES = frozenset({".safetensors", ".bin", ".gguf", ".pt", ".pth", ".onnx", ".npz"})
-LFS_MINIMUM_BYTES = (
-    1 << 20
-)  # a repository keeps smaller files in git itself, where only their git hash is known
-LFS_POINTER_BYTES = 134  # about what a pointer file weighs; clients show it, none uses it
+LFS_MINIMUM_BYTES = 1 << 20  # a repository keeps smaller files in git, where only their git hash is known
+LFS_POINTER_BYTES = 134  # approximate size of a pointer file, which clients only display
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*")  # no slash: it is one segment of an address
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*")  # no slash: it is one segment of a URL
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """One file of a repository; ``git_sha1`` is the hash git gives its content (a blob)."""
+    """One file of a repository; ``git_sha1`` is git's hash of its content (a blob)."""
 
     path: str
     size: int
@@ -49,17 +47,17 @@ class HubFile:
 
     @property
     def lfs(self) -> bool:
-        """Whether a hub would keep it outside git, known by its SHA-256."""
+        """Whether a hub keeps it outside git, identified by its SHA-256."""
         return self.size >= LFS_MINIMUM_BYTES or Path(self.path).suffix in LFS_SUFFIXES
 
     @property
     def etag(self) -> str:
-        """What a hub answers as ETag."""
+        """The ETag in a hub's answer."""
         return self.sha256 if self.lfs else self.git_sha1
 
     @property
     def stored(self) -> str:
-        """The name its content is kept under."""
+        """The name of its content in the tree."""
         return f"{self.etag}-{self.size}"
 
 
@@ -70,27 +68,27 @@ def publish(
     revision: str = "main",
     told: Callable[[str], None] = lambda _: None,
 ) -> str:
-    """Put the files of ``source`` into the tree and let the branch ``revision`` point to them. Repeatable.
+    """Add the files of ``source`` to the tree and point the branch ``revision`` to them. Idempotent.
 
     Args:
-        root: the tree, made if missing.
+        root: the tree, created if missing.
         repository: ``owner/name``.
         source: the checkpoint's directory; hidden files and directories are left out.
         revision: branch or tag, without slashes.
-        told: each step, as it begins.
+        told: called with each step, as it begins.
 
     Returns:
         The commit: 40 hex digits, the SHA-1 over paths, sizes and SHA-256 of the files; the same bytes have
         the same commit everywhere.
 
     Raises:
-        ThorError: ``hub_publish_failed`` for a name that is none, or where there is nothing to publish.
+        ThorError: ``hub_publish_failed`` for an invalid name, or if there is nothing to publish.
     """
     if not (_REPOSITORY.fullmatch(repository) and _REVISION.fullmatch(revision)):
         raise ThorError(
             "hub_publish_failed",
             f"{repository}@{revision} is not of the form OWNER/NAME@REVISION.",
-            "Name it so.",
+            "Use a name of that form.",
         )
     files = scan(source, told)
     if not files:
@@ -105,7 +103,7 @@ def publish(
     api = root / "api" / "models" / repository
     _write(api / "tree" / f"{commit}.recursive", _entries(files))
     _write(api / "tree" / commit, _top_level(files))
-    # Last what makes it visible: a client that sees the commit finds everything it names.
+    # Last: a client that sees the commit finds all its files.
     _write(api / "revision" / commit, _model_info(repository, commit, files))
     for place in (api / "tree", api / "revision", root / repository / "resolve"):
         _link(place / revision, place / commit)
@@ -114,7 +112,7 @@ def publish(
 
 
 def scan(source: Path, told: Callable[[str], None] = lambda _: None) -> list[HubFile]:
-    """The files below ``source`` with their hashes, by path."""
+    """Return the files below ``source`` with their hashes, by path."""
     paths = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
     found = []
     for path in paths:
@@ -125,7 +123,7 @@ def scan(source: Path, told: Callable[[str], None] = lambda _: None) -> list[Hub
 
 
 def commit_of(files: list[HubFile]) -> str:
-    """The commit that these files make."""
+    """Return the commit of these files."""
     lines = "".join(f"{file.path}\0{file.size}\0{file.sha256}\n" for file in files)
     return hashlib.sha1(lines.encode(), usedforsecurity=False).hexdigest()
 

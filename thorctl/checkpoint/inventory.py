@@ -1,4 +1,4 @@
-"""All tensors of a checkpoint, from the headers of its shards alone."""
+"""List all tensors of a checkpoint, from the headers of its shards."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-FIRST_READ = 1 << 20  # bytes; most headers come with the first request
+FIRST_READ = 1 << 20  # bytes; most headers fit in the first request
 MAX_JSON_BYTES = 64 << 20
 MAX_TENSORS = 500_000  # of all shards; a checkpoint of 35 billion weights has some 100,000
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What the headers say. ``shard_of`` is the file of each tensor."""
+    """The content of the headers. ``shard_of`` is the file of each tensor."""
 
     tensors: dict[str, Tensor]
     shard_of: dict[str, str]
     config: dict[str, Any]
-    problems: tuple[str, ...]  # of the index against the shards
+    problems: tuple[str, ...]  # differences of the index and the shards
 
 
 def read(source: Source, progress: Callable[[str], None] = lambda _: None) -> Inventory:
-    """Reads config.json, the index and the header of every shard.
+    """Read config.json, the index and the header of every shard.
 
     Raises:
         ThorError: ``checkpoint_damaged``, ``checkpoint_incomplete``, or what reading raises.
@@ -57,16 +57,16 @@ def read(source: Source, progress: Callable[[str], None] = lambda _: None) -> In
 
 
 def document(source: Source, path: str) -> dict[str, Any]:
-    """A JSON object of the checkpoint.
+    """Return a JSON object of the checkpoint.
 
     Raises:
-        ThorError: ``checkpoint_incomplete`` if it is not there, ``checkpoint_damaged`` if it is none.
+        ThorError: ``checkpoint_incomplete`` if it is missing, ``checkpoint_damaged`` if it is not one.
     """
     size = source.sizes.get(path)
     if size is None:
         raise incomplete(source, path)
     if size > MAX_JSON_BYTES:
-        raise damaged(path, f"has {size} bytes: too many for what it is")
+        raise damaged(path, f"has {size} bytes, above the limit for this file")
     try:
         found = json.loads(source.read(path, 0, size))
     except (ValueError, RecursionError) as error:
@@ -77,7 +77,7 @@ def document(source: Source, path: str) -> dict[str, Any]:
 
 
 def incomplete(source: Source, path: str) -> ThorError:
-    """A file that a checkpoint must have is missing."""
+    """Return the error for a missing file."""
     return ThorError(
         "checkpoint_incomplete",
         f"{source.name} has no {path}.",

@@ -1,8 +1,8 @@
-"""llm-compressor's NVFP4A16, one group of matrices at a time; needs the extra ``quantize``.
+"""Quantize to NVFP4A16 with llm-compressor, one group of matrices at a time; needs the extra ``quantize``.
 
-Its `model_free_ptq` lets q, k and v of an attention layer share a global scale, and gate and up of a *dense*
-MLP, which it knows by their names; an expert's pair it does not know. Here each group is handed to the same
-converter by itself, an expert's pair under the names of a dense one: its arithmetic, one scale.
+Its `model_free_ptq` shares a global scale between q, k and v of an attention layer, and between gate and up
+of a *dense* MLP, which it identifies by name, but not between an expert's pair. Here each group is passed to
+the same converter alone, an expert's pair under the names of a dense one: the same arithmetic, one scale.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _QUIET = {"LLM_COMPRESSOR_LOG_DISABLED": "true"}  # stdout is for the result
 
 
 class LlmCompressor:
-    """The quantizer. ``tools``: what its output depends on."""
+    """The quantizer. ``tools``: the versions that its output depends on."""
 
     def __init__(self, device: str) -> None:
-        """Imports it, which takes seconds.
+        """Import it, which takes seconds.
 
         Raises:
             ThorError: ``quantize_missing``, ``device_missing``.
@@ -54,7 +54,7 @@ class LlmCompressor:
         self._update_config = save_utils.update_config
         self._device = device
         try:
-            # The converter completes its configuration (its format) with the first matrix that it compresses.
+            # The converter completes its configuration (its format) at the first matrix.
             self._converter.process(
                 {"first.weight": torch.ones(GROUP, GROUP, dtype=torch.bfloat16, device=device)}
             )
@@ -67,7 +67,7 @@ class LlmCompressor:
         self.tools = {name: metadata.version(name) for name in DISTRIBUTIONS} | {"device": device}
 
     def quantize(self, group: Sequence[Matrix], content: Sequence[bytes]) -> list[dict[str, bytes]]:
-        """The parts of each matrix of a group, which share one global scale.
+        """Return the parts of each matrix of a group, which share one global scale.
 
         Args:
             group: matrices that an engine loads as one, or a single one.
@@ -88,7 +88,7 @@ class LlmCompressor:
         ]
 
     def configured(self, config: dict[str, Any]) -> str:
-        """The text of a config.json with the quantizer's own quantization_config."""
+        """Return the text of a config.json with the quantizer's own quantization_config."""
         with TemporaryDirectory(prefix="thorctl-quantize-") as folder:
             path = Path(folder) / "config.json"
             path.write_text(json.dumps(config), encoding="utf-8")
@@ -97,7 +97,7 @@ class LlmCompressor:
 
 
 def _handed(module: str) -> str:
-    """The name under which the quantizer knows what is fused."""
+    """Return the name under which the quantizer fuses a module."""
     last = module.rpartition(".")[2]
     return f"layer.self_attn.{last}" if last[0] in "qkvo" else f"layer.mlp.{last}"
 

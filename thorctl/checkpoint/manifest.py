@@ -1,4 +1,4 @@
-"""``thorctl-manifest.json``: what a checkpoint was made from, how, and all its files with their hashes."""
+"""``thorctl-manifest.json``: a checkpoint's source, method, and files with their hashes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ NAME = "thorctl-manifest.json"
 
 
 class Origin(schema.Model):
-    """The checkpoint that was read."""
+    """The source checkpoint."""
 
     name: str
     files: dict[str, Sha256] = Field(description="Path to SHA-256, as read.")
 
 
 class Manifest(schema.Model):
-    """Of one made checkpoint. No time stamps: the same input gives the same manifest."""
+    """The manifest of a generated checkpoint. Deterministic, so it has no time stamps."""
 
     schema_: int = Field(default=1, alias="schema")
     name: str
@@ -41,18 +41,18 @@ class Manifest(schema.Model):
     )
 
     def text(self) -> str:
-        """The file's content."""
+        """Return the file's content."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
 def load(folder: Path) -> Manifest | None:
-    """The manifest of a checkpoint; None where there is none."""
+    """Return the manifest of a checkpoint; None if there is none."""
     path = folder / NAME
     return Manifest.model_validate_json(read_text(path)) if path.is_file() else None
 
 
 def require_intact(folder: Path, manifest: Manifest, told: Callable[[str], None] = lambda _: None) -> None:
-    """Every file of the manifest is there, with its size and hash.
+    """Verify that every file of the manifest exists with its size and hash.
 
     Raises:
         ThorError: ``checkpoint_damaged``.
@@ -67,5 +67,5 @@ def require_intact(folder: Path, manifest: Manifest, told: Callable[[str], None]
 
 
 def document(manifest: Manifest) -> dict[str, Any]:
-    """As plain JSON data."""
+    """Return plain JSON data."""
     return manifest.model_dump(mode="json")

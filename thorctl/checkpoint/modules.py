@@ -1,4 +1,4 @@
-"""What each tensor belongs to, in the words of the model card's table, and its format. Pure.
+"""Group tensors into modules, by the rows of the model card's table, and determine their format.
 
 Names: Qwen3_5MoeForConditionalGeneration as transformers writes it; parts of a quantized module:
 compressed-tensors' `nvfp4-pack-quantized` (``weight_packed``, ``weight_scale``, ``weight_global_scale``).
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from thorctl.checkpoint.headers import Tensor
 
 PACKED, SCALE, GLOBAL = "weight_packed", "weight_scale", "weight_global_scale"
-INPUT = "input_global_scale"  # where activations are quantized as well
+INPUT = "input_global_scale"  # present if activations are quantized as well
 PARTS = frozenset({PACKED, SCALE, GLOBAL})
 NVFP4 = "NVFP4"
 PLAIN = frozenset({"BF16", "F16", "F32", "BF16/F32", "F16/F32"})  # formats that are not quantized
-# Last parts of tensors' names that belong to the module before them: of every notation that is met.
+# Last parts of tensor names, in all known notations; the module's name precedes them.
 _PARTS = PARTS | {
     "weight", "bias", INPUT, "weight_shape", "weight_zero_point", "weight_g_idx", "input_scale",
     "weight_scale_2", "weight_scale_inv", "pre_quant_scale", "qweight", "qzeros", "scales",
@@ -49,7 +49,7 @@ class Kind(StrEnum):
 
 QUANTIZED = frozenset({Kind.ROUTED, Kind.SHARED, Kind.ATTENTION})
 
-# The first that fits decides: a norm of the vision tower belongs to the tower.
+# The first match decides: a norm of the vision tower belongs to the tower.
 _KINDS = (
     (Kind.VISION, r"(^|\.)visual\."),
     (Kind.MTP, r"(^|\.)mtp\."),
@@ -91,12 +91,12 @@ class Module:
 
     @property
     def bytes(self) -> int:
-        """On disk."""
+        """The size on disk."""
         return sum(tensor.bytes for tensor in self.parts.values())
 
     @property
     def weights(self) -> int:
-        """Numbers of weights, two to a byte where packed; scales are not counted."""
+        """The number of weights, two per byte if packed, without scales."""
         total = 0
         for part, tensor in self.parts.items():
             if part not in {"", "weight", "bias", PACKED, "qweight"}:
@@ -109,12 +109,12 @@ class Module:
 
 @cache
 def kind_of(module: str) -> Kind:
-    """The card's row for a module's name."""
+    """Return the card's row for a module's name."""
     return next((kind for kind, pattern in _COMPILED if pattern.search(module)), Kind.OTHER)
 
 
 def gather(tensors: Iterable[Tensor]) -> dict[str, Module]:
-    """Modules by name. A fused tensor without a part (``experts.gate_up_proj``) is a module of its own."""
+    """Return modules by name. A fused tensor without a part (``experts.gate_up_proj``) is one module."""
     found: dict[str, dict[str, Tensor]] = {}
     for tensor in tensors:
         module, _, part = tensor.name.rpartition(".")

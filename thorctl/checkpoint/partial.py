@@ -1,7 +1,7 @@
-"""A checkpoint under way: a hidden folder beside the result, and in it a journal of the files that are done.
+"""A checkpoint being written: a hidden folder beside the result, with a journal of the complete files.
 
-A run that was killed goes on behind the last file of the journal, if it begins with the same source and means
-to do the same. The folder gets the result's name only when it is whole: nothing half done looks finished.
+A run after a kill continues behind the last file of the journal, if source and settings are the same. The
+folder is renamed to the result only when it is complete, so no partial result looks finished.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 JOURNAL = ".journal.json"
-SPARE = 64 << 20  # bytes left free beside the result
+SPARE = 64 << 20  # bytes kept free beside the result
 Row = dict[str, Any]
 
 
 class Partial:
-    """The folder, this process's alone. ``rows`` are the journal's: what is known of each file done."""
+    """The folder, locked by this process. ``rows`` is the journal: the record of each complete file."""
 
     def __init__(self, source: Folder, out: Path, needed: int, how: Mapping[str, str]) -> None:
-        """Begins, or goes on where an earlier run was killed.
+        """Begin, or continue a run that was killed.
 
         Args:
-            source: what is read.
-            out: what the folder will be called.
-            needed: bytes to be written in all.
-            how: what else decides the result's bytes.
+            source: the source checkpoint.
+            out: path of the result.
+            needed: bytes to be written in total.
+            how: the settings that determine the result's bytes.
 
         Raises:
             ThorError: ``out_exists``, ``out_in_source``, ``out_busy``, ``disk_too_small``,
@@ -62,22 +62,22 @@ class Partial:
         self.resumed = len(self.rows)
 
     def __enter__(self) -> Partial:
-        """For ``with``: at its end others may write here again."""
+        """Enter ``with``, whose end releases the lock."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Lets go of the folder."""
+        """Release the lock."""
         os.close(self._lock)
 
     def note(self, path: str, row: Row) -> None:
-        """One more file is on the disk and verified."""
+        """Record a file that is on the disk and verified."""
         self.rows[path] = row
         self._write_journal()
 
     def finish(self, manifest: Manifest) -> None:
-        """Audits the result; then, and only then, it gets its manifest and its name.
+        """Audit the result; if it passes, write its manifest and rename it.
 
         Raises:
             ThorError: ``result_unverified``.
@@ -104,12 +104,12 @@ class Partial:
             raise ThorError(
                 "out_busy",
                 f"Another thorctl is writing {self._out}.",
-                "Wait for its end, or stop it: finished files are kept.",
+                "Wait for its end, or stop it: complete files are kept.",
             ) from error
         return handle
 
     def _earlier(self, needed: int) -> dict[str, Row]:
-        """The rows of a run that was killed, or none and an empty folder."""
+        """Return the rows of a run that was killed; else clear the folder and return {}."""
         try:
             document = json.loads((self.folder / JOURNAL).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -118,9 +118,9 @@ class Partial:
             if document["began"] != self._began:
                 raise ThorError(
                     "source_changed",
-                    f"The unfinished run in {self.folder} began with another {self._source.name}, "
-                    "or with other settings or versions.",
-                    f"Remove {self.folder} and begin again.",
+                    f"The unfinished run in {self.folder} used another {self._source.name}, "
+                    "or other settings or versions.",
+                    f"Remove {self.folder} and start again.",
                 )
             rows: dict[str, Row] = document["files"]
             return {path: row for path, row in rows.items() if (self.folder / path).is_file()}
@@ -148,13 +148,13 @@ class Partial:
 
 
 def require_free(source: Folder, out: Path) -> None:
-    """``out`` may be made.
+    """Verify that ``out`` can be created.
 
     Raises:
         ThorError: ``out_exists``, ``out_in_source``.
     """
     if out.exists():
-        raise ThorError("out_exists", f"{out} exists already.", "Name another folder, or remove that one.")
+        raise ThorError("out_exists", f"{out} exists already.", "Name another folder, or remove this one.")
     if source.folder.resolve() in out.resolve().parents:
         raise ThorError(
             "out_in_source",
@@ -164,7 +164,7 @@ def require_free(source: Folder, out: Path) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """``text`` as a file, on the disk."""
+    """Write ``text`` to a file and sync it."""
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -172,7 +172,7 @@ def write(path: Path, text: str) -> None:
 
 
 def sync(folder: Path) -> None:
-    """The names in ``folder``, on the disk."""
+    """Sync the names in ``folder``."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """New bytes at one place of one shard, as many as there were."""
+    """New bytes at one place of one shard; the length is unchanged."""
 
     shard: str
     start: int
@@ -31,13 +31,13 @@ class Patch:
 
     @property
     def end(self) -> int:
-        """Behind its last byte."""
+        """The offset after its last byte."""
         return self.start + len(self.content)
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
-    """One group's patches, and how wrong its weights are as the engine reads them (sums of squares)."""
+class GroupRepair:
+    """One group's patches, and the error of its weights as the engine reads them (sums of squares)."""
 
     patches: tuple[Patch, ...]
     before: float
@@ -45,11 +45,13 @@ class Mended:
     weights: float
 
 
-def mend(source: Source, inventory: Inventory, modules: Mapping[str, Module], group: Group) -> Mended:
-    """Reads the group's matrices and reconciles them. The same bytes every time.
+def repair_group(
+    source: Source, inventory: Inventory, modules: Mapping[str, Module], group: Group
+) -> GroupRepair:
+    """Read the group's matrices and reconcile them. Deterministic.
 
     Raises:
-        ThorError: ``checkpoint_damaged`` for block scales that are no numbers; as ``source.read``.
+        ThorError: ``checkpoint_damaged`` for block scales that are not numbers; as ``source.read``.
     """
     parts = [modules[member].parts for member in group.members]
 
@@ -67,11 +69,11 @@ def mend(source: Source, inventory: Inventory, modules: Mapping[str, Module], gr
     patches = []
     for part, made, old in zip(parts, found.block_scales, group.scales, strict=True):
         if old == found.global_scale:
-            continue  # a zero matrix whose scale is the group's already keeps its block scales
+            continue  # a zero matrix with the group's scale keeps its block scales
         patches.append(Patch(inventory.shard_of[part[SCALE].name], part[SCALE].start, made.tobytes()))
         whole = part[GLOBAL]
         patches.append(Patch(inventory.shard_of[whole.name], whole.start, NUMBER.pack(found.global_scale)))
-    return Mended(tuple(patches), *_errors(matrices, group, found))
+    return GroupRepair(tuple(patches), *_errors(matrices, group, found))
 
 
 def _errors(matrices: list[Matrix], group: Group, found: Reconciled) -> tuple[float, float, float]:

@@ -1,8 +1,7 @@
-"""BF16 to NVFP4A16 with the card's split; fused matrices share their global scale from the start.
+"""Quantize BF16 to NVFP4A16 with the card's split; fused matrices share one global scale.
 
-Each file of the source becomes one file of the result (`quantized_shard`). Matrices go group by group
-straight from the source's bytes, so that memory holds one group and not one file. See `partial` for a run
-that was killed.
+Each file of the source becomes one file of the result (`quantized_shard`). Matrices are read group by group
+from the source, so memory holds one group and not one file. `partial` continues a run that was killed.
 """
 
 from __future__ import annotations
@@ -32,24 +31,24 @@ if TYPE_CHECKING:
 
 MADE_BY = "thorctl checkpoint quantize"
 CONFIG = "config.json"
-DIGITS = 6  # of a figure in the manifest: machines add up in different orders
+DIGITS = 6  # of a figure in the manifest: machines sum in different orders
 
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """What was done. ``error``: relative, of all quantized weights against BF16."""
+    """The result of a run. ``error``: relative, of all quantized weights against BF16."""
 
     manifest: Manifest
     error: WeightError
     bytes: int
-    resumed: int  # files that an earlier run had finished
+    resumed: int  # files complete from an earlier run
 
 
 def sizes(that: Split) -> dict[str, int]:
-    """Bytes of each file of the result.
+    """Return the bytes of each file of the result.
 
-    config.json and the index count as in the source; what they grow by is some kilobytes a layer. An older
-    manifest is left out, and so are safetensors that are not the model's.
+    config.json and the index count as in the source; they grow by some kilobytes per layer. An older manifest
+    is excluded, and so are safetensors files that are not the model's.
     """
     shards = {shard.path: quantized_shard.length(shard) for shard in that.shards}
     return {
@@ -62,13 +61,13 @@ def sizes(that: Split) -> dict[str, int]:
 def quantize(
     that: Split, out: Path, quantizer: Quantizer, progress: Callable[[str, int, int], None] = lambda *_: None
 ) -> Quantized:
-    """Writes the quantized checkpoint to ``out``, which must not exist.
+    """Write the quantized checkpoint to ``out``, which must not exist.
 
     Args:
-        that: what `split.split` found.
+        that: the result of `split.split`.
         out: its last part becomes the checkpoint's name.
-        quantizer: who computes.
-        progress: what is done, bytes of the source done, bytes in all.
+        quantizer: computes the quantized matrices.
+        progress: called with the step, bytes of the source done, bytes in total.
 
     Raises:
         ThorError: ``source_not_local``; as `Partial` and `quantized_shard.write`.
@@ -94,7 +93,7 @@ def quantize(
 
 
 def require_local(source: Source) -> Folder:
-    """The source as a folder.
+    """Return the source as a folder.
 
     Raises:
         ThorError: ``source_not_local``.
@@ -117,7 +116,7 @@ def _one(
     quantizer: Quantizer,
     told: Callable[[str, int], None],
 ) -> dict[str, Any]:
-    """Writes one file into ``folder``; its row of the journal."""
+    """Write one file into ``folder``; return its row of the journal."""
     target = folder / path
     before = copying.sha256(source.folder / path, lambda n: told("reading", n))
     shard = next((shard for shard in that.shards if shard.path == path), None)

@@ -1,4 +1,4 @@
-"""What ``thorctl checkpoint quantize`` says before and after."""
+"""Format the output of ``thorctl checkpoint quantize`` before and after the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def planned(that: Split, out: Path) -> dict[str, Any]:
-    """The data of a dry run."""
+    """Return the data of a dry run."""
     sizes = quantizes.sizes(that)
     return {
         "out": str(out),
@@ -37,7 +37,7 @@ def planned(that: Split, out: Path) -> dict[str, Any]:
 
 
 def plan(that: Split, out: Path) -> Group:
-    """The card's split with sizes."""
+    """Format the card's split with sizes."""
     data = planned(that, out)
     table = Table(title=f"{that.source.name} as NVFP4A16", title_justify="left", header_style="bold")
     table.add_column("what")
@@ -57,12 +57,12 @@ def plan(that: Split, out: Path) -> Group:
         f"on disk {gigabytes(data['bytes_before'])}, then {gigabytes(data['bytes_after'])} "
         f"({data['bytes_before'] / data['bytes_after']:.2f} ×)",
         *(Text.assemble(("as in the source:", "yellow"), f" {line}") for line in that.off),
-        f"Would write {len(quantizes.sizes(that))} files to {out}; {that.source.name} stays as it is.",
+        f"Would write {len(quantizes.sizes(that))} files to {out}; {that.source.name} is not changed.",
     )
 
 
 def done(that: Quantized) -> dict[str, Any]:
-    """The data of a run. Memory is this process's peak, with the quantizer's own."""
+    """Return the data of a run. Memory is this process's peak, the quantizer's included."""
     return {
         "written": True,
         "resumed_files": that.resumed,
@@ -73,7 +73,7 @@ def done(that: Quantized) -> dict[str, Any]:
 
 
 def report(that: Quantized, out: Path) -> Text:
-    """What was made and what it cost."""
+    """Format the result and its costs."""
     before = int(that.manifest.figures["bytes_before"])
     return Text.assemble(
         (str(out), "bold"),
@@ -84,7 +84,7 @@ def report(that: Quantized, out: Path) -> Text:
         ("global scales agree", "green"),
         f"; peak memory {gigabytes(peak_memory())}"
         + (
-            f"\n{counted(that.resumed, 'file was', 'files were')} there from an earlier run"
+            f"\n{counted(that.resumed, 'file was', 'files were')} complete from an earlier run"
             if that.resumed
             else ""
         ),
@@ -92,7 +92,7 @@ def report(that: Quantized, out: Path) -> Text:
 
 
 def peak_memory() -> int:
-    """Bytes, of this process since its start (getrusage(2) counts KiB)."""
+    """Return this process's peak memory in bytes (getrusage(2) counts KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

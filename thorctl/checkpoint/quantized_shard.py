@@ -1,4 +1,4 @@
-"""One file of a quantized checkpoint: group by group, each matrix decoded again, the whole read back."""
+"""Write one file of a quantized checkpoint: group by group, each matrix decoded and the file read back."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from thorctl.checkpoint.source import Source
     from thorctl.checkpoint.split import Matrix, Shard
 
-# NVFP4 costs Gaussian weights 9.5 % and cannot cost any this much: beyond it the bytes mean something else.
+# NVFP4 has an error of 9.5 % for Gaussian weights and never this much: above it, the bytes are wrong.
 MOST_ERROR = 0.5
 
 
 class Quantizer(Protocol):
-    """What `llm_compressor.LlmCompressor` is; here so that nothing else needs the extra."""
+    """The interface of `llm_compressor.LlmCompressor`; here so that nothing else needs the extra."""
 
     tools: dict[str, str]
 
     def quantize(self, group: Sequence[Matrix], content: Sequence[bytes]) -> list[dict[str, bytes]]:
-        """The parts of each matrix of a group, which share one global scale."""
+        """Return the parts of each matrix of a group, which share one global scale."""
 
     def configured(self, config: dict[str, Any]) -> str:
-        """The text of a config.json with a quantization_config."""
+        """Return the text of a config.json with a quantization_config."""
 
 
 def length(shard: Shard) -> int:
-    """Bytes of the file."""
+    """Return the bytes of the file."""
     beginning, places = headers.build(shard.rows)
     return max((tensor.end for tensor in places.values()), default=len(beginning))
 
@@ -50,17 +50,17 @@ def length(shard: Shard) -> int:
 def write(
     source: Source, shard: Shard, target: Path, quantizer: Quantizer, told: Callable[[int], None]
 ) -> tuple[str, WeightError]:
-    """Writes the file and flushes it to the disk: its SHA-256, and what quantizing cost its weights.
+    """Write the file and sync it; return its SHA-256, and the error of its weights.
 
     Args:
         source: the BF16 checkpoint.
-        shard: what the file is to hold.
+        shard: the content of the file.
         target: the file; overwritten.
-        quantizer: who computes.
-        told: bytes of the source done.
+        quantizer: computes the quantized matrices.
+        told: called with the bytes of the source done.
 
     Raises:
-        ThorError: ``checkpoint_damaged`` for weights that are no numbers, ``result_unverified``.
+        ThorError: ``checkpoint_damaged`` for weights that are not numbers, ``result_unverified``.
     """
     beginning, places = headers.build(shard.rows)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def write(
             squares = [_square(matrix, raw) for matrix, raw in zip(group, content, strict=True)]
             made = quantizer.quantize(group, content)
             if len({parts[GLOBAL] for parts in made}) != 1:
-                raise _unverified(f"{group[0].name} and its neighbours came with global scales that differ")
+                raise _unverified(f"{group[0].name} and its neighbours have different global scales")
             for matrix, raw, square, parts in zip(group, content, squares, made, strict=True):
                 if matrix.shard != shard.path:
                     continue  # counted and written with its own file
@@ -103,18 +103,18 @@ def _copy(source: Source, matrix: Matrix, file: BinaryIO, place: Tensor) -> byte
 
 def _put(file: BinaryIO, place: Tensor, content: bytes) -> bytes:
     if len(content) != place.bytes:
-        raise _unverified(f"{place.name} came as {len(content)} bytes, not {place.bytes}")
+        raise _unverified(f"{place.name} has {len(content)} bytes, not {place.bytes}")
     file.seek(place.start)
     file.write(content)
     return hashlib.sha256(content).digest()
 
 
 def _read_back(path: Path, beginning: bytes, places: dict[str, Tensor], digests: dict[str, bytes]) -> str:
-    """The file's SHA-256, once every tensor was read as it was written."""
+    """Verify that every tensor reads as written; return the file's SHA-256."""
     whole = hashlib.sha256(beginning)
     with path.open("rb") as file:
         if file.read(len(beginning)) != beginning:
-            raise _unverified(f"the header of {path.name} was not read back as it was written")
+            raise _unverified(f"the header of {path.name} differs from what was written")
         for name, place in places.items():
             digest = hashlib.sha256()
             left = place.bytes
@@ -126,7 +126,7 @@ def _read_back(path: Path, beginning: bytes, places: dict[str, Tensor], digests:
                 whole.update(chunk)
                 left -= len(chunk)
             if digest.digest() != digests[name]:
-                raise _unverified(f"{name} was not read back as it was written")
+                raise _unverified(f"{name} differs from what was written")
     return whole.hexdigest()
 
 
@@ -134,17 +134,17 @@ def _square(matrix: Matrix, raw: bytes) -> float:
     values = nvfp4.bf16(raw)
     square = float(np.dot(values, values))
     if not math.isfinite(square):
-        raise headers.damaged(matrix.shard, f"has weights in {matrix.name} that are no finite numbers")
+        raise headers.damaged(matrix.shard, f"has weights in {matrix.name} that are not finite numbers")
     return square
 
 
 def _error(matrix: Matrix, raw: bytes, square: float, parts: dict[str, bytes]) -> float:
-    """Squared error of the matrix, decoded by our own arithmetic and not the quantizer's."""
+    """Return the squared error of the matrix, decoded by our own arithmetic and not the quantizer's."""
     (scale,) = NUMBER.unpack(parts[GLOBAL])
     difference = nvfp4.weights(parts[PACKED], nvfp4.scales(parts[SCALE]), scale) - nvfp4.bf16(raw)
     error = float(np.dot(difference, difference))
     if not error <= MOST_ERROR**2 * square:  # not so for NaN either
-        raise _unverified(f"{matrix.name} does not mean what it was made from")
+        raise _unverified(f"{matrix.name} differs too much from its source")
     return error
 
 
@@ -153,5 +153,5 @@ def _unverified(what: str) -> ThorError:
         "result_unverified",
         f"{what[0].upper()}{what[1:]}.",
         "Check the machine's disk and memory, compare the quantizer's version with the manifest of a "
-        "good run, then begin again.",
+        "good run, then start again.",
     )

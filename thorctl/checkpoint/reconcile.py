@@ -1,10 +1,10 @@
-"""One global scale for matrices that the engine loads as one; the FP4 weights stay. Pure.
+"""Compute one global scale for matrices that the engine loads as one; the FP4 weights stay.
 
-Of the scales G that a group could share, the smallest stored one never overflows: block scales only shrink.
-Its own matrix then stays exact, the others are rounded once more to FP8 (at most 1 part in 16, and exact
-where the ratio is a power of two). Each other stored scale, divided by the power of two that brings it to
-that limit or below, is tried as well; the one with the least squared error over the group's weights is
-taken. A matrix of zeros takes any scale without loss, so it has no say, whatever its own scale is.
+Of the possible scales of a group, the smallest stored one never overflows: block scales only shrink. Its own
+matrix stays exact, the others are rounded once more to FP8 (by at most 1 part in 16, and exactly if the ratio
+is a power of two). Each other stored scale, divided by the power of two that brings it to that limit or
+below, is a candidate as well; the one with the least squared error over the group's weights is chosen. A
+matrix of zeros takes any scale without loss, so its own is ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """One member: its blocks' FP8 scales as numbers and squared FP4 values; its global scale."""
+    """One member: the FP8 scales of its blocks and squared FP4 values; its global scale."""
 
     block_scales: Floats
     block_squares: Floats
@@ -33,19 +33,19 @@ class Matrix:
 
     @property
     def zero(self) -> bool:
-        """Whether all its weights are zero. (A block scale of such a matrix may be no number.)"""
+        """Whether all its weights are zero; a block scale may then be NaN."""
         return not np.any(self.block_squares) or not np.any(self.block_scales)
 
     @property
     def square(self) -> float:
-        """Squared Frobenius norm of its weights."""
+        """The squared Frobenius norm of its weights."""
         return self.error(self.block_scales, self.global_scale, as_zero=True)
 
     def error(self, block_scales: Floats, global_scale: float, *, as_zero: bool = False) -> float:
-        """Squared error of its weights if read with these scales; ``as_zero``: their squared size."""
+        """Return the squared error of its weights with these scales; ``as_zero``: their squared size."""
         if self.zero:
             return 0.0
-        # An engine that is given no number reads zeros, or nothing that is of use.
+        # With a NaN an engine reads zeros, or nothing useful.
         read = block_scales / global_scale if 0 < global_scale < math.inf else 0.0
         meant = 0.0 if as_zero else self.block_scales / self.global_scale
         return float(np.dot(self.block_squares, (read - meant) ** 2))
@@ -53,26 +53,26 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The group's new numbers: FP8 bytes per member, and the scale that all share (a float32)."""
+    """The group's new numbers: FP8 bytes per member, and the shared scale (a float32)."""
 
     block_scales: tuple[Bytes, ...]
     global_scale: float
-    error: float  # squared, over all members, against what was meant
+    error: float  # squared, over all members, against the correct weights
 
 
 def reconcile(members: Sequence[Matrix]) -> Reconciled:
-    """The shared scale with the least error; see the module.
+    """Return the shared scale with the least error; see the module.
 
     Raises:
-        ValueError: a matrix that is not zero has a global scale, or a block scale, that is no number.
+        ValueError: a non-zero matrix has a global scale, or a block scale, that is not a number.
     """
     if any(not 0 < member.global_scale < math.inf for member in members if not member.zero):
-        raise ValueError("a global scale that is no positive number, though its weights are not zero")
+        raise ValueError("a global scale is not a positive number, though its weights are not zero")
     return min((_with(members, scale) for scale in candidates(members)), key=lambda found: found.error)
 
 
 def candidates(members: Sequence[Matrix]) -> list[float]:
-    """Scales to try, each a float32 that lets no block scale overflow; 1 where all matrices are zero."""
+    """Return the candidates, each a float32 without overflow of a block scale; 1 if all matrices are zero."""
     members = [member for member in members if not member.zero]
     if not members:
         return [1.0]
@@ -99,14 +99,14 @@ def _with(members: Sequence[Matrix], scale: float) -> Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class WeightError:
-    """Relative Frobenius error of weights against what was meant; sums of squares, so that parts add up."""
+    """Relative Frobenius error against the correct weights; sums of squares, so that parts can be added."""
 
     squared_error: float = 0.0
     squared_weights: float = 0.0
     worst: float = 0.0  # of one group
 
     def plus(self, error: float, weights: float) -> WeightError:
-        """With one more group."""
+        """Return the sum with one more group."""
         relative = math.sqrt(error / weights) if weights else 0.0
         return WeightError(
             self.squared_error + error, self.squared_weights + weights, max(self.worst, relative)
@@ -114,12 +114,12 @@ class WeightError:
 
     @property
     def relative(self) -> float:
-        """Over all groups."""
+        """The error over all groups."""
         return math.sqrt(self.squared_error / self.squared_weights) if self.squared_weights else 0.0
 
 
 def total(errors: Iterable[WeightError]) -> WeightError:
-    """Of all together."""
+    """Return the sum of all errors."""
     rows = list(errors)
     return WeightError(
         sum(row.squared_error for row in rows),

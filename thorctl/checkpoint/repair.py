@@ -1,7 +1,7 @@
-"""Rewrites a checkpoint so that fused matrices share their global scale. The original is only read.
+"""Rewrite a checkpoint so that fused matrices share their global scale. The original is only read.
 
-File by file into a hidden folder beside the result (`partial`): copied, patched, flushed, read back, noted.
-Patches follow from the original alone, so a file done twice is the same.
+Each file is copied to a hidden folder beside the result (`partial`), patched, synced, read back and recorded.
+Patches depend on the original alone, so a repeated file is the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from thorctl.checkpoint import copying, inventory, scales
 from thorctl.checkpoint.manifest import NAME, Manifest, Origin
 from thorctl.checkpoint.modules import gather
 from thorctl.checkpoint.partial import Partial
-from thorctl.checkpoint.patch import mend
+from thorctl.checkpoint.patch import repair_group
 from thorctl.checkpoint.reconcile import WeightError, total
 from thorctl.errors import ThorError
 from thorctl.protocol.plural import counted
@@ -34,7 +34,7 @@ MADE_BY = "thorctl checkpoint repair"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A checkpoint with all that its headers and scales say."""
+    """A checkpoint with its headers and scales."""
 
     source: Folder
     inventory: Inventory
@@ -43,30 +43,30 @@ class Opened:
 
     @property
     def differ(self) -> list[Group]:
-        """Groups to mend."""
+        """The groups to repair."""
         return [group for group in self.groups if group.differ]
 
     @property
     def bytes(self) -> int:
-        """To be written."""
+        """The bytes to be written."""
         return sum(self.source.sizes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What was done. Errors are relative to the mended groups' weights, as vLLM reads them."""
+    """The result of a repair. Errors are relative to the repaired groups' weights, as vLLM reads them."""
 
     manifest: Manifest
     groups: int
-    mended: int
+    repaired: int
     worst_ratio: float
     before: WeightError
     after: WeightError
-    resumed: int  # files that an earlier run had finished
+    resumed: int  # files complete from an earlier run
 
 
 def opened(source: Folder) -> Opened:
-    """Reads what there is to mend; changes nothing.
+    """Read what is to be repaired, without a change.
 
     Raises:
         ThorError: ``nothing_to_repair``, or as `audit.audit`.
@@ -88,12 +88,12 @@ def opened(source: Folder) -> Opened:
 
 
 def repair(that: Opened, out: Path, progress: Callable[[str, int, int], None] = lambda *_: None) -> Repaired:
-    """Writes the mended checkpoint to ``out``, which must not exist.
+    """Write the repaired checkpoint to ``out``, which must not exist.
 
     Args:
-        that: what `opened` found.
+        that: the result of `opened`.
         out: its last part becomes the checkpoint's name.
-        progress: what is done, bytes done, bytes in all.
+        progress: called with the step, bytes done, bytes in total.
 
     Raises:
         ThorError: as `Partial`; ``result_unverified``.
@@ -102,7 +102,7 @@ def repair(that: Opened, out: Path, progress: Callable[[str, int, int], None] = 
         done = 0
         for path, size in that.source.sizes.items():
             if path == NAME:
-                continue  # of the original: the result gets its own
+                continue  # the original's: the result has its own
             if path not in partial.rows:
 
                 def told(what: str, bytes_done: int, path: str = path, at: int = done) -> None:
@@ -139,7 +139,7 @@ def _result(that: Opened, name: str, partial: Partial) -> Repaired:
 
 
 def _one(that: Opened, work: Path, path: str, told: Callable[[str, int], None]) -> dict[str, Any]:
-    """Writes and reads back one file; its row of the journal."""
+    """Write and read back one file; return its row of the journal."""
     before, after = WeightError(), WeightError()
     patches: list[Patch] = []
     shard_of = that.inventory.shard_of
@@ -151,11 +151,11 @@ def _one(that: Opened, work: Path, path: str, told: Callable[[str, int], None]) 
         ]
         if path not in shards:
             continue
-        mended = mend(that.source, that.inventory, that.modules, group)
-        patches += [patch for patch in mended.patches if patch.shard == path]
-        if shards[0] == path:  # a group that lies in two files is counted in one
-            before = before.plus(mended.before, mended.weights)
-            after = after.plus(mended.after, mended.weights)
+        fixed = repair_group(that.source, that.inventory, that.modules, group)
+        patches += [patch for patch in fixed.patches if patch.shard == path]
+        if shards[0] == path:  # a group in two files is counted in one
+            before = before.plus(fixed.before, fixed.weights)
+            after = after.plus(fixed.after, fixed.weights)
     source, target = that.source.folder / path, work / path
     copying.write(source, target, patches, lambda n: told("writing", n))
     hashes = copying.verify(source, target, patches, lambda n: told("reading back", n))

@@ -1,12 +1,13 @@
-"""Global scales that an engine takes for one: which modules it fuses, and whether their scales agree.
+"""Read the global scales of modules that an engine fuses, and compare them.
 
 vLLM loads gate_proj and up_proj of an expert as one matrix with one global scale, likewise those of the
-shared expert and q, k, v of an attention layer. Where the checkpoint stores different ones it warns once,
-or says nothing, and applies one of them to all: wrong weights without an error
+shared expert and q, k, v of an attention layer. If the checkpoint stores different ones, it warns once or
+not at all, and applies one of them to all: wrong weights without an error
 (`compressed_tensors_moe.py`: ``weight_global_scale[:, 0]``; `compressed_tensors_w4a16_nvfp4.py`: the
-maximum; vLLM issue #54974). Parts of a Gated DeltaNet layer that are quantized are loaded in the same way.
+maximum; vLLM issue #54974). Quantized parts of a Gated DeltaNet layer are loaded in the same way.
 
-A quantizer writes infinity for a matrix of zeros (448 · 6 / 0): an expert that was never chosen in training.
+A quantizer writes infinity for a matrix of zeros (448 · 6 / 0): an expert that was never selected in
+training.
 """
 
 from __future__ import annotations
@@ -26,57 +27,56 @@ if TYPE_CHECKING:
     from thorctl.checkpoint.modules import Module
     from thorctl.checkpoint.source import Source
 
-# In the order in which vLLM stacks them: of an expert's pair it takes the first one's scale.
+# In vLLM's stacking order: for an expert's pair it applies the first one's scale.
 _FUSED = ((r"^(.*\.mlp\.(?:experts\.\d+|shared_expert))\.(gate|up)_proj$", "", ("gate_proj", "up_proj")),
           (r"^(.*\.self_attn)\.(q|k|v)_proj$", "", ("q_proj", "k_proj", "v_proj")),
           (r"^(.*\.linear_attn)\.in_proj_(qkv|z)$", ".in_proj_qkvz", ("in_proj_qkv", "in_proj_z")),
           (r"^(.*\.linear_attn)\.in_proj_(b|a)$", ".in_proj_ba", ("in_proj_b", "in_proj_a")))  # fmt: skip
 _COMPILED = [(re.compile(pattern), suffix, members) for pattern, suffix, members in _FUSED]
-# The farthest that scales were apart where a real engine's answers were measured to stay right (1.343 ×:
-# 12 of 12, 0.0067 nats a token); the next that was measured, 3 to 5 ×, gave 0 of 12
-# (tests/system/cuda/results.md).
+# The largest ratio of scales for which a real engine's measured answers stayed right (1.343 ×: 12 of 12,
+# 0.0067 nats per token); the next measured ones, 3 to 5 ×, gave 0 of 12 (tests/system/cuda/results.md).
 SERVES_TO = 1.35
-MOST_LOOKED_AT = 64  # matrices whose weights are read to see whether they are zero
-_ZERO, _NAN = b"\x00\x80", b"\x7f\xff"  # of one FP8 number, with either sign
-_ZEROS = b"\x00\x08\x80\x88"  # of two FP4 numbers
-GAP = 1 << 16  # bytes; two scales nearer than this come with one request
+MOST_LOOKED_AT = 64  # matrices whose weights are read to determine whether they are zero
+_ZERO, _NAN = b"\x00\x80", b"\x7f\xff"  # one FP8 number, with either sign
+_ZEROS = b"\x00\x08\x80\x88"  # two FP4 numbers
+GAP = 1 << 16  # bytes; scales nearer to each other are read in one request
 NUMBER = struct.Struct("<f")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Modules that the engine loads as one matrix with one global scale, or one with a scale that is none."""
+    """Modules that the engine loads as one matrix with one global scale, or one with an invalid scale."""
 
     name: str
     members: tuple[str, ...]  # module names, in the engine's order
-    scales: tuple[float, ...]  # as stored: 448 · 6 / amax, the inverse of what a weight is multiplied with
-    zero: frozenset[str] = frozenset()  # members known to hold nothing but zeros
-    nan: frozenset[str] = frozenset()  # of these, members with block scales that are no numbers
+    scales: tuple[float, ...]  # as stored: 448 · 6 / amax, the inverse of a weight's factor
+    zero: frozenset[str] = frozenset()  # members known to be all zeros
+    nan: frozenset[str] = frozenset()  # of these, members with NaN block scales
 
     @property
     def differ(self) -> bool:
-        """Whether an engine that takes one scale for all gets wrong weights, or a scale is none."""
+        """Whether an engine that applies one scale to all gets wrong weights, or a scale is invalid."""
         return len(set(self.scales)) > 1 or not all(map(usable, self.scales))
 
     @property
     def living(self) -> tuple[float, ...]:
-        """The scales of members that are not known to be zero, as far as they are numbers."""
+        """The valid scales of members that are not known to be zero."""
         pairs = zip(self.members, self.scales, strict=True)
         return tuple(scale for member, scale in pairs if member not in self.zero and usable(scale))
 
     @property
     def ratio(self) -> float:
-        """The largest scale over the smallest, of `living`; 1 where there are fewer than two."""
+        """The largest over the smallest scale of `living`; 1 for fewer than two."""
         return max(self.living) / min(self.living) if self.living else 1.0
 
     @property
     def routed(self) -> bool:
-        """Whether it is a routed expert's pair: there vLLM takes the first scale, elsewhere the largest."""
+        """Whether it is a routed expert's pair: vLLM applies its first scale, otherwise the largest."""
         return ".mlp.experts." in self.name
 
     @property
     def harmless(self) -> bool:
-        """Whether the engine's answers are as they should be, for all that is known to be zero."""
+        """Whether the engine's answers are right, because all affected members are zero."""
         pairs = list(zip(self.members, self.scales, strict=True))
         if self.nan or any(
             not usable(scale) and (member not in self.zero or scale != float("inf"))
@@ -84,7 +84,7 @@ class Group:
         ):
             return False
         if len(pairs) == 1 or (self.zero and ".mlp." in self.name):
-            return True  # read as zero; and a product of which one factor is zero anyway
+            return True  # read as zero; and a product with a zero factor
         return self.ratio == 1 and self.used == max(self.living, default=self.used)
 
     @property
@@ -94,14 +94,14 @@ class Group:
 
 
 def usable(scale: float) -> bool:
-    """Whether a global scale is a positive number."""
+    """Return whether a global scale is a positive number."""
     return 0 < scale < float("inf")
 
 
 def read(
     source: Source, inventory: Inventory, modules: Mapping[str, Module], progress: Callable[[int, int], None]
 ) -> dict[str, float]:
-    """The global scale of every quantized module, by module name, as it is; neighbours come with one read."""
+    """Return the stored global scale of every quantized module by name; neighbours share one read."""
     wanted: dict[str, list[tuple[Tensor, str]]] = {}
     for module in modules.values():
         tensor = module.parts.get(GLOBAL)
@@ -121,7 +121,7 @@ def read(
 
 
 def fused(module: str) -> tuple[str, tuple[str, ...]] | None:
-    """The group that a module is of, and all its members; None if it is loaded by itself."""
+    """Return the group of a module, and all its members; None if it is loaded alone."""
     if kind_of(module) not in {Kind.ROUTED, Kind.SHARED, Kind.ATTENTION, Kind.GDN, Kind.MTP}:
         return None
     for pattern, suffix, members in _COMPILED:
@@ -131,7 +131,7 @@ def fused(module: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def groups(modules: Iterable[Module], scales: Mapping[str, float]) -> list[Group]:
-    """All fused groups whose members all have a scale, and lone modules whose scale is none, by name."""
+    """Return fused groups whose members all have a scale, and single modules with an invalid one, by name."""
     names = [module.name for module in modules]
     found = dict(filter(None, map(fused, names)))
     whole = {name: members for name, members in found.items() if all(member in scales for member in members)}
@@ -146,7 +146,7 @@ def groups(modules: Iterable[Module], scales: Mapping[str, float]) -> list[Group
 def looked_at(
     source: Source, inventory: Inventory, modules: Mapping[str, Module], groups: Iterable[Group], limit: float
 ) -> list[Group]:
-    """The groups, with ``zero`` where a scale is none or the scales are more than ``limit`` apart.
+    """Return the groups, with ``zero`` set if a scale is invalid or scales differ by more than ``limit``.
 
     Reads the weights of at most `MOST_LOOKED_AT` matrices, those without a usable scale first.
     """
@@ -169,7 +169,7 @@ def looked_at(
 
 
 def _zero(source: Source, inventory: Inventory, module: Module) -> tuple[bool, bool]:
-    """Whether every weight is zero (all FP4 values, or all block scales); whether a block scale is NaN."""
+    """Return whether every weight is zero (all FP4 values, or all block scales), and any block scale NaN."""
     content = {
         part: source.read(inventory.shard_of[tensor.name], tensor.start, tensor.bytes)
         for part in (PACKED, SCALE)

@@ -1,4 +1,4 @@
-"""Where a checkpoint's bytes are read from: a folder, or a model hub by range requests."""
+"""Read a checkpoint's bytes from a folder, or from a model hub by range requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 LATENCY_SECONDS = 60.0  # for redirects and the first byte
-SLOWEST_BYTES_PER_SECOND = 100_000  # below it a range is given up
+SLOWEST_BYTES_PER_SECOND = 100_000  # slower ranges fail
 
 
 class Source(Protocol):
@@ -33,7 +33,7 @@ class Source(Protocol):
     sizes: dict[str, int]  # bytes, by path
 
     def read(self, path: str, start: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``start``; ThorError otherwise."""
+        """Return exactly ``length`` bytes from ``start``, or raise ThorError."""
 
 
 class Folder:
@@ -55,7 +55,7 @@ class Folder:
         }
 
     def read(self, path: str, start: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``start``."""
+        """Return exactly ``length`` bytes from ``start``."""
         with (self.folder / path).open("rb", buffering=0) as file:
             found = os.pread(file.fileno(), length, start)
         if len(found) != length:
@@ -85,17 +85,17 @@ class Hub:
         self._watch = limits.watch(self._client, httpx, hub.LIMIT)
 
     def __enter__(self) -> Hub:
-        """For ``with``: connections are closed at the end."""
+        """Enter ``with``, whose end closes the connections."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._stack.close()
 
     def read(self, path: str, start: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``start``, by one range request."""
+        """Return exactly ``length`` bytes from ``start``, by one range request."""
         url = hf_hub_url(self.name, path, revision=self.commit, endpoint=self._endpoint)
         wanted = {"Range": f"bytes={start}-{start + length - 1}"}
         try:
@@ -106,12 +106,12 @@ class Hub:
                 if answer.status_code != httpx.codes.PARTIAL_CONTENT:
                     raise ThorError(
                         "hub_no_ranges",
-                        f"{self._endpoint} answers {path} as a whole, not by ranges.",
+                        f"{self._endpoint} does not support range requests for {path}.",
                         "Download the checkpoint (`hf download`) and audit the folder.",
                     )
                 found = answer.read()
         except httpx.HTTPError as error:
             raise self._watch.late or hub_errors.explain(error, self._checkpoint, self._endpoint) from error
         if len(found) != length:
-            raise damaged(path, f"came as {len(found)} bytes where {length} were asked for")
+            raise damaged(path, f"has {len(found)} bytes in an answer to a request for {length}")
         return found

@@ -1,7 +1,7 @@
-"""The model card's split: what becomes NVFP4, from a BF16 checkpoint's headers alone.
+"""Determine the model card's split: what becomes NVFP4, from a BF16 checkpoint's headers.
 
-Experts that are stored as one tensor (``experts.gate_up_proj``, ``experts.down_proj``) become one matrix
-each, under the names of a quantized checkpoint; the MTP head's too, which stay BF16.
+Experts in one tensor (``experts.gate_up_proj``, ``experts.down_proj``) become one matrix each, under the
+names of a quantized checkpoint; so do those of the MTP head, which stay BF16.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from thorctl.checkpoint.source import Source
 
 SCHEME = "NVFP4A16"  # llm-compressor's name
-IGNORE = (  # for quantization_config: what is a Linear and stays BF16 (and norms, as the card's tool writes)
+IGNORE = (  # for quantization_config: Linear modules that stay BF16 (and norms, as the card's tool writes)
     "re:.*linear_attn.*", "re:.*mlp.gate$", "re:.*shared_expert_gate$", "re:.*embed_tokens$",
     "re:.*lm_head", "re:.*visual.*", "re:.*mtp.*", "re:.*norm.*",
 )  # fmt: skip
-PARTS_OF = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}  # of all experts' tensors
+PARTS_OF = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}  # of expert tensors
 BF16_BYTES = 2
 Rows = dict[str, tuple[str, tuple[int, ...]]]
 
@@ -56,7 +56,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file of the result. A group that lies in two files is in both, to be written in part."""
+    """One file of the result. A group in two files is in both, and partly written in each."""
 
     path: str
     kept: tuple[Matrix, ...]
@@ -75,16 +75,16 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What a BF16 checkpoint becomes."""
+    """The split of a BF16 checkpoint."""
 
     source: Source
     inventory: Inventory
     shards: tuple[Shard, ...]
-    off: tuple[str, ...]  # what the audit says of the source; nothing that is in the way
+    off: tuple[str, ...]  # the audit's findings of the source that do not prevent quantization
 
     @property
     def matrices(self) -> list[Matrix]:
-        """Those to quantize."""
+        """The matrices to quantize."""
         return [
             matrix
             for shard in self.shards
@@ -95,12 +95,12 @@ class Split:
 
     @property
     def kept(self) -> list[Matrix]:
-        """Those that stay as they are."""
+        """The tensors that stay unchanged."""
         return [matrix for shard in self.shards for matrix in shard.kept]
 
 
 def split(source: Source) -> Split:
-    """Reads headers only.
+    """Return the split, from headers only.
 
     Raises:
         ThorError: ``source_quantized``, ``source_off``, or as `audit.audit`.
@@ -110,7 +110,7 @@ def split(source: Source) -> Split:
         raise ThorError(
             "source_quantized",
             f"{source.name} is quantized already (config.json has a quantization_config).",
-            "Name the BF16 checkpoint that it was made from.",
+            "Name its BF16 source.",
         )
     modules = gather(found.tensors.values())
     text = expected.text_config(found.config)
@@ -128,7 +128,7 @@ def split(source: Source) -> Split:
             if kind_of(module) not in QUANTIZED:
                 kept.setdefault(matrix.shard, []).append(matrix)
             elif len(matrix.shape) != 2 or matrix.shape[1] % GROUP or module == matrix.name:
-                wrong.append(f"{matrix.name} {list(matrix.shape)} is no matrix of blocks of {GROUP}")
+                wrong.append(f"{matrix.name} {list(matrix.shape)} is not a matrix of blocks of {GROUP}")
             else:
                 matrices[module] = Matrix(
                     module, matrix.shard, matrix.start, matrix.shape, matrix.dtype, matrix.bytes
@@ -153,7 +153,7 @@ def split(source: Source) -> Split:
 
 
 def _matrices(tensor: Tensor, shard: str) -> Iterator[Matrix]:
-    """A tensor as it is, or its experts one by one."""
+    """Yield a tensor, or its experts one by one."""
     stem, _, last = tensor.name.removesuffix(".weight").rpartition(".")
     parts = PARTS_OF.get(last)
     if parts is None or len(tensor.shape) != 3 or tensor.shape[1] % len(parts):
@@ -170,7 +170,7 @@ def _matrices(tensor: Tensor, shard: str) -> Iterator[Matrix]:
 
 
 def _groups(matrices: dict[str, Matrix]) -> tuple[list[tuple[Matrix, ...]], list[str]]:
-    """What shares a global scale, in the order of the source's bytes; and members that are not there."""
+    """Return the groups that share a global scale, in the order of the source; and missing members."""
     found: dict[str, tuple[str, ...]] = {}
     for name in matrices:
         group = scales.fused(name)
@@ -186,7 +186,7 @@ def _groups(matrices: dict[str, Matrix]) -> tuple[list[tuple[Matrix, ...]], list
 
 
 def by_kind(matrices: Iterable[Matrix]) -> dict[Kind, list[Matrix]]:
-    """Matrices by the card's row."""
+    """Return matrices by the card's row."""
     found: dict[Kind, list[Matrix]] = {}
     for matrix in matrices:
         found.setdefault(kind_of(matrix.name.removesuffix(".weight")), []).append(matrix)

@@ -1,1 +1,1 @@
-"""The edge in front of a device's engine: certificates, keys, nginx configuration. Pure but for ``pki``."""
+"""The edge in front of a device's engine: certificates, keys, nginx configuration."""

@@ -1,4 +1,4 @@
-"""The fleet's own certificate authority, and one certificate per device. Pure: keys and PEM in, PEM out."""
+"""The fleet's certificate authority, and one certificate per device: keys and PEM in, PEM out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-# Devices without a battery-backed clock come up a little in the past.
+# Devices without a clock battery may start with a time slightly in the past.
 BACKDATED = dt.timedelta(hours=1)
 
 
@@ -38,7 +38,7 @@ def new_authority(
     passphrase: bytes | None = None,
     permitted: Sequence[str] = (),
 ) -> Pair:
-    """A root that may sign server certificates and no further authorities (ECDSA P-256).
+    """Return a root that may sign server certificates and no further authorities (ECDSA P-256).
 
     ``permitted``: the DNS domains, addresses and networks (CIDR) that it may sign for; empty: any.
 
@@ -58,7 +58,7 @@ def new_authority(
 
 
 def is_locked(private_key: str) -> bool:
-    """Whether a private key of ours (PKCS #8, PEM) has a passphrase."""
+    """Return whether a private key of ours (PKCS #8, PEM) has a passphrase."""
     return "BEGIN ENCRYPTED PRIVATE KEY" in private_key
 
 
@@ -71,7 +71,7 @@ def new_certificate(
     days: int,
     passphrase: bytes | None = None,
 ) -> Pair:
-    """A server certificate for ``sans`` (names and addresses), signed by the authority; never outlives it.
+    """Return a server certificate for ``sans`` (names and addresses); it never outlives the authority.
 
     Raises:
         ThorError: ``edge_ca_unreadable`` (wrong passphrase), ``edge_ca_expired``, ``edge_ca_not_yet_valid``,
@@ -83,7 +83,7 @@ def new_certificate(
         raise ThorError(
             "edge_ca_expired",
             f"The authority's certificate ended on {root.not_valid_after_utc:%Y-%m-%d}.",
-            "Make a new one with `thorctl edge ca init --pki NEWDIR`, and give its ca.crt to the "
+            "Make a new one with `thorctl edge ca init --pki NEWDIR`, and install its ca.crt on the "
             "clients first.",
         )
     if root.not_valid_before_utc > now:
@@ -95,7 +95,7 @@ def new_certificate(
     for san in sans:
         _require_permitted(root, san)
     key = ec.generate_private_key(ec.SECP256R1())
-    # The common name is for people; what counts is the SANs. 64 characters are X.509's limit.
+    # The common name is informational, the SANs count. X.509 limits it to 64 characters.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     days = min(days, (root.not_valid_after_utc - now).days)
     certificate = (
@@ -113,7 +113,7 @@ def new_certificate(
 
 
 def _constraints(permitted: Sequence[str]) -> x509.NameConstraints:
-    """Only what is permitted; of a kind (names, addresses) that is not mentioned, nothing."""
+    """Return constraints to ``permitted``; a kind (names, addresses) without an entry is excluded."""
     allowed: list[x509.GeneralName] = []
     for text in permitted:
         try:
@@ -147,7 +147,7 @@ def _require_permitted(root: x509.Certificate, san: str) -> None:
     if not any(_covers(one, name) for one in found.permitted_subtrees or ()):
         raise ThorError(
             "edge_san_not_permitted",
-            f"The authority is not permitted to sign for {san!r}.",
+            f"The authority may not sign for {san!r}.",
             "Remove the name (ansible_host, thor_edge_names, --san), or make an authority that "
             "permits it: `thorctl edge ca init --pki NEWDIR --permit NAME`.",
         )
@@ -162,7 +162,7 @@ def _covers(permitted: x509.GeneralName, name: x509.GeneralName) -> bool:
 
 
 def general_name(text: str) -> x509.GeneralName:
-    """An address as an address, anything else as a DNS name."""
+    """Return an address as an address, anything else as a DNS name."""
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
@@ -178,7 +178,7 @@ def general_name(text: str) -> x509.GeneralName:
 
 
 def read(pem: str) -> x509.Certificate:
-    """The first certificate of a chain.
+    """Return the first certificate of a chain.
 
     Raises:
         ThorError: ``edge_certificate_unreadable``.
@@ -194,7 +194,7 @@ def read(pem: str) -> x509.Certificate:
 
 
 def names_of(certificate: x509.Certificate) -> frozenset[str]:
-    """Its SANs as text; empty where it has none."""
+    """Return its SANs as text; empty if it has none."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -204,7 +204,7 @@ def names_of(certificate: x509.Certificate) -> frozenset[str]:
 
 
 def belongs(certificate: x509.Certificate, private_key: str) -> bool:
-    """Whether the private key is this certificate's.
+    """Return whether the private key is this certificate's.
 
     Raises:
         ThorError: ``edge_private_key_unreadable``.
@@ -214,8 +214,8 @@ def belongs(certificate: x509.Certificate, private_key: str) -> bool:
     except (ValueError, TypeError) as error:
         raise ThorError(
             "edge_private_key_unreadable",
-            "The private key is not PEM, or has a passphrase, which nginx could not ask for.",
-            "Give it as PEM without a passphrase; ansible-vault protects it on the way.",
+            "The private key is not PEM, or has a passphrase, which nginx cannot ask for.",
+            "Give it as PEM without a passphrase; protect it with ansible-vault.",
         ) from error
     return _public_bytes(key.public_key()) == _public_bytes(certificate.public_key())
 

@@ -1,4 +1,4 @@
-"""Which device needs a new certificate, and why. Pure."""
+"""Determine which device needs a new certificate, and why."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 SOON = "expires soon"
 VAULT = "$ANSIBLE_VAULT;"
-DAYS = 397  # what public authorities were allowed at most for years; clients accept it
-RENEW_BEFORE_DAYS = 60  # a device that is switched off for a season is still renewed in time
+DAYS = 397  # long the limit for public authorities; clients accept it
+RENEW_BEFORE_DAYS = 60  # enough for a device that is off for a season
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a device's certificate is.
+    """The state of a device's certificate.
 
     Attributes:
-        reason: why a new one is needed; None: it is good.
-        expires: end of the one there is; None where there is none that can be read.
+        reason: why a new one is needed; None: it is valid.
+        expires: its end; None without a readable one.
     """
 
     reason: str | None
@@ -40,9 +40,9 @@ class Verdict:
 def judge(
     pair: Pair | None, ca_certificate: str, sans: Sequence[str], now: dt.datetime, renew_before_days: int
 ) -> Verdict:
-    """Whether ``pair`` will do for a device that is to be known as ``sans``.
+    """Evaluate ``pair`` for a device with the names ``sans``.
 
-    A key that ansible-vault has encrypted is taken for the certificate's; edge.yml, which can read it, looks.
+    A key encrypted by ansible-vault is assumed to match the certificate; edge.yml, which can read it, checks.
     """
     if pair is None:
         return Verdict("none yet", None)
@@ -65,7 +65,7 @@ def judge(
 
 
 def require_usable(certificate: str, private_key: str, now: dt.datetime) -> None:
-    """Refuses what a device could not serve, before anything on it is changed.
+    """Reject a certificate that a device cannot serve, before any change on it.
 
     Raises:
         ThorError: ``edge_certificate_missing``, ``edge_certificate_expired``, ``edge_certificate_mismatch``,
@@ -85,8 +85,8 @@ def require_usable(certificate: str, private_key: str, now: dt.datetime) -> None
         raise ThorError(
             "edge_certificate_not_yet_valid",
             f"The certificate begins on {leaf.not_valid_before_utc:%Y-%m-%d}, which is in the future.",
-            "Check this machine's clock (`timedatectl`). If it is right, the certificate was made under a"
-            " wrong one: `thorctl edge cert` makes another.",
+            "Check this machine's clock (`timedatectl`). If it is right, the clock was wrong at the issue:"
+            " `thorctl edge cert` makes a new certificate.",
         )
     if not authority.belongs(leaf, private_key):
         raise ThorError(

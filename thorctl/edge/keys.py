@@ -1,14 +1,14 @@
-"""API keys: made here, kept nowhere by us."""
+"""Generate API keys; they are not stored."""
 
 from __future__ import annotations
 
 import base64
 import secrets
 
-KEY_BYTES = 32  # 256 bits: guessing is hopeless at any rate
-PREFIX = "thor-"  # so that secret scanners, and people, see what it is
+KEY_BYTES = 32  # 256 bits, infeasible to guess
+PREFIX = "thor-"  # recognisable by secret scanners and people
 
 
 def new_key() -> str:
-    """A fresh key: ``thor-`` and 52 characters of a-z and 2-7."""
+    """Return a new key: ``thor-`` and 52 characters of a-z and 2-7."""
     return PREFIX + base64.b32encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=").lower()

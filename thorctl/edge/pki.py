@@ -1,8 +1,8 @@
-"""The folder with the authority and the devices' certificates; keys in it are for their owner's eyes only.
+"""The folder with the authority and the devices' certificates; its keys are readable by their owner only.
 
-ca.crt                  given to clients
-ca.key                  signs; needed by `thorctl edge cert` only
-devices/<name>.crt .key what thor_edge puts on the device
+ca.crt                  installed on clients
+ca.key                  signs; used by `thorctl edge cert` only
+devices/<name>.crt .key installed on the device by thor_edge
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ KEY_MODE, FOLDER_MODE = 0o600, 0o700
 
 @dataclass(frozen=True, slots=True)
 class Pki:
-    """A folder of that layout; it need not exist yet."""
+    """A folder of that layout, which need not exist yet."""
 
     folder: Path
 
     @property
     def ca_certificate(self) -> Path:
-        """What clients verify with."""
+        """The certificate that clients verify with."""
         return self.folder / "ca.crt"
 
     @classmethod
     def beside(cls, inventory: Path) -> Pki:
-        """The one beside the inventory's folder: where the role thor_edge looks, too."""
+        """Return the one beside the inventory's folder, which the role thor_edge uses too."""
         path = inventory.absolute()
         folder = path if path.is_dir() else path.parent
         return cls(folder.parent / "pki")
 
     def root(self) -> str | None:
-        """The authority's certificate; None where there is none.
+        """Return the authority's certificate; None if there is none.
 
         Raises:
             ThorError: ``edge_pki_unreadable``.
@@ -48,7 +48,7 @@ class Pki:
         return found.certificate if found else None
 
     def authority(self) -> Pair:
-        """The authority.
+        """Return the authority.
 
         Raises:
             ThorError: ``edge_ca_missing``.
@@ -63,7 +63,7 @@ class Pki:
         return found
 
     def create_authority(self, pair: Pair) -> None:
-        """Keeps a new authority; one that is there is never replaced.
+        """Store a new authority; never replace an existing one.
 
         Raises:
             ThorError: ``edge_ca_exists``, ``edge_pki_unwritable``.
@@ -73,18 +73,18 @@ class Pki:
                 raise ThorError(
                     "edge_ca_exists",
                     f"{path} exists already, and clients trust it.",
-                    "Use it (`thorctl edge cert`), or make another in another folder with --pki DIR.",
+                    "Use it (`thorctl edge cert`), or create another one in another folder with --pki DIR.",
                 )
-        self._write(self.folder / ".gitignore", "# Keys: no repository's business.\n*\n!ca.crt\n", 0o644)
+        self._write(self.folder / ".gitignore", "# Never commit keys.\n*\n!ca.crt\n", 0o644)
         self._write(self.folder / "ca.key", pair.private_key, KEY_MODE)
         self._write(self.ca_certificate, pair.certificate, 0o644)
 
     def device(self, name: str) -> Pair | None:
-        """A device's certificate and key; None unless both are there."""
+        """Return a device's certificate and key; None unless both exist."""
         return self._read(*self._paths(name))
 
     def keep(self, name: str, pair: Pair) -> None:
-        """Replaces a device's certificate and key."""
+        """Replace a device's certificate and key."""
         certificate, key = self._paths(name)
         self._write(key, pair.private_key, KEY_MODE)
         self._write(certificate, pair.certificate, 0o644)
@@ -106,7 +106,7 @@ class Pki:
             ) from error
 
     def _write(self, path: Path, text: str, mode: int) -> None:
-        """Atomic, and never wider than ``mode``, not even for a moment."""
+        """Write atomically, at no time with more permissions than ``mode``."""
         try:
             path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             atomic.write(path, text, mode)

@@ -1,4 +1,4 @@
-"""From settings to the files of an edge or a door, which are what nginx reads."""
+"""Render the nginx files of an edge or a door from its settings."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ EDGE, DOOR = "edge", "door"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where an edge or a door lives.
+    """The paths of an edge or a door.
 
     Attributes:
-        run: directory for what dies with the process; its user's alone.
+        run: directory of run-time files; its user's alone.
         access_log: nginx's target for it.
         engine: the engine's socket.
     """
@@ -36,7 +36,7 @@ class Places:
 
     @classmethod
     def on_device(cls, name: str) -> Places:
-        """Those of a device."""
+        """Return the paths on a device."""
         return cls(f"/run/thor-{name}", f"syslog:server=unix:/dev/log,nohostname,tag=thor_{name}")
 
 
@@ -49,9 +49,9 @@ class Rendered:
 
 
 def render(settings: Settings, deploy: Path, places: Places | None = None) -> Rendered:
-    """Render an edge. The same settings and templates give the same bytes on any machine.
+    """Render an edge. Deterministic: the same settings and templates give the same bytes on any machine.
 
-    ``deploy``: the project's folder; templates of its folder ``edge`` take the place of the shipped ones.
+    ``deploy``: the project's folder; templates in its folder ``edge`` replace the shipped ones.
     """
     files = _templates(
         EDGE, settings, deploy, places, keyed=True, metrics_addresses=settings.metrics_addresses
@@ -64,7 +64,7 @@ def render(settings: Settings, deploy: Path, places: Places | None = None) -> Re
 
 
 def render_door(settings: DoorSettings, deploy: Path, places: Places | None = None) -> Rendered:
-    """Render a door that is not closed. As `render`."""
+    """Render a door that is not closed, as `render`."""
     keyed = settings.mode == "keyed"
     return _generation(_templates(DOOR, settings, deploy, places, keyed=keyed, metrics_addresses=()))
 
@@ -83,7 +83,7 @@ def _templates(
         "edge": name == EDGE,
         "keyed": keyed,
         "settings": settings,
-        # Where no key is asked for, none is put on the device.
+        # Without required keys none is installed on the device.
         "keys": settings.keys if keyed else {},
         "metrics_keys": settings.metrics_keys if keyed else {},
         "metrics_addresses": metrics_addresses,

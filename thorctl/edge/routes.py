@@ -1,4 +1,4 @@
-"""What edge and door let through, and what they answer otherwise. What is not listed is refused."""
+"""The allow-list of edge and door, and their answers to all other requests."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path of the engine with the one method it takes; ``open``: answered without a key."""
+    """A path of the engine and its method; ``open``: needs no key."""
 
     path: str
     method: str
     open: bool = False
 
 
-# vLLM's own key guards only /v1: /invocations and /inference/v1/generate (both infer), /tokenize and
-# /metrics stay open behind it. So it is the other way round here: these, and nothing else.
+# vLLM's own key protects /v1 only: /invocations and /inference/v1/generate (both infer), /tokenize and
+# /metrics stay open. Hence an allow-list.
 ROUTES = (
-    Route("/health", "GET", open=True),  # up or not, no body: for load balancers and monitors
+    Route("/health", "GET", open=True),  # status without a body, for load balancers and monitors
     Route("/v1/models", "GET"),
     Route("/v1/chat/completions", "POST"),
     Route("/v1/completions", "POST"),
@@ -31,12 +31,12 @@ METRICS = Route("/metrics", "GET")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer of the edge's own, in the shape that OpenAI's and Anthropic's clients both read.
+    """An answer of the edge itself, in a form that OpenAI's and Anthropic's clients both read.
 
     Attributes:
         status: sent to the client.
-        causes: nginx's codes that lead here.
-        headers: further headers, as nginx writes them.
+        causes: nginx's codes with this answer.
+        headers: further headers, in nginx's notation.
     """
 
     status: int
@@ -48,7 +48,7 @@ class Refusal:
 
     @property
     def body(self) -> str:
-        """One line of JSON that nginx's quotes can hold: ASCII, no single quote, no dollar."""
+        """The answer as a line of JSON that nginx can quote: ASCII, no single quote, no dollar."""
         error = {"message": self.message, "type": self.kind, "param": None, "code": self.code}
         return json.dumps({"type": "error", "error": error})
 

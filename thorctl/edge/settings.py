@@ -1,4 +1,4 @@
-"""Settings of edge and door, checked. Messages name keys by their name and never hold a secret's value."""
+"""Validated settings of edge and door. Messages name keys by their name and never contain a secret."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from thorctl.files.schema import Model
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# nginx looks keys up in a hash that ignores the case. Keys have no upper case, and a token that has any is no
-# key: so the comparison is exact, and no step of it takes longer the more of a guess is right.
+# nginx looks keys up in a hash that ignores case. Keys have no upper case, and a token with upper case is
+# never a key, so the comparison is exact, and its time does not depend on a guess.
 KEY = re.compile(r"[a-z0-9_-]{32,128}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750, b64token
-# Shorter than any key: one that was put in the name's place is refused, and then only its place is told.
+# Shorter than any key: one entered as a name is rejected, and the message has only its position.
 KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,30}$")]
 MIB = 1024 * 1024
 S = TypeVar("S", bound="Common")
 
 
 class Common(Model):
-    """What edge and door have in common. Keys are ``{name: key}``; the log has the name and never the key.
+    """The common settings of edge and door. Keys are ``{name: key}``; the log has the name, never the key.
 
     Attributes:
         keys: may use the engine.
-        metrics_keys: may read ``/metrics`` and nothing else.
-        engine_key: the engine's own VLLM_API_KEY, where it has one.
-        requests_per_minute: per key, with ``burst`` more at once.
-        concurrent: requests at once per key.
-        body_bytes: largest request body; held in memory, so that no prompt is written to disk.
+        metrics_keys: may read ``/metrics`` only.
+        engine_key: the engine's own VLLM_API_KEY, if it has one.
+        requests_per_minute: per key, with a burst of ``burst``.
+        concurrent: concurrent requests per key.
+        body_bytes: largest request body; kept in memory, so that no prompt is written to disk.
         client_seconds: longest pause of a client that sends a request.
-        engine_seconds: longest silence of the engine; without streaming that is a whole generation.
-        bodies_bytes: of all requests at once, in memory until each is answered. MemoryMax= of the unit leaves
-            room for twice as many: workers that finish after a reload keep theirs.
+        engine_seconds: longest silence of the engine; without streaming the time of a whole generation.
+        bodies_bytes: of all concurrent requests, in memory until each is answered. MemoryMax= of the unit
+            allows twice as much, because workers that finish after a reload keep theirs.
     """
 
     bodies_bytes: ClassVar[int]
@@ -55,7 +55,7 @@ class Common(Model):
 
     @property
     def requests_at_once(self) -> int:
-        """Requests at once of all clients together, health checks aside: as many as their bodies fit."""
+        """The concurrent requests of all clients, health checks excluded, limited by their bodies."""
         return min(512, self.bodies_bytes // self.body_bytes)
 
 
@@ -64,7 +64,7 @@ class Settings(Common):
 
     Attributes:
         metrics_addresses: addresses or networks that may read ``/metrics`` without a key.
-        connections_per_address: requests at once per client address (of IPv6: per /64), whatever the key;
+        connections_per_address: concurrent requests per client address (of IPv6: per /64), for all keys;
             ``open_connections`` is the limit of TCP connections.
     """
 
@@ -72,7 +72,7 @@ class Settings(Common):
     metrics_addresses: tuple[str, ...] = ()
     certificate: str
     private_key: SecretStr
-    addresses: tuple[str, ...] = Field(default=("0.0.0.0",), min_length=1)  # noqa: S104 - it is for the network
+    addresses: tuple[str, ...] = Field(default=("0.0.0.0",), min_length=1)  # noqa: S104 - serves the network
     port: int = Field(default=8443, ge=1, le=65535)
     connections_per_address: int = Field(default=64, ge=1, le=1024)
 
@@ -88,22 +88,22 @@ class Settings(Common):
 
     @property
     def listen(self) -> tuple[str, ...]:
-        """``address:port`` as nginx wants it: IPv6 in brackets."""
+        """The ``address:port`` list for nginx: IPv6 in brackets."""
         return tuple(f"[{a}]:{self.port}" if ":" in a else f"{a}:{self.port}" for a in self.addresses)
 
     @property
     def metrics(self) -> bool:
-        """Whether ``/metrics`` is offered to anybody."""
+        """Whether ``/metrics`` is served at all."""
         return bool(self.metrics_keys or self.metrics_addresses)
 
     @property
     def open_connections(self) -> int:
-        """TCP connections per client address: clients keep idle ones beside those that they use."""
+        """The TCP connections per client address, idle ones included."""
         return 2 * self.connections_per_address
 
     @property
     def worker_connections(self) -> int:
-        """Of each of two workers: one address can take an eighth of them, four for each connection."""
+        """The connections of each of two workers: an eighth for one address, four per client connection."""
         return max(2048, 16 * self.open_connections)
 
 
@@ -111,8 +111,8 @@ class DoorSettings(Common):
     """One device's door: the engine's API on 127.0.0.1.
 
     Attributes:
-        mode: ``open``: programs of the device need no key; ``keyed``: as the edge; ``closed``: no listener.
-        metrics: whether ``/metrics`` is offered: to all (``open``) or by ``metrics_keys`` (``keyed``).
+        mode: ``open``: local programs need no key; ``keyed``: as the edge; ``closed``: no listener.
+        metrics: whether ``/metrics`` is served: to all (``open``) or with ``metrics_keys`` (``keyed``).
         port: on 127.0.0.1.
     """
 
@@ -123,17 +123,17 @@ class DoorSettings(Common):
 
     @property
     def listen(self) -> tuple[str, ...]:
-        """``address:port`` as nginx wants it."""
+        """The ``address:port`` list for nginx."""
         return (f"127.0.0.1:{self.port}",)
 
     @property
     def worker_connections(self) -> int:
-        """Of each of two workers: two for each request, and as many that are idle or send their headers."""
+        """The connections of each of two workers: two per request, and as many idle or sending headers."""
         return max(1024, 4 * self.requests_at_once)
 
 
 def checked(raw: Mapping[str, Any]) -> Settings:
-    """The edge's settings from variables; those that are null take their default.
+    """Validate the edge's settings from variables; null ones have their default.
 
     Raises:
         ThorError: ``edge_keys_missing``, ``edge_key_weak``, ``edge_key_twice``, ``edge_settings_invalid``.
@@ -141,7 +141,7 @@ def checked(raw: Mapping[str, Any]) -> Settings:
     if not raw.get("keys"):
         raise ThorError(
             "edge_keys_missing",
-            "The edge has no API key; without one it would be open to everybody.",
+            "The edge has no API key; without one it would be open to all clients.",
             "Make one with `thorctl edge keys new NAME` and put it, vaulted, into thor_edge_keys; "
             "or switch the edge off: thor_edge_enabled: false.",
         )
@@ -149,7 +149,7 @@ def checked(raw: Mapping[str, Any]) -> Settings:
 
 
 def checked_door(raw: Mapping[str, Any]) -> DoorSettings:
-    """The door's settings from variables; those that are null take their default.
+    """Validate the door's settings from variables; null ones have their default.
 
     Raises:
         ThorError: ``edge_keys_missing``, ``edge_key_weak``, ``edge_key_twice``, ``edge_settings_invalid``.
@@ -171,7 +171,7 @@ def _checked(model: type[S], raw: Mapping[str, Any], name: str, page: str) -> S:
             {k: v for k, v in raw.items() if v is not None and (k, v) != ("engine_key", "")}
         )
     except ValidationError as error:
-        # Neither input nor context: both may hold a secret.
+        # Neither input nor context: either may contain a secret.
         found = error.errors(include_url=False, include_input=False, include_context=False)
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in found)
         raise ThorError(
@@ -183,7 +183,7 @@ def _checked(model: type[S], raw: Mapping[str, Any], name: str, page: str) -> S:
     if settings.engine_key and not _TOKEN.fullmatch(settings.engine_key.get_secret_value()):
         raise ThorError(
             "edge_settings_invalid",
-            "thor_edge_engine_key has characters that no bearer token has.",
+            "thor_edge_engine_key has characters that are invalid in a bearer token.",
             "Use only letters, digits and the characters `._~+/=-`.",
         )
     return settings
@@ -196,7 +196,7 @@ def _check_keys(pairs: Iterable[tuple[str, SecretStr]]) -> None:
         if not KEY.fullmatch(key):
             raise ThorError(
                 "edge_key_weak",
-                f"The key of {name!r} does not consist of 32 to 128 times a-z, 0-9, _ or -.",
+                f"The key of {name!r} is not 32 to 128 characters of a-z, 0-9, _ or -.",
                 f"Make another: `thorctl edge keys new {name}`.",
             )
         if key in owners:

@@ -1,4 +1,4 @@
-"""A secret as ansible-vault writes it, so that it never stands in the clear in a file."""
+"""Encrypt a secret as ansible-vault does, so that no file contains it in clear text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def encrypted(secret: str, password_file: Path) -> str:
-    """``!vault |`` and its lines, as ``ansible-vault encrypt_string`` prints them; never twice the same.
+    """Return ``!vault |`` and its lines, as ``ansible-vault encrypt_string`` prints them; not deterministic.
 
     Raises:
         ThorError: ``vault_password_unreadable``.
     """
-    # Ansible's own, imported late: it costs half a second.
-    from ansible.parsing.vault import VaultLib, VaultSecret  # noqa: PLC0415 - as said above
+    # Ansible's own, imported late: the import takes half a second.
+    from ansible.parsing.vault import VaultLib, VaultSecret  # noqa: PLC0415 - see above
 
     try:
         password = password_file.read_bytes().strip()

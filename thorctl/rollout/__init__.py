@@ -1,5 +1,5 @@
-"""Rollouts: a release goes through a fleet in waves, watched, and comes back where it is not well.
+"""Rollouts: install a release on a fleet in waves, observe it, and roll back unhealthy devices.
 
-All but ``engine``, ``hands``, ``batches``, ``prepare``, ``at_work``, ``record`` and ``policy_file`` is pure:
-values in, values out. ``engine`` drives it with effects, a clock and a record that are passed in.
+The model and the plan are values and functions without side effects. ``run`` executes their decisions with
+connections, a clock and a record that are passed in.
 """

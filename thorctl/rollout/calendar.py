@@ -1,4 +1,4 @@
-"""When a site may be changed: its maintenance windows, read off the clock on its own wall. Pure."""
+"""Maintenance windows of a site, in its local time."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 if TYPE_CHECKING:
     from thorctl.inventory.maintenance import Window
 
-# Windows begin and end on whole minutes, and so do all changes of clocks since 1972.
+# Windows begin and end on whole minutes, as do all clock changes since 1972.
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 CLOCK_STEP = timedelta(hours=6)  # no zone changes its clocks twice within it
-# A window that the spring's change of clocks swallows opens a week later.
+# A window that falls into the skipped hour of a clock change opens a week later.
 LONGEST_SEARCH_DAYS = 2 * 7
 
 
 def zone(name: str) -> ZoneInfo:
-    """The IANA zone of that name.
+    """Return the IANA zone of that name.
 
     Raises:
-        ValueError: there is none, or this machine does not know it.
+        ValueError: there is none, or this machine lacks it.
     """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is no time zone that this machine knows, such as Europe/Berlin") from None
+        raise ValueError(f"{name!r} is no time zone of this machine, such as Europe/Berlin") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The windows of one site. ``margin``: minutes before the end in which nothing begins any more."""
+    """The windows of one site. ``margin``: minutes before the end in which no change begins."""
 
     zone: ZoneInfo
     windows: tuple[Window, ...]
     margin: int = 0
 
     def is_open(self, now: datetime) -> bool:
-        """Whether a change may begin at ``now``: open, and without a break for another ``margin`` minutes."""
+        """Return whether a change may begin at ``now``: a window is open for at least ``margin`` minutes."""
         last = now + self.margin * MINUTE
         return self._open(now) and self._open(last) and all(map(self._open, self._edges(now, last)))
 
     def opens(self, now: datetime) -> datetime | None:
-        """The first moment from ``now`` on at which a change may begin; None: not within two weeks."""
+        """Return the first time from ``now`` on at which a change may begin; None: not within two weeks."""
         if self.is_open(now):
             return now
         begin = now.astimezone(UTC)
@@ -61,10 +61,10 @@ class Calendar:
         return any(window.is_open(wall) for window in self.windows)
 
     def _edges(self, after: datetime, until: datetime) -> list[datetime]:
-        """Every moment in ``(after, until]`` at which a window may open or close, in order.
+        """Return every time in ``(after, until]`` at which a window may open or close, in order.
 
-        A time that the wall's clock shows twice gives two moments. One that it leaves out gives moments at
-        which nothing changes; what opens or closes in the hour left out does so when the clocks change.
+        A local time that occurs twice gives two times. One that is skipped gives times without a change; what
+        would open or close in the skipped hour does so at the clock change.
         """
         day = after.astimezone(self.zone).date() - DAY  # its windows may end today
         found = set(self._clock_changes(after, until))
@@ -78,7 +78,7 @@ class Calendar:
         return sorted(moment for moment in found if after < moment <= until)
 
     def _clock_changes(self, after: datetime, until: datetime) -> list[datetime]:
-        """The moments at which the zone's offset from UTC changes, to the minute."""
+        """Return the times at which the zone's offset from UTC changes, to the minute."""
         found, low = [], after.astimezone(UTC).replace(second=0, microsecond=0)
         while low < until:
             high = low + CLOCK_STEP

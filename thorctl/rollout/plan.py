@@ -1,4 +1,4 @@
-"""The plan: who changes when, from what to what, with how many bytes, in how long. Pure; unknown is None."""
+"""The plan: order, releases, bytes and duration of a rollout; None is unknown."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ CANARY = 1  # the number of the canary's wave
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a device said when the plan was made.
+    """A device's answers when the plan was made.
 
     Attributes:
-        reached: whether it could be asked.
+        reached: whether it answered.
         state, release: of its journal.
         ready: whether its engine serves.
-        download_bytes: what staging would fetch.
-        hold: the reason of its hold; None = it does not hold.
-        layouts: of releases, which its agent reads; None = it could not be asked.
-        conflict: another document of the release's id is on it.
-        remarks: what stands in the way: a hold, a lease, a failed check, an error; in words.
-        identity: which machine answered.
-        same_as: another name of the inventory under which this machine counts.
+        download_bytes: bytes that staging would fetch.
+        hold: the reason of its hold; None = there is none.
+        layouts: the release layouts that its agent reads; None = no answer.
+        conflict: another document with the release's id is on it.
+        remarks: obstacles as text: a hold, a lease, a failed check, an error.
+        identity: the machine that answered.
+        same_as: another inventory name under which this machine counts.
     """
 
     reached: bool = False
@@ -50,14 +50,14 @@ class Seen:
     same_as: str | None = None
 
     def has(self, release: str) -> bool:
-        """Whether ``release`` is committed on it and serves: nothing is left to do."""
+        """Return whether ``release`` is committed on it and serves: nothing is left to do."""
         there = self.state == "committed" and self.release == release
         return there and not self.conflict and self.ready is True
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What was last measured on a device; None = never."""
+    """The last measurements of a device; None = never measured."""
 
     bytes_per_second: float | None = None
     switch_seconds: float | None = None  # from the activation's begin until the engine is ready
@@ -69,10 +69,10 @@ class PlannedDevice:
     """One device of the plan.
 
     Attributes:
-        opens_at: when its maintenance window lets it change; None = any time.
+        opens_at: when its maintenance window next allows a change; None = any time.
         agent: version of the agent that is installed before staging; None = its own reads the release.
-        machine, serial: which machine answered when the plan was made; None = unknown.
-        keep_failed_seconds: how long a first release that fails its smoke test is kept for review; 0: not.
+        machine, serial: the machine that answered when the plan was made; None = unknown.
+        keep_failed_seconds: length of the review of a first release that fails its smoke test; 0: none.
     """
 
     name: str
@@ -94,38 +94,38 @@ class PlannedDevice:
 
     @property
     def identity(self) -> Identity:
-        """Which machine answered when the plan was made."""
+        """The machine that answered when the plan was made."""
         return Identity(None, self.machine, self.serial)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a rollout would do, seen from ``at``.
+    """The actions of a rollout, planned at ``at``.
 
-    ``seconds``: all of it; None where a device was never measured: ``least_seconds``.
-    ``token``: tells the rollout from one of the same id in another state folder; given when it begins, and
-    empty in one that an earlier version began.
+    ``seconds``: the total duration; None if a device was never measured: see ``least_seconds``.
+    ``token``: distinguishes the rollout from one of the same id in another state folder; assigned at its
+    begin, and empty for one of an earlier version.
     """
 
     at: str
     policy: str
     waves: tuple[PlannedWave, ...]
     devices: tuple[PlannedDevice, ...]
-    there: tuple[str, ...] = ()  # those that serve the release already: left alone
+    there: tuple[str, ...] = ()  # devices that serve the release already: unchanged
     download_bytes: int | None = None
     stage_seconds: float | None = None
     seconds: float | None = None
     least_seconds: float | None = None
     schema: int = field(default=1)
-    same: tuple[tuple[str, str], ...] = ()  # names left out, and the names under which their machines count
+    same: tuple[tuple[str, str], ...] = ()  # excluded names, and the names under which their machines count
     token: str = ""
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON data."""
+        """Return the plan as plain JSON data."""
         return asdict(self)
 
     def release_of(self, device: str) -> str:
-        """The release that a device of the plan is to get."""
+        """Return the target release of a device."""
         return next(one.release for one in self.devices if one.name == device)
 
 
@@ -136,10 +136,10 @@ def make(
     rates: Mapping[str, Rates],
     now: datetime,
 ) -> Plan:
-    """The plan for these devices, in the inventory's order. The same arguments give the same plan.
+    """Return the plan for these devices, in the inventory's order. Deterministic.
 
     Raises:
-        ThorError: ``policy_*`` where the policy does not fit this fleet.
+        ThorError: ``policy_*`` if the policy does not fit this fleet.
     """
     same = {name: look.same_as for name, look in seen.items() if look.same_as}
     _check_same(candidates, same)
@@ -164,7 +164,7 @@ def make(
 
 
 def _check_same(candidates: Sequence[Candidate], same: Mapping[str, str]) -> None:
-    """Two names of a machine that are to get different releases leave it open which one it gets."""
+    """Reject two names of one machine with different target releases."""
     releases = {one.name: one.release for one in candidates}
     for name, counted in same.items():
         if releases[name] != releases[counted]:
@@ -177,7 +177,7 @@ def _check_same(candidates: Sequence[Candidate], same: Mapping[str, str]) -> Non
 
 
 def from_document(document: Mapping[str, Any]) -> Plan:
-    """A plan as the store keeps it."""
+    """Read a plan from the store's document."""
     waves = [PlannedWave(**{**one, "devices": tuple(one["devices"])}) for one in document["waves"]]
     devices = [PlannedDevice(**{**one, "remarks": tuple(one["remarks"])}) for one in document["devices"]]
     same = tuple((name, counted) for name, counted in document.get("same", ()))
@@ -191,7 +191,7 @@ def from_document(document: Mapping[str, Any]) -> Plan:
 
 
 def together(seconds: Sequence[float | None], lanes: int) -> float | None:
-    """How long jobs of these lengths take, begun in this order, ``lanes`` at once; None if one is unknown."""
+    """Return the duration of jobs begun in this order, ``lanes`` at once; None if one is unknown."""
     known = [one for one in seconds if one is not None]
     if len(known) < len(seconds):
         return None
@@ -241,7 +241,7 @@ def _timed(wave: PlannedWave, policy: Policy, devices: Mapping[str, PlannedDevic
 
 
 def _least(waves: Sequence[PlannedWave], devices: Mapping[str, PlannedDevice], policy: Policy) -> float:
-    """How long it takes for those of whom it is known, soaks included."""
+    """Return the duration for the devices with known times, soaks included."""
 
     def known(seconds: Iterable[float | None], lanes: int) -> float:
         return together([one for one in seconds if one is not None], lanes) or 0.0
@@ -260,5 +260,5 @@ def _quotient(size: int | None, rate: float | None) -> float | None:
 
 
 def _sum(values: Sequence[Any]) -> Any:
-    """The sum; None if one is unknown."""
+    """Return the sum; None if a value is unknown."""
     return None if any(value is None for value in values) else sum(values)

@@ -1,4 +1,4 @@
-"""Policies: how a release goes through a fleet, as people write it in ``deploy/policies/<name>.yml``."""
+"""Policies: how a rollout proceeds through a fleet, as written in ``deploy/policies/<name>.yml``."""
 
 from __future__ import annotations
 
@@ -22,33 +22,35 @@ SELECTORS = ("count", "percent", "site", "label", "devices", "each", "rest")
 
 
 class Wave(schema.Model):
-    """A set of devices that are changed together, out of those that no earlier wave took."""
+    """A set of devices that change together, selected from those that no earlier wave has."""
 
-    count: int | None = Field(default=None, ge=1, description="So many devices.")
+    count: int | None = Field(default=None, ge=1, description="Number of devices.")
     percent: Percent | None = Field(
-        default=None, description="Of all devices that change, rounded down: never more than this."
+        default=None, description="Share of all devices that change, in percent, rounded down."
     )
     site: Word | None = Field(default=None, description="The devices of one site.")
-    label: Word | None = Field(default=None, description="The devices of one group of the inventory.")
+    label: Word | None = Field(default=None, description="The devices of one inventory group.")
     devices: tuple[Word, ...] | None = Field(default=None, min_length=1, description="These devices.")
-    each: Literal["site"] | None = Field(default=None, description="One wave for each site that is left.")
-    rest: Literal[True] | None = Field(default=None, description="Whoever is left.")
+    each: Literal["site"] | None = Field(default=None, description="One wave per remaining site.")
+    rest: Literal[True] | None = Field(default=None, description="All remaining devices.")
     soak_seconds: int | None = Field(
-        default=None, ge=0, le=LONGEST_SOAK_SECONDS, description="Instead of the policy's."
+        default=None, ge=0, le=LONGEST_SOAK_SECONDS, description="Overrides the policy's."
     )
-    success_percent: Percent | None = Field(default=None, description="Instead of the policy's.")
+    success_percent: Percent | None = Field(default=None, description="Overrides the policy's.")
 
     @model_validator(mode="after")
     def _one_selector(self) -> Self:
         given = [name for name in SELECTORS if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise ValueError(f"say with exactly one of {', '.join(SELECTORS)} who is in it, not with {found}")
+            raise ValueError(
+                f"select its devices with exactly one of {', '.join(SELECTORS)}, not with {found}"
+            )
         return self
 
     @property
     def words(self) -> str:
-        """How people call it: ``2 devices``, ``25 %``, ``site lab``, ``the rest``."""
+        """The selection as text: ``2 devices``, ``25 %``, ``site lab``, ``the rest``."""
         if self.count is not None:
             return counted(self.count, "device")
         if self.percent is not None:
@@ -60,38 +62,40 @@ class Wave(schema.Model):
 
 
 class Errors(schema.Model):
-    """When failed devices stop the whole rollout, at once; reaching a limit is enough."""
+    """The numbers of failed devices that stop the whole rollout at once; either limit suffices."""
 
     stop_at_percent: float | None = Field(
-        default=None, gt=0, lt=100, description="Of all devices that change."
+        default=None, gt=0, lt=100, description="Share of all devices that change, in percent."
     )
-    stop_at_devices: int | None = Field(default=None, ge=1, description="Whatever the size of the fleet.")
+    stop_at_devices: int | None = Field(default=None, ge=1, description="Number of devices.")
 
     @model_validator(mode="after")
     def _can_stop(self) -> Self:
         if self.stop_at_percent is None and self.stop_at_devices is None:
             raise ValueError(
-                "with neither stop_at_percent nor stop_at_devices no number of failures stops it"
+                "without stop_at_percent and stop_at_devices no number of failures stops the rollout"
             )
         return self
 
 
 class Offline(schema.Model):
-    """Devices that do not answer are queued and caught up later; they are no failures.
+    """Devices that do not answer are absent, not failed; a later wave catches them up.
 
-    More of them than the budget, and no further wave opens until some are back.
+    If more are absent than the budget, no further wave opens.
     """
 
-    budget_percent: float | None = Field(default=None, ge=0, le=100, description="Of all devices.")
+    budget_percent: float | None = Field(default=None, ge=0, le=100, description="Share of all devices.")
     budget_devices: int | None = Field(default=None, ge=0)
 
 
 class Speed(schema.Model):
-    """How fast the new release must be, against what the same device did before it."""
+    """The required speed of the new release, relative to the previous one on the same device."""
 
-    tolerance_percent: float = Field(default=10, ge=0, lt=100, description="So much slower is still well.")
+    tolerance_percent: float = Field(
+        default=10, ge=0, lt=100, description="Accepted slowdown against the previous release, in percent."
+    )
     without_baseline: Literal["fail", "accept"] = Field(
-        default="fail", description="A device that served a release whose speed is not known."
+        default="fail", description="A device whose previous release has an unknown speed."
     )
 
 
@@ -104,24 +108,24 @@ class Figures(schema.Model):
         le=10_000_000,
         description="Decode steps: tokens of each stream. Known GPU faults show once in 10,000 to 70,000.",
     )
-    concurrency: int = Field(default=4, ge=1, le=64, description="Streams at once.")
+    concurrency: int = Field(default=4, ge=1, le=64, description="Number of concurrent streams.")
     minimum_steps_per_second: float = Field(
-        default=8.0, gt=0, description="A device that makes fewer under load fails."
+        default=8.0, gt=0, description="Lowest accepted steps per second under load."
     )
 
 
-# A few million parameters on a processor that others use, too.
+# A few million parameters on a shared processor.
 SIMULATED = Figures(steps=40, concurrency=2, minimum_steps_per_second=0.05)
 
 
 class Work(Figures):
-    """The engine generates while its device soaks, behind everybody else's requests and never on hold."""
+    """Load on the engine during the soak; other requests take precedence, and a hold pauses it."""
 
-    waves: Literal["canary", "all"] = Field(default="canary", description="Whose devices soak under load.")
+    waves: Literal["canary", "all"] = Field(default="canary", description="Waves that soak under load.")
     pause_seconds: int = Field(
         default=1800,
         ge=0,
-        description="Longest time in all that holds and others' requests put the work off; then it fails.",
+        description="Longest total pause for holds and other requests, in seconds; then the soak fails.",
     )
     classes: dict[Word, Figures] = Field(
         default={"simulated-container": SIMULATED, "simulated-vm": SIMULATED},
@@ -129,12 +133,12 @@ class Work(Figures):
     )
 
     def of_class(self, name: str | None) -> Figures:
-        """The figures for a device of that class."""
+        """Return the figures for a device of that class."""
         return self.classes.get(name or "", self)
 
 
 class Site(schema.Model):
-    """When one site may be changed, in its own time."""
+    """The maintenance windows of one site, in its local time."""
 
     zone: str = Field(description="IANA name, such as Europe/Berlin.")
     open: tuple[str, ...] = Field(min_length=1, description="Such as `Mon-Fri 22:00-05:00`.")
@@ -159,12 +163,12 @@ class Site(schema.Model):
 
 
 class Windows(schema.Model):
-    """Maintenance windows: no activation begins outside. Staging and returns are not bound to them."""
+    """Maintenance windows: activations begin inside only. Staging and rollbacks ignore them."""
 
     sites: dict[Word, Site] = Field(default_factory=dict)
-    default: Site | None = Field(default=None, description="For sites that are not named.")
+    default: Site | None = Field(default=None, description="For all other sites.")
     closing_margin_minutes: int = Field(
-        default=15, ge=0, description="No activation begins in the last minutes before a window closes."
+        default=15, ge=0, description="Minutes before a window's end in which no activation begins."
     )
 
     @model_validator(mode="after")
@@ -176,23 +180,23 @@ class Windows(schema.Model):
                     f"{name}: its longest window has {length} minutes, closing_margin_minutes takes all"
                 )
         if not self.sites and self.default is None:
-            raise ValueError("neither sites nor default: leave `windows` out if any time will do")
+            raise ValueError("neither sites nor default: remove `windows` to allow any time")
         return self
 
 
 class Wait(schema.Model):
-    """How long to wait for others, in seconds."""
+    """Time limits of waits, in seconds."""
 
     lease_seconds: int = Field(
         default=600,
         ge=0,
-        description="For a device that another rollout holds. A lease taken by hand is never waited for.",
+        description="For a device leased by another rollout. A manual lease is not waited for.",
     )
     hold_seconds: int = Field(
-        default=0, ge=0, description="For a device that is on hold, in its wave; then it is absent."
+        default=0, ge=0, description="For a device on hold, in its wave; then it is absent."
     )
     silence_seconds: int = Field(
-        default=300, ge=1, description="For a device that falls silent while it is being changed."
+        default=300, ge=1, description="For a device that stops answering during its change."
     )
     evidence_seconds: int = Field(
         default=900, ge=0, description="For absent canaries, and for a fleet above its offline budget."
@@ -200,35 +204,38 @@ class Wait(schema.Model):
 
 
 class Policy(schema.NamedModel):
-    """How a release goes through a fleet."""
+    """How a rollout proceeds through a fleet."""
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
     description: str = Field(min_length=1, description="One sentence.")
-    canary: Wave = Field(description="Who goes first. Nothing else is touched before all of them are well.")
+    canary: Wave = Field(
+        description="The first wave. All its devices must be healthy before the next begins."
+    )
     waves: tuple[Wave, ...] = Field(min_length=1, description="After the canary, in this order.")
     order: Literal["inventory", "name", "site"] = Field(
-        default="inventory", description="Who comes first within a wave."
+        default="inventory", description="Order of the devices within a wave."
     )
-    parallel: int = Field(default=10, ge=1, le=500, description="Devices out of service at once.")
-    stage_parallel: int = Field(default=20, ge=1, le=500, description="Devices that download at once.")
+    parallel: int = Field(default=10, ge=1, le=500, description="Devices out of service at the same time.")
+    stage_parallel: int = Field(default=20, ge=1, le=500, description="Devices that download concurrently.")
     soak_seconds: int = Field(
-        default=600, ge=0, le=LONGEST_SOAK_SECONDS, description="A device must stay well so long."
+        default=600,
+        ge=0,
+        le=LONGEST_SOAK_SECONDS,
+        description="How long a device must stay healthy, in seconds.",
     )
-    work: Work | None = Field(
-        default_factory=Work, description="What a device does in its soak; null: nothing but being well."
-    )
+    work: Work | None = Field(default_factory=Work, description="Load of the soak; null: no load.")
     success_percent: Percent = Field(
-        default=100, description="Of a wave's devices that tried the release: so many must be well to go on."
+        default=100, description="Share of a wave's updated devices that must be healthy, in percent."
     )
     errors: Errors
     offline: Offline = Field(default_factory=Offline)
-    speed: Speed | None = Field(default_factory=Speed, description="null: speed is not judged.")
+    speed: Speed | None = Field(default_factory=Speed, description="null: the speed is not checked.")
     windows: Windows | None = Field(default=None, description="null: any time.")
     approve: Literal["never", "after_canary", "each_wave"] = Field(
-        default="never", description="Where a person must say `thorctl rollout approve`."
+        default="never", description="Waves that need `thorctl rollout approve`."
     )
     on_stop: Literal["keep", "return"] = Field(
-        default="keep", description="Whether devices that were already committed return too."
+        default="keep", description="Whether a stop also rolls committed devices back."
     )
     wait: Wait = Field(default_factory=Wait)
 
@@ -236,9 +243,9 @@ class Policy(schema.NamedModel):
     @classmethod
     def _canary_is_few(cls, value: Wave) -> Wave:
         if value.rest or value.each or value.percent == 100:
-            raise ValueError("a canary of everybody is none")
+            raise ValueError("a canary of all devices is not a canary")
         if value.success_percent not in (None, 100):
-            raise ValueError("success_percent: every canary has to be well")
+            raise ValueError("success_percent: all devices of a canary must be healthy")
         return value
 
     @field_validator("waves")
@@ -246,11 +253,11 @@ class Policy(schema.NamedModel):
     def _rest_is_last(cls, value: tuple[Wave, ...]) -> tuple[Wave, ...]:
         for number, wave in enumerate(value[:-1], start=1):
             if wave.rest or wave.each:
-                raise ValueError(f"wave {number} takes whoever is left, so no wave can follow it")
+                raise ValueError(f"wave {number} selects all remaining devices, so no wave can follow it")
         return value
 
     def calendar(self, site: str | None) -> Calendar | None:
-        """When a site may be changed; None = any time.
+        """Return a site's maintenance windows; None = any time.
 
         Raises:
             ThorError: ``policy_windows``: the policy has windows, but none for this site.
@@ -272,7 +279,7 @@ class Policy(schema.NamedModel):
 
 
 def from_document(document: dict[str, Any], where: str) -> Policy:
-    """A policy from plain data, such as the store keeps.
+    """Read a policy from plain data, such as the store's.
 
     Raises:
         ThorError: ``policy_invalid``.

@@ -1,4 +1,4 @@
-"""A project's policies, and what the command line says in place of their keys."""
+"""A project's policies, and the overrides of their keys on the command line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def names(deploy: Path) -> list[str]:
-    """Names of all policies, the project's own and the shipped ones, sorted."""
+    """Return the names of all policies, the project's own and the shipped ones, sorted."""
     return shipped.names(deploy, "policies")
 
 
 def load(deploy: Path, name: str) -> Policy:
-    """Reads ``policies/<name>.yml`` of the project, else the shipped one.
+    """Read ``policies/<name>.yml`` of the project, else the shipped one.
 
     Raises:
         ThorError: ``policy_unknown`` (lists them), ``policy_invalid`` with file and line, ``yaml_malformed``.
@@ -28,7 +28,7 @@ def load(deploy: Path, name: str) -> Policy:
 
 
 def changed(policy: Policy, options: Mapping[str, Any]) -> Policy:
-    """The policy with what the command line says: ``options`` by their names there, None = not said.
+    """Return the policy with the overrides of ``options``, named as on the command line; None = not given.
 
     Raises:
         ThorError: ``policy_invalid``, naming the key.
@@ -36,7 +36,7 @@ def changed(policy: Policy, options: Mapping[str, Any]) -> Policy:
     said = {name: value for name, value in options.items() if value is not None}
     whole = policy.model_dump(mode="json")
     whole |= {key: said[key] for key in ("parallel", "approve", "on_stop") if key in said}
-    if "canary" in said:  # who is in it; how it is judged stays
+    if "canary" in said:  # its selection; its other keys are kept
         whole["canary"] |= {**dict.fromkeys(SELECTORS), "count": said["canary"]}
     if "soak" in said:
         whole["soak_seconds"] = said["soak"]

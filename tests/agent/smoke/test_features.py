@@ -128,7 +128,7 @@ def test_what_the_profile_excepts_is_not_asked_and_says_why(tmp_path: Path, engi
     found = {one["name"]: one for one in outcome.json["results"]}
     assert found["long_prompt"]["result"] == "passed"
     assert found["long_prompt_answer"]["result"] == found["logprobs"]["result"] == "not_asked"
-    assert found["long_prompt_answer"]["reason"] == "the profile says: too small"
+    assert found["long_prompt_answer"]["reason"] == "the profile's reason: too small"
     assert not any(body.get("logprobs") for body in engine.requests)
 
 

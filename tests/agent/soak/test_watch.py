@@ -57,9 +57,9 @@ def test_counters_that_begin_anew_count_nothing_backwards() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"restarts": 1}, "started anew 1 time in"),
+        ({"restarts": 1}, "restarted 1 time during"),
         ({"unit": "failed"}, "its engine ended: unit failed"),
-        ({"unit": "activating", "restarts": 2}, "started anew 2 times"),
+        ({"unit": "activating", "restarts": 2}, "restarted 2 times"),
         ({"faults": ("HTTP 500: EngineCore died",)}, "a generation failed: HTTP 500"),
     ],
 )

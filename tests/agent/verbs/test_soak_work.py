@@ -108,7 +108,7 @@ def test_another_start_of_the_container_fails(device: Device, monkeypatch: pytes
     device.work(steps=10**7)
     device.until(lambda found: found["steps"] > 0)
     monkeypatch.setattr(Containers, "started", "2026-11-30T10:05:00Z")
-    assert "started anew 1 time" in device.until_state("failed")["reason"]
+    assert "restarted 1 time" in device.until_state("failed")["reason"]
 
 
 @pytest.mark.parametrize(

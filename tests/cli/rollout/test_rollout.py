@@ -417,7 +417,7 @@ def test_a_device_that_left_the_inventory_keeps_no_rollout_from_its_end(tmp_path
     inventory.write_text("thor: {hosts: {thor-09: }}")
     result = thorctl("-i", str(inventory), "rollout", "abort", "--yes")
     assert result.exit_code == Exit.ERROR
-    assert result.data["status"] == "aborted, with devices to look after"
+    assert result.data["status"] == "aborted, with devices that need attention"
     with opened() as db:
         why = [line.message for line in rollouts.log(db, rollout, device="thor-01") if line.ok is False]
     assert why[-1] == "It is no longer in the inventory."

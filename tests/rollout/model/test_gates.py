@@ -65,7 +65,7 @@ WAVES = [
         Count(well=11, failed=1, unfit=1),
         90,
         GO,
-        "7 of 7 devices of wave 2 are well, 1 cannot take it",
+        "7 of 7 devices of wave 2 are healthy, 1 cannot run it",
     ),
     Case(
         "beside one that tried it and failed",
@@ -219,7 +219,7 @@ def test_an_absent_canary_proves_nothing() -> None:
     decision = judge_wave(policy(), wave(1), Count(absent=2), Count(absent=2, still=8), canary=True)
     assert (decision.action, decision.reason) == (
         WAIT,
-        "no canary could be tried: an absent one proves nothing",
+        "no canary device was updated, all are absent",
     )
     one = judge_wave(
         policy(), wave(1), Count(well=1, absent=1), Count(well=1, absent=1, still=8), canary=True
@@ -249,12 +249,12 @@ SPEEDS: list[tuple[str, Speed | None, float | None, float | None, bool, bool, st
     ("just within", Speed(tolerance_percent=10), 40.0, 36.0, True, True, "36.0"),
     ("too slow", Speed(tolerance_percent=10), 40.0, 35.9, True, False, "at least 36.0"),
     ("no tolerance", Speed(tolerance_percent=0), 40.0, 39.9, True, False, "too slow"),
-    ("unknown now", Speed(), 40.0, None, True, False, "not known"),
-    ("nothing", Speed(), 40.0, 0, True, False, "not known"),
-    ("no baseline", Speed(), None, 40.0, True, False, "before is not known"),
+    ("unknown now", Speed(), 40.0, None, True, False, "unknown"),
+    ("nothing", Speed(), 40.0, 0, True, False, "unknown"),
+    ("no baseline", Speed(), None, 40.0, True, False, "previous release is unknown"),
     ("no baseline, accepted", Speed(without_baseline="accept"), None, 40.0, True, True, "accepts"),
-    ("the first release", Speed(), None, 40.0, False, True, "nothing served before"),
-    ("not judged", None, 40.0, None, True, True, "not judged"),
+    ("the first release", Speed(), None, 40.0, False, True, "there is no previous release"),
+    ("not judged", None, 40.0, None, True, True, "does not check"),
 ]
 
 
@@ -279,8 +279,8 @@ HEALTH: list[tuple[str, dict[str, Any], int | None, bool, str]] = [
     ("readiness unknown", {"engine": engine(ready=None)}, 0, False, "not ready"),
     ("unit failed", {"engine": engine(unit="failed")}, 0, False, "unit failed"),
     ("unit unknown", {"engine": engine(unit=None)}, 0, False, "unit unknown"),
-    ("restarts unknown", {"engine": engine(restarts=None)}, 0, False, "not known"),
-    ("no engine", {"engine": {}}, 0, False, "not known"),
+    ("restarts unknown", {"engine": engine(restarts=None)}, 0, False, "unknown"),
+    ("no engine", {"engine": {}}, 0, False, "unknown"),
     ("rolled back by itself", {"state": "committed", "release": "m-aaaaaaaaaaaa"}, 0, False, "no longer"),
     ("another release", {"release": "m-cccccccccccc"}, 0, False, "no longer"),
     ("state unknown", {"state": None}, 0, False, "state unknown"),

@@ -36,7 +36,7 @@ CASES = [
         "look",
         ok(status("trial", NEW)),
         Phase.UNREACHABLE,
-        "did not go back in 3 attempts",
+        "the rollback failed in 3 attempts",
     ),
     Case(
         "somebody else's trial",
@@ -44,7 +44,7 @@ CASES = [
         "look",
         ok(status("trial", "m-cccccccccccc")),
         Phase.FAILED,
-        "somebody else",
+        "another caller began a trial",
     ),
     Case(
         "a journal that cannot be read",
@@ -77,12 +77,12 @@ CASES = [
         Phase.STAGED,
     ),
     Case(
-        "it went back by itself",
+        "it rolled back by itself",
         {"phase": Phase.UNKNOWN},
         "look",
         ok(status("committed", OLD)),
         Phase.SMOKING_PREVIOUS,
-        "by itself",
+        "before its deadline",
     ),
     Case(
         "its trial ran out",
@@ -90,7 +90,7 @@ CASES = [
         "look",
         ok(status("committed", OLD)),
         Phase.STAGED,
-        "nobody watched",
+        "unobserved",
     ),
     Case("still at work", {"phase": Phase.UNKNOWN}, "look", ok(status("activating", NEW)), Phase.UNKNOWN),
     Case(
@@ -164,7 +164,7 @@ def test_a_way_back_that_is_not_whole_is_told_once_and_changes_no_verdict() -> N
     for told in (gone, gone):
         first = ended(first, "look", ok(status("trial", NEW, engine=engine, rollback=told)), RULES)
     assert first.phase is Phase.SOAKING
-    assert first.why.count(f"could not go back to {OLD}, which lacks image r/e@sha256:1") == 1
+    assert first.why.count(f"a rollback to {OLD} is impossible without image r/e@sha256:1") == 1
     for unknown in (None, {"release": OLD, "lacking": None}, {"release": OLD, "lacking": []}, 7):
         quiet = replace(DEVICE, phase=Phase.SOAKING, soak_from=NOW, why="smoke passed")
         after = ended(quiet, "look", ok(status("trial", NEW, engine=engine, rollback=unknown)), RULES)

@@ -42,7 +42,7 @@ CASES = [
         "look",
         ok(status("committed", OLD, lease={"holder": "ann@desk", "reason": "rollout 1 (xyz)"})),
         Phase.ABSENT,
-        "taken from us",
+        "our lease was revoked",
     ),
     Case(
         "a lease that was broken",
@@ -50,7 +50,7 @@ CASES = [
         "look",
         ok(status("committed", OLD, lease={"holder": "carl@lab", "reason": "mine"})),
         Phase.ABSENT,
-        "taken from us",
+        "our lease was revoked",
     ),
     Case("a lease that is gone", {"phase": Phase.LEASED}, "look", ok(status("committed", OLD)), Phase.ABSENT),
     Case("a status that says nothing", {"phase": Phase.NEW}, "look", ok({}), Phase.FAILED, "says nothing"),
@@ -159,4 +159,4 @@ def test_a_trial_that_another_began_is_not_judged_as_ours() -> None:
     words = "begun by ann@desk (rollout 1), until 2026-11-25T12:30:00Z. Use `thorctl rollout resume 1`"
     Case("in doubt", {"phase": Phase.UNKNOWN}, "look", ok(seen), Phase.ABSENT, words, rules).check()
     device = {"phase": Phase.ROLLBACK_UNVERIFIED, "fault": "slow"}
-    Case("it failed before", device, "look", ok(seen), Phase.FAILED, "somebody else", rules).check()
+    Case("it failed before", device, "look", ok(seen), Phase.FAILED, "another caller", rules).check()

@@ -84,7 +84,7 @@ LOOKS = (
     Case(
         "unreachable for too long", SOAKING | {"silent_since": NOW - 400}, "look",
         error("device_unreachable", reached=False),
-        Phase.UNREACHABLE, "its own deadline takes it back", WORKED,
+        Phase.UNREACHABLE, "its own deadline rolls it back", WORKED,
     ),
     Case("who is not worked soaks by time", SOAKING | {"soak": None}, "look", ok(soak()), Phase.PASSED),
     Case("begun", SOAKING, "soak", ok({"soak": soak()["soak"]}), Phase.SOAKING, rules=WORKED),
@@ -96,7 +96,7 @@ LOOKS = (
     Case("busy", SOAKING, "soak", error("busy"), Phase.UNKNOWN, rules=WORKED),
     Case(
         "refused for good", SOAKING | {"tries": 3}, "soak", error("internal"), Phase.ROLLING_BACK,
-        "gave no result in 3 attempts", WORKED,
+        "had no result in 3 attempts", WORKED,
     ),
 )  # fmt: skip
 
@@ -217,7 +217,7 @@ def test_the_step_carries_the_figures() -> None:
         (at(0), ["0 of 1000 steps, kernel log unknown"]),
         (
             at(5, steps_per_second=1.0, paused="on hold: on patrol", xid=()),
-            ["5 of 1000 steps, 1.0/s, put off: on hold: on patrol"],
+            ["5 of 1000 steps, 1.0/s, paused: on hold: on patrol"],
         ),
         (at(1003, state="done", steps_per_second=10.0, xid=()), ["1000 of 1000 steps, 10.0/s"]),
     ],

@@ -25,9 +25,9 @@ def test_all_well() -> None:
     assert fleet.serving() == [NEW] * 5
     assert all(one.lease is None and one.activations == 1 for one in fleet.devices)
     assert fleet.lines("wave_closed") == [
-        "1 of 1 device of the canary is well",
-        "2 of 2 devices of wave 2 are well",
-        "2 of 2 devices of wave 3 are well",
+        "1 of 1 device of the canary is healthy",
+        "2 of 2 devices of wave 2 are healthy",
+        "2 of 2 devices of wave 3 are healthy",
     ]
 
 

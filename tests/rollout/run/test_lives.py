@@ -85,7 +85,7 @@ def test_a_canary_that_somebody_took_back_meanwhile_is_not_well() -> None:
     fleet[1].go_back()  # by hand, from the release that was committed
     assert fleet.run() == "stopped"
     assert fleet.serving() == [OLD] * 3
-    assert "took it back" in fleet.state.devices["thor-01"].why
+    assert "it was rolled back by others" in fleet.state.devices["thor-01"].why
 
 
 def test_an_updated_device_that_is_away_when_it_is_resumed_stays_updated() -> None:

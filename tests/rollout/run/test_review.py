@@ -77,7 +77,7 @@ def test_an_accepted_release_is_seen_by_resume_and_never_recalled() -> None:
     fleet.run()
     assert fleet.phases() == ["updated", "staged"]
     assert fleet.serving() == [NEW, OLD]
-    assert "a person accepted it" in fleet.state.devices["thor-01"].why
+    assert "accepted by an operator" in fleet.state.devices["thor-01"].why
 
 
 def test_a_review_that_ended_is_a_failure_for_resume() -> None:

@@ -142,7 +142,7 @@ def test_the_plan_says_what_is_not_known() -> None:
     fleet = Fleet.of(*["well"] * 3)
     text = shown(PlanView(from_document(fleet.rollout.plan)))
     assert "3 devices in 2 waves" in text
-    assert "at least 2 min, for not every device was measured here" in text
+    assert "at least 2 min, as not every device was measured here" in text
     assert "–" in text
 
 

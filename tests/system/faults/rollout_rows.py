@@ -26,7 +26,7 @@ ALONE = tuple(
     for phase in _PHASES
     for end in [_ALONE.get(phase, ("old", _AND_BACK))]
 )
-_STOPPED_LOST = "stopped, with devices to look after"
+_STOPPED_LOST = "stopped, with devices that need attention"
 NETWORK = (
     Row("a rollout activates", "the network is cut", _STOPPED_LOST, "committed", "old", _AND_BACK),
     Row("a rollout smokes", "the network is cut", _STOPPED_LOST, "committed", "old", _AND_BACK),

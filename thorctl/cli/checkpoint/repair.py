@@ -90,7 +90,7 @@ def repair_view(done: Repaired, out: Path) -> Text:
     """What was mended and what it changed."""
     return Text.assemble(
         (str(out), "bold"),
-        f": {done.mended} of {counted(done.groups, 'fused group')} repaired{_up_to(done.worst_ratio)}\n",
+        f": {done.repaired} of {counted(done.groups, 'fused group')} repaired{_up_to(done.worst_ratio)}\n",
         *_error(done.before, done.after),
         (
             f"\n{counted(done.resumed, 'file was', 'files were')} there from an earlier run"

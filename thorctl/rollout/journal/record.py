@@ -1,4 +1,4 @@
-"""What an engine works with here: a rollout's log in the store, and the time."""
+"""A rollout's log in the store, and the clock of its controller."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ class StoreRecord:
         self._db, self._rollout = db, rollout
 
     def append(self, lines: Sequence[Line], *, newest: int | None = None) -> bool:
-        """Add lines; they are on the disk when it returns. With ``newest``, only while that is the last."""
+        """Append lines durably; return whether. With ``newest``, only if that is still the last line."""
         return len(rollouts.append(self._db, lines, newest=newest)) == len(lines)
 
     def after(self, line: int) -> list[Line]:
-        """Lines beyond this one."""
+        """Return the lines after ``line``."""
         return rollouts.log(self._db, self._rollout, after=line)
 
 
 class SteadyClock:
-    """The time of this machine, seconds since the epoch. It goes on from a rollout's ``lines``.
+    """The controller's clock, seconds since the epoch, monotonic over the processes of a rollout.
 
-    What has passed since the machine was switched on counts, sleep included; a clock that is set does not,
-    while a process runs or between two of one boot. After a reboot there is the wall clock only: by it no
-    time passes backwards.
+    Within a boot it advances by the clock since boot, suspend included, and ignores changes of the wall
+    clock, also between two processes. After a reboot it continues from the wall clock, never backwards.
     """
 
     def __init__(self, lines: Sequence[Line] = ()) -> None:
@@ -48,15 +47,15 @@ class SteadyClock:
             self._wall = max(self._wall, *(seconds(line.at) for line in lines))
 
     def now(self) -> float:
-        """Now, for what is measured."""
+        """Return the time for measurements."""
         return self._wall + _since_boot() - self._began
 
     def mark(self) -> dict[str, Any]:
-        """What a line must hold for another process to go on from it: this boot, and the seconds since."""
+        """Return the fields of a line that let another process continue: the boot, and its age in seconds."""
         return {"boot": _boot(), "since_boot": _since_boot()}
 
     def wall(self) -> float:
-        """What the clock shows."""
+        """Return the wall clock's time."""
         return time.time()
 
 

@@ -1,6 +1,6 @@
-"""What the lines of a rollout's log add up to. Pure: ``fold`` one line after the other.
+"""Replay a rollout's log: compute its state from the recorded lines.
 
-A running engine and one that takes over after a ``kill -9`` get their state in this one way.
+A running controller and one that takes over after a ``kill -9`` compute the state in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def fold(state: State, lines: Iterable[Line]) -> State:
-    """The state after these lines."""
+    """Return the state after these lines."""
     for line in lines:
         state = replace(_fold_one(state, line), last=line.id)
     return state
@@ -44,7 +44,7 @@ def _fold_one(state: State, line: Line) -> State:
 
 
 def ended_of(line: Line) -> Ended:
-    """A step's end as its line tells it."""
+    """Return a step's end as recorded in its line."""
     return Ended(
         at=seconds(line.at),
         ok=line.ok is True,
@@ -69,7 +69,7 @@ def _each(state: State, change: Callable[[Device], Device]) -> State:
 
 
 def _resumed(state: State, line: Line) -> State:
-    """Another process takes over: steps of the one before, whose end nobody saw, are in doubt."""
+    """Take over in another process: steps of the previous one without a recorded end are in doubt."""
     devices = dict(state.devices)
     for name, begun in state.open.items():
         devices[name] = transitions.interrupted(devices[name], str(begun.verb))
@@ -88,7 +88,7 @@ def _resumed(state: State, line: Line) -> State:
 
 
 def _paused(state: State, line: Line) -> State:
-    """Nothing begins any more; a device that is prepared and not activated is let go."""
+    """Start nothing further; release devices that are prepared and not activated."""
     let_go = _each(state, lambda one: replace(one, phase=Phase.STAGED) if one.phase in PREPARED else one)
     return replace(let_go, paused=line.message or "paused", waiting=None)
 
@@ -119,7 +119,7 @@ def _stopped(state: State, line: Line) -> State:
 def _wave_opened(state: State, line: Line) -> State:
     number = line.wave or 0
     waves, in_wave = dict(state.waves), state.in_wave
-    if number not in waves:  # one that catches up
+    if number not in waves:  # a catch-up wave
         names = tuple(line.data["devices"])
         policy = state.brief.policy
         waves[number] = PlannedWave(
@@ -152,7 +152,7 @@ def _approved(state: State, line: Line) -> State:
 
 
 def _over_hold(state: State, line: Line) -> State:
-    """An operator passes over the hold of a device: over this one, not over another that comes later."""
+    """Override a device's present hold by order of an operator; a later hold counts again."""
     name, hold = str(line.device), str(line.data.get("hold"))
     device = state.devices.get(name)
     if device is None:

@@ -1,1 +1,1 @@
-"""The state of a rollout: phases, transitions, observations, gates, the scheduler. Pure."""
+"""The model of a rollout: phases, transitions, observations, gates, the scheduler."""

@@ -1,4 +1,4 @@
-"""One device in a rollout: what is remembered of it. Pure values."""
+"""The state of one device in a rollout."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What is known of one device. Times are seconds since the epoch, on the controller's clock.
+    """The state of one device. Times are seconds since the epoch, on the controller's clock.
 
     Attributes:
-        target: the release it is to get.
-        why: the last thing worth telling: why it failed, is absent, or how it went.
-        fault: why it is not well; None = nothing is held against it.
-        before: the release that was committed when it was last looked at before its activation.
-        since: when the journal said that state began: it moves with every change on the device.
+        target: the release to install.
+        why: the last reason to show: of a failure, an absence, or a success.
+        fault: why it is unhealthy; None = no fault.
+        before: the committed release at the last observation before its activation.
+        since: the journal's begin of that state: it changes with every change on the device.
         had_release, baseline: whether a release served before, and its tokens per second in a smoke test.
-        staged: whether all bytes were seen to be there.
-        restaged: whether they were staged again since an activation did not find them all.
-        began_at: when our activation began; None = none that may have had an effect.
-        trial_from: when it was seen to be on trial.
-        trial_seconds: the deadline that was given to the device.
-        soak_from, restarts: when the soak began, and how often its engine had been restarted by then.
-        soak: how far the device is with the work of its soak; None = it was not begun, or nobody knows.
-        changed: whether the new release was committed by this rollout.
-        leased: whether the device may be under our lease.
-        due: no step before.
-        strikes: looks in a row that found it unwell.
-        tries: unfruitful attempts at the same thing.
-        silent_since, refused_since: since when it gives no answer, or is in use by others.
-        hold, held_since: the reason of its hold when it was last looked at before its activation, and since
-            when this run has waited for its end.
-        absences: how often it became absent in this run.
-        looked_at: when it was last looked at.
+        staged: whether staging has completed.
+        restaged: whether the release was staged again after an incomplete activation.
+        began_at: begin of our activation; None = none that may have had an effect.
+        trial_from: when the trial was first observed.
+        trial_seconds: length of the trial, as sent to the device.
+        soak_from, restarts: begin of the soak, and the engine's restarts before it.
+        soak: progress of the soak's load; None = not begun or unknown.
+        changed: whether this rollout committed the new release.
+        leased: whether the device may have our lease.
+        due: earliest time of the next step.
+        strikes: consecutive unhealthy observations.
+        tries: consecutive failed attempts at the same step.
+        silent_since, refused_since: begin of a time without an answer, or in use by others.
+        hold, held_since: reason of its hold at the last observation before its activation, and the time since
+            which this run has waited for its end.
+        absences: number of absences in this run.
+        looked_at: time of the last observation.
     """
 
     name: str
@@ -74,17 +74,17 @@ class Device:
 
     @property
     def settled(self) -> bool:
-        """Nothing more is expected of it for now."""
+        """Whether no step is expected for now."""
         return self.phase in SETTLED
 
     @property
     def unconfirmed(self) -> bool:
-        """Updated or kept for review in a run before this one, and not looked at since."""
+        """Whether it was updated or kept for review in an earlier run, and not observed since."""
         return self.phase in SEEN_ONCE and self.looked_at == 0.0
 
     @property
     def counts_as_failed(self) -> bool:
-        """Also while it is still on its way back."""
+        """Whether it failed, also while its rollback is in progress."""
         return self.phase in {Phase.FAILED, Phase.IN_REVIEW, Phase.UNREACHABLE} or (
             self.fault is not None
             and self.phase
@@ -93,13 +93,13 @@ class Device:
 
     @property
     def trial_ends(self) -> float | None:
-        """When the device's own deadline ends its trial; None without one."""
+        """The end of its trial by the device's own deadline; None without one."""
         start = self.trial_from if self.trial_from is not None else self.began_at
         return None if start is None else start + self.trial_seconds
 
 
 def forget_trial(device: Device) -> Device:
-    """As before its activation."""
+    """Return the device without the fields of its activation."""
     return replace(
         device,
         began_at=None,

@@ -1,6 +1,6 @@
-"""What a device's own status makes of it. Pure.
+"""Transitions on a device's status.
 
-After ``activate`` and ``rollback``, and after every step whose end nobody saw, the status has the last word.
+After ``activate`` and ``rollback``, and after every step without a recorded end, the status decides.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 def looked(device: Device, end: Ended, rules: Rules) -> Device:
-    """After the agent's status."""
+    """Return the device after an answer to ``status``."""
     seen = replace(device, looked_at=end.at)
     if not end.ok:
         return _unseen(seen, end, rules)
@@ -73,9 +73,9 @@ def looked(device: Device, end: Ended, rules: Rules) -> Device:
 
 def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
     if device.phase in {Phase.UPDATED, Phase.IN_REVIEW}:
-        return device  # as it was last seen
+        return device  # unchanged since its last observation
     if device.phase in {Phase.NEW, Phase.ABSENT, Phase.HELD, Phase.LEASED}:
-        booting = device.phase is Phase.ABSENT and end.code == "auth_failed"  # pam_nologin's way to say so
+        booting = device.phase is Phase.ABSENT and end.code == "auth_failed"  # pam_nologin, during a boot
         if end.code in {"device_unreachable", "agent_timeout"} or booting:
             return absent(device, f"offline: {end.message}", end.at)
         return failed_untouched(device, end.words)
@@ -85,17 +85,17 @@ def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
     silent = replace(device, silent_since=since, due=end.at + LOOK_SECONDS)
     if end.at - since < rules.wait.silence_seconds:
         return silent
-    why = f"no usable answer for {end.at - since:.0f} s ({end.words}); its own deadline takes it back"
+    why = f"no usable answer for {end.at - since:.0f} s ({end.words}); its own deadline rolls it back"
     return replace(
         silent, phase=Phase.UNREACHABLE, why=f"{device.fault}; then {why}" if device.fault else why
     )
 
 
-# Nothing was changed on it yet.
+# Devices without changes so far.
 
 
 def present(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """First seen, or seen again, and untouched by us. Another machine under its name is left alone."""
+    """Observe an unchanged device. One that another machine answers for is excluded."""
     other = stranger(device.name, status.identity, rules.identity)
     return absent(device, other, at) if other else _present(device, status, at, rules)
 
@@ -118,7 +118,7 @@ def _present(device: Device, status: Status, at: float, rules: Rules) -> Device:
 
 
 def _in_use(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """Others are at it; or this rollout's own activation, of the very document, began later than was seen."""
+    """Observe a device in use by others, or an own activation (same document) that began after a time-out."""
     whole = bool(rules.sha256) and status.release_sha256 == rules.sha256
     if whole and status.release == device.target and is_ours(status, rules):
         return replace(device, phase=Phase.UNKNOWN, due=0.0)
@@ -126,7 +126,7 @@ def _in_use(device: Device, status: Status, at: float, rules: Rules) -> Device:
 
 
 def _hindrance(device: Device, status: Status, at: float, rules: Rules) -> str | None:
-    """Why a device that is back would be absent again at once."""
+    """Return why a device that is back would be absent again at once; None otherwise."""
     hold = hold_of(status)
     if hold is not None and hold != rules.over_hold and not may_wait_for_hold(device, at, rules):
         return f"on hold: {hold}"
@@ -136,14 +136,14 @@ def _hindrance(device: Device, status: Status, at: float, rules: Rules) -> str |
 
 
 def prepared(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """The last look before the activation, under our lease: what it finds is what a failure returns to."""
+    """Observe a device under our lease before its activation; a failure restores this state."""
     seen = present(device, status, at, rules)
     if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
         return seen
     lease = status.lease
     if not device.leased or lease is None or lease.reason != rules.lease:
         taken = f", {leased_words(device.name, lease)}" if lease else ""
-        return absent(replace(device, leased=False), f"our lease was taken from us{taken}", at)
+        return absent(replace(device, leased=False), f"our lease was revoked{taken}", at)
     lacks = _lacking(status, rules)
     if lacks:
         return failed_untouched(
@@ -172,16 +172,16 @@ def prepared(device: Device, status: Status, at: float, rules: Rules) -> Device:
 
 
 def _lacking(status: Status, rules: Rules) -> str | None:
-    """What the device's agent cannot do of what the rollout needs; None: nothing."""
+    """Return the capability that the rollout needs and the device's agent lacks; None if there is none."""
     if rules.layout not in status.agent_layouts:
         return f"does not read a release of layout {rules.layout}"
     if rules.work is not None and "soak" not in status.agent_verbs:
-        return "cannot work a soak"
+        return "cannot run a soak"
     return None
 
 
 def waiting_for_hold(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """A look at a device whose hold is waited for: gone, passed over, still there, or there for too long."""
+    """Observe a device whose hold is waited for: ended, overridden, present, or present for too long."""
     seen = present(device, status, at, rules)
     if seen.phase not in {Phase.CHECKING, Phase.STAGED}:
         return seen
@@ -192,12 +192,12 @@ def waiting_for_hold(device: Device, status: Status, at: float, rules: Rules) ->
 
 
 def _there(device: Device, found: Convergence, status: Status, rules: Rules) -> Device:
-    """A device that has committed the target's id. One with another document of that id has failed."""
+    """Return a device with the target's id committed. One with another document of that id has failed."""
     if Aspect.DOCUMENT in found.differs:
         return failed_untouched(
             device,
-            f"release_conflict: {device.target} is another document there (SHA-256 "
-            f"{status.release_sha256}, not {rules.sha256}); find out who staged it: "
+            f"release_conflict: {device.target} is another document on the device (SHA-256 "
+            f"{status.release_sha256}, not {rules.sha256}); find the caller that staged it: "
             f"thorctl logs {device.name} --events",
         )
     if found.of(SERVES) is Verdict.IN_PLACE:
@@ -205,13 +205,13 @@ def _there(device: Device, found: Convergence, status: Status, rules: Rules) -> 
     return failed_untouched(device, "it has this release already, but its engine is not ready")
 
 
-# It was activated: in its soak, in doubt, on its way back.
+# Devices with an activation: in the soak, in doubt, rolling back.
 
 
 def soaked(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """In its soak: well and over, well, unwell once, or unwell for good."""
+    """Observe a device in its soak: healthy, complete, unhealthy once, or failed."""
     begun = device.soak_from
-    assert begun is not None  # noqa: S101 - the phase says so
+    assert begun is not None  # noqa: S101 - set in this phase
     if status.state != TRIAL or status.release != device.target:
         return replace(device, phase=Phase.UNKNOWN, due=0.0)
     before = device.soak
@@ -220,14 +220,14 @@ def soaked(device: Device, status: Status, at: float, rules: Rules) -> Device:
         return unhealthy(device, f"in the soak: {device.soak.reason or 'its device gives no reason'}")
     generates = before is not None and device.soak is not None and device.soak.steps > before.steps
     verdict = judge_health(status, device.target, device.restarts, generates=generates)
-    if device.restarts is None:  # also of an engine that is not well: it may be back before the next look
+    if device.restarts is None:  # also for an unhealthy engine, which may recover before the next observation
         device = replace(device, restarts=status.engine.restarts)
     if not verdict.good:
         strikes = device.strikes + 1
         if strikes < STRIKES:
             return replace(device, strikes=strikes, due=at + LOOK_SECONDS)
         return unhealthy(device, f"in the soak: {verdict.reason}")
-    no_way_back = lacking(status)
+    no_way_back = missing_for_rollback(status)
     why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
     well = replace(device, strikes=0, why=why)
     if rules.work is not None and (device.soak is None or device.soak.state != "done"):
@@ -242,7 +242,7 @@ def soaked(device: Device, status: Status, at: float, rules: Rules) -> Device:
 
 
 def _worked(device: Device, at: float) -> Device:
-    """Its soak's work goes on, or has to begin again."""
+    """Return the device with its soak's load in progress, or to be started again."""
     soak = device.soak
     if soak is not None and soak.alive:
         rated = soak.steps_per_second is not None or soak.paused
@@ -254,38 +254,38 @@ def _worked(device: Device, at: float) -> Device:
     return replace(device, soak=None, tries=device.tries + 1, due=at)
 
 
-def lacking(status: Status) -> str | None:
-    """What of the release that a rollback returns to is not on the device, in words; None: nothing known."""
+def missing_for_rollback(status: Status) -> str | None:
+    """Describe what the release that a rollback restores lacks on the device; None if nothing is known."""
     rollback = status.rollback
     if rollback is None or not rollback.lacking:
         return None
     return (
-        f"it could not go back to {rollback.release}, which lacks {', '.join(rollback.lacking)}: a rollback"
-        " pulls an image first, stage.yml with that release's profile brings all of it"
+        f"a rollback to {rollback.release} is impossible without {', '.join(rollback.lacking)}: the rollback"
+        " pulls a missing image first, stage.yml with that release's profile fetches the rest"
     )
 
 
 def confirmed(device: Device, status: Status, at: float, rules: Rules) -> Device:  # noqa: ARG001 - as all
-    """Updated before this run: what somebody took back since is not well."""
+    """Observe a device updated in an earlier run; a rollback by others since then is a failure."""
     if status.state not in {COMMITTED, EMPTY} or status.release == device.target:
         return device
-    fault = f"somebody took it back after it was updated; it serves {status.release or 'nothing'}"
+    fault = f"it was rolled back by others after its update; it serves {status.release or 'nothing'}"
     return replace(device, phase=Phase.FAILED, fault=fault, why=fault, changed=False)
 
 
 def reviewed(device: Device, status: Status, at: float, rules: Rules) -> Device:  # noqa: ARG001 - as all
-    """Kept for review before this run: still so, accepted by a person, or ended."""
+    """Observe a device kept for review in an earlier run: still so, accepted by an operator, or ended."""
     if status.state == TRIAL and status.release == device.target:
         return device
     if status.state == COMMITTED and status.release == device.target:
-        why = f"a person accepted it: {device.fault}"
+        why = f"accepted by an operator: {device.fault}"
         return replace(device, phase=Phase.UPDATED, fault=None, why=why, changed=False)
     why = f"{device.fault}; its review ended; it serves {status.release or 'nothing'}"
     return replace(forget_trial(device), phase=Phase.FAILED, why=why)
 
 
 def reconciled(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """The device's own word on what became of a step."""
+    """Determine the end of an unobserved step from the device's status."""
     state, ours = status.state, status.release == device.target
     if state in {ACTIVATING, ROLLING_BACK}:
         return _at_work(device, status, at, rules)
@@ -302,7 +302,7 @@ def reconciled(device: Device, status: Status, at: float, rules: Rules) -> Devic
 
 
 def _still_on_trial(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    if is_ours(status, rules) is False:  # our own trial ended, and somebody began another
+    if is_ours(status, rules) is False:  # our trial ended, and another caller began one
         if device.fault is not None:
             return _others(device, status)
         return absent(device, in_use_words(device.name, status), at)
@@ -316,12 +316,12 @@ def _still_on_trial(device: Device, status: Status, at: float, rules: Rules) -> 
 
 
 def _others(device: Device, status: Status) -> Device:
-    fault = f"somebody else put {status.release} on trial meanwhile: {in_use_words(device.name, status)}"
+    fault = f"another caller began a trial of {status.release} meanwhile: {in_use_words(device.name, status)}"
     return replace(forget_trial(device), phase=Phase.FAILED, fault=fault, why=fault)
 
 
 def _at_work(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """The device itself is at it: wait, but not for ever."""
+    """Observe a device that runs a verb: wait for a limited time."""
     start = at if device.began_at is None else device.began_at
     since = device.refused_since if device.refused_since is not None else start
     waiting = replace(device, refused_since=since, due=at + LOOK_SECONDS)
@@ -332,7 +332,7 @@ def _at_work(device: Device, status: Status, at: float, rules: Rules) -> Device:
 
 
 def _back(device: Device, status: Status, at: float, rules: Rules) -> Device:
-    """It is committed to another release than ours, or to none."""
+    """Observe a device with another committed release than ours, or with none."""
     calm = replace(forget_trial(device), due=0.0, refused_since=None, tries=0)
     if device.fault is not None:
         return _home(calm, status, device.fault)
@@ -342,16 +342,14 @@ def _back(device: Device, status: Status, at: float, rules: Rules) -> Device:
         return replace(calm, phase=Phase.STAGED, why="its activation had not begun")
     ends = device.trial_ends
     if ends is not None and at >= ends:
-        return replace(calm, phase=Phase.STAGED, why="its trial ended while nobody watched")
-    fault = (
-        "it went back by itself before its deadline: a failed activation, a reboot, or somebody's rollback"
-    )
+        return replace(calm, phase=Phase.STAGED, why="its trial ended unobserved")
+    fault = "it rolled back before its deadline: a failed activation, a reboot, or another caller's rollback"
     return _home(replace(calm, fault=fault), status, fault)
 
 
 def _home(device: Device, status: Status, why: str) -> Device:
-    """Back on what it had, which is asked: the way back may have failed too, and its speed is known anew."""
-    why = why.rstrip(".")  # half a sentence now
+    """Return a restored device for its smoke test: the rollback may have failed, and its speed is needed."""
+    why = why.rstrip(".")  # a clause follows
     if status.release is None:
         return replace(device, phase=settled_as(device), why=f"{why}; it serves nothing, as before")
     return replace(

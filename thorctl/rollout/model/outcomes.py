@@ -1,4 +1,4 @@
-"""Where a device comes to rest, waits, or turns back: what looks and verbs have in common. Pure."""
+"""Common transitions of observations and verb results: success, wait, failure, rollback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thorctl.rollout.model.rules import Ended, Rules
 
 
-# How a person ends a review.
+# The commands that end a review.
 REVIEW_WAYS = (
     "`thorctl commit {0} --accept-failed-smoke REASON` keeps the release, "
     "`thorctl rollback {0}` ends its trial"
@@ -24,7 +24,7 @@ REVIEW_WAYS = (
 
 
 def refused(device: Device, end: Ended, rules: Rules) -> Device:
-    """Others use the device. Work is waited for, so is another rollout's lease; one taken by hand never."""
+    """Handle a device in use. A running verb or a rollout's lease is waited for, a manual lease is not."""
     since = end.at if device.refused_since is None else device.refused_since
     lease = end.known.lease
     why = refusal_words(device.name, end)
@@ -38,12 +38,12 @@ def refused(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _is_rollouts(lease: Lease) -> bool:
-    """Whether a rollout took it; one of an earlier version says so in its reason alone."""
+    """Return whether a rollout acquired the lease; an earlier version records this in the reason only."""
     return any(one.startswith(AUTOMATIC) for one in (lease.owner.purpose, lease.reason or ""))
 
 
 def held(device: Device, hold: str, at: float, rules: Rules) -> Device:
-    """The device itself holds: waited for as long as the policy says, then absent."""
+    """Handle a device on hold: wait for as long as the policy allows, then absent."""
     if not may_wait_for_hold(device, at, rules):
         return absent(replace(device, hold=hold), f"on hold: {hold}", at)
     return replace(
@@ -59,13 +59,13 @@ def held(device: Device, hold: str, at: float, rules: Rules) -> Device:
 
 
 def may_wait_for_hold(device: Device, at: float, rules: Rules) -> bool:
-    """Whether this run has not yet waited for the end of its hold as long as the policy lets it."""
+    """Return whether this run may wait further for the end of the device's hold."""
     since = at if device.held_since is None else device.held_since
     return at - since < rules.wait.hold_seconds
 
 
 def rollback_failed(device: Device, end: Ended) -> Device:
-    """A recalled device that keeps the new release, once a few more attempts have failed."""
+    """Handle a failed rollback of a committed release: repeat it, then ROLLBACK_FAILED."""
     if end.unanswered and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
     return replace(device, phase=Phase.ROLLBACK_FAILED, why=f"it keeps the new release: {end.words}")
@@ -77,14 +77,14 @@ def unhealthy(device: Device, fault: str) -> Device:
 
 
 def kept_for_review(device: Device, ends: str | None) -> Device:
-    """Its first release failed its smoke test and stays on trial until a person accepts it or ends it."""
+    """Keep a first release that failed its smoke test on trial until an operator accepts it or ends it."""
     fault = device.fault or device.why or "its first release failed its smoke test"
     why = f"{fault.rstrip('.')}; kept for review" + (f" until {ends}" if ends else "")
     return replace(device, phase=Phase.IN_REVIEW, fault=fault, why=why, tries=0, refused_since=None, due=0.0)
 
 
 def absent(device: Device, why: str, at: float) -> Device:
-    """Not to be had, through no fault of its own: caught up later."""
+    """Mark the device absent, which is no failure: a later wave catches it up."""
     return replace(
         forget_trial(device),
         phase=Phase.ABSENT,
@@ -97,19 +97,19 @@ def absent(device: Device, why: str, at: float) -> Device:
 
 
 def failed_untouched(device: Device, why: str) -> Device:
-    """Failed before anything was changed on it."""
+    """Mark the device failed before anything was changed on it."""
     return replace(device, phase=Phase.FAILED, fault=why, why=f"{why.rstrip('.')}; nothing was changed on it")
 
 
 def settled_as(device: Device) -> Phase:
-    """What a device that is back counts as."""
+    """Return the final phase of a restored device."""
     return Phase.ROLLED_BACK if device.fault is None else Phase.FAILED
 
 
 def roll_back_again(device: Device, at: float) -> Device:
-    """Roll back once more; UNREACHABLE after ``TRIES`` attempts."""
+    """Repeat the rollback; UNREACHABLE after ``TRIES`` attempts."""
     if device.tries >= TRIES:
-        why = f"{device.fault or 'it was to return'}; it did not go back in {TRIES} attempts"
+        why = f"{device.fault or 'its rollback was ordered'}; the rollback failed in {TRIES} attempts"
         return replace(device, phase=Phase.UNREACHABLE, why=why, due=at + ABSENT_LOOK_SECONDS)
     return replace(
         device,
@@ -120,33 +120,33 @@ def roll_back_again(device: Device, at: float) -> Device:
 
 
 def reason_of(hold: Hold | None) -> str:
-    """The reason of a hold."""
+    """Return the reason of a hold."""
     return "?" if hold is None else hold.reason or "no reason given"
 
 
 def hold_of(status: Status) -> str | None:
-    """The reason of the device's hold, as its status tells it; None = it does not hold."""
+    """Return the reason of the device's hold from its status; None = there is none."""
     return reason_of(status.hold) if status.hold else None
 
 
 def refusal_words(device: str, end: Ended) -> str:
-    """Why a device refused a step: who holds it, or what it is busy with."""
+    """Describe why a device refused a step: its leaseholder, or the verb that runs."""
     lease = end.known.lease
     return leased_words(device, lease) if lease else end.message
 
 
 def leased_words(device: str, lease: Lease) -> str:
-    """Who holds a lease, why, until when, and what to type so that the device is free."""
+    """Describe a lease: holder, reason, expiry, and the command that releases it."""
     return f"leased by {lease.words}. {lease.owner.way_out(device)}"
 
 
 def is_ours(status: Status, rules: Rules) -> bool | None:
-    """Whether this rollout began the activation that its status tells of; None: an earlier agent's."""
+    """Return whether this rollout began the activation in the status; None: an earlier agent's."""
     return None if status.activated_by is None else status.activated_by == rules.holder
 
 
 def in_use_words(device: str, status: Status) -> str:
-    """Whose activation or trial a device is at, until when, and what to type so that it is free."""
+    """Describe an activation or trial: owner, deadline, and the command that ends it."""
     owner = parse(status.activated_by) if status.activated_by is not None else None
     words = f"{status.state} with {status.target or status.release}"
     words += f", begun by {owner.words}" if owner else ""

@@ -1,7 +1,7 @@
-"""The phases of a device in a rollout, and their transitions: the verb of each, and where its end may lead.
+"""The phases of a device in a rollout, and the transition table: each phase's verb, and the phases after it.
 
-The table is the source: ``scheduler`` takes the next verb from it, ``transitions`` admits no other phase
-after a verb, and the diagram in docs/explanation/rollout.md is drawn from it (``views.transitions``).
+The table is the only source: ``scheduler`` takes the next verb from it, ``transitions`` admits no other phase
+after a verb, and the diagram in docs/explanation/rollout.md is generated from it (``views.transitions``).
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Where a device is. The words are what people read."""
+    """A device's phase; the values are shown to people."""
 
     NEW = "not seen yet"
-    CHECKING = "to be checked"  # by a preflight, before a byte of the release is fetched
+    CHECKING = "to be checked"  # by a preflight, before the release is fetched
     STAGING = "to be staged"
     STAGED = "staged"
-    HELD = "on hold"  # by the device's own veto, whose end is waited for without our lease
+    HELD = "on hold"  # the device's own veto; its end is waited for without our lease
     LEASED = "leased"
-    MEASURING = "to be measured"  # leased; the speed of the release it has is not known
-    READY = "ready"  # leased and seen: the activation may begin
-    TRIAL = "on trial"  # activated; its smoke test is next
+    MEASURING = "to be measured"  # leased; the speed of its present release is unknown
+    READY = "ready"  # leased and observed: the activation may begin
+    TRIAL = "on trial"  # activated; the smoke test is next
     SOAKING = "soaking"
     PASSED = "passed"  # the commit is next
     REVIEW_REQUESTED = "review requested"  # a first release failed its smoke test
-    IN_REVIEW = "kept for review"  # on trial until a person accepts the release or ends the trial
-    UNKNOWN = "unknown"  # changed, or maybe: its status decides
-    ROLLBACK_REQUESTED = "rollback requested"  # of a committed release
+    IN_REVIEW = "kept for review"  # on trial until an operator accepts the release or ends the trial
+    UNKNOWN = "unknown"  # possibly changed: its status decides
+    ROLLBACK_REQUESTED = "rollback requested"  # for a committed release
     ROLLING_BACK = "rolling back"
     ROLLBACK_UNVERIFIED = "rollback unverified"  # its status decides
     SMOKING_PREVIOUS = (
-        "testing the previous release"  # rolled back; the smoke test of the release before is next
+        "testing the previous release"  # rolled back; the smoke test of the previous release is next
     )
     UPDATED = "updated"
-    FAILED = "failed"  # and on the release it had
+    FAILED = "failed"  # and on its previous release
     ROLLED_BACK = "rolled back"
-    ABSENT = "absent"  # not a failure: caught up later
-    UNREACHABLE = "unreachable"  # changed, and silent since; its own deadline rolls it back
+    ABSENT = "absent"  # not a failure: a later wave catches it up
+    UNREACHABLE = "unreachable"  # changed, then silent; its own deadline rolls it back
     ROLLBACK_FAILED = "rollback failed"
 
 
@@ -61,10 +61,10 @@ SETTLED = frozenset(
 )
 SEEN_ONCE = frozenset(
     {Phase.UPDATED, Phase.IN_REVIEW}
-)  # each run looks at them once: a person may have changed them
-# Out of service, or about to be: what `parallel` limits.
+)  # observed once per run: an operator may have changed them
+# Out of service, or about to be: limited by `parallel`.
 CHANGING = PREPARED | {Phase.TRIAL, Phase.REVIEW_REQUESTED, Phase.UNKNOWN, Phase.ROLLING_BACK}
-# No step takes these further by itself.
+# Phases that no step leaves by itself.
 UNFINISHED = ON_TRIAL | GOING_BACK | {Phase.REVIEW_REQUESTED, Phase.UNKNOWN}
 
 P = Phase
@@ -78,7 +78,7 @@ _RECONCILED = (*_BACK, P.TRIAL, P.SOAKING, P.UPDATED, P.STAGED)
 
 @dataclass(frozen=True)
 class Row:
-    """A verb of a phase, and the phases that its end may lead to; ``start`` among them: said again."""
+    """A phase's verb, and the phases after it; with ``start`` among them the verb is repeated."""
 
     start: Phase
     verb: str
@@ -118,9 +118,9 @@ ROWS = (
     _row(P.UNREACHABLE, "look", P.UNREACHABLE, *_RECONCILED),
 )
 VERBS = {phase: tuple(row.verb for row in ROWS if row.start is phase) for phase in Phase}
-# A rollout that stops: what is on trial is rolled back, what is prepared waits; UPDATED only if asked for.
+# A rollout that stops: trials are rolled back, prepared devices wait; UPDATED ones only if requested.
 STOPPED = dict.fromkeys(ON_TRIAL, P.ROLLING_BACK) | dict.fromkeys(PREPARED, P.STAGED)
-# Another controller takes over: a trial's status decides, a lease is taken anew.
+# Another controller takes over: a trial's status decides, a lease is acquired again.
 RESUMED = (
     dict.fromkeys(ON_TRIAL | {P.UNREACHABLE}, P.UNKNOWN)
     | dict.fromkeys(PREPARED, P.STAGED)
@@ -129,10 +129,10 @@ RESUMED = (
 
 
 def admitted(phase: Phase, verb: str) -> frozenset[Phase]:
-    """Phases to which the end of ``verb`` may lead a device that is in ``phase`` by then.
+    """Return the phases that the end of ``verb`` may lead to from ``phase``.
 
-    The phase is one from which the verb begins, or one to which a stop moved the device meanwhile. ``give``
-    is possible in each phase and changes none but those prepared.
+    ``phase`` is one that the verb begins in, or one that a stop changed it to meanwhile. ``give`` is possible
+    in each phase and changes prepared ones only.
     """
     if verb == "give":
         return frozenset({P.STAGED if phase in PREPARED else phase})

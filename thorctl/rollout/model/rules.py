@@ -1,4 +1,4 @@
-"""What a device is judged by, and how a step on it ended. Values."""
+"""The limits that a device is evaluated by, and the end of a step."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from thorctl.rollout.policy import Figures, Speed, Wait
 
 T = TypeVar("T")
-HOLD_LOOK_SECONDS = 60.0  # between two looks at a device whose hold is waited for
-LOOK_SECONDS = 15.0  # until a device in doubt, or one in use, is asked again
+HOLD_LOOK_SECONDS = 60.0  # between two observations of a device whose hold is waited for
+LOOK_SECONDS = 15.0  # until a device in doubt or in use is observed again
 LONGEST_RETRY_SECONDS = 900.0
-SOAK_LOOK_SECONDS = 60.0  # between two looks in a soak
-SOAK_FIRST_LOOK_SECONDS = 5.0  # until the device knows how fast its soak's work goes: short work is over soon
-ABSENT_LOOK_SECONDS = 300.0  # between two looks at an absent device
-STRIKES = 2  # one look may find an engine too busy to answer
+SOAK_LOOK_SECONDS = 60.0  # between two observations in a soak
+SOAK_FIRST_LOOK_SECONDS = 5.0  # until the soak's rate is known: a short soak ends soon
+ABSENT_LOOK_SECONDS = 300.0  # between two observations of an absent device
+STRIKES = 2  # a single one may find the engine too busy to answer
 TRIES = 3
-ABSENCES = 5  # a device that comes and goes more often than this in one run is left for the next
+ABSENCES = 5  # a device with more absences than this in one run is left for the next
 
-# What purpose and reason of a lease begin with that a rollout took: it ends without anybody's help.
+# Prefix of purpose and reason of a rollout's lease, which ends without an operator.
 AUTOMATIC = ROLLOUT
-# The device was not asked, or nobody knows what it did.
+# Error codes of steps that were not sent, or whose effect is unknown.
 UNANSWERED = frozenset({"device_unreachable", "agent_timeout", "agent_garbage"})
 PASSING = frozenset({"download_interrupted", "image_pull_failed", "docker_unavailable"})
 UNHEALTHY = frozenset({"smoke_failed", "engine_not_ready", "engine_died"})
@@ -38,22 +38,22 @@ UNHEALTHY = frozenset({"smoke_failed", "engine_not_ready", "engine_died"})
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a device is judged by.
+    """The limits that a device is evaluated by.
 
     Attributes:
-        holder: who holds our leases, purpose included.
+        holder: the holder of our leases, purpose included.
         soak_seconds: of its wave.
-        activate_seconds: the longest an activation may take, its undoing included.
+        activate_seconds: longest time of an activation, its rollback included.
         stopped: whether the rollout has stopped.
-        returns: whether devices that are committed already return.
-        lease: the reason that our leases give: it tells us from a controller of the same user and host name.
-        over_hold: the reason of the hold that an operator passes over; None = none.
-        layout: of the release it is to get.
-        sha256: of that release's document, whole.
-        identity: which machine answered under its name when the plan was made.
-        work: its load in the soak; None = no load.
-        pause_seconds: how long that may be put off.
-        review_seconds: how long its first release is kept on trial if it fails its smoke test; 0 = not.
+        returns: whether committed devices are rolled back.
+        lease: reason of our leases: it identifies us among controllers of the same user and host name.
+        over_hold: reason of the hold that an operator overrides; None = none.
+        layout: of the target release.
+        sha256: of the target release's document.
+        identity: the machine that answered under its name when the plan was made.
+        work: the load of its soak; None = no load.
+        pause_seconds: longest pause of that load.
+        review_seconds: length of the review of a first release that fails its smoke test; 0 = none.
     """
 
     holder: str
@@ -74,7 +74,7 @@ class Rules:
 
     @property
     def soak_limit_seconds(self) -> int:
-        """The longest a soak may take: its time, or its steps at the slowest rate and all their pauses."""
+        """The longest time of a soak: its minimum, or its steps at the lowest rate with all pauses."""
         if self.work is None:
             return self.soak_seconds
         worked = math.ceil(self.work.steps / self.work.minimum_steps_per_second)
@@ -83,7 +83,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A step's end. ``data`` and ``details`` are as recorded; ``told`` and ``known`` read them."""
+    """The end of a step. ``data`` and ``details`` are as recorded; ``told`` and ``known`` decode them."""
 
     at: float
     ok: bool
@@ -94,7 +94,7 @@ class Ended:
     details: Mapping[str, object] = field(default_factory=dict)
 
     def told(self, kind: type[T]) -> T | None:
-        """The verb's data; None where the step failed, or its data is none of that class."""
+        """Return the verb's data; None if the step failed, or its data has another form."""
         if not self.ok:
             return None
         try:
@@ -104,7 +104,7 @@ class Ended:
 
     @property
     def known(self) -> Details:
-        """Details of the agent's error; nothing is known where they are not as the contract has them."""
+        """The details of the agent's error; empty if they are malformed."""
         try:
             return earlier.read(Details, self.details)
         except Malformed:
@@ -112,22 +112,22 @@ class Ended:
 
     @property
     def unanswered(self) -> bool:
-        """Whether nobody knows what the step did."""
+        """Whether the effect of the step is unknown."""
         return not self.ok and (not self.reached or self.code in UNANSWERED)
 
     @property
     def passing(self) -> bool:
-        """Whether another try may succeed with nothing changed: the device says so, or an earlier agent."""
+        """Whether another try may succeed without a change, by the answer or an earlier agent's code."""
         retriable = self.known.retriable
         return self.code in PASSING if retriable is None else retriable
 
     @property
     def retry_seconds(self) -> float:
-        """When to try again: what a hub asked for, within ``LONGEST_RETRY_SECONDS``."""
+        """The time of the next try: a hub's own value, within ``LONGEST_RETRY_SECONDS``."""
         asked = self.known.retry_after_seconds
         return LOOK_SECONDS if asked is None else min(max(asked, LOOK_SECONDS), LONGEST_RETRY_SECONDS)
 
     @property
     def words(self) -> str:
-        """The error as people read it."""
+        """The error in text form."""
         return f"{self.code}: {self.message}"

@@ -1,8 +1,8 @@
-"""What is to be done now: events to record, steps to begin, and when to ask again. Pure.
+"""Decide the next actions: events to record, steps to begin, and when to decide again.
 
 The order of a device: look, preflight, stage; then in its wave take (the lease), look, activate, smoke, soak
-(its load, if any), look through the soak, commit, give (the lease back). A device that is not well is
-rolled back, looked at and asked instead; its first release may be kept for review.
+(its load, if any), look through the soak, commit, give (release the lease). An unhealthy device is rolled
+back, observed and tested instead; its first release may be kept for review.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from thorctl.rollout.model.device import Device
     from thorctl.rollout.policy import Figures
 
-NAMED = 3  # absent devices whose reasons a pause tells; the status shows all
-REASON_CHARACTERS = 200  # of a fault, in the device's own event log
-ABSENT_EVIDENCE_SECONDS = 30.0  # between two looks at devices whose absence keeps a wave shut
+NAMED = 3  # number of absent devices whose reasons a pause lists; the status shows all
+REASON_CHARACTERS = 200  # length of a fault in the device's event log
+ABSENT_EVIDENCE_SECONDS = 30.0  # between two observations of devices whose absence blocks a wave
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Step:
     """One verb for one device.
 
     Attributes:
-        seconds: of the trial for ``activate``, of the lease for ``take``, of the pauses for ``soak``, of the
-            review for ``review``.
-        over_hold: for ``activate``: the reason of the hold that it passes over.
-        work: for ``soak``: what the engine is to do.
+        seconds: length of the trial for ``activate``, of the lease for ``take``, of the pauses for ``soak``,
+            of the review for ``review``.
+        over_hold: for ``activate``: the reason of the hold that it overrides.
+        work: for ``soak``: the load.
     """
 
     device: str
@@ -60,7 +60,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something about the whole rollout, to be recorded."""
+    """An event of the whole rollout, to be recorded."""
 
     kind: str
     message: str = ""
@@ -70,14 +70,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """What follows.
+    """The decided actions.
 
     Attributes:
-        events: to be recorded first; then ask again, before any step.
-        steps: to be begun.
-        wake: when to ask again though nothing happens, seconds since the epoch; inf = only when it does.
+        events: to be recorded first; then decide again, before any step.
+        steps: to begin.
+        wake: time of the next decision without an event, seconds since the epoch; inf = only on an event.
         over: nothing is left to do, now or later.
-        people: only a person's word lets it go on.
+        people: only an operator's order continues it.
     """
 
     events: tuple[Event, ...] = ()
@@ -88,9 +88,9 @@ class Todo:
 
 
 def decide(state: State, now: float, wall: float | None = None) -> Todo:
-    """What is to be done at ``now``, seconds since the epoch.
+    """Decide the actions at ``now``, seconds since the epoch.
 
-    ``wall`` is what the clock on the wall shows then, which windows are read off; without it, ``now``.
+    ``wall`` is the wall clock's time for maintenance windows; default ``now``.
     """
     wall = now if wall is None else wall
     if state.ended:
@@ -109,7 +109,7 @@ def decide(state: State, now: float, wall: float | None = None) -> Todo:
 
 
 def _event(state: State, now: float) -> Event | None:
-    """What is to be recorded before anything else is begun; None: nothing."""
+    """Return the event to record before anything else begins; None if there is none."""
     if any(one.unconfirmed for one in state.devices.values()):
         return None
     if state.stopped is None:
@@ -142,10 +142,10 @@ def _gate(state: State, now: float) -> Event | None:
 
 
 def _evidence(state: State, reason: str, now: float) -> Event | None:
-    """Nothing is under way, and too few could be seen: wait for them, then let a person decide."""
+    """Wait for absent devices if too few were observed and nothing is in progress, then pause."""
     absent = [one for one in state.devices.values() if one.phase is Phase.ABSENT]
     whys = " ".join(f"{one.name}: {one.why.rstrip('.')}." for one in absent[:NAMED])
-    if state.waiting is None or not state.waiting[0].startswith(reason):  # the whys may change meanwhile
+    if state.waiting is None or not state.waiting[0].startswith(reason):  # only the details may change
         return Event("waiting", f"{reason}. {whys}", state.wave)
     if now - state.waiting[1] >= state.brief.policy.wait.evidence_seconds:
         return Event("paused", f"{reason}; resume it when they are back. {whys}", state.wave)
@@ -153,13 +153,13 @@ def _evidence(state: State, reason: str, now: float) -> Event | None:
 
 
 def _next_wave(state: State) -> Event | None:
-    """Opens the next wave, asks for it, or catches up those who were absent."""
+    """Open the next wave, request its approval, or catch up absent devices."""
     number = state.wave + 1
     wave = state.waves.get(number)
     if wave is None:
         return _catch_up(state, number)
     if state.wave == 0 and any(one.phase in UNSTAGED for one in state.devices.values()):
-        return None  # staged everywhere first
+        return None  # staging comes first for all
     if wave.approval and number not in state.approved:
         if state.asked == number:
             return None
@@ -170,7 +170,7 @@ def _next_wave(state: State) -> Event | None:
 def _catch_up(state: State, number: int) -> Event | None:
     back = [one for one in state.devices.values() if not one.settled and one.phase not in UNFINISHED]
     if not back or any(one.phase in UNSTAGED for one in back):
-        return None  # staged first, as everywhere: who comes back meanwhile shares the wave and its soak
+        return None  # staging comes first: devices that return meanwhile share the wave and its soak
     return Event(
         "wave_opened",
         f"catch-up: {counted(len(back), 'device')} back",
@@ -185,7 +185,7 @@ def _stop(decision: Decision) -> Event:
 
 
 def _end(state: State) -> Event | None:
-    """The last event, once nothing is left that could be done."""
+    """Return the last event, once nothing is left to do."""
     if state.open or any(one.leased for one in state.devices.values()):
         return None
     devices = list(state.devices.values())
@@ -194,7 +194,7 @@ def _end(state: State) -> Event | None:
     if state.stopped is not None:
         stuck = any(one.phase in {Phase.UNREACHABLE, Phase.ROLLBACK_FAILED} for one in devices)
         word = "aborted" if state.aborted else "stopped"
-        return Event("ended", f"{word}, with devices to look after" if stuck else word)
+        return Event("ended", f"{word}, with devices that need attention" if stuck else word)
     if state.paused or state.wave_open or state.wave < max(state.waves, default=0):
         return None
     if any(not one.settled or _unseen_since_closing(state, one) for one in devices):
@@ -204,13 +204,13 @@ def _end(state: State) -> Event | None:
 
 
 def _unseen_since_closing(state: State, one: Device) -> bool:
-    """Whether an absent device was not looked at since the last wave was closed."""
+    """Return whether an absent device was not observed since the last wave was closed."""
     last = not state.wave_open and state.wave >= max(state.waves, default=0)
     return last and one.phase is Phase.ABSENT and one.looked_at < state.closed_at and one.due < math.inf
 
 
 def _steps(state: State, now: float, wall: float) -> list[Step]:
-    """The steps that may begin now, those of the first waves first."""
+    """Return the steps that may begin now, those of the first waves first."""
     policy = state.brief.policy
     staging = sum(line.verb == "stage" for line in state.open.values())
     slots = Counter(
@@ -239,7 +239,7 @@ def _is_changing(state: State, one: Device) -> bool:
 
 
 def _verb(state: State, one: Device, wall: float) -> str | None:
-    """What is next for a device, if it may be."""
+    """Return the next verb of a device, if it may begin."""
     if one.leased and _let_go(state, one, wall):
         return "give"
     verb = _verb_of_phase(state, one)
@@ -256,7 +256,7 @@ def _verb(state: State, one: Device, wall: float) -> str | None:
 
 
 def _verb_of_phase(state: State, one: Device) -> str | None:
-    """The table's verb of the device's phase; of a phase with two, by what the device has already."""
+    """Return the phase's verb of the table; for a phase with two, by the device's state."""
     if one.phase in SEEN_ONCE and not one.unconfirmed:
         return None
     verbs = VERBS[one.phase]
@@ -272,7 +272,7 @@ def _resting(state: State) -> bool:
 
 
 def _let_go(state: State, one: Device, wall: float) -> bool:
-    """Whether our lease of it has no more use: for now, or since its window shut while it was measured."""
+    """Return whether our lease is no longer needed: for now, or since its window closed meanwhile."""
     if one.settled or one.phase is Phase.HELD:
         return True
     if _resting(state):
@@ -294,7 +294,7 @@ def _step(state: State, one: Device, verb: str) -> Step:
     wave = state.wave_of(one.name)
     rules = state.rules(one.name)
     trial = SMOKE_SECONDS + rules.soak_limit_seconds + rules.wait.silence_seconds + SLACK_SECONDS
-    # A smoke test of the release it has may come between the lease and the activation.
+    # A smoke test of the present release may come between the lease and the activation.
     lease = SMOKE_SECONDS + rules.activate_seconds + trial + SLACK_SECONDS
     lengths = {"activate": trial, "take": lease, "soak": rules.pause_seconds, "review": rules.review_seconds}
     reasons = {"take": rules.lease}
@@ -335,7 +335,7 @@ def _due(state: State, one: Device) -> float:
 
 
 def _wake(state: State, now: float, wall: float) -> float:
-    """The next moment at which something may be due though nothing happens before."""
+    """Return the next time at which a step may be due without an event before."""
     times = [
         _due(state, one)
         for one in state.devices.values()
@@ -349,7 +349,7 @@ def _wake(state: State, now: float, wall: float) -> float:
 
 
 def _openings(state: State, wall: float) -> list[float]:
-    """When the sites of devices that wait for their window open, on the wall's clock."""
+    """Return when the sites of waiting devices open, by the wall clock."""
     if not state.wave_open:
         return []
     waiting = {state.brief.sites[one.name] for one in state.devices.values() if one.phase is Phase.STAGED}

@@ -1,4 +1,4 @@
-"""How far a device is with the work of its soak, as its status tells it. Pure; what is not known is None."""
+"""Progress of a device's soak, from its status; None is unknown."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SHORTEST_LOOK_SECONDS = 2.0
 
 
 def of_release(soak: Soak | None, release: str) -> Soak | None:
-    """The soak if it is one of this release; None = nothing is known of one."""
+    """Return the soak if it is of this release; else None."""
     return soak if soak is not None and soak.release == release else None
 
 
 def document(soak: Soak) -> dict[str, object]:
-    """As ``rollout status --json`` says it."""
+    """Return the document of ``rollout status --json``."""
     return {
         "state": soak.state,
         "steps": soak.steps,

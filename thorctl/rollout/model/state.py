@@ -1,4 +1,4 @@
-"""The state of a rollout: values. ``rollout.journal.replay`` derives them from the recorded events."""
+"""The state of a rollout. ``rollout.journal.replay`` computes it from the recorded events."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ if TYPE_CHECKING:
     from thorctl.store.rollouts import Line, Rollout
 
 _HELD = UNFINISHED | PREPARED | {Phase.UNREACHABLE}
-# Stopping one engine and starting another, twice (there and back), beside the release's own time for it.
+# Stopping and starting an engine twice (activation and rollback), beside the release's own limit.
 SWITCH_SECONDS = 1200
 SMOKE_SECONDS = int(VERBS["smoke"].seconds)
-# Between two verbs of ours: other devices' answers, a busy controller, a commit that is said again.
+# Between two of our verbs: other devices' answers, a busy controller, a repeated commit.
 SLACK_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What does not change while a rollout runs."""
+    """The constants of a rollout."""
 
     id: str
     holder: str
     plan: Plan
     policy: Policy
-    activate_seconds: Mapping[str, int]  # release -> the longest an activation of it may take
+    activate_seconds: Mapping[str, int]  # release -> longest time of its activation
     layouts: Mapping[str, int] = field(default_factory=dict)  # release -> its layout
     hashes: Mapping[str, str] = field(default_factory=dict)  # release -> SHA-256 of its document
     sites: Mapping[str, str | None] = field(default_factory=dict)  # device -> its site
     identities: Mapping[str, Identity] = field(default_factory=dict)  # of devices, as planned
     work: Mapping[str, Figures] = field(default_factory=dict)  # release -> its load in the soak
-    review_seconds: Mapping[str, int] = field(default_factory=dict)  # device -> as Rules has it
+    review_seconds: Mapping[str, int] = field(default_factory=dict)  # device -> as in Rules
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a rollout stands.
+    """The state of a rollout.
 
     Attributes:
         devices: by name, in the plan's order.
-        waves: the plan's, and those that caught up absent devices.
-        in_wave: device -> the number of the last wave that it is in.
-        wave: the number of the last wave that was opened; 0 = staging.
-        wave_open: whether it still is.
+        waves: the plan's, and the catch-up waves.
+        in_wave: device -> the number of its last wave.
+        wave: the number of the last opened wave; 0 = staging.
+        wave_open: whether it is open.
         closed_at: when the last wave was closed, or this run began.
-        approved: numbers of waves that a person let go on.
-        asked: the wave that waits for a person.
-        paused, stopped, ended: why, or how; None = not.
-        returns: whether committed devices return, too.
-        aborted: whether it was a person who stopped it.
-        over_hold: device -> the reason of its hold that an operator passes over.
-        waiting: why no wave opens though nothing is under way, and since when.
+        approved: numbers of waves that an operator approved.
+        asked: the wave that waits for approval.
+        paused, stopped, ended: reason or result; None = not.
+        returns: whether committed devices are rolled back.
+        aborted: whether an operator stopped it.
+        over_hold: device -> the reason of its hold that an operator overrides.
+        waiting: why no wave opens although nothing is in progress, and since when.
         open: device -> its step that has begun and not ended.
-        run: the process that is at work.
-        left: whether that process goes, and hears no further order.
+        run: the process that drives it.
+        left: whether that process is ending and takes no further order.
         last: id of the last line.
     """
 
@@ -96,13 +96,13 @@ class State:
     last: int = 0
 
     def wave_of(self, device: str) -> PlannedWave | None:
-        """The last wave that the device is in."""
+        """Return the last wave of the device."""
         number = self.in_wave.get(device)
         return None if number is None else self.waves[number]
 
     @property
     def held(self) -> list[Device]:
-        """Devices that are under its lease, on trial, on their way back or not looked at since."""
+        """Devices with our lease, on trial, rolling back or not observed since."""
         return [one for one in self.devices.values() if one.leased or one.phase in _HELD]
 
     @property
@@ -112,12 +112,12 @@ class State:
 
     @property
     def in_order(self) -> list[Device]:
-        """The devices in the order of their waves; one that was caught up stays where it was planned."""
+        """The devices in the order of their waves; a caught-up one keeps its planned place."""
         names = dict.fromkeys(name for wave in self.waves.values() for name in wave.devices)
         return [self.devices[name] for name in names]
 
     def count(self, names: Iterable[str] | None = None) -> Count:
-        """How these devices stand, or all."""
+        """Count these devices, or all, by result."""
         chosen = [self.devices[name] for name in names] if names is not None else list(self.devices.values())
         well = sum(one.phase is Phase.UPDATED for one in chosen)
         failed = sum(one.counts_as_failed for one in chosen)
@@ -126,7 +126,7 @@ class State:
         return Count(well, failed, absent, len(chosen) - well - failed - absent, unfit)
 
     def rules(self, device: str) -> Rules:
-        """What the device is judged by."""
+        """Return the limits that the device is evaluated by."""
         policy, wave = self.brief.policy, self.wave_of(device)
         return Rules(
             holder=self.brief.holder,
@@ -148,7 +148,7 @@ class State:
 
 
 def begin(rollout: Rollout) -> State:
-    """The state before the first line."""
+    """Return the state before the first line."""
     planned = plan.from_document(rollout.plan)
     limits = {name: _activate_seconds(document) for name, document in rollout.releases.items()}
     policy = from_document(dict(rollout.policy), f"rollout {rollout.id}")
@@ -184,7 +184,7 @@ def begin(rollout: Rollout) -> State:
 
 
 def owner(rollout: Rollout) -> Owner:
-    """As whom a rollout leases and changes devices; an earlier version named no purpose."""
+    """Return the owner of a rollout's leases and trials; an earlier version recorded no purpose."""
     token = rollout.plan.get("token")
     return Owner(rollout.began_by, f"{AUTOMATIC}{rollout.id} {token}") if token else Owner(rollout.began_by)
 
@@ -195,10 +195,10 @@ def _activate_seconds(document: Mapping[str, Any]) -> int:
 
 
 def seconds(at: str) -> float:
-    """An RFC 3339 time as seconds since the epoch."""
+    """Parse an RFC 3339 time to seconds since the epoch."""
     return datetime.fromisoformat(at).timestamp()
 
 
 def text(at: float) -> str:
-    """Seconds since the epoch as RFC 3339, UTC, with milliseconds."""
+    """Format seconds since the epoch as RFC 3339, UTC, with milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -1,6 +1,6 @@
-"""Changes of a device by a step's begin and end, by a stop, and by another controller that takes over. Pure.
+"""Transitions of a device at a step's begin and end, at a stop, and when another controller takes over.
 
-``verb_results`` and ``observations`` judge an answer; the table of ``phases`` admits the phase they choose.
+``verb_results`` and ``observations`` choose a phase by the answer; the table of ``phases`` must admit it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ON_TRIAL_VERBS = frozenset({"activate", "smoke", "soak", "commit", "review"})
 
 
 def begun(device: Device, verb: str, at: float, seconds: int) -> Device:
-    """The device once a step has begun: what may have happened counts as happened."""
+    """Return the device after a step's begin: its possible effects count as happened."""
     if verb == "take":
         return replace(device, leased=True)
     if verb == "activate":
@@ -45,26 +45,26 @@ def begun(device: Device, verb: str, at: float, seconds: int) -> Device:
 
 
 def interrupted(device: Device, verb: str) -> Device:
-    """The device of a step whose end nobody saw."""
+    """Return the device after a step without a recorded end."""
     if device.began_at is None:
-        return device  # nothing of ours can have changed it
+        return device  # the step changes nothing
     if verb in _ON_TRIAL_VERBS and device.phase not in {Phase.SMOKING_PREVIOUS, Phase.MEASURING}:
         return replace(device, phase=Phase.UNKNOWN, due=0.0)
     return device
 
 
 def ended(device: Device, verb: str, end: Ended, rules: Rules) -> Device:
-    """The device after a step; UNKNOWN where the transition table does not admit what the verb's end says."""
+    """Return the device after a step; UNKNOWN if the table does not admit the chosen phase."""
     after = JUDGES[verb](device, end, rules)
     if after.phase not in admitted(device.phase, verb):
         after = replace(after, phase=Phase.UNKNOWN, due=end.at)
     if after.phase is Phase.UNREACHABLE:
-        after = replace(after, leased=False)  # the lease ends by itself
+        after = replace(after, leased=False)  # the lease expires
     return stopped(after, returns=rules.returns) if rules.stopped else after
 
 
 def stopped(device: Device, *, returns: bool) -> Device:
-    """The device in a rollout that stops; ``returns``: what it has updated is rolled back as well."""
+    """Return the device in a stopped rollout; ``returns``: committed devices are rolled back too."""
     if returns and device.phase is Phase.UPDATED and device.changed:
         return replace(device, phase=Phase.ROLLBACK_REQUESTED, tries=0, refused_since=None, due=0.0)
     phase = STOPPED.get(device.phase, device.phase)
@@ -74,8 +74,8 @@ def stopped(device: Device, *, returns: bool) -> Device:
 
 
 def resumed(device: Device, at: float) -> Device:
-    """The device at the begin of another run: what was under way is looked at first."""
-    if device.soak_from is not None and device.soak_from > at:  # the clock was set back: a soak anew
+    """Return the device at the begin of another run: steps in progress are observed first."""
+    if device.soak_from is not None and device.soak_from > at:  # the clock was set back: restart the soak
         device = replace(device, soak_from=None, restarts=None)
     fresh = replace(
         device,

@@ -1,4 +1,4 @@
-"""What the answer to a verb makes of a device. Pure. What it leaves open makes the device one to look at."""
+"""State transitions on a verb's result. An inconclusive result requires an observation."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 
 def preflight_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
-    """After ``preflight``: whether it can take the release, before a byte of it comes.
+    """Return the device after ``preflight``, which precedes the download.
 
-    Asked more than once: Docker may just restart, or a device that is back has no time from the network yet.
+    It is repeated: Docker may be restarting, or a booted device may not have a synchronised clock yet.
     """
     report = end.told(PreflightReport)
     if report and report.release == device.target:
         return replace(device, phase=Phase.STAGING, tries=0, due=0.0)
     if end.ok:
-        return failed_untouched(device, f"preflight: it speaks of {report.release if report else None!r}")
+        return failed_untouched(device, f"preflight: it is of {report.release if report else None!r}")
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
     if end.code != "preflight_failed":
@@ -53,12 +53,12 @@ def preflight_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa
 
 
 def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``stage``."""
+    """Return the device after ``stage``."""
     staged = end.told(Staged)
     if staged and staged.release == device.target:
         return replace(device, phase=Phase.STAGED, staged=True, tries=0, refused_since=None, due=0.0)
     if end.ok:
-        return failed_untouched(device, f"staging: it speaks of {staged.release if staged else None!r}")
+        return failed_untouched(device, f"staging: it is of {staged.release if staged else None!r}")
     if end.code in {"busy", "leased"}:
         return refused(device, end, rules)
     if end.unanswered:
@@ -69,7 +69,7 @@ def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``lease take``."""
+    """Return the device after ``lease take``."""
     recalled = device.phase is Phase.ROLLBACK_REQUESTED
     shown = end.told(LeaseShown)
     if shown and shown.lease and str(shown.lease.owner) == rules.holder:
@@ -85,7 +85,7 @@ def take_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``activate``."""
+    """Return the device after ``activate``."""
     activated = end.told(Activated)
     if activated and (activated.state, activated.release) == (TRIAL, device.target):
         return replace(device, phase=Phase.TRIAL, trial_from=end.at, tries=0, refused_since=None, due=0.0)
@@ -108,18 +108,18 @@ def activate_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def smoke_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``smoke``: of the release it has, the one on trial, or the one it went back to."""
+    """Return the device after ``smoke`` of its present, new or restored release."""
     if device.phase is Phase.SMOKING_PREVIOUS:
         return _asked_back(device, end)
     if device.phase is Phase.MEASURING:
         return _measured(device, end, rules)
     if device.began_at is None:
-        return device  # measured for an activation that will not be
+        return device  # its activation was cancelled meanwhile
     return _tried(device, end, rules)
 
 
 def _measured(device: Device, end: Ended, rules: Rules) -> Device:
-    """A smoke test of the release it has: without it nobody could say that the new one is slower."""
+    """Evaluate the smoke test of the present release, the baseline for the new one's speed."""
     if end.code in {"busy", "leased"}:
         return refused(replace(device, phase=Phase.LEASED), end, rules)
     if end.unanswered:
@@ -131,7 +131,7 @@ def _measured(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _asked_back(device: Device, end: Ended) -> Device:
-    """The smoke test of what it went back to: worth knowing, and nothing more is done by ourselves."""
+    """Evaluate the smoke test of the restored release; its result is shown only."""
     if end.code == "busy" and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
     report = end.told(SmokeReport)
@@ -146,7 +146,7 @@ def _asked_back(device: Device, end: Ended) -> Device:
 
 
 def _tried(device: Device, end: Ended, rules: Rules) -> Device:
-    """The smoke test of the release on trial."""
+    """Evaluate the smoke test of the release on trial."""
     if end.ok:
         report = end.told(SmokeReport)
         smoke = judge_smoke(report, device.target)
@@ -180,9 +180,9 @@ def _tried(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``review``: a first release that failed its smoke test stays on trial, or goes back after all.
+    """Return the device after ``review``: a failed first release is kept on trial, or rolled back.
 
-    Where nobody knows what became of it, the device is looked at and asked its smoke test again.
+    If the result is unknown, the device is observed and its smoke test repeated.
     """
     kept = end.told(Reviewed)
     if kept and (kept.state, kept.release) == (TRIAL, device.target):
@@ -193,16 +193,16 @@ def review_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def soak_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``soak start``: the device is at it, or has done it for a controller before this one."""
+    """Return the device after ``soak start``: its load runs, or is complete from an earlier controller."""
     shown = end.told(SoakShown)
     begun = of_release(shown.soak, device.target) if shown else None
     if begun is None:
-        return _doubted(device, end, rules, "the begin of the soak's work")
+        return _doubted(device, end, rules, "the start of the soak's load")
     return replace(device, soak=begun, refused_since=None, due=end.at)
 
 
 def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``commit``."""
+    """Return the device after ``commit``."""
     committed = end.told(Committed)
     if committed and (committed.state, committed.release) == (COMMITTED, device.target):
         return replace(device, phase=Phase.UPDATED, changed=True, tries=0)
@@ -210,35 +210,35 @@ def commit_ended(device: Device, end: Ended, rules: Rules) -> Device:
 
 
 def _doubted(device: Device, end: Ended, rules: Rules, what: str) -> Device:
-    """A step on trial that did not say what it should: look, and if the device is there, do it again."""
-    if end.code in {"busy", "leased"}:  # our own verb, cut off from us, may still be at work there
+    """Handle an inconclusive step of a trial: observe the device, then repeat the step."""
+    if end.code in {"busy", "leased"}:  # our own verb may still run after a disconnect
         since = end.at if device.refused_since is None else device.refused_since
         if end.at - since < rules.activate_seconds:
             return replace(device, phase=Phase.UNKNOWN, refused_since=since, due=end.at + LOOK_SECONDS)
     tries = device.tries + 1
     if tries > TRIES:
-        said = "an answer that says nothing" if end.ok else end.words
-        return unhealthy(device, f"{what} gave no result in {TRIES} attempts: {said}")
+        said = "an empty answer" if end.ok else end.words
+        return unhealthy(device, f"{what} had no result in {TRIES} attempts: {said}")
     due = end.at + LOOK_SECONDS if end.code in {"busy", "leased"} else end.at
     return replace(device, phase=Phase.UNKNOWN, tries=tries, due=due)
 
 
 def rollback_ended(device: Device, end: Ended, rules: Rules) -> Device:
-    """After ``rollback``."""
+    """Return the device after ``rollback``."""
     if end.code in {"busy", "leased"}:
         since = end.at if device.refused_since is None else device.refused_since
         if end.at - since < rules.activate_seconds:
             return replace(device, refused_since=since, due=end.at + LOOK_SECONDS)
-        why = f"{device.fault or 'it was to return'}; refused: {refusal_words(device.name, end)}"
+        why = f"{device.fault or 'its rollback was ordered'}; refused: {refusal_words(device.name, end)}"
         return replace(device, phase=Phase.UNREACHABLE, why=why, due=end.at + ABSENT_LOOK_SECONDS)
-    # Whatever it said: the device is looked at.
+    # Whatever the answer: an observation follows.
     return replace(device, phase=Phase.ROLLBACK_UNVERIFIED, silent_since=None, due=end.at)
 
 
 def give_ended(device: Device, end: Ended, rules: Rules) -> Device:  # noqa: ARG001 - as all of them
-    """After ``lease give``."""
+    """Return the device after ``lease give``."""
     if end.code == "busy" and device.tries < TRIES:
         return replace(device, tries=device.tries + 1, due=end.at + LOOK_SECONDS)
     phase = Phase.STAGED if device.phase in PREPARED else device.phase
-    # Given back, another's by now, or it expires by itself.
+    # Released, another holder's by now, or about to expire.
     return replace(device, phase=phase, leased=False, tries=0)

@@ -1,4 +1,4 @@
-"""Who changes with whom: a policy's waves over the devices of a fleet. Pure."""
+"""Assign the devices of a fleet to a policy's waves."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A device that the rollout is about; ``release`` is the one it is to get, ``layout`` that release's."""
+    """A device of the rollout; ``release`` is its target, ``layout`` that release's."""
 
     name: str
     release: str
     site: str | None = None
     labels: tuple[str, ...] = ()
     layout: int = 1
-    memory_bytes: int | None = None  # what its engine needs; None where vLLM sizes its cache itself
-    keep_failed_seconds: int = 0  # how long a first release that fails its smoke test is kept for review
+    memory_bytes: int | None = None  # needed by its engine; None if vLLM sizes its cache itself
+    keep_failed_seconds: int = 0  # length of the review of a first release that fails its smoke test
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class PlannedWave:
     devices: tuple[str, ...]
     soak_seconds: int
     success_percent: float
-    approval: bool  # whether a person must say yes before it
+    approval: bool  # whether an operator must approve it
     seconds: float | None = None
     worked: bool = False  # whether its devices soak under load; false in plans of earlier versions
 
 
 def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candidate]) -> list[PlannedWave]:
-    """Every wave that has somebody in it, and nobody left out.
+    """Return all waves that are not empty; together they hold every device.
 
     Raises:
         ThorError: ``policy_never_stops``, ``policy_empty_canary``, ``policy_canary_is_all``,
@@ -86,7 +86,7 @@ def waves(policy: Policy, left: Sequence[Candidate], everybody: Sequence[Candida
         if not open_devices:
             break
         chosen = _chosen(policy, wave, open_devices, left, everybody)
-        if chosen:  # nobody: all went before, are there already, or the share of a small fleet is none
+        if chosen:  # none: all are in earlier waves or updated already, or the share rounds down to 0
             add(wave, wave.words, chosen)
     if open_devices:
         raise ThorError(
@@ -114,13 +114,13 @@ def _chosen(
     left: Sequence[Candidate],
     everybody: Sequence[Candidate],
 ) -> list[Candidate]:
-    """Those of ``open_devices`` that ``wave`` takes, in their order."""
+    """Return those of ``open_devices`` that ``wave`` selects, in order."""
     if wave.rest:
         return list(open_devices)
     if wave.count is not None:
         return list(open_devices[: wave.count])
     if wave.percent is not None:
-        # Rounded first: 33.3 % of 3000 is 999, though floating point makes it a little less.
+        # Rounded first: 33.3 % of 3000 is 999, but a little less in floating point.
         return list(open_devices[: math.floor(round(len(left) * wave.percent / 100, 6))])
 
     def meant(one: Candidate) -> bool:
@@ -143,7 +143,7 @@ def _chosen(
 def _empty(policy: Policy, fleet: int) -> ThorError:
     canary = policy.canary
     if canary.percent is None:
-        why = "has nothing to change: it is there already"
+        why = "has no device to change: all serve the release already"
         remedy = "Choose a canary among the devices that change."
     else:
         why = f"would be empty: {canary.percent:g} % of {fleet} rounds down to 0"

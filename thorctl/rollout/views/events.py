@@ -1,4 +1,4 @@
-"""The lines of a rollout's log, one by one: in words for people, in plain data for programs. Pure."""
+"""Format the lines of a rollout's log, as text and as JSON data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thorctl.store.rollouts import Line
 
 
-# How a step is called when it begins; what is not named here is not worth a line.
+# Text for the begin of a step; others are not shown.
 _BEGINS = {
     "stage": "staging",
     "activate": "activating, on trial",
@@ -28,7 +28,7 @@ _WHOLE = frozenset({"approved", "asked", "resumed"})
 
 
 def line_json(line: Line) -> dict[str, Any]:
-    """A line of the log for an event stream: without what a verb answered at length."""
+    """Return a line of the log for an event stream, without the verb's data."""
     return {
         "at": line.at,
         "event": line.kind,
@@ -43,7 +43,7 @@ def line_json(line: Line) -> dict[str, Any]:
 
 
 def tell(line: Line, *, dated: bool = False) -> str | None:
-    """A line of the log in words, with the time (and day) on this machine's clock; None if not worth one."""
+    """Format a line of the log with local time (and date); None if it is not shown."""
     at = datetime.fromisoformat(line.at).astimezone()
     told = None if line.kind == "left" else _words(line)
     return f"{at:{'%Y-%m-%d %H:%M:%S' if dated else '%H:%M:%S'}}  {one_line(told)}" if told else None
@@ -61,7 +61,7 @@ def _words(line: Line) -> str | None:
         if line.data.get("reached") is False:
             asked = "" if line.verb == "look" else f" to {line.verb}"
             return f"{line.device}: no answer{asked}: {line.message}"
-        # `smoke_failed` says what the words before it say.
+        # The message of `smoke_failed` repeats the words before it.
         code = "" if line.code == f"{line.verb}_failed" else f"{line.code}: "
         return f"{line.device}: {line.verb} failed: {code}{line.message}"
     if line.kind == "over_hold":

@@ -1,4 +1,4 @@
-"""A plan as a terminal shows it, and the releases that devices change between. Pure."""
+"""Format a plan for a terminal, and the releases that devices change between."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PADDING = (0, 2, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """The plan: every wave with its devices, what they fetch and how long it takes, as far as it is known."""
+    """The plan: every wave with its devices, downloads and duration, as far as known."""
 
     plan: Plan
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draws itself."""
+        """Render the plan."""
         if self.plan.waves:
             yield Text.assemble((headline(self._changes), "bold"), f", by policy {self.plan.policy}")
             yield Text()
@@ -42,10 +42,10 @@ class PlanView:
             yield Text(_wave(wave), style="dim")
         yield from self._agents()
         for name, other in self.plan.same:
-            words = f"{name} is the same machine as {other}: left out, counted as {other}."
+            words = f"{name} is the same machine as {other}: excluded, counted as {other}."
             yield Text(words, style="yellow")
         if self.plan.there:
-            yield Text(f"Left alone, they serve it already: {', '.join(self.plan.there)}.", style="dim")
+            yield Text(f"Unchanged, they serve it already: {', '.join(self.plan.there)}.", style="dim")
         for release, size in {one.release: one.memory_bytes for one in self.plan.devices}.items():
             if size is not None:
                 yield Text(f"{release} needs {memory_size(size)} of memory.", style="dim")
@@ -56,7 +56,7 @@ class PlanView:
         return [(one.before, one.release) for one in self.plan.devices]
 
     def _agents(self) -> Iterator[Text]:
-        """Which devices get an agent before their release is staged."""
+        """Yield the devices that get an agent before their release is staged."""
         given = [one for one in self.plan.devices if one.agent]
         for agent in dict.fromkeys(one.agent for one in given):
             names = [one.name for one in given if one.agent == agent]
@@ -68,7 +68,7 @@ class PlanView:
             )
 
     def _table(self) -> Table:
-        """Columns that would say the same of every device are left out."""
+        """Return the table, without columns that are equal for every device."""
         by_name = {one.name: one for one in self.plan.devices}
         sites = len({one.site for one in by_name.values()}) > 1
         windows = any(one.opens_at for one in by_name.values())
@@ -110,11 +110,11 @@ class PlanView:
 def _wave(wave: PlannedWave) -> str:
     share = "all" if wave.success_percent == 100 else f"{wave.success_percent:g} %"
     known = "" if wave.seconds is None else f", about {duration(wave.seconds)}"
-    asks = "; a person must approve it" if wave.approval else ""
+    asks = "; an operator must approve it" if wave.approval else ""
     soak = f"soak {duration(wave.soak_seconds)}{' under load' if wave.worked else ''}"
     return (
         f"Wave {wave.number}, {wave.name}: {counted(len(wave.devices), 'device')}, "
-        f"{share} must be well, {soak}{known}{asks}."
+        f"{share} must be healthy, {soak}{known}{asks}."
     )
 
 
@@ -124,7 +124,7 @@ def _total(plan: Plan) -> str:
     waves = counted(len(plan.waves), "wave")
     time = f"about {duration(plan.seconds)} in all"
     if plan.seconds is None:
-        time = f"at least {duration(plan.least_seconds)}, for not every device was measured here"
+        time = f"at least {duration(plan.least_seconds)}, as not every device was measured here"
     return f"{counted(len(plan.devices), 'device')} in {waves}, {_download(plan.devices)}; {time}."
 
 
@@ -136,7 +136,7 @@ def _download(devices: tuple[PlannedDevice, ...]) -> str:
 
 
 def change(before: str | None, target: str) -> str:
-    """``3f9c1a22be01 → 77aa04c5d9e2``: what only repeats the profile's name is left out."""
+    """Format ``3f9c1a22be01 → 77aa04c5d9e2``, without repeated profile names."""
     if before is None:
         return f"{NOTHING} → {_hash(target)}"
     same = before.rpartition("-")[0] == target.rpartition("-")[0]
@@ -144,7 +144,7 @@ def change(before: str | None, target: str) -> str:
 
 
 def headline(changes: Collection[tuple[str | None, str]]) -> str:
-    """What a rollout brings, in full; and in place of what, if all that are known have the same."""
+    """Format the new release in full, after the previous one if all known devices have the same."""
     brought = ", ".join(dict.fromkeys(target for _, target in changes))
     if not alike(changes):
         return brought
@@ -153,7 +153,7 @@ def headline(changes: Collection[tuple[str | None, str]]) -> str:
 
 
 def alike(changes: Collection[tuple[str | None, str]]) -> bool:
-    """Whether all devices change from the same to the same, as far as it is known."""
+    """Return whether all devices change between the same releases, as far as known."""
     return len({one for one in changes if one[0] is not None}) <= 1 and len({one[1] for one in changes}) <= 1
 
 

@@ -1,4 +1,4 @@
-"""A rollout as a terminal shows it. Pure: values in, rich renderables out."""
+"""Format a rollout for a terminal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _STANDINGS = {
     "incomplete": "bold yellow",
     "paused": "bold yellow",
 }
-# A step that takes a while is worth more than the phase it is taken in.
+# A step that takes long is shown instead of the phase.
 _AT_IT = {
     "preflight": "checking",
     "stage": "staging",
@@ -60,7 +60,7 @@ _AT_IT = {
     "smoke": "smoke test",
     "rollback": "rolling back",
 }
-# Those that a screen without room for all shows first.
+# Phases shown first on a screen with too few lines.
 _AT_WORK = PREPARED | UNFINISHED
 _TROUBLE = frozenset({Phase.FAILED, Phase.IN_REVIEW, Phase.UNREACHABLE, Phase.ROLLBACK_FAILED})
 _AWAY = frozenset({Phase.ABSENT, Phase.HELD})
@@ -70,12 +70,12 @@ _KEYS = ("done_bytes", "total_bytes", "bytes_per_second")
 
 @dataclass(frozen=True, slots=True)
 class RolloutView:
-    """Where a rollout stands.
+    """The state of a rollout.
 
     Attributes:
-        progress: device -> what its agent says of the verb at work, as far as it is known.
-        now: seconds since the epoch, for what is left; None = not shown.
-        live: drawn again and again on a screen, where those are counted only that do not fit.
+        progress: device -> its agent's progress, as far as known.
+        now: seconds since the epoch, for the remaining time; None = not shown.
+        live: redrawn on a screen; devices that do not fit are counted only.
     """
 
     rollout: Rollout
@@ -86,7 +86,7 @@ class RolloutView:
     live: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draws itself."""
+        """Render the rollout."""
         state = self.state
         word = standing(state, at_work=self.at_work)
         style = _STANDINGS.get(word, "bold red")
@@ -116,7 +116,7 @@ class RolloutView:
         return [(one.before, one.target) for one in self.state.devices.values()]
 
     def _left(self) -> str:
-        """What is left: of the bytes, while everything is staged; then of the plan's time."""
+        """Format what is left: bytes during staging, then time by the plan."""
         if self.state.wave == 0:
             at_it = [self.progress[name] for name in self.state.open if name in self.progress]
             return f"staging everywhere first; {of_all(at_it)}".removesuffix("; ")
@@ -148,7 +148,7 @@ class RolloutView:
         return table
 
     def _figures(self, names: Sequence[str]) -> list[tuple[str, int, str]]:
-        """What is counted of these devices: title, count, style."""
+        """Return the counts of these devices: title, count, style."""
         count = self.state.count(names)
         ends = [("Well", count.well, "green"), ("Failed", count.failed, "bold red")]
         absent = ("Absent", count.absent, "yellow")
@@ -163,7 +163,7 @@ class RolloutView:
         releases = not alike(self._changes)
         for title in ("Device", "Wave", "Phase", *(["Release"] if releases else [])):
             table.add_column(title, no_wrap=True)
-        # One line for each, live: what does not fit there stands in the lines above.
+        # One line per device if live: details that do not fit are in the lines above.
         table.add_column("", no_wrap=self.live, overflow="ellipsis", ratio=1 if self.live else None)
         for one in devices:
             wave = self.state.wave_of(one.name)
@@ -181,7 +181,7 @@ class RolloutView:
         return _AT_IT.get(str(begun.verb) if begun else "", one.phase.value)
 
     def _remark(self, one: Device) -> str:
-        if one.name in self.state.open:  # `why` is from before this step
+        if one.name in self.state.open:  # `why` is older than this step
             progress = self.progress.get(one.name)
             return of_one(progress) if progress else ""
         if one.phase is Phase.SOAKING and self.now is not None and one.soak_from is not None:
@@ -192,14 +192,14 @@ class RolloutView:
 
 
 def worked(soak: Soak | None) -> list[str]:
-    """``12300 of 20000 steps, 28.1/s, 5 min left``, as far as it is known; nothing where nobody generates."""
+    """Format ``12300 of 20000 steps, 28.1/s, 5 min left``, as far as known; [] without load."""
     if soak is None:
         return []
     words = [f"{min(soak.steps, soak.steps_wanted)} of {soak.steps_wanted} steps"]
     if soak.steps_per_second is not None:
         words.append(f"{soak.steps_per_second:.1f}/s")
     if soak.paused:
-        words.append(f"put off: {soak.paused}")
+        words.append(f"paused: {soak.paused}")
     elif soak.seconds_left:
         words.append(f"{duration(soak.seconds_left)} left")
     if soak.xid is None:
@@ -208,7 +208,7 @@ def worked(soak: Soak | None) -> list[str]:
 
 
 def folded(why: str) -> str:
-    """A reason whose parts are cut where they get long: what a bad model said is in the history, whole."""
+    """Shorten the long parts of a reason: the history has the whole text of a bad model."""
     return "; ".join(
         part if len(part) <= LONGEST_PART else f"{part[:LONGEST_PART].rstrip()}…" for part in why.split("; ")
     )
@@ -219,11 +219,11 @@ def _figure(count: int, style: str) -> Text:
 
 
 def shortlist(state: State, room: int) -> tuple[list[Device], str]:
-    """At most ``room`` devices, in the order of their waves, and the others in words; empty where all fit."""
+    """Return at most ``room`` devices in the order of their waves, and the others as text."""
     devices = state.in_order
     if len(devices) <= room:
         return devices, ""
-    # One line goes to the words.
+    # One line is for the text.
     chosen = {one.name for one in sorted(devices, key=lambda one: _rank(state, one))[: max(room - 1, 1)]}
     left = [one for one in devices if one.name not in chosen]
     phases = Counter(one.phase.value for one in left)
@@ -243,7 +243,7 @@ def _rank(state: State, one: Device) -> int:
 
 
 def of_one(progress: Mapping[str, Any]) -> str:
-    """``checkpoint 42 %, 9.1 of 21.8 GB, 11 MB/s, 17 min left``, as far as it is known."""
+    """Format ``checkpoint 42 %, 9.1 of 21.8 GB, 11 MB/s, 17 min left``, as far as known."""
     part = str(progress.get("phase") or "under way")
     done, total, rate = (_number(progress.get(key)) for key in _KEYS)
     words = [_PARTS.get(part, part)]
@@ -257,7 +257,7 @@ def of_one(progress: Mapping[str, Any]) -> str:
 
 
 def of_all(downloads: Iterable[Mapping[str, Any]]) -> str:
-    """``10 devices at it: 120.0 of 218.0 GB, 110 MB/s, 15 min left``; empty where it is unknown of all."""
+    """Format ``10 devices at it: 120.0 of 218.0 GB, 110 MB/s, 15 min left``; '' if unknown."""
     known = [[_number(one.get(key)) for key in _KEYS] for one in downloads]
     figures = [(done, total, rate or 0.0) for done, total, rate in known if done is not None and total]
     if not figures:

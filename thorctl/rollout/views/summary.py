@@ -1,4 +1,4 @@
-"""Where a rollout stands, in words and in plain data. Pure."""
+"""Summarise a rollout's state, as text and as JSON data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BAD = frozenset({Phase.FAILED, Phase.UNREACHABLE, Phase.ROLLBACK_FAILED})
 
 
 def standing(state: State, *, at_work: bool) -> str:
-    """One word or a few: ``running``, ``paused``, ``finished`` and so on."""
+    """Return the state in one or a few words: ``running``, ``paused``, ``finished`` and so on."""
     if state.ended:
         return state.ended
     if state.paused:
@@ -33,14 +33,14 @@ def standing(state: State, *, at_work: bool) -> str:
 
 
 def reason(state: State) -> str:
-    """Why it stands where it stands; empty where the word says all."""
+    """Return the reason of the state; '' if its words suffice."""
     if state.stopped:
         return state.stopped
     if state.paused:
         return state.paused
     if state.asked is not None:
         return f"wave {state.asked} ({state.waves[state.asked].name})"
-    # What was waited for is over once a device of the wave is at work again.
+    # A wait is over once a step of the wave is in progress again.
     wave = state.current
     if state.waiting and not (wave and state.count(wave.devices).still):
         return state.waiting[0]
@@ -48,13 +48,13 @@ def reason(state: State) -> str:
 
 
 def next_command(rollout: str, state: State, *, at_work: bool) -> str | None:
-    """The command that goes on from here."""
+    """Return the command that continues the rollout; None if there is none."""
     if state.asked is not None:
         return f"thorctl rollout approve {rollout}"
     unfinished = state.ended in {
         "incomplete",
-        "stopped, with devices to look after",
-        "aborted, with devices to look after",
+        "stopped, with devices that need attention",
+        "aborted, with devices that need attention",
     }
     if unfinished or (not state.ended and (state.paused or not at_work)):
         return f"thorctl rollout resume {rollout}"
@@ -62,7 +62,7 @@ def next_command(rollout: str, state: State, *, at_work: bool) -> str | None:
 
 
 def as_json(rollout: Rollout, state: State, *, at_work: bool) -> dict[str, Any]:
-    """What ``rollout status --json`` says."""
+    """Return the data of ``rollout status --json``."""
     count = state.count()
     return {
         "id": rollout.id,
@@ -82,7 +82,7 @@ def as_json(rollout: Rollout, state: State, *, at_work: bool) -> dict[str, Any]:
 
 
 def device_json(state: State, one: Device) -> dict[str, Any]:
-    """One device of it."""
+    """Return the data of one device."""
     wave = state.wave_of(one.name)
     return {
         "name": one.name,
@@ -114,7 +114,7 @@ def _counts(count: Count) -> dict[str, int]:
 
 
 def wave_state(state: State, number: int) -> str:
-    """``open``, ``done``, ``waits``, or ``not begun`` in a rollout that stopped."""
+    """Return ``open``, ``done``, ``waits``, or ``not begun`` in a stopped rollout."""
     if number < state.wave or (number == state.wave and not state.wave_open):
         return "done"
     if number == state.wave:
@@ -123,9 +123,9 @@ def wave_state(state: State, number: int) -> str:
 
 
 def problems(state: State) -> tuple[Problem, ...]:
-    """What a person has to look after, device by device."""
+    """Return the problems that need an operator, device by device."""
     remedy = (
-        "See its steps with `thorctl history show {} {}`, and the device's own events with "
+        "Read its steps with `thorctl history show {} {}`, and the device's own events with "
         "`thorctl logs {} --events`."
     )
     found = [
@@ -139,7 +139,7 @@ def problems(state: State) -> tuple[Problem, ...]:
         Problem(
             "device_kept_for_review",
             one_line(one.why),
-            f"Try it with `thorctl chat {one.name}`. {REVIEW_WAYS.format(one.name)}.",
+            f"Test it with `thorctl chat {one.name}`. {REVIEW_WAYS.format(one.name)}.",
             one.name,
         )
         for one in state.devices.values()
@@ -149,7 +149,7 @@ def problems(state: State) -> tuple[Problem, ...]:
         Problem(
             "device_absent",
             one_line(one.why),
-            f"Update it when it answers again: `thorctl rollout resume {state.brief.id}`.",
+            f"Update it when it responds: `thorctl rollout resume {state.brief.id}`.",
             one.name,
         )
         for one in state.devices.values()
@@ -159,7 +159,7 @@ def problems(state: State) -> tuple[Problem, ...]:
 
 
 def exit_code(state: State) -> int:
-    """0 all is done and well, 1 stopped or aborted, 3 there is more to do or some devices failed."""
+    """Return 0 if all is done and healthy, 1 if stopped or aborted, 3 if devices are left or failed."""
     if state.ended and (state.stopped or state.aborted):
         return Exit.ERROR
     if state.ended == "finished" and not state.count().failed:

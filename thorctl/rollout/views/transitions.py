@@ -8,12 +8,12 @@ from pathlib import Path
 from thorctl.rollout.model.phases import ROWS, Phase
 
 BEGIN, END = "<!-- transitions: made by `make docs` -->\n", "<!-- /transitions -->"
-# Where many phases lead to; the diagram leaves these out, the table has them.
+# Phases that many others lead to; only the table shows these edges.
 _ANYWHERE = frozenset({Phase.ABSENT, Phase.FAILED, Phase.UNKNOWN, Phase.UNREACHABLE})
 
 
 def markdown() -> str:
-    """A diagram of the usual ways, and the whole table."""
+    """Return a diagram of the usual transitions, and the whole table."""
     lines = ["", "```mermaid", "stateDiagram-v2"]
     edges = [
         f"  {row.start.name} --> {to.name}: {row.verb}"
@@ -30,7 +30,7 @@ def markdown() -> str:
 
 
 def main(page: Path) -> None:
-    """Replace what is between the markers of ``page``."""
+    """Replace the text between the markers of ``page``."""
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     page.write_text(before + BEGIN + markdown() + rest[rest.index(END) :], encoding="utf-8")
