@@ -28,6 +28,9 @@ LINTED_CODE = (
     "thorctl/agent/",
     "thorctl/checkpoint/",
     "thorctl/edge/",
+    "thorctl/inventory/",
+    "thorctl/registry/",
+    "thorctl/release/",
 )
 LEFT_OUT = (
     "tests/fixtures/",

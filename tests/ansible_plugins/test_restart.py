@@ -79,7 +79,7 @@ def test_an_empty_device_may_restart() -> None:
 def test_a_window_that_is_none_is_told_at_once() -> None:
     assert window_problem("") == window_problem(WINDOW) == ""
     assert window_problem("at night").startswith(
-        "maintenance_window_invalid: 'at night' is no maintenance window"
+        "maintenance_window_invalid: 'at night' is not a maintenance window"
     )
 
 

@@ -96,7 +96,7 @@ def ignoring(config: dict[str, Any], *entries: str) -> None:
 
 
 CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "another group size": (lambda c: weights_of(c).update(group_size=32), "says group_size: 32, not 16"),
+    "another group size": (lambda c: weights_of(c).update(group_size=32), "has group_size: 32, not 16"),
     "quantized activations": (
         lambda c: c["quantization_config"]["config_groups"]["NVFP4A16"].update(
             input_activations={"num_bits": 4}
@@ -134,7 +134,7 @@ CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no quantization_config": (lambda c: c.pop("quantization_config"), "has no quantization_config"),
     "more experts than there are": (
         lambda c: c["text_config"].update(num_experts=9),
-        "4 experts are not whole: layer 0 expert 8",
+        "4 experts are incomplete: layer 0 expert 8",
     ),
     "fewer layers than there are": (
         lambda c: c["text_config"].update(num_hidden_layers=3),

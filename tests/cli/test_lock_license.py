@@ -111,7 +111,7 @@ def test_a_licence_that_changes_upstream_is_reported_and_asked_for_again(upstrea
     check = upstream.lock("--check")
     assert [problem.code for problem in check.errors] == ["lock_stale", "license_mismatch"]
     sentences = [one["sentence"] for one in check.data["moved"] if one["what"] == "license"]
-    assert sentences == ["the model card said agpl-3.0, and says house-terms"]
+    assert sentences == ["the model card's licence was agpl-3.0, and is house-terms now"]
     refused = upstream.lock(*ACCEPT)
     assert (refused.exit_code, code(refused)) == (1, "license_mismatch")
     upstream.profile("house-terms")

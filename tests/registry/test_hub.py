@@ -56,7 +56,7 @@ def test_large_files_are_not_downloaded(hub: HubFiles) -> None:
 def test_a_small_file_that_is_not_what_git_has(hub: HubFiles) -> None:
     commit = hub.add("team/model", "main", FILES, large=("model.safetensors",))
     hub.write(f"team/model/resolve/{commit}/config.json", b"[]\n")
-    with pytest.raises(ThorError, match=r"config\.json came with size 3") as caught:
+    with pytest.raises(ThorError, match=r"config\.json has the size 3") as caught:
         resolve(hub)
     assert caught.value.code == "hub_invalid"
 
@@ -109,7 +109,7 @@ def test_a_path_outside_the_checkpoint_is_refused(hub: HubFiles) -> None:
 
 def test_a_repository_without_files(hub: HubFiles) -> None:
     hub.add("team/model", "main", {})
-    with pytest.raises(ThorError, match="holds no file"):
+    with pytest.raises(ThorError, match="has no files"):
         resolve(hub)
 
 

@@ -105,7 +105,7 @@ def test_an_image_for_other_machines_is_refused(registry: RegistryProcess, index
     pushed = registry.image("engine", "1.0", "amd64")
     if indexed:
         registry.index("engine", "1.0", {"linux/amd64": pushed})
-    with pytest.raises(ThorError, match=r"not made for linux/arm64; it is made for linux/amd64") as caught:
+    with pytest.raises(ThorError, match=r"not built for linux/arm64; it is built for linux/amd64") as caught:
         resolve(registry, "engine:1.0")
     assert caught.value.code == "platform_not_found"
 

@@ -55,7 +55,7 @@ MISTAKES = {
     "ipc": ("shm_size: 1g", "ipc: host\n  shm_size: 1g", "unknown key 'ipc'"),
     "no shared memory": ("shm_size: 1g", "shm_size: null", "container.shm_size"),
     "module": ("soc: tegra264", "module: T9000\nsoc: tegra264", "module: Input should be 'T5000' or 'T4000'"),
-    "mode": ("power_mode_default: 120W", "power_mode_default: 15W", "is none of power_modes"),
+    "mode": ("power_mode_default: 120W", "power_mode_default: 15W", "is not in power_modes"),
     "ulimit": ("ulimits: {}", 'ulimits: {memlock: "-1 --privileged"}', "ulimit memlock"),
     "gpus": ("shm_size: 1g", "gpus: all\n  shm_size: 1g", "unknown key 'gpus'"),
     "runtime": ("runtime: null", "runtime: 'nvidia --privileged'", "container.runtime"),

@@ -69,7 +69,7 @@ def test_a_branch_that_moved_with_its_files() -> None:
         ("checkpoint", "5.0 GB → 4.0 GB in all, 4.0 GB of it new", True),
         ("file", "config.json has other content, 3 bytes → 2.0 kB", True),
         ("file", "model-00001.safetensors is new, 4.0 GB", True),
-        ("file", "model.safetensors is gone, 5.0 GB", True),
+        ("file", "model.safetensors was removed, 5.0 GB", True),
     ]
 
 
@@ -117,8 +117,8 @@ def test_two_locks_of_other_licences() -> None:
     before["license"]["accepted"] = None
     found = movements(Lock.model_validate(before), Lock.model_validate(after), decimal)
     assert [one.sentence for one in found] == [
-        "the model card said nothing, and says agpl-3.0",
-        "accepted was none, and is AGPL-3.0-only",
+        "the model card's licence was missing, and is agpl-3.0 now",
+        "the accepted licence was none, and is AGPL-3.0-only now",
     ]
 
 
@@ -133,4 +133,4 @@ def test_figures_of_the_model_are_new_in_a_lock_or_others() -> None:
         return [(one.sentence, one.upstream) for one in found]
 
     assert between(earlier, now) == [("the lock had no figures of the model", False)]
-    assert between(now, other) == [("config.json gives other figures", True)]
+    assert between(now, other) == [("config.json has other figures", True)]

@@ -110,13 +110,13 @@ MISTAKES = {
         "port: 8000",
         "port: 8000\n  api_key: x",
         "api_key",
-        "secrets do not belong in a profile",
+        "a profile must not have secrets",
     ),
     "prompts in the log": (
         "port: 8000",
         "port: 8000\n  enable-log-requests: true",
         "enable-log-requests",
-        "prompts do not belong in the device's journal",
+        "the device's journal must not have prompts",
     ),
     "code of strangers": (
         "port: 8000",

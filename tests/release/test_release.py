@@ -142,7 +142,7 @@ def test_show_tells_the_switches_options_and_the_licence(locked: Path) -> None:
     resolve.write(locks.path_of(locked / "deploy", "tiny-qwable"), lock_for(of))
     told = shown(thorctl(locked, "release", "show", "tiny-qwable"))
     assert 'speculative-config: {"method": "mtp"' in told
-    assert "AGPL-3.0-only, accepted; the model card says nothing" in told
+    assert "AGPL-3.0-only, accepted; the model card has none" in told
 
 
 def locked_thor(project: Path, **serve: object) -> None:

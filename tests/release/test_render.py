@@ -225,7 +225,7 @@ def test_a_class_the_profile_is_not_made_for() -> None:
 
 def test_an_image_the_class_cannot_run() -> None:
     of = profile.load(DEPLOY, "tiny-qwable")
-    with pytest.raises(ThorError, match="image for linux/amd64; simulated-vm runs linux/arm64") as caught:
+    with pytest.raises(ThorError, match="is for linux/amd64; simulated-vm runs linux/arm64") as caught:
         render_release(of, lock_for(of), device_class.load(DEPLOY, "simulated-vm"), DEPLOY / "templates")
     assert caught.value.code == "platform_mismatch"
     assert "thorctl lock tiny-qwable --platform linux/arm64" in caught.value.remedy

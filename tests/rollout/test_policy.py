@@ -55,7 +55,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown day", {"windows": {"default": {"zone": "UTC", "open": ["Fry 01:00-02:00"]}}}, "'Fry'"),
     ("no window", {"windows": {"default": {"zone": "UTC", "open": []}}}, "windows.default.open: "),
     ("an empty window", {"windows": {"default": {"zone": "UTC", "open": ["01:00-01:00"]}}}, "never open"),
-    ("25 o'clock", {"windows": {"default": {"zone": "UTC", "open": ["25:00-26:00"]}}}, "no time of day"),
+    ("25 o'clock", {"windows": {"default": {"zone": "UTC", "open": ["25:00-26:00"]}}}, "not a time of day"),
     (
         "a margin that takes all",
         {"windows": {"default": {"zone": "UTC", "open": ["01:00-01:15"]}}},

@@ -1,1 +1,1 @@
-"""Devices as the Ansible inventory names them, patterns and maintenance windows."""
+"""The Ansible inventory: devices, host patterns and maintenance windows."""

@@ -1,4 +1,4 @@
-"""The fleet: devices as the Ansible inventory names them. There is no second list of devices."""
+"""The fleet's devices, from the Ansible inventory. There is no second list of devices."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from thorctl.inventory.pattern import matching
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Every device is in this group (docs/reference/interfaces.md). Seeds and proxies of the inventory are not.
+# The group of all devices (docs/reference/interfaces.md). Seeds and proxies are not in it.
 GROUP = "thor"
-EXAMPLE = "example"  # the folder of playbooks/inventory that is shipped
-# What an inventory folder must hold to count as one; a folder with only examples does not.
+EXAMPLE = "example"  # the shipped folder of playbooks/inventory
+# Required entries of an inventory folder; a folder with only examples has none of them.
 INVENTORY_FILES = ("hosts.yml", "hosts.yaml", "hosts.ini", "hosts")
-# Ansible's names of what thorctl does as Ansible does it.
+# Ansible's plugins whose behaviour thorctl reproduces.
 CONNECTIONS = frozenset({"ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh"})
 BECOME_METHODS = frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo"})
 BECOME_PASSWORDS = frozenset(
     {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"}
 )
 LONGEST_REVIEW_SECONDS = 7 * 86400  # the agent's limit, and that of the role thor_smoke
-DEPLOY = "thor_deploy"  # may be one that only playbooks can fill in, such as from playbook_dir
-_OURS = frozenset({"-H", "-S", "-n"})  # flags of sudo that thorctl sets itself where they are needed
-_KNOWN_FLAGS = frozenset({"-E", "-i", "--login", "--preserve-env"})  # and that change nothing for it
+DEPLOY = "thor_deploy"  # may be unknown outside playbooks, for example if it uses playbook_dir
+_OURS = frozenset({"-H", "-S", "-n"})  # flags of sudo that thorctl sets itself
+_KNOWN_FLAGS = frozenset({"-E", "-i", "--login", "--preserve-env"})  # flags without an effect for thorctl
 _UNPARSED = re.compile(r"parse inventory source '?([^'\n]+?)'?(?:[.:]?\s*$|\. )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Become:
-    """How a login that is not root becomes it.
+    """How a login that is not root becomes root.
 
     Attributes:
         program, flags: of sudo.
         password: None: sudo must not ask for one.
-        not_followed: what Ansible would use and thorctl does not; only root is then reached.
-        fault: why there is no password although the inventory has one.
+        not_followed: a setting of Ansible that thorctl does not support; only root can then be used.
+        fault: why the inventory's password cannot be read.
     """
 
     program: str = "sudo"
@@ -59,20 +59,20 @@ class Become:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device: how to reach it, where it belongs, what it is to serve.
+    """One device: its connection, its groups, its release.
 
     Attributes:
-        host, port, user, key, connect_timeout: as Ansible gives them to ssh; None: its configuration says.
-        known_hosts: taken where the ssh arguments name no UserKnownHostsFile.
+        host, port, user, key, connect_timeout: Ansible's values for ssh; None: ssh's configuration decides.
+        known_hosts: used if the ssh arguments have no UserKnownHostsFile.
         ssh_args_before, ssh_args: ssh's arguments before and after the others: Ansible's ssh_args;
             ssh_common_args and ssh_extra_args.
-        not_followed: what Ansible would use and thorctl does not; the device is then refused.
-        unread: why its variables cannot be read, such as a vaulted file of its own; it is then refused.
+        not_followed: a setting of Ansible that thorctl does not support; the device is then refused.
+        unread: why its variables cannot be read, such as a vaulted file; it is then refused.
         sealed: secrets of the playbooks that cannot be decrypted here.
-        edge_names: further names that clients use, for its certificate.
+        edge_names: further names for its certificate.
         preflight_skip: checks whose failure is only a warning.
         deploy: the folder that site.yml renders its release from; None: the project's own.
-        keep_failed_seconds: how long a first release that fails its smoke test is kept for review; 0: not.
+        keep_failed_seconds: length of the review of a first release that fails its smoke test; 0: none.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Device:
 
 
 def find_inventory(chosen: Path | None, project: Path, simulation: Path | None = None) -> Path:
-    """The inventory to use: the chosen one, else the project's, else the running simulation's.
+    """Return the inventory: the chosen one, else the project's, else the running simulation's.
 
     Raises:
         ThorError: ``inventory_missing``.
@@ -123,31 +123,31 @@ def find_inventory(chosen: Path | None, project: Path, simulation: Path | None =
     raise ThorError(
         "inventory_missing",
         f"No devices are known: {project / 'inventory'} has no hosts.yml, and no simulation is running.",
-        "Write inventory/hosts.yml (`thorctl init` writes one to start from), name one with -i, "
+        "Write inventory/hosts.yml (`thorctl init` writes a template), name one with -i, "
         "or start simulated devices: `thorctl sim up`.",
         exit_code=2,
     )
 
 
 def load(inventory: Path, limit: str | None = None, config: Path | None = None) -> list[Device]:
-    """The devices of an inventory in its order, narrowed by an Ansible ``--limit`` pattern.
+    """Return the devices of an inventory in its order, selected by an Ansible ``--limit`` pattern.
 
     Args:
         inventory: file or folder.
         limit: such as ``thor-0*``, ``lab``, ``thor-01,thor-02``, ``all,!thor-03``; None = all.
-        config: the ``ansible.cfg`` to read, so that the inventory means what it means to the playbooks.
+        config: the ``ansible.cfg`` to use, as in the playbooks.
 
     Raises:
         ThorError: ``inventory_invalid``, ``inventory_empty``, ``device_unknown``, ``pattern_invalid``; as
-            ``ansible_environment.explain`` where the variables of no device can be read.
+            ``ansible_environment.explain`` if the variables of no device can be read.
     """
     listing = read(inventory, config)
     groups = members(listing)
     if not groups.get(GROUP):
         raise ThorError(
             "inventory_empty",
-            f"{inventory} names no device: the group {GROUP!r} is empty or missing.",
-            f"Put every device into the group {GROUP!r}; the file that `thorctl init` writes shows how.",
+            f"{inventory} has no device: the group {GROUP!r} is empty or missing.",
+            f"Put every device into the group {GROUP!r}, as in the file that `thorctl init` writes.",
         )
     names = matching(limit, groups, GROUP) if limit else groups[GROUP]
     hostvars: Mapping[str, Mapping[str, Any]] = listing["_meta"]["hostvars"]
@@ -172,22 +172,22 @@ def _groups_of(name: str, groups: Mapping[str, list[str]]) -> tuple[str, ...]:
 
 
 def _refuse_example(inventory: Path, hostvars: Mapping[str, Mapping[str, Any]]) -> None:
-    """Our own ansible.cfg passes the example over; another one may not."""
+    """Reject the shipped example, which our own ansible.cfg ignores and another one may not."""
     folder = inventory.absolute()
     for name, raw in hostvars.items():
         file = Path(str(raw["variables"].get("inventory_file")))
         if file.parent.name == EXAMPLE and folder in file.parent.parents:
             raise ThorError(
                 "inventory_invalid",
-                f"{inventory} holds the shipped example {file} with its invented devices: {name}.",
+                f"{inventory} includes the shipped example {file} with its fictitious devices: {name}.",
                 f"Move {file.parent} away, or add ^{EXAMPLE}$ to ignore_patterns in [inventory] of "
                 "ansible.cfg.",
             )
 
 
 def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
-    """What this Ansible says, or has said of the same files; see ``ansible_support.listing``."""
-    # By default Ansible shrugs at a file it cannot parse; here that would hide devices.
+    """Return the answer of Ansible, or a cached one for unchanged files; see ``ansible_support.listing``."""
+    # By default Ansible ignores a file it cannot parse, which would hide devices.
     environment = {
         **ansible_environment.clean(),
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
@@ -197,7 +197,7 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
     }
     if config is not None and config.is_file():
         environment.setdefault("ANSIBLE_CONFIG", str(config))
-    # -P: nothing in the working directory can stand in for Ansible.
+    # -P: nothing in the working directory can replace Ansible's modules.
     program = [sys.executable, "-P", "-m", "thorctl.ansible_support.listing"]
     command = [*program, "-i", str(inventory.absolute()), "--list"]
     file = kept_listing.place(command, environment)
@@ -219,7 +219,7 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
         raise ThorError(
             "inventory_invalid",
             f"{inventory}: the output of ansible-inventory is not JSON: {' '.join(run.stdout[:200].split())}",
-            f"Find the inventory script or plugin that prints, with `ansible-inventory -i {inventory} "
+            f"Find the inventory script or plugin with extra output, with `ansible-inventory -i {inventory} "
             "--list`, and make it quiet.",
         ) from error
     kept_listing.keep(file, listing)
@@ -227,7 +227,7 @@ def read(inventory: Path, config: Path | None = None) -> dict[str, Any]:
 
 
 def members(listing: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Group -> its hosts in the inventory's order, those of child groups included."""
+    """Return group -> its hosts in the inventory's order, those of child groups included."""
 
     def hosts(group: str) -> list[str]:
         entry = listing.get(group, {})
@@ -246,13 +246,13 @@ def _unreadable(inventory: Path, stderr: str) -> ThorError:
     if "No module named 'ansible" in stderr:
         return ThorError(
             "ansible_missing",
-            "Ansible is not installed beside thorctl.",
+            "Ansible is not installed in thorctl's environment.",
             f"Set it up again: `{shipped.set_up()}`.",
         )
-    if "Traceback (most recent call last)" in stderr:  # a setting that Ansible does not take
+    if "Traceback (most recent call last)" in stderr:  # an invalid setting
         stderr = stderr.strip().splitlines()[-1]
     file = _UNPARSED.search(stderr)
-    # A folder is named after the file in it that failed.
+    # A folder's error names the file in it that failed.
     if file and inventory.is_dir() and Path(file[1]) != inventory.absolute():
         return ThorError(
             "inventory_invalid",
@@ -268,7 +268,7 @@ def _unreadable(inventory: Path, stderr: str) -> ThorError:
 
 
 def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -> Device:
-    """One device from what Ansible says of it.
+    """Return one device from Ansible's variables.
 
     Raises:
         ThorError: ``inventory_invalid``.
@@ -278,7 +278,7 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
     thor = partial(values.text, "variables")
     port, known_hosts, key = ssh("port"), thor("thor_known_hosts_file"), ssh("private_key_file")
     after = [ssh("ssh_common_args"), ssh("ssh_extra_args")]
-    # Ansible's default is not asked for: verbs have a time limit of their own.
+    # Ansible's default time-out is not used: verbs have limits of their own.
     timeout = ssh("timeout") if raw["origins"].get("timeout", "").startswith("var:") else None
     return Device(
         name=name,
@@ -315,14 +315,14 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
 
 
 def _not_followed(raw: Mapping[str, Any]) -> str:
-    """What of Ansible's way to a device thorctl does not go; empty: it goes it."""
+    """Return the setting of Ansible's connection that thorctl does not support; '' if there is none."""
     if raw["connection"] not in CONNECTIONS:
         return f"ansible_connection: {raw['connection']}"
     return "ansible_private_key, a key as text," if raw["ssh"].get("private_key") else ""
 
 
 def _become_not_followed(method: str, sudo: Mapping[str, Any]) -> str:
-    """The same of Ansible's way to become root."""
+    """Return the unsupported setting of Ansible's privilege escalation; '' if there is none."""
     found = {
         f"ansible_become_method: {method}": method not in BECOME_METHODS,
         f"ansible_become_user: {sudo.get('become_user')}": sudo.get("become_user") not in {"root", "", None},
@@ -336,7 +336,7 @@ def _become_not_followed(method: str, sudo: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Typed access to what Ansible says of the host ``name``."""
+    """Typed access to Ansible's variables of the host ``name``."""
 
     name: str
     raw: Mapping[str, Any]
@@ -347,7 +347,7 @@ class _Values:
                 raise self._error(variable, f"cannot be filled in: {' '.join(why.split())}")
 
     def text(self, part: str, key: str) -> str | None:
-        """The value as text; None where it is absent or empty."""
+        """Return the value as text; None if it is absent or empty."""
         value = self.raw[part].get(key)
         if value is None or value == "":
             return None
@@ -356,12 +356,12 @@ class _Values:
         return str(value)
 
     def unfilled(self, key: str) -> str | None:
-        """That and why a variable is known to playbooks only; None where it is absent."""
+        """Return why a variable is known to playbooks only; None if it is absent or known."""
         why = self.raw["faults"].get(key)
         return f"which cannot be filled in here ({' '.join(why.split())})" if why else None
 
     def seconds(self, key: str, most: int) -> int:
-        """The variable as whole seconds from 0 to ``most``; 0 where it is absent."""
+        """Return the variable as whole seconds from 0 to ``most``; 0 if absent."""
         value = self.raw["variables"].get(key)
         text = "0" if value is None else str(value)
         if not (text.isascii() and text.isdigit() and int(text) <= most):
@@ -369,7 +369,7 @@ class _Values:
         return int(text)
 
     def words(self, key: str) -> tuple[str, ...]:
-        """The variable as a list of words: a list, or one text with commas."""
+        """Return the variable as a list of words: a list, or one text with commas."""
         value = self.raw["variables"].get(key)
         items = value if isinstance(value, list) else str(value or "").split(",")
         return tuple(str(item).strip() for item in items if item is not None and str(item).strip())

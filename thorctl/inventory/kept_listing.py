@@ -1,9 +1,9 @@
-"""What Ansible said of an inventory, kept in the user's cache folder until one of its inputs changes.
+"""Cache Ansible's answer for an inventory in the user's cache folder until one of its inputs changes.
 
-Starting Ansible costs more than asking a device. An answer is used again for the same arguments, the same
-environment and the same working directory if every file that Ansible read for it is as it was, and every path
-that it looked for is there or absent as it was. What holds a password or depends on more than files is never
-kept (`ansible_support.inputs`).
+Starting Ansible takes longer than querying a device. An answer is reused for the same arguments, environment
+and working directory if every file that Ansible read for it is unchanged, and every path that it looked for
+exists or not as before. Answers with a password, or that depend on more than files, are never cached
+(`ansible_support.inputs`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-INVENTORIES_KEPT = 16  # answers: one for each inventory and login session
+INVENTORIES_KEPT = 16  # answers: one per inventory and login session
 
 
 def place(command: Sequence[str], environment: Mapping[str, str]) -> Path | None:
-    """Where the answer to a command is kept; None: nowhere."""
+    """Return where the answer to a command is cached; None: nowhere."""
     try:
         here = os.getcwd()  # noqa: PTH109 - as a text
     except OSError:
@@ -34,7 +34,7 @@ def place(command: Sequence[str], environment: Mapping[str, str]) -> Path | None
 
 
 def find(file: Path | None) -> dict[str, Any] | None:
-    """The answer, if nothing it was made from has changed."""
+    """Return the answer, if its inputs are unchanged."""
     listing = user_cache.read(file) if file else None
     inputs = listing.get("_meta", {}).get("inputs") if isinstance(listing, dict) else None
     return listing if isinstance(inputs, Mapping) and _unchanged(inputs) else None
@@ -47,6 +47,6 @@ def _unchanged(inputs: Mapping[str, Mapping[str, str]]) -> bool:
 
 
 def keep(file: Path | None, listing: Mapping[str, Any]) -> None:
-    """Keep an answer for the next call, unless it must not be."""
+    """Store an answer for the next call, if it may be."""
     if file and listing["_meta"]["inputs"]:
         user_cache.write(file, listing, kept=INVENTORIES_KEPT)

@@ -1,11 +1,11 @@
-"""Maintenance windows: hours of the week in which a device or a site may be disturbed. Pure.
+"""Maintenance windows: hours of the week in which a device or a site may be changed.
 
-One grammar for the role that restarts a device, in the device's own time, and for a rollout's policy, in the
-zone of the site: ``Sat 02:00-04:00``, ``Mon-Fri 22:00-05:00``, ``Sat,Sun 00:00-24:00``, ``daily 01:00-03:00``
-or just ``01:00-03:00``; several by commas; days in any case.
+One grammar for the role that restarts a device, in the device's local time, and for a rollout's policy, in
+the site's zone: ``Sat 02:00-04:00``, ``Mon-Fri 22:00-05:00``, ``Sat,Sun 00:00-24:00``, ``daily 01:00-03:00``
+or only ``01:00-03:00``; several separated by commas; days in any case.
 
-A window is open when the clock on the wall says so: nothing is computed with local times, so the hour that a
-change of the clocks leaves out or gives twice needs no rule of its own.
+A window is open by the local wall clock: no local times are computed, so the hour that a clock change skips
+or repeats needs no rule.
 """
 
 from __future__ import annotations
@@ -29,23 +29,25 @@ _DAYS = re.compile(r"[A-Za-z]{3}(-[A-Za-z]{3})?")
 
 
 class InvalidWindowError(ThorError, ValueError):
-    """``maintenance_window_invalid``; a ``ValueError`` too, as the models of policies ask for."""
+    """``maintenance_window_invalid``; a ``ValueError`` too, as the policy models require."""
 
     def __init__(self, text: str, why: str) -> None:
         remedy = (
             "Write days and hours, such as 'Sat 02:00-04:00' or 'Mon-Fri 23:00-05:00, daily 12:00-12:30'."
         )
-        super().__init__("maintenance_window_invalid", f"{text!r} is no maintenance window: {why}.", remedy)
+        super().__init__(
+            "maintenance_window_invalid", f"{text!r} is not a maintenance window: {why}.", remedy
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """It opens at ``begin`` on each of ``days`` and lasts ``minutes``, also past midnight.
+    """A window that opens at ``begin`` on each of ``days`` for ``minutes``, also past midnight.
 
     Attributes:
         days: 0 is Monday.
         begin: minutes after midnight.
-        minutes: by the clock on the wall; at least 1, at most a day.
+        minutes: by the wall clock; at least 1, at most a day.
     """
 
     days: frozenset[int]
@@ -53,42 +55,42 @@ class Window:
     minutes: int
 
     def is_open(self, wall: datetime) -> bool:
-        """Whether it is open when the clock there says ``wall``; its end is not part of it."""
+        """Return whether it is open at the local time ``wall``; its end is exclusive."""
         minute = wall.hour * 60 + wall.minute
         today = wall.weekday() in self.days and 0 <= minute - self.begin < self.minutes
-        # What opened yesterday may still be open.
+        # Yesterday's window may still be open.
         late = minute + DAY_MINUTES - self.begin
         return today or ((wall.weekday() - 1) % 7 in self.days and late < self.minutes)
 
 
 def is_open(text: str, wall: datetime) -> bool:
-    """Whether one of the windows of ``text`` is open when the clock there says ``wall``.
+    """Return whether one of the windows of ``text`` is open at the local time ``wall``.
 
     Raises:
-        InvalidWindowError: ``text`` is none.
+        InvalidWindowError: ``text`` is not valid.
     """
     return any(window.is_open(wall) for window in parse(text))
 
 
 def longest(windows: Sequence[Window]) -> int:
-    """Minutes of the longest window; windows that touch count as they are written."""
+    """Return the minutes of the longest window; adjacent windows are not joined."""
     return max(window.minutes for window in windows)
 
 
 def parse(text: str) -> tuple[Window, ...]:
-    """Reads one window or several.
+    """Parse one window or several.
 
     Raises:
-        InvalidWindowError: with what is wrong, and an example.
+        InvalidWindowError: with the fault and an example.
     """
     windows: list[Window] = []
-    days: frozenset[int] = frozenset()  # named so far, their hours still to come: `Sat,Sun 01:00-02:00`
+    days: frozenset[int] = frozenset()  # days whose hours follow: `Sat,Sun 01:00-02:00`
     for part in map(str.strip, text.split(",")):
         hours = _HOURS.fullmatch(part)
         if hours is None and _DAYS.fullmatch(part):
             days |= _days(part, text)
         elif hours is None or (days and hours["days"] is None):
-            raise InvalidWindowError(text, f"{part!r} is no day with hours")
+            raise InvalidWindowError(text, f"{part!r} is not a day with hours")
         else:
             windows.append(_window(days | _days(hours["days"], text), hours["begin"], hours["end"], text))
             days = frozenset()
@@ -107,7 +109,7 @@ def _window(days: frozenset[int], first: str, last: str, text: str) -> Window:
 def _minute(clock: str, text: str) -> int:
     hours, minutes = map(int, clock.split(":"))
     if minutes > 59 or hours * 60 + minutes > DAY_MINUTES:
-        raise InvalidWindowError(text, f"{clock} is no time of day")
+        raise InvalidWindowError(text, f"{clock} is not a time of day")
     return hours * 60 + minutes
 
 
@@ -121,5 +123,5 @@ def _days(words: str | None, text: str) -> frozenset[int]:
 
 def _day(word: str, text: str) -> int:
     if word.capitalize() not in DAYS:
-        raise InvalidWindowError(text, f"{word!r} is no day; days are {', '.join(DAYS)}")
+        raise InvalidWindowError(text, f"{word!r} is not a day; days are {', '.join(DAYS)}")
     return DAYS.index(word.capitalize())

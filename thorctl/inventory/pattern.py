@@ -1,4 +1,4 @@
-"""Ansible's host patterns, as ``--limit`` takes them; tests compare each form with Ansible itself."""
+"""Ansible's host patterns, as in ``--limit``; tests compare each form with Ansible itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SUBSCRIPT = re.compile(r"(.+)\[(?:(-?\d+)|(\d+)[:-](\d*))\]")
-# Commas separate; colons do too, except within [1:3].
+# Separated by commas, or by colons outside [1:3].
 _SEPARATOR = re.compile(r",|:(?![^\[]*\])")
 
 
 def matching(pattern: str, groups: Mapping[str, list[str]], universe: str) -> list[str]:
-    """Hosts of the group ``universe`` that ``pattern`` selects, in the inventory's order.
+    """Return hosts of the group ``universe`` that ``pattern`` selects, in the inventory's order.
 
-    As in Ansible, what is included comes first, then ``&`` (only those also in), then ``!`` (not those).
+    As in Ansible, inclusions come first, then ``&`` (intersection), then ``!`` (exclusion).
 
     Raises:
-        ThorError: ``device_unknown`` where a term or the whole selects nothing, ``pattern_invalid``.
+        ThorError: ``device_unknown`` if a term or the whole selects nothing, ``pattern_invalid``.
     """
     terms = [term.strip() for term in _SEPARATOR.split(pattern) if term.strip()]
     every = groups[universe]
@@ -45,7 +45,7 @@ def matching(pattern: str, groups: Mapping[str, list[str]], universe: str) -> li
 
 
 def select(term: str, groups: Mapping[str, list[str]], every: list[str]) -> list[str]:
-    """Hosts that one term (without ``!``, ``&``) names: host, group, glob, ``~regex`` or ``group[0:2]``."""
+    """Return the hosts of one term without ``!``, ``&``: host, group, glob, ``~regex`` or ``group[0:2]``."""
     if term in {"all", "*"}:
         return every
     expression, first, last = term, None, None
@@ -71,7 +71,7 @@ def select(term: str, groups: Mapping[str, list[str]], every: list[str]) -> list
 
 
 def _bounds(subscript: re.Match[str]) -> tuple[int, int | None]:
-    """First and past-the-end index; Ansible's ranges include their end."""
+    """Return the first and the past-the-end index; Ansible's ranges include their end."""
     if subscript[2]:
         index = int(subscript[2])
         return index, index + 1 or None
@@ -79,8 +79,8 @@ def _bounds(subscript: re.Match[str]) -> tuple[int, int | None]:
 
 
 def _unknown(term: str, groups: Mapping[str, list[str]], every: list[str]) -> ThorError:
-    # A device for a device: a group of the whole fleet is no guess for one name, and of names that are
-    # equally near (thor-01, thor-02, … for thor-99) none is. A group of one's own comes second.
+    # Suggest a device for a device: neither a group of the whole fleet, nor one of several names that are
+    # equally similar (thor-01, thor-02, … for thor-99). The user's own groups come second.
     smaller = [group for group, hosts in groups.items() if 0 < len({*every} & {*hosts}) < len(every)]
     guess = nearest(term, every) or nearest(term, smaller)
     hint = f" Did you mean {guess!r}?" if guess else ""
@@ -92,6 +92,6 @@ def _unknown(term: str, groups: Mapping[str, list[str]], every: list[str]) -> Th
 
 
 def shortened(names: list[str], most: int = 12) -> str:
-    """The first names, and how many more there are."""
+    """Format the first names, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Simulations of this machine as every verb finds them: by their files, which `thorctl sim` writes."""
+"""Simulations on this machine, found by the files that `thorctl sim` writes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
 def is_name(name: str) -> bool:
-    """Whether Docker objects, folders and inventory groups can be named after ``name``."""
+    """Return whether ``name`` is valid for Docker objects, folders and inventory groups."""
     return _NAME.fullmatch(name) is not None
 
 
 def checked_name(name: str) -> str:
-    """Return ``name`` if a simulation can have it.
+    """Return ``name`` if it is valid for a simulation.
 
     Raises:
         ThorError: ``sim_name_invalid``.
@@ -41,13 +41,13 @@ def checked_name(name: str) -> str:
 
 
 def chosen_name(name: str | None = None, environment: Mapping[str, str] | None = None) -> str:
-    """Return the name of the simulation meant: the given one, else THORCTL_SIM, else ``demo``."""
+    """Return the name of the simulation: the given one, else THORCTL_SIM, else ``demo``."""
     variables = os.environ if environment is None else environment
     return checked_name(name or variables.get("THORCTL_SIM") or DEFAULT_NAME)
 
 
 def home(environment: Mapping[str, str] | None = None) -> Path:
-    """Return the folder with a folder per simulation: THORCTL_SIM_DIR, else below `shipped.local_folder`."""
+    """Return the folder of all simulations: THORCTL_SIM_DIR, else below `shipped.local_folder`."""
     variables = os.environ if environment is None else environment
     chosen = variables.get("THORCTL_SIM_DIR")
     return Path(chosen).absolute() if chosen else shipped.local_folder() / "sim"
@@ -59,12 +59,12 @@ def folder(name: str) -> Path:
 
 
 def state_file(name: str) -> Path:
-    """Return the file that says what a simulation consists of."""
+    """Return the file with a simulation's state."""
     return folder(name) / STATE
 
 
 def inventory(name: str) -> Path:
-    """Return the Ansible inventory: below a folder of its own, so that group_vars may stand beside it."""
+    """Return the Ansible inventory: in a folder of its own, so that group_vars can be added."""
     return folder(name) / "inventory" / "hosts.yml"
 
 
@@ -74,9 +74,9 @@ def names() -> list[str]:
 
 
 def current() -> str | None:
-    """Return the name of the simulation that a call without an inventory means; None: there is none.
+    """Return the name of the simulation for a call without an inventory; None: there is none.
 
-    THORCTL_SIM names it; else it is ``demo``; else the only one there is.
+    THORCTL_SIM selects it; else it is ``demo``; else the only one there is.
     """
     name = chosen_name()
     if state_file(name).exists():

@@ -1,4 +1,4 @@
-"""Where this machine reaches a simulation's registry and hub: read from ``sim.json``."""
+"""Addresses of a simulation's registry and hub for this machine, from ``sim.json``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Part = TypeVar("_Part", bound=BaseModel)
 
 
 class Upstreams(BaseModel):
-    """The part of ``sim.json`` that tells where this machine reaches a simulation's registry and hub.
+    """The part of ``sim.json`` with the addresses of a simulation's registry and hub.
 
     Attributes:
         registry_address, hub_address: IPv4 addresses; None until the services are up.
@@ -30,7 +30,7 @@ class Upstreams(BaseModel):
 
     @property
     def via(self) -> dict[str, str]:
-        """``name[:port]`` -> URL."""
+        """Return ``name[:port]`` -> URL."""
         found = {}
         if self.registry_address:
             found[REGISTRY] = f"http://{self.registry_address}:5000"
@@ -40,7 +40,7 @@ class Upstreams(BaseModel):
 
 
 def upstreams() -> dict[str, str]:
-    """Return ``name[:port]`` -> URL of the current simulation's registry and hub; empty: there is none.
+    """Return ``name[:port]`` -> URL of the current simulation's registry and hub; {}: there is none.
 
     Raises:
         ThorError: ``sim_state_invalid``.
@@ -50,7 +50,7 @@ def upstreams() -> dict[str, str]:
 
 
 def read(path: Path, kind: type[_Part]) -> _Part:
-    """Read a ``sim.json``, or that part of it which ``kind`` has.
+    """Read a ``sim.json``, or the part of it that ``kind`` has.
 
     Raises:
         ThorError: ``sim_state_invalid``.
@@ -62,5 +62,5 @@ def read(path: Path, kind: type[_Part]) -> _Part:
         raise ThorError(
             "sim_state_invalid",
             f"{path} cannot be read: {reason}",
-            f"Remove what is left with `thorctl sim down --name {path.parent.name}`, then `thorctl sim up`.",
+            f"Remove the rest with `thorctl sim down --name {path.parent.name}`, then `thorctl sim up`.",
         ) from None

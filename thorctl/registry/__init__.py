@@ -1,1 +1,1 @@
-"""Where bytes come from: container registries and model hubs. Read only."""
+"""Clients of container registries and model hubs, read only."""

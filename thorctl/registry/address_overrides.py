@@ -1,4 +1,4 @@
-"""Names that only devices know, and the addresses under which this machine reaches them."""
+"""Addresses under which this machine reaches names that only devices can resolve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from thorctl.errors import ThorError
 
 
 def parse(pairs: tuple[str, ...]) -> dict[str, str]:
-    """``NAME[:PORT]=URL`` words as a mapping; ThorError ``usage`` for anything else."""
+    """Parse ``NAME[:PORT]=URL`` words to a mapping; raise ThorError ``usage`` for any other form."""
     found = {}
     for pair in pairs:
         name, equals, url = pair.partition("=")
@@ -23,9 +23,9 @@ def parse(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _is_address(url: str) -> bool:
-    """Whether this is http(s)://HOST[:PORT][/PATH]."""
+    """Return whether this is http(s)://HOST[:PORT][/PATH]."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port above 65535, half a bracket
+    except ValueError:  # a port above 65535, an unbalanced bracket
         return False

@@ -1,4 +1,4 @@
-"""Logging in to a registry: its challenge, answered with a token or with ``docker login``'s credentials.
+"""Authenticate to a registry: answer its challenge with a token or with ``docker login``'s credentials.
 
 Source: distribution.github.io/distribution/spec/auth/token.
 """
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from docker.auth import AuthConfig
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
-# Under which `docker login` files Docker Hub.
+# Docker Hub's key in the file of `docker login`.
 _HUB_ENTRY = "https://index.docker.io/v1/"
 
 
 class Credentials:
-    """What ``docker login`` left for one registry; read only when the registry asks.
+    """The credentials of ``docker login`` for one registry; read only when the registry requests them.
 
-    A login that cannot be used is told in a warning: a public image needs none. It is the error where the
-    registry then denies what was asked for.
+    An unusable login gives a warning, as a public image needs none. It is the error if the registry then
+    denies access.
     """
 
     def __init__(self, host: str, warn: Callable[[str], None] = lambda _: None) -> None:
@@ -44,14 +44,14 @@ class Credentials:
         self._problem: ThorError | None = None
 
     def basic(self) -> str | None:
-        """``Basic …``, or None where nobody has logged in or the login cannot be used."""
+        """Return ``Basic …``, or None without a usable login."""
         if self._problem:
             return None
         try:
             login = self._login()
         except ThorError as error:
             self._problem = error
-            self._warn(f"{error.message} Going on without a login, as docker does. {error.remedy}")
+            self._warn(f"{error.message} Continuing without a login, as docker does. {error.remedy}")
             return None
         if not login.get("username"):
             return None
@@ -59,25 +59,25 @@ class Credentials:
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     def denied(self, path: str) -> ThorError:
-        """The error for what the registry does not let one read."""
+        """Return the error for a denied access."""
         return self._problem or denied(self._host, path)
 
     def _login(self) -> dict[str, str]:
-        """The entry of the registry; empty where there is none.
+        """Return the registry's entry; {} if there is none.
 
         Raises:
             ThorError: ``docker_login_unreadable``, ``docker_login_unusable``.
         """
         file = str(find_config_file() or "")
         try:
-            with warnings.catch_warnings():  # of a helper that is not there: it becomes an exception, too
+            with warnings.catch_warnings():  # a missing helper warns, and raises as well
                 warnings.simplefilter("ignore")
                 if file and not file.endswith(".dockercfg"):  # that one is not JSON
-                    json.loads(Path(file).read_bytes())  # the library takes a broken file for an empty one
+                    json.loads(Path(file).read_bytes())  # the library reads a broken file as an empty one
                 config: AuthConfig = auth.load_config()
                 name = _HUB_ENTRY if self._host == DOCKER_HUB else self._host
                 entry = auth.resolve_authconfig(config, name)
-            # From a credential helper the keys come with capitals, from the file without.
+            # A credential helper's keys are capitalised, the file's are not.
             login = {key.lower(): value for key, value in (entry or {}).items()}
         except (DockerException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ThorError(
@@ -97,12 +97,12 @@ class Credentials:
 
 
 def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Client, host: str) -> str:
-    """The ``Authorization`` header that meets a ``WWW-Authenticate`` challenge.
+    """Return the ``Authorization`` header for a ``WWW-Authenticate`` challenge.
 
-    The password goes to encrypted addresses only, whoever asks for it.
+    The password is sent to encrypted addresses only.
 
     Raises:
-        ThorError: ``registry_denied``, ``docker_login_*``, ``registry_plain``; of the token's issuer also
+        ThorError: ``registry_denied``, ``docker_login_*``, ``registry_plain``; for the token's issuer also
             ``registry_invalid`` and those of `failures`.
     """
     scheme, _, rest = challenge.partition(" ")
@@ -127,7 +127,7 @@ def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Cl
     except httpx.HTTPError as error:
         raise failures.unreached("registry", host, issuer, error) from error
     except httpx.InvalidURL as error:
-        raise _no_token(host, issuer, "is no address") from error
+        raise _no_token(host, issuer, "is not an address") from error
     status = response.status_code
     if status in {401, 403, 404}:
         raise credentials.denied(path)
@@ -137,23 +137,23 @@ def answer(challenge: str, path: str, credentials: Credentials, client: httpx.Cl
     try:
         token = response.json()
     except (ValueError, RecursionError) as error:
-        raise _no_token(host, issuer, "answered with something that is no JSON") from error
+        raise _no_token(host, issuer, "sent an answer that is not JSON") from error
     word = token.get("token") or token.get("access_token") if isinstance(token, dict) else None
     if not (isinstance(word, str) and word.isascii() and word.isprintable()):
-        raise _no_token(host, issuer, "answered without a token")
+        raise _no_token(host, issuer, "sent an answer without a token")
     return f"Bearer {word}"
 
 
 def _no_token(host: str, issuer: str, what: str) -> ThorError:
     return ThorError(
         "registry_invalid",
-        f"{issuer}, where {host} sends for a token, {what}.",
-        "Check that the address is a container registry and that no login page stands before it.",
+        f"{issuer}, the token issuer of {host}, {what}.",
+        "Check that the address is a container registry and that no login page precedes it.",
     )
 
 
 def denied(host: str, path: str) -> ThorError:
-    """The registry wants somebody else."""
+    """Return the error for denied access."""
     return ThorError(
         "registry_denied",
         f"{host} denies access to {path!r}.",
@@ -162,7 +162,7 @@ def denied(host: str, path: str) -> ThorError:
 
 
 def plain(host: str, issuer: str) -> ThorError:
-    """A login is asked for where anybody on the way could read it."""
+    """Return the error for a login over an unencrypted connection."""
     return ThorError(
         "registry_plain",
         f"{host} asks for a login at {issuer}, which is not encrypted; the login was not sent.",

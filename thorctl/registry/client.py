@@ -1,4 +1,4 @@
-"""One container registry over HTTP: manifests, blobs, tags; every answer verified by its digest."""
+"""Client of one container registry: manifests, blobs, tags; every answer is verified by its digest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-# The spec lets a registry refuse manifests above 4 MiB; configurations are of the same order.
+# The spec allows registries to reject manifests above 4 MiB; configurations have a similar size.
 MAX_DOCUMENT_BYTES = 8 * 2**20
 TIMEOUT = httpx.Timeout(30, connect=10)
 LIMIT = limits.Limit(MAX_DOCUMENT_BYTES, seconds=120, kind="registry")
@@ -26,7 +26,7 @@ LIMIT = limits.Limit(MAX_DOCUMENT_BYTES, seconds=120, kind="registry")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The bytes received, what the registry calls them, and their digest as computed here."""
+    """The received bytes, their media type by the registry, and their digest as computed here."""
 
     body: bytes
     media_type: str
@@ -34,7 +34,7 @@ class Document:
 
 
 class Registry:
-    """A registry known to devices as ``host``, reached at ``address`` (default: https://host)."""
+    """A registry that devices know as ``host``, reached at ``address`` (default: https://host)."""
 
     def __init__(
         self, host: str, address: str | None = None, warn: Callable[[str], None] = lambda _: None
@@ -43,29 +43,29 @@ class Registry:
         self.host = host
         self._credentials = registry_auth.Credentials(host, warn)
         self._token: str | None = None
-        # An address given by hand or by a simulation is on this machine's own network: no proxy reaches it.
-        # On a redirect to another host httpx leaves the Authorization header behind.
+        # An override or simulation is in this machine's own network, beyond any proxy.
+        # httpx drops the Authorization header on a redirect to another host.
         self._client = httpx.Client(
             base_url=address or default_address(host),
             timeout=TIMEOUT,
             follow_redirects=True,
             trust_env=address is None,
-            verify=httpx.create_ssl_context(),  # SSL_CERT_FILE counts for every address
+            verify=httpx.create_ssl_context(),  # SSL_CERT_FILE applies to every address
         )
         self._watch = limits.watch(self._client, httpx, LIMIT)
 
     def __enter__(self) -> Registry:
-        """For ``with``: connections are closed at the end."""
+        """Enter ``with``, whose end closes the connections."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._client.close()
 
     def manifest(self, path: str, reference: str, accept: tuple[str, ...]) -> Document | None:
-        """The manifest or index behind a tag or digest; None where there is none."""
+        """Return the manifest or index of a tag or digest; None if there is none."""
         response = self._get(f"/v2/{path}/manifests/{reference}", path, {"Accept": ", ".join(accept)})
         if response is None:
             return None
@@ -78,7 +78,7 @@ class Registry:
         return Document(response.content, media_type, digest)
 
     def blob(self, path: str, digest: str) -> bytes:
-        """A small blob, such as an image's configuration."""
+        """Return a small blob, such as an image's configuration."""
         response = self._get(f"/v2/{path}/blobs/{digest}", path, {})
         if response is None:
             raise ThorError(
@@ -91,7 +91,7 @@ class Registry:
         return response.content
 
     def tags(self, path: str) -> list[str]:
-        """The repository's tags (the registry's first page); empty where it has none or will not say."""
+        """Return the repository's tags (the first page); [] if there are none or access is denied."""
         response = self._get(f"/v2/{path}/tags/list", path, {})
         try:
             return [str(tag) for tag in response.json()["tags"] or []] if response else []
@@ -99,7 +99,7 @@ class Registry:
             return []
 
     def _get(self, url: str, path: str, headers: dict[str, str]) -> httpx.Response | None:
-        """GET with the registry's own login dance; None for 404."""
+        """GET with the registry's authentication; return None for 404."""
         response = self._send(url, headers)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             challenge = response.headers.get("WWW-Authenticate", "")
@@ -110,12 +110,12 @@ class Registry:
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise self._credentials.denied(path)
         if response.is_error:
-            asked = f"{self.host}, asked for {url},"
+            asked = f"{self.host}, at {url},"
             raise failures.refused("registry", asked, response.status_code, response.reason_phrase)
         return response
 
     def _send(self, url: str, headers: dict[str, str]) -> httpx.Response:
-        """One request, within LIMIT."""
+        """Send one request, within LIMIT."""
         authorization = {"Authorization": self._token} if self._token else {}
         try:
             return self._client.get(url, headers={**headers, **authorization})
@@ -130,12 +130,12 @@ class Registry:
         return ThorError(
             "registry_digest_mismatch",
             f"{self.host}/{what}: the bytes received are {digest}.",
-            "Try without the proxy or mirror, which may have changed them.",
+            "Try without the proxy or mirror, which may have changed the bytes.",
         )
 
 
 def default_address(host: str) -> str:
-    """The URL of a registry by its name; plain HTTP only on this machine itself, as Docker does it."""
+    """Return a registry's URL by its name; plain HTTP only for this machine itself, as in Docker."""
     if host == DOCKER_HUB:
         return "https://registry-1.docker.io"
     local = host.partition(":")[0] in {"localhost", "127.0.0.1"}

@@ -1,4 +1,4 @@
-"""Where a person's own tokens and passwords may be sent."""
+"""The addresses to which an operator's own tokens and passwords may be sent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def keeps_secrets(url: str) -> bool:
-    """Whether nobody on the way to ``url`` reads along: TLS, or this very machine."""
+    """Return whether the connection to ``url`` is confidential: TLS, or this machine itself."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)

@@ -1,4 +1,4 @@
-"""What the environment of this process says of proxies, certificates and the hub, checked before use."""
+"""Environment variables for proxies, certificates and the hub, validated before use."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-# Read as numbers when huggingface_hub is imported.
+# huggingface_hub parses these as numbers when it is imported.
 NUMBERS = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
 CODE = "environment_invalid"
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")
 
 
 def require(environment: Mapping[str, str] = os.environ, *, proxies: bool = True) -> None:
-    """Refuse an environment with which no HTTP client can be made.
+    """Reject an environment with which no HTTP client can be created.
 
     Args:
         environment: variables by name.
@@ -39,14 +39,14 @@ def require(environment: Mapping[str, str] = os.environ, *, proxies: bool = True
 
 
 def faults(environment: Mapping[str, str] = os.environ) -> dict[str, ThorError]:
-    """Variable -> what is wrong with its value; empty where nothing is."""
+    """Return variable -> error of its value; {} if all are valid."""
     found = {}
     for name in _used(environment, (*PROXIES, "no_proxy")):
         value = environment[name]
         reason = _no_proxy(value) if name.lower() == "no_proxy" else _proxy(value)
         if reason:
             found[name] = _error(name, value, reason)
-    # httpx reads the folder only where no file is named.
+    # httpx reads the folder only without a file.
     for name, check in (("SSL_CERT_FILE", _authorities), ("SSL_CERT_DIR", _folder)):
         if place := environment.get(name):
             if reason := check(Path(place)):
@@ -60,7 +60,7 @@ def faults(environment: Mapping[str, str] = os.environ) -> dict[str, ThorError]:
 
 
 def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The proxy that requests to ``url`` take, without its password; None: none, or it cannot be told."""
+    """Return the proxy of requests to ``url``, without its password; None: none, or undetermined."""
     try:
         scheme, host = httpx.URL(url).scheme, httpx.URL(url).host
     except httpx.InvalidURL:
@@ -74,17 +74,17 @@ def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str | No
 
 
 def proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variable, as it is spelled -> the proxy that it names, without its password."""
+    """Return variable, as spelled -> its proxy, without the password."""
     return {name: without_password(environment[name]) for name in _used(environment, PROXIES)}
 
 
 def without_password(url: str) -> str:
-    """An address for a message: user and password left out."""
+    """Return an address without user and password, for a message."""
     return _USERINFO.sub(r"\1…@", url)
 
 
 def _used(environment: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
-    """The spelling of each name that counts: the one in lower case overrules the other."""
+    """Return the effective spelling of each name: lower case takes precedence."""
     spelled = [next((one for one in (name, name.upper()) if environment.get(one)), None) for name in names]
     return [name for name in spelled if name]
 
@@ -93,15 +93,15 @@ def _proxy(value: str) -> str | None:
     url = value if "://" in value else f"http://{value}"
     scheme = url.partition("://")[0].lower()
     if scheme in {"socks5", "socks5h"} and importlib.util.find_spec("socksio") is None:
-        return "is a SOCKS proxy, which thorctl does not speak; it takes http://HOST:PORT"
+        return "is a SOCKS proxy, which thorctl does not support; it accepts http://HOST:PORT"
     try:
         address = httpx.Proxy(url).url
         if not address.host:
-            return "names no host; a proxy is http://HOST:PORT"
+            return "has no host; a proxy is http://HOST:PORT"
         if not 0 < (address.port or 80) < 2**16:
-            return "names a port that does not exist"
+            return "has an invalid port"
     except (httpx.InvalidURL, ValueError):
-        return "is no proxy's address, which is http://HOST:PORT"
+        return "is not a proxy's address, which is http://HOST:PORT"
     return None
 
 
@@ -112,7 +112,7 @@ def _no_proxy(value: str) -> str | None:
         try:
             httpx.URL(one if "://" in one else f"all://{f'[{one}]' if one.count(':') > 1 else f'*{one}'}")
         except httpx.InvalidURL:
-            return f"has the entry {one!r}, which is no host name" + (
+            return f"has the entry {one!r}, which is not a host name" + (
                 f"; write {one.strip('[]')}" if one.startswith("[") else ""
             )
     return None
@@ -123,7 +123,7 @@ def _authorities(path: Path) -> str | None:
         path.read_bytes()
         ssl.create_default_context(cafile=str(path))
     except ssl.SSLError:
-        return "is no file of certificates in PEM"
+        return "is not a file of certificates in PEM"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return None

@@ -1,4 +1,4 @@
-"""Why an address was not reached: one code and one remedy a cause, for registries and hubs alike."""
+"""Errors of unreachable addresses: a code and a remedy per cause, for registries and hubs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NOT_YET_VALID, _EXPIRED = 9, 10  # OpenSSL: X509_V_ERR_CERT_NOT_YET_VALID, X509
 
 
 def unreached(kind: str, name: str, url: str, error: BaseException) -> ThorError:
-    """The error for a request that got no answer.
+    """Return the error for a request without an answer.
 
     Args:
         kind: the first word of the code: ``registry`` or ``hub``.
-        name: what it is called in the profile.
-        url: the address that was asked.
-        error: what the HTTP client raised.
+        name: its name in the profile.
+        url: the address of the request.
+        error: the HTTP client's exception.
     """
     causes = list(_chain(error))
     host = name.rpartition("//")[2].partition("/")[0]
@@ -36,7 +36,7 @@ def unreached(kind: str, name: str, url: str, error: BaseException) -> ThorError
             return ThorError(
                 f"{kind}_name_unknown",
                 f"{what}: the name could not be resolved ({cause.strerror}).",
-                f"Check the spelling, and this machine's DNS; or name the address: --via {host}=URL. "
+                f"Check the spelling, and this machine's DNS; or give the address: --via {host}=URL. "
                 + UNCHANGED,
             )
     reason = next((str(one) for one in causes if str(one)), type(error).__name__)
@@ -45,25 +45,25 @@ def unreached(kind: str, name: str, url: str, error: BaseException) -> ThorError
     if proxy and connecting:
         return ThorError(
             f"{kind}_proxy_failed",
-            f"{what} is asked through the proxy {proxy}, which does not get there: {reason}.",
-            "Check the proxy; HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name it, NO_PROXY names what is reached "
-            "without. " + UNCHANGED,
+            f"{what} is behind the proxy {proxy}, which does not reach it: {reason}.",
+            "Check the proxy; HTTPS_PROXY, HTTP_PROXY and ALL_PROXY select it, NO_PROXY lists exceptions. "
+            + UNCHANGED,
         )
     return ThorError(
         f"{kind}_unreachable",
         f"{what} cannot be reached: {reason}.",
-        f"Check the network, or name an address that answers: --via {host}=URL. " + UNCHANGED,
+        f"Check the network, or give another address: --via {host}=URL. " + UNCHANGED,
     )
 
 
 def refused(kind: str, url: str, status: int, reason: str) -> ThorError:
-    """The error for an answer that is no success and says nothing of the thing asked for.
+    """Return the error for an answer with a failure status that is not about the requested object.
 
     Args:
         kind: the first word of the code.
-        url: who answered, for what.
+        url: the server and the object.
         status: of HTTP.
-        reason: the words beside it.
+        reason: the text of the status.
     """
     said = f"{url} answered {status} {reason}".rstrip()
     if status == 429:
@@ -82,14 +82,14 @@ def _certificate(kind: str, what: str, cause: ssl.SSLCertVerificationError) -> T
         return ThorError(
             f"{kind}_clock",
             f"{what} has a certificate that is not valid now: {cause.verify_message}.",
-            f"Check this machine's clock (`date`); if it is right, the server needs a new one. {UNCHANGED}",
+            f"Check this machine's clock (`date`); if it is right, the server's needs renewal. {UNCHANGED}",
         )
     given = next((one for one in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(one)), None)
     only = f" Only the authorities in {given}={os.environ[given]} are trusted." if given else ""
     return ThorError(
         f"{kind}_untrusted",
         f"{what} has a certificate that is not trusted: {cause.verify_message}.{only}",
-        f"If its authority is your own, name the file with its certificate: SSL_CERT_FILE=FILE. {UNCHANGED}",
+        f"If its authority is your own, set its certificate file: SSL_CERT_FILE=FILE. {UNCHANGED}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: from a branch to a commit and the size and SHA-256 of every file, through huggingface_hub."""
+"""Resolve a checkpoint's revision to a commit and the size and SHA-256 of every file (huggingface_hub)."""
 
 from __future__ import annotations
 
@@ -46,30 +46,30 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 30
 CARD = "README.md"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-MAX_FILES = 20_000  # entries of a repository, folders among them
-# Of one answer: a page of a list, or a small file (git's own; tokenizer.json has some 20 MB).
+MAX_FILES = 20_000  # entries of a repository, folders included
+# Of one answer: a page of a list, or a small file (one in git; tokenizer.json has some 20 MB).
 LIMIT = limits.Limit(64 << 20, seconds=600, kind="hub")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A checkpoint's bytes, and its licence as the hub has it; None where the hub has none."""
+    """A checkpoint's files, and its licence on the hub; None if the hub has none."""
 
     checkpoint: CheckpointLock
     license: str | None
 
 
 def address_of(checkpoint: Checkpoint, via: Mapping[str, str]) -> str | None:
-    """Where this machine reaches the endpoint, by the names and addresses of ``--via``; None: as it is."""
+    """Return this machine's address of the endpoint, from ``--via``; None: unchanged."""
     endpoint = urlsplit(checkpoint.endpoint)
     address = via.get(endpoint.netloc)
     return f"{address}{endpoint.path}" if address else None
 
 
 def token_for(endpoint: str, warn: Callable[[str], None] = lambda _: None) -> str | Literal[False]:
-    """The person's own token, for encrypted endpoints only; False: none is sent.
+    """Return the operator's token, for encrypted endpoints only; False: none is sent.
 
-    A token that cannot be read is told in a warning: most checkpoints need none.
+    An unreadable token gives a warning: most checkpoints need none.
     """
     if not keeps_secrets(endpoint) or constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
         return False
@@ -80,9 +80,9 @@ def token_for(endpoint: str, warn: Callable[[str], None] = lambda _: None) -> st
     else:
         if token.isascii() and token.isprintable():
             return token or False
-        reason = "it has characters that no token has"
+        reason = "it has characters that are invalid in a token"
     warn(
-        f"The token of the hub cannot be used: {reason}. Going on without one. Correct "
+        f"The token of the hub cannot be used: {reason}. Continuing without one. Correct "
         f"{'HF_TOKEN' if os.environ.get('HF_TOKEN') else constants.HF_TOKEN_PATH}, or `hf auth login` again."
     )
     return False
@@ -94,16 +94,16 @@ def resolve(
     progress: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Resolved:
-    """What ``checkpoint`` is right now.
+    """Return the present state of ``checkpoint``.
 
-    Large files' hashes are the hub's own (LFS); small ones, for which it only has git's, are downloaded and
+    Hashes of large files are the hub's own (LFS); small ones, for which it has git's only, are downloaded and
     hashed, and must match git's.
 
     Args:
         checkpoint: repository, revision and endpoint, as in the profile.
-        address: where this machine reaches the endpoint, if elsewhere.
-        progress: told what is being done.
-        warn: told of a token that cannot be read.
+        address: this machine's address of the endpoint, if different.
+        progress: called with each step.
+        warn: called with a warning about an unreadable token.
 
     Raises:
         ThorError: ``environment_invalid``, ``checkpoint_not_found``, ``revision_not_found``, ``hub_*``,
@@ -124,7 +124,8 @@ def resolve(
             if entry.lfs is not None:
                 files.append(LockedFile(path=entry.path, size=entry.lfs.size, sha256=entry.lfs.sha256))
                 continue
-            # Not by hf_hub_download: it needs headers that a mirror may lack. Git's hash is verified here.
+            # Not with hf_hub_download, which needs headers that a mirror may lack. Git's hash is verified
+            # here.
             url = hf_hub_url(checkpoint.repository, entry.path, revision=commit, endpoint=endpoint)
             answer = get_session().get(url, headers=headers, follow_redirects=True, timeout=TIMEOUT_SECONDS)
             hf_raise_for_status(answer)
@@ -149,7 +150,7 @@ def resolve(
 
 @contextmanager
 def session(checkpoint: Checkpoint, endpoint: str) -> Iterator[None]:
-    """Limits on what huggingface_hub reads, and a ThorError for whatever it raises."""
+    """Limit what huggingface_hub reads, and convert all its exceptions to ThorError."""
     http = sys.modules[HTTPError.__module__.partition(".")[0]]
     watch = limits.watch(get_session(), http, LIMIT)
     try:
@@ -169,19 +170,19 @@ def session(checkpoint: Checkpoint, endpoint: str) -> Iterator[None]:
 
 
 def commit_of(info: ModelInfo, endpoint: str) -> str:
-    """The commit that a revision is.
+    """Return the commit of a revision.
 
     Raises:
         ThorError: ``hub_invalid``.
     """
     commit = str(info.sha)
     if not _COMMIT.fullmatch(commit):
-        raise hub_errors.no_hub(endpoint, f"names no commit for {info.id} (sha is {info.sha!r:.60})")
+        raise hub_errors.no_hub(endpoint, f"has no commit for {info.id} (sha is {info.sha!r:.60})")
     return commit
 
 
 def listed(api: HfApi, checkpoint: Checkpoint, commit: str, endpoint: str) -> list[RepoFile]:
-    """Every file of a commit.
+    """Return all files of a commit.
 
     Raises:
         ThorError: ``hub_invalid`` for more than ``MAX_FILES``.
@@ -192,7 +193,7 @@ def listed(api: HfApi, checkpoint: Checkpoint, commit: str, endpoint: str) -> li
     except HfHubHTTPError as error:
         if error.response.status_code != 404:
             raise
-        what = f"knows the commit {commit} of {checkpoint.repository}, but does not list its files"
+        what = f"has the commit {commit} of {checkpoint.repository}, but does not list its files"
         raise hub_errors.no_hub(endpoint, what) from error
     if len(found) > MAX_FILES:
         raise ThorError(
@@ -204,23 +205,23 @@ def listed(api: HfApi, checkpoint: Checkpoint, commit: str, endpoint: str) -> li
 
 
 def license_of(info: ModelInfo, card: Path) -> str | None:
-    """The licence in the model card's metadata: the hub's reading of it, or ours where a mirror has none."""
+    """Return the licence in the model card's metadata: as the hub reads it, or as read here from a mirror."""
     if info.card_data is not None:
         return licenses.of_card(vars(info.card_data))
     try:
         return licenses.of_card(metadata_load(card))
-    except (OSError, ValueError, YAMLError):  # no card, or one that nobody can read: it says nothing
+    except (OSError, ValueError, YAMLError):  # no readable card
         return None
 
 
 def hashed(entry: RepoFile, content: bytes, repository: str) -> LockedFile:
-    """Size and SHA-256 of a downloaded file, once it is what git has under ``entry``."""
-    # Not a security measure but git's name for the bytes (git-hash-object(1)).
+    """Return size and SHA-256 of a downloaded file, after comparing it with git's hash in ``entry``."""
+    # Not a security measure but git's object id (git-hash-object(1)).
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
     if blob != entry.blob_id or len(content) != entry.size:
         raise ThorError(
             "hub_invalid",
-            f"{repository}: {entry.path} came with size {len(content)} and git object {blob}; "
+            f"{repository}: {entry.path} has the size {len(content)} and the git object {blob}; "
             f"the hub lists {entry.size} and {entry.blob_id}.",
             "Lock against the original hub, or repair the mirror: it or a proxy changed the file.",
         )

@@ -1,4 +1,4 @@
-"""What a model hub's refusals mean, and what to do about each."""
+"""Errors of a model hub, with their remedies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorError:
-    """The ThorError for whatever huggingface_hub raised."""
+    """Return the ThorError for an exception of huggingface_hub."""
     name, revision = checkpoint.repository, checkpoint.revision
     status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response else None
     if isinstance(error, GatedRepoError) or status in {401, 403}:
@@ -59,36 +59,36 @@ def explain(error: Exception, checkpoint: Checkpoint, endpoint: str) -> ThorErro
 
 
 def strange(error: Exception, endpoint: str) -> ThorError:
-    """The hub's answer is not what the hub's interface says."""
+    """Return the error for an answer that does not follow the hub's API."""
     lacks = isinstance(error, KeyError)
     what = f"an answer lacks {error}" if lacks else f"{type(error).__name__}: {str(error)[:200]}"
-    return no_hub(endpoint, f"answers as no model hub does ({what})")
+    return no_hub(endpoint, f"does not answer like a model hub ({what})")
 
 
 def no_hub(endpoint: str, what: str) -> ThorError:
-    """What answers is no model hub, or a mirror that lacks a part of one."""
+    """Return the error for a server that is not a model hub, or a mirror that lacks a part of the API."""
     return ThorError(
         "hub_invalid",
         f"{endpoint} {what}.",
-        "Check that the address, its path included, is a model hub's, and that no login page stands before "
-        f"it. From a mirror without that, lock against the original hub. {failures.UNCHANGED}",
+        "Check that the address, its path included, is a model hub's, and that no login page precedes it. "
+        f"If a mirror lacks this, lock against the original hub. {failures.UNCHANGED}",
     )
 
 
 def empty(checkpoint: Checkpoint, endpoint: str) -> ThorError:
-    """A repository without a file is no checkpoint."""
+    """Return the error for a repository without files."""
     return ThorError(
         "checkpoint_not_found",
-        f"{endpoint}: {checkpoint.repository} at {checkpoint.revision!r} holds no file.",
+        f"{endpoint}: {checkpoint.repository} at {checkpoint.revision!r} has no files.",
         "Correct checkpoint.repository and checkpoint.revision.",
     )
 
 
 def invalid(error: ValidationError, endpoint: str) -> ThorError:
-    """The hub lists something that cannot be locked, such as a path outside the checkpoint."""
+    """Return the error for files that cannot be locked, such as a path outside the checkpoint."""
     first = error.errors(include_url=False)[0]
     return ThorError(
         "hub_invalid",
-        f"{endpoint} lists what cannot be locked: {first['msg'].removeprefix('Value error, ')}.",
+        f"{endpoint} lists a file that cannot be locked: {first['msg'].removeprefix('Value error, ')}.",
         "Check that the address is a model hub, and the repository's file names.",
     )

@@ -1,4 +1,4 @@
-"""Images: from a tag to the digest of one platform's manifest, through the OCI distribution API.
+"""Resolve an image's tag to the digest of one platform's manifest, through the OCI distribution API.
 
 Source: github.com/opencontainers/distribution-spec (v1.1) and image-spec; Docker's schema 2 types are the
 same documents under older names.
@@ -33,18 +33,17 @@ _VERSION = re.compile(f"v?{_NUMBER}")
 _BUILT = re.compile(rf"(?:\bVLLM_VERSION=[\"']?|\bvllm(?:\[[a-z,-]+\])?==)v?{_NUMBER}")
 
 
-MAX_DEPTH = 4  # of an index in an index
-MAX_ENTRIES = 64  # of an index, that are asked for because they name no platform
-# As Docker and containerd normalize platforms (github.com/containerd/platforms, database.go).
+MAX_DEPTH = 4  # nested indexes
+MAX_ENTRIES = 64  # entries of an index that are fetched because they have no platform
+# Normalized as in Docker and containerd (github.com/containerd/platforms, database.go).
 _ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64", "x86-64": "amd64"}
 _USUAL_VARIANT = {"arm64": "v8", "amd64": "v1"}
 
 
 def resolve(reference: ImageReference, platform: str, registry: Registry) -> ImageLock:
-    """What ``reference`` is right now, for ``platform`` (``linux/amd64``).
+    """Return the present state of ``reference`` for ``platform`` (``linux/amd64``).
 
-    Every document is verified against the digest it is asked for by; a tag's digest is that of the bytes
-    received.
+    Every document is verified against its requested digest; a tag's digest is that of the bytes received.
 
     Raises:
         ThorError: ``image_not_found``, ``platform_not_found``, ``manifest_unsupported``, ``registry_*``.
@@ -63,14 +62,14 @@ def resolve(reference: ImageReference, platform: str, registry: Registry) -> Ima
 
 
 class _Search:
-    """The way from a tag to one platform's manifest, through indexes."""
+    """The search from a tag to one platform's manifest, through indexes."""
 
     def __init__(self, reference: ImageReference, platform: str, registry: Registry) -> None:
         self.reference, self.platform, self.registry = reference, platform, registry
         self.offered: list[str] = []
 
     def image(self, found: Document, depth: int) -> ImageLock | None:
-        """The image in a document or below it; None if it is for other machines."""
+        """Return the image in a document or below it; None if it is for other platforms."""
         document = parse(found.body, self.reference)
         type_ = kind(document, found.media_type, self.reference)
         if type_ in MANIFEST_TYPES:
@@ -82,13 +81,13 @@ class _Search:
                 "Push it again with a current Docker, as an OCI or Docker schema 2 manifest.",
             )
         if depth == MAX_DEPTH:
-            raise invalid(self.reference, f"more than {MAX_DEPTH} indexes are in one another")
+            raise invalid(self.reference, f"it has more than {MAX_DEPTH} nested indexes")
         return self._index(document, depth)
 
     def _index(self, document: dict[str, Any], depth: int) -> ImageLock | None:
-        """The first entry for the platform, else the first that names none and turns out to be for it.
+        """Return the first entry for the platform, else the first without one whose image is for it.
 
-        Attestations and other entries that are no images are passed over.
+        Attestations and other entries that are not images are skipped.
         """
         entries = objects(document.get("manifests"), "manifests", self.reference)
         named = [
@@ -96,7 +95,7 @@ class _Search:
         ]
         nameless = [entry for entry in entries if not entry.get("platform") and _may_be_image(entry)]
         if len(nameless) > MAX_ENTRIES:
-            raise invalid(self.reference, f"more than {MAX_ENTRIES} entries of an index name no platform")
+            raise invalid(self.reference, f"more than {MAX_ENTRIES} entries of an index have no platform")
         for entry in (*named, *nameless):
             digest = digest_of(entry, self.reference)
             found = self.registry.manifest(self.reference.path, digest, (*INDEX_TYPES, *MANIFEST_TYPES))
@@ -104,8 +103,8 @@ class _Search:
                 raise ThorError(
                     "image_not_found",
                     f"{self.reference.repository}: the index of {self.reference.tag!r} lists {digest}, "
-                    "which is absent.",
-                    "Push the image again: the registry or a clean-up has removed it.",
+                    "which is missing.",
+                    "Push the image again: it was removed from the registry.",
                 )
             if image := self.image(found, depth + 1):
                 return image
@@ -113,7 +112,7 @@ class _Search:
 
     def _is_ours(self, described: Any) -> bool:
         if not isinstance(described, dict):
-            raise invalid(self.reference, "an index has a platform that is no object")
+            raise invalid(self.reference, "an index has a platform that is not an object")
         name = platform_name(described)
         if name == self.platform:
             return True
@@ -146,23 +145,23 @@ class _Search:
 
 
 def _may_be_image(entry: dict[str, Any]) -> bool:
-    """Whether an entry without a platform can be an image: no attestation, signature or other artifact."""
+    """Return whether an entry without a platform can be an image, and no attestation or signature."""
     notes = entry.get("annotations") or {}
     return not (entry.get("artifactType") or notes.get("vnd.docker.reference.type"))
 
 
 def platform_name(described: dict[str, Any]) -> str:
-    """``os/architecture``, with the variant where it is not the usual one; normalized as Docker does."""
+    """Return ``os/architecture``, with a variant that is not the default; normalized as in Docker."""
     system, machine, variant = (described.get(key) for key in ("os", "architecture", "variant"))
     if not (isinstance(system, str) and isinstance(machine, str) and system and machine):
-        return "a machine that it does not name"
+        return "an unnamed platform"
     machine = _ARCHITECTURES.get(machine.lower(), machine.lower())
     usual = not variant or variant == _USUAL_VARIANT.get(machine)
     return f"{system.lower()}/{machine}" + ("" if usual else f"/{variant}")
 
 
 def objects(value: Any, key: str, reference: ImageReference) -> list[dict[str, Any]]:
-    """A list of JSON objects.
+    """Return a list of JSON objects.
 
     Raises:
         ThorError: ``registry_invalid``.
@@ -173,22 +172,22 @@ def objects(value: Any, key: str, reference: ImageReference) -> list[dict[str, A
 
 
 def digest_of(entry: dict[str, Any], reference: ImageReference) -> str:
-    """The digest of a part.
+    """Return the digest of a part.
 
     Raises:
-        ThorError: ``registry_invalid`` for one that is no SHA-256.
+        ThorError: ``registry_invalid`` for one that is not a SHA-256.
     """
     digest = entry.get("digest")
     if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
-        raise invalid(reference, f"the digest {str(digest)[:100]!r} is no SHA-256")
+        raise invalid(reference, f"the digest {str(digest)[:100]!r} is not a SHA-256")
     return digest
 
 
 def vllm_version(image: dict[str, Any]) -> str | None:
-    """What an image's configuration says of its vLLM; None where it does not, or says two things.
+    """Return the vLLM version in an image's configuration; None if it is missing or ambiguous.
 
-    In this order: our label; the label of an image that says it is built from vLLM's own source; the variable
-    that images for Jetson set; the commands it was built with.
+    In this order: our label; the label of an image built from vLLM's own source; the variable that images for
+    Jetson set; the commands of the build.
     """
     config = image.get("config") or {}
     labels = config.get("Labels") or {}
@@ -206,34 +205,34 @@ def vllm_version(image: dict[str, Any]) -> str | None:
 
 
 def kind(document: dict[str, Any], header: str, reference: ImageReference) -> str:
-    """The document's media type: its own word first, the header's where it has none.
+    """Return the document's media type: its own, or the header's if it has none.
 
     Raises:
-        ThorError: ``registry_invalid`` where both say something else, or the document is an index and a
-            manifest at once: Docker refuses it (CVE-2021-41190).
+        ThorError: ``registry_invalid`` if the two differ, or the document is an index and a manifest at once,
+            which Docker rejects (CVE-2021-41190).
     """
     said = document.get("mediaType")
     if said is not None and not isinstance(said, str):
-        raise invalid(reference, "its `mediaType` is no text")
+        raise invalid(reference, "its `mediaType` is not text")
     if said and header in {*INDEX_TYPES, *MANIFEST_TYPES} and said != header:
-        raise invalid(reference, f"it says that it is {said!r}, and is served as {header!r}")
+        raise invalid(reference, f"its type is {said!r}, but it is served as {header!r}")
     if "manifests" in document and ("config" in document or "layers" in document):
         raise invalid(reference, "it is an index and a manifest at once")
     return said or header
 
 
 def no_platform(reference: ImageReference, platform: str, offered: list[str]) -> ThorError:
-    """The image exists, but not for these machines."""
+    """Return the error for an image without this platform."""
     return ThorError(
         "platform_not_found",
-        f"{reference.repository}:{reference.tag} is not made for {platform}; it is made for "
+        f"{reference.repository}:{reference.tag} is not built for {platform}; it is built for "
         f"{', '.join(sorted(set(offered))) or 'nothing'}.",
-        "Choose a tag made for the devices, or say which platform you mean with --platform.",
+        "Choose a tag built for the devices, or another platform with --platform.",
     )
 
 
 def absent(reference: ImageReference, registry: Registry) -> ThorError:
-    """The tag or the whole repository is not there."""
+    """Return the error for a missing tag or repository."""
     tags = registry.tags(reference.path)
     if not tags:
         return ThorError(
@@ -251,21 +250,21 @@ def absent(reference: ImageReference, registry: Registry) -> ThorError:
 
 
 def parse(body: bytes, reference: ImageReference) -> dict[str, Any]:
-    """A JSON object, or ThorError ``registry_invalid``."""
+    """Parse a JSON object, or raise ThorError ``registry_invalid``."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         raise invalid(reference, "it is not JSON") from None
     if not isinstance(document, dict):
-        raise invalid(reference, "it is no JSON object")
+        raise invalid(reference, "it is not a JSON object")
     return document
 
 
 def invalid(reference: ImageReference, why: str) -> ThorError:
-    """The registry's answer is no image document."""
+    """Return the error for an answer that is not an image document."""
     return ThorError(
         "registry_invalid",
-        f"{reference.host} answered for {reference.path} with something that is no image document: {why}.",
-        "Check that the address is a container registry and that no login page stands before it; an image "
-        "that is damaged there has to be pushed again.",
+        f"The answer of {reference.host} for {reference.path} is not an image document: {why}.",
+        "Check that the address is a container registry and that no login page precedes it; push an image "
+        "that is damaged there again.",
     )

@@ -1,4 +1,4 @@
-"""Making a lock: which platform, from where, and onto the disk in one piece."""
+"""Create a lock: choose the platform, resolve image and checkpoint, write the file atomically."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def platform_of(profile: Profile, deploy: Path, chosen: str | None, here: str | None = None) -> str:
-    """The image platform to lock.
+    """Return the image platform to lock.
 
-    The profile's device classes decide; where they run several, it is that of this machine, on which a
+    The profile's device classes decide; if they run several, it is that of this machine, on which a
     simulation would run.
 
     Args:
         profile: whose classes count.
-        deploy: where the classes lie.
-        chosen: ``--platform``, which has the last word but must be one of the classes'.
+        deploy: the folder with the classes.
+        chosen: ``--platform``, which takes precedence but must be one of the classes'.
         here: as ``uname -m``; default this machine's.
 
     Raises:
-        ThorError: ``platform_mismatch``, or whatever a device class is wrong in.
+        ThorError: ``platform_mismatch``, or the errors of a device class.
     """
     classes = [device_class.load(deploy, name) for name in profile.device_classes]
     possible = sorted({platform for one in classes for platform in one.platforms})
@@ -56,9 +56,9 @@ def resolve(
     progress: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Lock:
-    """Asks registry and hub what the profile's tag and revision are right now; no licence is accepted in it.
+    """Resolve the profile's tag and revision at registry and hub; no licence is accepted in the result.
 
-    ``warn`` is told of a login or token that cannot be read; it is an error only where one is needed.
+    ``warn`` is called with a warning about an unreadable login or token, which is an error only if needed.
 
     Raises:
         ThorError: as ``sources.oci.resolve`` and ``sources.hub.resolve``.
@@ -78,10 +78,10 @@ def resolve(
 
 
 def accepted(lock: Lock, profile: Profile, before: Lock | None, words: Iterable[str]) -> Lock:
-    """``lock`` with the acceptance of its licence: what the person says, else what ``before`` has of it.
+    """Return ``lock`` with its licence's acceptance: the operator's ``words``, else that of ``before``.
 
     Raises:
-        ThorError: ``usage`` where ``words`` name another licence.
+        ThorError: ``usage`` if ``words`` name another licence.
     """
     earlier = before.license.accepted if before else None
     found = licenses.acceptance(profile.license, earlier, words)
@@ -89,6 +89,6 @@ def accepted(lock: Lock, profile: Profile, before: Lock | None, words: Iterable[
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Write the lock to ``path``, in one step."""
+    """Write the lock to ``path`` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write(path, lock.text())

@@ -1,1 +1,1 @@
-"""What a device serves: profile, device class, lock, options, memory, rendering, the release document."""
+"""Releases: profile, device class, lock, options, memory, rendering, the release document."""

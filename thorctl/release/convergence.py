@@ -1,4 +1,4 @@
-"""Convergence: whether a device is where its desired release puts it. One value, from one function."""
+"""Convergence: whether a device has its desired release. One value, computed by one function."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Desired(NamedTuple):
-    """What identifies a desired release.
+    """The identity of a desired release.
 
     Attributes:
         id: ``<profile>-<12 hex digits>``.
-        sha256: full hash of its document; None: not known, so the id decides.
+        sha256: SHA-256 of its document; None: unknown, so the id decides.
         layout: its ``schema``.
     """
 
@@ -29,24 +29,24 @@ class Desired(NamedTuple):
 
     @classmethod
     def of(cls, release: Release) -> Desired:
-        """Return what identifies ``release``."""
+        """Return the identity of ``release``."""
         return cls(release.id, release.sha256, release.schema_)
 
 
 class Aspect(Enum):
-    """What of a device is compared with its desired release."""
+    """An aspect of a device that is compared with its desired release."""
 
     STATE = "state"  # committed
-    RELEASE = "release"  # the id of the release that runs
-    DOCUMENT = "document"  # the whole document under that id
+    RELEASE = "release"  # the id of the running release
+    DOCUMENT = "document"  # the whole document of that id
     ENGINE = "engine"  # ready
     SMOKE = "smoke"  # the last smoke test: of the desired release, and passed
     FILES = "files"  # files, unit, image and checkpoint of the release
-    HOST = "host"  # settings of the host: roles put them right, no release does
+    HOST = "host"  # settings of the host, which roles correct and releases do not
 
 
 class Verdict(Enum):
-    """The convergence of some aspects together."""
+    """The combined convergence of some aspects."""
 
     IN_PLACE = "in place"
     DIFFERS = "differs"
@@ -61,13 +61,13 @@ ALL_OF_THE_RELEASE = frozenset(Aspect) - {Aspect.HOST}
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """How a device stands to its desired release. What is in neither set is in place.
+    """The convergence of a device. An aspect in neither set is in place.
 
     Attributes:
-        differs: what is known to be otherwise.
-        unknown: what could not be compared.
+        differs: aspects known to differ.
+        unknown: aspects that could not be compared.
         earlier_layout: layout of the committed release if it is an earlier one of the desired release's
-            profile. Only a rollout, or the operator's word, brings the later layout.
+            profile. Only a rollout, or the operator's consent, installs the later layout.
     """
 
     differs: frozenset[Aspect]
@@ -75,7 +75,7 @@ class Convergence:
     earlier_layout: int | None = None
 
     def of(self, aspects: frozenset[Aspect]) -> Verdict:
-        """Return the verdict over ``aspects``: a difference outweighs what is unknown."""
+        """Return the verdict over ``aspects``: a difference takes precedence over an unknown value."""
         if self.differs & aspects:
             return Verdict.DIFFERS
         return Verdict.UNKNOWN if self.unknown & aspects else Verdict.IN_PLACE
@@ -85,8 +85,8 @@ def convergence(status: Status, desired: Desired | None) -> Convergence:
     """Compare a device's status with its desired release.
 
     Args:
-        status: data of the agent's verb ``status``; of an earlier agent too.
-        desired: None: it is not known which release the device should serve.
+        status: data of the agent's verb ``status``, also of an earlier agent.
+        desired: None: the desired release is unknown.
     """
     found: dict[Aspect, bool | None] = {
         Aspect.STATE: None if status.state is None else status.state == COMMITTED,
@@ -111,12 +111,12 @@ def profile_of(release_id: str) -> str:
 
 def _runs(status: Status, desired: Desired) -> bool | None:
     if status.release is None and status.state is None:
-        return None  # the journal cannot be read
+        return None  # the journal is unreadable
     return status.release == desired.id
 
 
 def _is_another(status: Status, desired: Desired) -> bool:
-    """Whether another document runs under the desired id; an earlier agent does not tell."""
+    """Return whether another document of the desired id runs; an earlier agent does not report it."""
     if status.release != desired.id or None in (status.release_sha256, desired.sha256):
         return False
     return status.release_sha256 != desired.sha256
@@ -125,18 +125,18 @@ def _is_another(status: Status, desired: Desired) -> bool:
 def _ready(engine: Engine) -> bool | None:
     if engine.unit is None:
         return None
-    return engine.unit == "active" and engine.ready  # what answers then is another process
+    return engine.unit == "active" and engine.ready  # otherwise another process answers
 
 
 def _passed(smoke: LastSmoke | None, desired: Desired) -> bool | None:
-    """Whether the last smoke test was of the desired release and passed; that of another proves nothing."""
+    """Return whether the last smoke test was of the desired release and passed."""
     if smoke is None or smoke.passed is None:
         return None
     return smoke.passed and smoke.release == desired.id
 
 
 def _compared(drift: tuple[Comparison, ...] | None, *, host: bool) -> bool | None:
-    """Whether the agent found everything the same; an item whose ``same`` is None could not be read."""
+    """Return whether the agent found no difference; an item whose ``same`` is None could not be read."""
     if drift is None:
         return None
     same = [one.same for one in drift if (one.scope == HOST) is host]

@@ -23,11 +23,11 @@ def desired_releases(
     Args:
         deploy: the project's folder with device_classes, profiles, locks and templates.
         devices: of its inventory.
-        profile: what a rollout or a check is about, instead of each device's ``thor_profile``.
+        profile: the profile of a rollout or check, instead of each device's ``thor_profile``.
 
     Returns:
-        Device name -> release. None: the inventory gives no profile or no class. An error: why its variables
-        cannot be read; ``deploy_differs``; or whatever is wrong with profile, lock, class or their fit.
+        Device name -> release. None: the inventory has no profile or no class for it. An error: of its
+        variables, ``deploy_differs``, or of the profile, the lock, the class or their combination.
     """
     rendered: dict[tuple[str, str], Release | ThorError] = {}
     found: dict[str, Release | ThorError | None] = {}
@@ -45,7 +45,7 @@ def desired_releases(
 
 
 def identified(releases: Mapping[str, Release | ThorError | None]) -> dict[str, Desired]:
-    """Return by device name what identifies its release, of the devices that have one."""
+    """Return device name -> identity of its release, for the devices that have one."""
     return {
         name: Desired.of(one)
         for name, one in releases.items()

@@ -1,4 +1,4 @@
-"""Device classes: what a device must be and offer, from ``deploy/device_classes/<name>.yml``."""
+"""Device classes: the requirements on a device, from ``deploy/device_classes/<name>.yml``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-# uname -m -> the platform an image is made for.
+# uname -m -> the image platform.
 PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?$")]
@@ -25,7 +25,7 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.=,-]*$
 class L4t(schema.Model):
     """The range of Jetson Linux releases; quoted, since 38.10 is not a number."""
 
-    minimum: Version = Field(description="The oldest release that is accepted.")
+    minimum: Version = Field(description="The oldest accepted release.")
     below: Version = Field(description="The first release that is no longer accepted.")
 
     @model_validator(mode="after")
@@ -40,14 +40,14 @@ class Container(schema.Model):
 
     runtime: Word | None = Field(description="--runtime: `nvidia` on a real Thor.")
     shm_size: Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[bkmg]?$")] = Field(
-        description="--shm-size: limit of the container's own /dev/shm. Only what is used takes memory."
+        description="--shm-size: limit of the container's own /dev/shm. Only used space takes memory."
     )
     ulimits: dict[str, str] = Field(
         default_factory=dict, description='--ulimit name=value. A reduced host may refuse memlock "-1".'
     )
     environment: dict[str, str] = Field(
         default_factory=dict,
-        description="Variables the container runtime reads, such as NVIDIA_VISIBLE_DEVICES.",
+        description="Variables for the container runtime, such as NVIDIA_VISIBLE_DEVICES.",
     )
 
     @field_validator("ulimits")
@@ -66,33 +66,31 @@ class Container(schema.Model):
 
 
 class Reserve(schema.Model):
-    """What must stay free for the rest of the machine."""
+    """Resources that must stay free for other programs."""
 
     memory_bytes: int = Field(ge=0)
-    disk_bytes: int = Field(ge=0, description="On each filesystem that staging writes to.")
+    disk_bytes: int = Field(ge=0, description="On each file system that staging writes to.")
 
 
 class DeviceClass(schema.NamedModel):
-    """What a device must be and offer."""
+    """The requirements on a device."""
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
     description: str = Field(min_length=1, description="One sentence.")
     architectures: tuple[Literal["x86_64", "aarch64"], ...] = Field(
         min_length=1, description="As `uname -m`."
     )
-    soc: Word | None = Field(description="Must stand in the device tree's `compatible`; null = not asked.")
+    soc: Word | None = Field(description="An entry of the device tree's `compatible`; null = not checked.")
     module: Literal["T5000", "T4000"] | None = Field(
-        default=None, description="What the device must say it is; null = not asked."
+        default=None, description="The device's module; null = not checked."
     )
     l4t: L4t
-    memory_minimum_bytes: int = Field(gt=0, description="MemTotal must reach this.")
+    memory_minimum_bytes: int = Field(gt=0, description="Lowest MemTotal.")
     memory_bandwidth_bytes_per_second: int | None = Field(
-        default=None, gt=0, description="Of the memory, by its maker: decoding is measured against it."
+        default=None, gt=0, description="The memory's, by its maker; a benchmark reports the used share."
     )
-    power_modes: tuple[Word, ...] = Field(
-        description="Names of `nvpmodel` modes a device may be in; [] = any."
-    )
-    power_mode_default: Word | None = Field(description="What thor_host sets; null = leave alone.")
+    power_modes: tuple[Word, ...] = Field(description="Names of the allowed `nvpmodel` modes; [] = any.")
+    power_mode_default: Word | None = Field(description="The mode that thor_host sets; null = unmanaged.")
     container: Container
     reserve: Reserve
     overlay_root_kept: bool = Field(
@@ -100,33 +98,33 @@ class DeviceClass(schema.NamedModel):
     )
     image_unpack_ratio: float = Field(ge=1, description="Unpacked bytes / compressed bytes of the image.")
     free_page_cache: bool = Field(
-        description="sync + drop_caches before start and after stop: a Thor's GPU takes page cache for used."
+        description="sync + drop_caches before start and after stop: a Thor's GPU counts page cache as used."
     )
 
     @model_validator(mode="after")
     def _default_is_a_mode(self) -> Self:
         if self.power_mode_default is not None and self.power_mode_default not in self.power_modes:
-            raise ValueError(f"power_mode_default {self.power_mode_default} is none of power_modes")
+            raise ValueError(f"power_mode_default {self.power_mode_default} is not in power_modes")
         return self
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """Image platforms its devices can run."""
+        """The image platforms that its devices can run."""
         return tuple(PLATFORMS[architecture] for architecture in self.architectures)
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """``38.4.0`` as numbers, for comparison."""
+    """Return ``38.4.0`` as numbers, for comparison."""
     return tuple(int(part) for part in version.split("."))
 
 
 def names(deploy: Path) -> list[str]:
-    """Names of all device classes, the project's own and the shipped ones, sorted."""
+    """Return the names of all device classes, the project's own and the shipped ones, sorted."""
     return shipped.names(deploy, "device_classes")
 
 
 def load(deploy: Path, name: str) -> DeviceClass:
-    """Reads ``device_classes/<name>.yml`` of the project, else the shipped one.
+    """Read ``device_classes/<name>.yml`` of the project, else the shipped one.
 
     Raises:
         ThorError: ``device_class_unknown`` (lists them), ``device_class_invalid``, ``yaml_malformed``.

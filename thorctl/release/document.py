@@ -1,4 +1,4 @@
-"""Releases: profile + lock + device class + rendered files, immutable, named by their own content."""
+"""The release document: profile + lock + device class + rendered files, immutable, named by its content."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-LAYOUT = 2  # schema of the releases that are rendered here
+LAYOUT = 2  # schema of newly rendered releases
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 
 
 class RenderedFile(schema.Model):
-    """One file of ``/var/lib/thor/releases/<id>/``; ``@RELEASE_ID@`` in it stands for the id."""
+    """One file of ``/var/lib/thor/releases/<id>/``; ``@RELEASE_ID@`` in it is replaced by the id."""
 
     mode: Literal["0444"]
     content: str
 
     @property
     def sha256(self) -> str:
-        """Of the content as rendered, placeholder included."""
+        """The SHA-256 of the content as rendered, with the placeholder."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
 class Release(schema.Model):
-    """What a device is given, in one document."""
+    """A release as one document."""
 
     schema_: Literal[2] = Field(
         alias="schema",
-        description="How the engine is arranged. Devices also read 1.",
+        description="The engine's layout. Devices also read 1.",
     )
     id: str
     name: schema.Name
@@ -52,9 +52,7 @@ class Release(schema.Model):
     options: dict[str, Any] = Field(
         description="Effective options of `vllm serve`, as in serve.yaml, without the model and the address."
     )
-    memory: Memory | None = Field(
-        description="What the engine needs; null where vLLM sizes its cache itself."
-    )
+    memory: Memory | None = Field(description="The engine's memory; null if vLLM sizes its cache itself.")
     files: dict[FileName, RenderedFile]
 
     @model_validator(mode="after")
@@ -66,15 +64,15 @@ class Release(schema.Model):
 
     @cached_property
     def sha256(self) -> str:
-        """Full hash of the document: two releases with one id may differ in it."""
+        """The SHA-256 of the document: two releases with one id may differ in it."""
         return canonical_json.release_sha256(self.document())
 
     def document(self) -> dict[str, Any]:
-        """The release as plain JSON data (docs/reference/interfaces.md)."""
+        """Return the release as plain JSON data (docs/reference/interfaces.md)."""
         return self.model_dump(mode="json")
 
     def text(self) -> str:
-        """``release.json``: the canonical JSON and a newline."""
+        """Return ``release.json``: the canonical JSON and a newline."""
         return canonical_json.encode(self.document()).decode() + "\n"
 
 
@@ -87,7 +85,7 @@ def make(
     memory: Memory | None,
     files: dict[str, RenderedFile],
 ) -> Release:
-    """Puts the parts together and names the result."""
+    """Combine the parts and name the result."""
     content: dict[str, Any] = {
         "schema": LAYOUT,
         "name": profile.name,
@@ -102,7 +100,7 @@ def make(
 
 
 def load(path: Path) -> Release:
-    """Reads a release document and checks its id.
+    """Read a release document and verify its id.
 
     Raises:
         ThorError: ``file_unreadable`` or ``release_invalid``.

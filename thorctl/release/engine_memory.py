@@ -1,14 +1,14 @@
-"""Memory that an engine needs, from its model's figures and its options: the KV cache for all its contexts.
+"""Compute an engine's memory from its model's figures and its options: the KV cache for all its contexts.
 
-The cache is computed as vLLM lays it out (0.19.1 to 0.32.0: ``v1/core/kv_cache_utils.py``,
+The cache is computed with vLLM's layout (0.19.1 to 0.32.0: ``v1/core/kv_cache_utils.py``,
 ``v1/kv_cache_interface.py``, ``platforms/interface.py::_align_hybrid_block_size``):
 
 - Layers with equal caches form groups of equal size. With 30 GDN and 10 attention layers a group has 10
-  layers: 3 groups of GDN layers and 1 of attention layers. The last group is padded where there is a rest.
+  layers: 3 groups of GDN layers and 1 of attention layers. The last group is padded to the same size.
 - One block of the pool serves one group: it holds a page of each of the group's layers. All pages have one
   size. A GDN layer's page is its whole state; the attention block gets as many tokens as fill such a page.
 - A request holds ceil(context / block) blocks for each group of attention layers, and one for each group of
-  GDN layers, with one more for each speculative token. One block of the pool is never given out.
+  GDN layers, with one more for each speculative token. One block of the pool is never used.
 """
 
 from __future__ import annotations
@@ -26,13 +26,11 @@ if TYPE_CHECKING:
 MIB, GIB = 2**20, 2**30
 KV_OPTION = "kv-cache-memory-bytes"
 SHARE_OPTION = "gpu-memory-utilization"
-BLOCK_TOKENS = (
-    16  # vLLM's default block, and what the blocks of its attention backends on a GPU are multiples of
-)
+BLOCK_TOKENS = 16  # vLLM's default block, of which the blocks of its GPU attention backends are multiples
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "half": 2, "float32": 4, "float": 4}
 SPECULATIVE_HEADS = frozenset({"mtp", "qwen3_5_mtp", "qwen3_next_mtp"})
 
-# Cache beyond what all contexts need: other vLLM versions may choose other blocks.
+# Cache beyond the need of all contexts: other vLLM versions may choose other block sizes.
 HEADROOM_SHARE = 0.1
 HEADROOM_MINIMUM = 512 * MIB
 # Measured on a GPU (hidden size 2048, 8192 tokens a step, graphs up to 512 tokens): 2.9 GiB beside weights
@@ -40,14 +38,14 @@ HEADROOM_MINIMUM = 512 * MIB
 CONTEXT_BYTES = 1 * GIB
 GRAPHS_BYTES = int(1.1 * GIB)
 GRAPH_TOKENS = 512
-ACTIVATION_BYTES = 64  # a token of a step and an element of the hidden state
-DEFAULT_BATCHED_TOKENS = 8192  # vLLM's own for a server with 70 GiB or more
+ACTIVATION_BYTES = 64  # per token of a step and element of the hidden state
+DEFAULT_BATCHED_TOKENS = 8192  # vLLM's default for a server with 70 GiB or more
 # API server 0.6 GB, engine core 0.5 GB, worker without its cache 0.6 GB (measured, images/cpu-vllm).
 PROCESS_BYTES = 2 * GIB
 
 
 class NotComputedError(Exception):
-    """The need cannot be computed; the text says why, a sentence without its full stop."""
+    """The memory cannot be computed; the text has the reason, a sentence without its full stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Cache:
         block_bytes: one block of the pool, with a page for each layer of a group.
         blocks_per_sequence: blocks that one full context holds.
         blocks: blocks of the pool, that for padding included.
-        sequences, context_tokens: what it was computed for.
+        sequences, context_tokens: the contexts that it was computed for.
     """
 
     block_tokens: int
@@ -71,17 +69,17 @@ class Cache:
 
     @property
     def bytes(self) -> int:
-        """Size of the whole pool."""
+        """The size of the whole pool."""
         return self.blocks * self.block_bytes
 
     def concurrency(self, given_bytes: int) -> float:
-        """Full contexts that a pool of ``given_bytes`` holds: vLLM's "maximum concurrency"."""
+        """Return the full contexts in a pool of ``given_bytes``: vLLM's "maximum concurrency"."""
         return given_bytes // self.block_bytes / self.blocks_per_sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of the need, and the reason for its size."""
+    """One part of the memory, and the reason for its size."""
 
     bytes: int
     why: str
@@ -89,9 +87,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What an engine needs; ``headroom`` is a part of the cache that is given to vLLM.
+    """The memory of an engine; ``headroom`` is a part of the cache that is given to vLLM.
 
-    ``warning`` names a profile's own figure that is below the computed need.
+    ``warning`` reports a profile's own figure that is below the computed one.
     """
 
     weights: Part
@@ -102,7 +100,7 @@ class Need:
 
     @property
     def total_bytes(self) -> int:
-        """All parts together."""
+        """The sum of all parts."""
         return sum(part.bytes for part in self.parts.values())
 
     @property
@@ -112,7 +110,7 @@ class Need:
 
     @property
     def parts(self) -> dict[str, Part]:
-        """The parts by name, in the order in which they are shown."""
+        """Return the parts by name, in display order."""
         return {
             "weights": self.weights,
             "kv_cache": self.kv_cache,
@@ -129,13 +127,13 @@ def share(need_bytes: int, memory_bytes: int) -> float:
 def needed(
     model: ModelFigures | None, options: Mapping[str, Any], weights_bytes: int, *, on_gpu: bool = True
 ) -> Need:
-    """Return what an engine with these options needs.
+    """Return the memory of an engine with these options.
 
     Args:
-        model: None where its figures are not known; then the options must give the cache's size.
+        model: None if its figures are unknown; then the options must set the cache's size.
         options: those of serve.yaml. Their own ``kv-cache-memory-bytes`` is kept.
         weights_bytes: size of the checkpoint's safetensors files.
-        on_gpu: whether there are a CUDA context and graphs.
+        on_gpu: whether it includes a CUDA context and graphs.
 
     Raises:
         NotComputedError: with the reason.
@@ -143,7 +141,7 @@ def needed(
     given = option_bytes(options)
     found: Cache | None = None
     try:
-        # A CPU's blocks are others: there the cache's size is always the options'.
+        # Block sizes differ on a CPU: there the options always set the cache's size.
         found = cache(model if on_gpu else None, options)
     except NotComputedError:
         if given is None:
@@ -159,7 +157,7 @@ def needed(
         f"{found.sequences} contexts of {found.context_tokens} tokens, {found.blocks_per_sequence} blocks "
         f"each; an attention block has {found.block_tokens} tokens",
     )
-    # Whole blocks: vLLM uses no part of one.
+    # vLLM uses whole blocks only.
     blocks = math.ceil(max(HEADROOM_SHARE * found.bytes, HEADROOM_MINIMUM) / found.block_bytes)
     headroom = Part(blocks * found.block_bytes, f"{HEADROOM_SHARE:.0%} more cache, for other vLLM versions")
     return Need(weights, size, headroom, workspace)
@@ -169,10 +167,10 @@ def cache(model: ModelFigures | None, options: Mapping[str, Any]) -> Cache:
     """Return the cache on a GPU that holds ``max-num-seqs`` contexts of ``max-model-len`` tokens.
 
     Raises:
-        NotComputedError: no figures, or options that change the layout in a way that is not known here.
+        NotComputedError: no figures, or options that change the layout in an unknown way.
     """
     if model is None:
-        raise NotComputedError("the model's figures are not known")
+        raise NotComputedError("the model's figures are unknown")
     for option in ("tensor-parallel-size", "pipeline-parallel-size", "decode-context-parallel-size"):
         if options.get(option, 1) != 1:
             raise NotComputedError(f"{option!r} spreads the cache over several devices")
@@ -215,10 +213,10 @@ def groups(attention: int, gdn: int) -> tuple[int, int, int]:
 
 
 def option_bytes(options: Mapping[str, Any]) -> int | None:
-    """Return the options' own ``kv-cache-memory-bytes``; None where they have none.
+    """Return the options' own ``kv-cache-memory-bytes``; None if unset.
 
     Raises:
-        NotComputedError: it is no size as vLLM reads it.
+        NotComputedError: it is not a size in vLLM's notation.
     """
     return _count(options, KV_OPTION, 0) or None
 
@@ -226,7 +224,7 @@ def option_bytes(options: Mapping[str, Any]) -> int | None:
 def _gdn_state_bytes(
     model: ModelFigures, options: Mapping[str, Any], value_bytes: int, speculative: int
 ) -> int:
-    """State of one GDN layer and one sequence: the convolution's last inputs and the recurrent state."""
+    """Return the bytes of a GDN layer's state per sequence: the convolution's inputs, the recurrent state."""
     gdn = model.gdn
     if gdn is None:
         return 0
@@ -238,10 +236,10 @@ def _gdn_state_bytes(
 
 
 def _prefix_states(options: Mapping[str, Any]) -> int:
-    """States that prefix caching adds for each group of GDN layers. It is on by default in later vLLM."""
+    """Return the states that prefix caching (default in later vLLM) adds per group of GDN layers."""
     mode = options.get("mamba-cache-mode")
     if mode == "all":
-        raise NotComputedError("'mamba-cache-mode: all' keeps a state for every block")
+        raise NotComputedError("'mamba-cache-mode: all' stores a state for every block")
     return 0 if options.get("no-enable-prefix-caching") else 1
 
 
@@ -271,7 +269,7 @@ def _value_bytes(options: Mapping[str, Any], option: str, default: int) -> int:
     if word == "auto":
         return default
     if word not in DTYPE_BYTES:
-        raise NotComputedError(f"'{option}: {word}' has a size that is not known here")
+        raise NotComputedError(f"'{option}: {word}' has an unknown size")
     return DTYPE_BYTES[word]
 
 
@@ -279,7 +277,7 @@ _SUFFIXES = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2
 
 
 def _count(options: Mapping[str, Any], option: str, default: int | None) -> int:
-    """Return a number as vLLM reads it (``human_readable_int``): 16384, 16k = 16000, 16K = 16384."""
+    """Return a number in vLLM's notation (``human_readable_int``): 16384, 16k = 16000, 16K = 16384."""
     value = options.get(option, default)
     if value is None:
         raise NotComputedError(f"{option!r} is not set")

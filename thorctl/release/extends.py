@@ -1,4 +1,4 @@
-"""``extends: NAME`` in a profile: a variant says only what differs from another profile."""
+"""``extends: NAME`` in a profile: a variant contains only its differences from another profile."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PART = "profiles"
 
 
 def resolved(file: YamlFile, deploy: Path) -> YamlFile:
-    """``file`` with the data of the profiles it extends beneath its own: the project's, else shipped ones.
+    """Return ``file`` merged over the profiles it extends: the project's, else shipped ones.
 
-    Maps are merged key by key; anything else, lists too, is replaced as a whole; null takes a key away.
+    Maps are merged key by key; other values, lists too, are replaced as a whole; null removes a key.
 
     Raises:
-        ThorError: ``profile_invalid`` for an unknown base or a circle; what reading a base raises.
+        ThorError: ``profile_invalid`` for an unknown base or a cycle; the errors of reading a base.
     """
     return replace(file, data=_data(file, deploy, ()))
 
@@ -38,7 +38,7 @@ def _data(file: YamlFile, deploy: Path, seen: tuple[str, ...]) -> Any:
     here = (*seen, file.path.stem)
     known = shipped.names(deploy, PART)
     if base in here:
-        raise _invalid(file, f"extends goes in a circle: {' → '.join((*here, base))}", "Break the circle.")
+        raise _invalid(file, f"extends has a cycle: {' → '.join((*here, base))}", "Remove the cycle.")
     if base not in known:
         guess = nearest(str(base), known)
         raise _invalid(
@@ -50,7 +50,7 @@ def _data(file: YamlFile, deploy: Path, seen: tuple[str, ...]) -> Any:
 
 
 def merged(below: Any, above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` over ``below``; see `resolved`. Neither is changed."""
+    """Return ``above`` merged over ``below``; see `resolved`. Neither is changed."""
     result = dict(below) if isinstance(below, dict) else {}
     for key, value in above.items():
         if value is None:

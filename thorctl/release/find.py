@@ -1,4 +1,4 @@
-"""Finding or making releases on the controller: from a profile's name, a file, a folder."""
+"""Find or build releases on the controller, from a profile's name, a file or a folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build(deploy: Path, name: str, device_class: str | None = None) -> Release:
         device_class: None = the first of the profile's classes that can run the locked image.
 
     Raises:
-        ThorError: whatever is wrong with profile, lock, class or their fit.
+        ThorError: the errors of the profile, the lock, the class or their combination.
     """
     profile, lock = profiles.load(deploy, name), locks.load(deploy, name)
     if device_class is None:
@@ -38,7 +38,7 @@ def build(deploy: Path, name: str, device_class: str | None = None) -> Release:
 
 
 def build_all(deploy: Path, name: str) -> list[Release]:
-    """The releases of profile ``name``, one for each of its classes that can run the locked image."""
+    """Return the releases of profile ``name``, one for each of its classes that can run the locked image."""
     classes = _fitting(deploy, profiles.load(deploy, name), locks.load(deploy, name))
     return [build(deploy, name, one) for one in classes]
 
@@ -52,15 +52,15 @@ def _fitting(deploy: Path, profile: Profile, lock: Lock) -> list[str]:
 
 
 def read(path: Path) -> Release:
-    """A rendered release: a folder written by ``thorctl render``, or its release.json."""
+    """Read a rendered release: a folder written by ``thorctl render``, or its release.json."""
     return documents.load(path / "release.json" if path.is_dir() else path)
 
 
 def find(deploy: Path, wanted: str, path: Path) -> Release:
-    """The release that ``wanted`` means: a file or folder, a profile's name, or a release's id.
+    """Return the release ``wanted``: a file or folder, a profile's name, or a release's id.
 
     Raises:
-        ThorError: ``release_unknown`` for an id that no profile makes any more.
+        ThorError: ``release_unknown`` for an id that no profile gives any more.
     """
     known = profiles.names(deploy)
     if wanted in known:
@@ -75,9 +75,9 @@ def find(deploy: Path, wanted: str, path: Path) -> Release:
                 return release
         raise ThorError(
             "release_unknown",
-            f"The profile {name!r} now makes {', '.join(one.id for one in made) or 'no release'}, "
+            f"The profile {name!r} now gives {', '.join(one.id for one in made) or 'no release'}, "
             f"not {wanted}.",
             "Check out the commit it was made from, or name the release.json of an earlier `thorctl render`.",
         )
-    profiles.load(deploy, wanted)  # says which profiles there are
+    profiles.load(deploy, wanted)  # its error lists the profiles
     raise AssertionError(wanted)

@@ -1,4 +1,4 @@
-"""Names of container images, normalized as Docker does.
+"""Names of container images, normalized as in Docker.
 
 Rules: github.com/distribution/reference (`normalize.go`, `regexp.go`).
 """
@@ -27,9 +27,9 @@ _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """A normalized reference. ``host`` includes the port where one is given.
+    """A normalized reference. ``host`` includes the port, if any.
 
-    ``tag`` is empty exactly if there is a digest: the digest alone counts, as in Docker.
+    ``tag`` is empty exactly if there is a digest, which takes precedence as in Docker.
     """
 
     host: str
@@ -39,11 +39,11 @@ class ImageReference:
 
     @property
     def repository(self) -> str:
-        """``host[:port]/path``, what a digest is appended to."""
+        """The name ``host[:port]/path`` before a digest."""
         return f"{self.host}/{self.path}"
 
     def __str__(self) -> str:
-        """The normalized spelling: equal for all spellings of one image."""
+        """Return the normalized spelling, equal for all spellings of one image."""
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
     @classmethod
@@ -51,15 +51,15 @@ class ImageReference:
         """Parse any reference that Docker accepts, and complete it as Docker does.
 
         A name without a host is Docker Hub's, one of a single component is in its ``library``, and without
-        a tag ``latest`` is meant. The host keeps its letters: Docker compares them as they are.
+        a tag it is ``latest``. The host's case is kept: Docker compares it literally.
 
         Raises:
-            ValueError: Docker refuses the reference.
+            ValueError: Docker rejects the reference.
         """
         explicit, host, rest = _split(text)
         match = _REST.fullmatch(rest)
         if match is None or not _HOST.fullmatch(host) or (not explicit and _IMAGE_ID.fullmatch(text)):
-            raise ValueError(f"{text!r} is no image reference: [host[:port]/]repository[:tag][@digest]")
+            raise ValueError(f"{text!r} is not an image reference: [host[:port]/]repository[:tag][@digest]")
         if len(host) + 1 + len(match["path"]) > MAX_NAME_CHARACTERS:
             raise ValueError(f"{text[:40]!r}… is longer than {MAX_NAME_CHARACTERS} characters")
         tag = "" if match["digest"] else match["tag"] or _DEFAULT_TAG
@@ -67,10 +67,10 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:
-        """Parse a profile's reference: ``host[:port]/repository:tag``, completed as Docker does.
+        """Parse a profile's reference: ``host[:port]/repository:tag``, completed as in Docker.
 
         Host and tag are required, so that nothing depends on a default; the host is lower case, since Docker
-        takes other letters for another registry.
+        treats another case as another registry.
 
         Raises:
             ValueError: the reference is not of that form.
@@ -89,7 +89,7 @@ class ImageReference:
 
 
 def same_image(one: str, other: str) -> bool:
-    """Whether two references name one image; what Docker refuses equals its own text only."""
+    """Return whether two references name one image; an invalid one equals its own text only."""
     return _normal(one) == _normal(other)
 
 
@@ -101,7 +101,7 @@ def _normal(text: str) -> ImageReference | str:
 
 
 def _split(text: str) -> tuple[bool, str, str]:
-    """Whether the text has a host, that host, and the rest (``splitDockerDomain``)."""
+    """Return whether the text has a host, that host, and the rest (``splitDockerDomain``)."""
     first, slash, rest = text.partition("/")
     explicit = bool(slash) and (
         first == "localhost" or any(mark in first for mark in ".:") or first != first.lower()

@@ -1,4 +1,4 @@
-"""Licences of checkpoints: one name for each whoever writes it, and which of them somebody has to accept."""
+"""Licences of checkpoints: normalized names, and which licences have to be accepted."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from thorctl.errors import ThorError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# These ask for no more than attribution. Every other one, known to us or not, is for a person to read.
+# These require attribution at most. All others, known or not, have to be read by a person.
 PERMISSIVE = frozenset(
     {"0bsd", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc-by-4.0", "cc0-1.0"}
     | {"isc", "mit", "unlicense", "zlib"}
 )
-# What people overlook most, by the beginning of the name.
+# The most overlooked condition, by the beginning of the name.
 ASKS = {
-    "agpl-": "whoever lets others use it over a network owes them its source",
-    "gpl-": "whoever passes it on owes its source",
+    "agpl-": "offering it over a network requires publishing its source",
+    "gpl-": "distribution requires publishing its source",
     "cc-by-nc": "no commercial use",
 }
 _SUFFIXES = ("-only", "-or-later", "+")
 
 
 def normal(name: str) -> str:
-    """One spelling for SPDX's and the hub's: ``AGPL-3.0-only`` and ``agpl-3.0`` are ``agpl-3.0``."""
+    """Return one spelling for SPDX's and the hub's: ``AGPL-3.0-only`` and ``agpl-3.0`` are ``agpl-3.0``."""
     word = "-".join(name.lower().split())
     for suffix in _SUFFIXES:
         word = word.removesuffix(suffix)
@@ -32,19 +32,19 @@ def normal(name: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names mean one licence."""
+    """Return whether two names are of one licence."""
     return normal(one) == normal(other)
 
 
 def must_be_accepted(name: str) -> bool:
-    """Whether somebody has to say that they have read it."""
+    """Return whether an operator has to accept the licence."""
     return normal(name) not in PERMISSIVE
 
 
 def of_card(metadata: Mapping[str, object] | None) -> str | None:
-    """What a model card's metadata says; None where it says nothing.
+    """Return the licence in a model card's metadata; None if it has none.
 
-    ``other`` is the hub's word for one that it has no word for: then ``license_name`` is the name.
+    ``other`` is the hub's name for an unlisted one, whose name is then in ``license_name``.
     """
     found = (metadata or {}).get("license")
     names = found if isinstance(found, list) else [found]
@@ -55,7 +55,7 @@ def of_card(metadata: Mapping[str, object] | None) -> str | None:
 
 
 def require_agreement(profile: str, license_: str, hub: str | None) -> None:
-    """Refuses a profile that says another licence than the model card; a card that says none is no answer.
+    """Reject a profile whose licence differs from the model card's; a card without one is ignored.
 
     Raises:
         ThorError: ``license_mismatch``.
@@ -71,17 +71,17 @@ def require_agreement(profile: str, license_: str, hub: str | None) -> None:
 
 
 def acceptance(license_: str, before: str | None, words: Iterable[str]) -> str | None:
-    """What to record where it has to be accepted: the licence, or what was accepted before; else None.
+    """Return the acceptance to record: the licence, or what was accepted before; None if not required.
 
-    What was accepted before may be another licence; `require_acceptance` judges.
+    What was accepted before may be another licence; `require_acceptance` checks it.
 
     Args:
         license_: the checkpoint's.
-        before: what an earlier lock recorded.
-        words: what the person says now.
+        before: the record of an earlier lock.
+        words: the licences that the operator accepts now.
 
     Raises:
-        ThorError: ``usage``: they accept another licence than the checkpoint's.
+        ThorError: ``usage``: another licence than the checkpoint's is accepted.
     """
     said = list(words)
     for word in said:
@@ -97,7 +97,7 @@ def acceptance(license_: str, before: str | None, words: Iterable[str]) -> str |
 
 
 def require_acceptance(profile: str, license_: str, accepted: str | None) -> None:
-    """Refuses a licence that nobody has accepted, or that is no longer the one that was.
+    """Reject a licence that was not accepted, or another one than the accepted.
 
     Raises:
         ThorError: ``license_not_accepted``.
@@ -113,12 +113,12 @@ def require_acceptance(profile: str, license_: str, accepted: str | None) -> Non
 
 
 def told(license_: str, hub: str | None, accepted: str | None) -> str:
-    """One line: the licence, whether it was accepted where that is needed, and the model card's word."""
+    """Format the licence, whether it was accepted if required, and the model card's licence, in one line."""
     state = f", {'accepted' if accepted else 'not accepted yet'}" if must_be_accepted(license_) else ""
-    return f"{license_}{state}; the model card says {hub or 'nothing'}"
+    return f"{license_}{state}; the model card has {hub or 'none'}"
 
 
 def described(license_: str) -> str:
-    """The name, and what people overlook most about it."""
+    """Return the name and its most overlooked condition."""
     asks = next((text for start, text in ASKS.items() if normal(license_).startswith(start)), None)
     return f"{license_} ({asks})" if asks else license_

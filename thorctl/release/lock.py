@@ -1,4 +1,4 @@
-"""Locks: the exact bytes a profile resolves to, as ``thorctl lock`` writes them to ``deploy/locks``."""
+"""Locks: the exact bytes of a profile, as ``thorctl lock`` writes them to ``deploy/locks``."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ ImageRepository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z
 class ImageLock(schema.Model):
     """The image, by the digest of one platform's manifest."""
 
-    reference: str = Field(description="The profile's, as Docker normalizes it.")
-    repository: ImageRepository = Field(description="host[:port]/path; `repository@digest` is what runs.")
+    reference: str = Field(description="The profile's, normalized as in Docker.")
+    repository: ImageRepository = Field(description="host[:port]/path; the engine runs `repository@digest`.")
     digest: Digest
     platform: Literal["linux/amd64", "linux/arm64"]
-    compressed_bytes: int = Field(gt=0, description="Layers and configuration, as they are transferred.")
+    compressed_bytes: int = Field(gt=0, description="Layers and configuration, as transferred.")
     vllm_version: str | None = Field(
-        default=None, description="As the image's configuration says; null where it does not."
+        default=None, description="From the image's configuration; null if it has none."
     )
 
     @property
     def local_tag(self) -> str:
-        """What a device calls the image: it sets this tag and verifies the digest behind it."""
+        """The device's tag of the image; the device sets it and verifies the digest behind it."""
         return f"{self.repository}:thor-{self.digest.removeprefix('sha256:')[:12]}"
 
     @field_validator("repository")
@@ -95,7 +95,7 @@ class CheckpointLock(schema.Model):
 
     @model_serializer(mode="wrap")
     def _without_absent_model(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A release made from an earlier lock keeps the id that it was given.
+        # A release built from an earlier lock keeps its id.
         document: dict[str, Any] = serialize(self)
         if self.model is None:
             document.pop("model", None)
@@ -112,29 +112,29 @@ class CheckpointLock(schema.Model):
 
     @property
     def directory(self) -> str:
-        """Name of its directory on a device: ``owner--name@commit``."""
+        """The name of its directory on a device: ``owner--name@commit``."""
         return f"{self.repository.replace('/', '--')}@{self.commit}"
 
     @property
     def weights_bytes(self) -> int:
-        """Size of its safetensors files."""
+        """The size of its safetensors files."""
         return sum(file.size for file in self.files if file.path.endswith(".safetensors"))
 
 
 class LicenseLock(schema.Model):
-    """The checkpoint's licence. Accepting it belongs here: reviewed, and in git with its author and date."""
+    """The checkpoint's licence. Its acceptance is stored here: reviewed, and in git with author and date."""
 
     hub: str | None = Field(
-        default=None, description="As the model card of that commit says; null where it says nothing."
+        default=None, description="From the model card of that commit; null if it has none."
     )
     accepted: str | None = Field(
         default=None,
-        description="The licence somebody accepted with `--accept-license`; null where none has to be.",
+        description="The licence accepted with `--accept-license`; null if none is required.",
     )
 
 
 class Lock(schema.Model):
-    """The exact bytes of one profile. No time stamps: the same bytes give the same lock."""
+    """The exact bytes of one profile. Deterministic, so it has no time stamps."""
 
     schema_: Literal[1] = Field(alias="schema")
     profile: schema.Name
@@ -143,9 +143,9 @@ class Lock(schema.Model):
     license: LicenseLock = Field(default_factory=LicenseLock)
 
     def text(self) -> str:
-        """The file's content: two blanks of indentation, keys in the model's order, its own hash, a newline.
+        """Return the file's content: indented by two, keys in the model's order, its own hash, a newline.
 
-        The hash is the file's, not the model's: it is no part of a release.
+        The hash is the file's, not the model's: it is not part of a release.
         """
         document = self.model_dump(mode="json")
         return json.dumps({**document, HASH: _hash(document)}, indent=2, ensure_ascii=False) + "\n"
@@ -159,12 +159,12 @@ def _hash(document: dict[str, Any]) -> str:
 
 
 def path_of(deploy: Path, name: str) -> Path:
-    """Where ``thorctl lock`` writes the lock of profile ``name``: in the project."""
+    """Return where ``thorctl lock`` writes the lock of profile ``name``: in the project."""
     return deploy / "locks" / f"{name}.lock.json"
 
 
 def _read_from(deploy: Path, name: str) -> Path:
-    """The lock that counts: the project's; for a profile that only thorctl ships, else the shipped lock."""
+    """Return the effective lock: the project's; for a shipped profile without one, the shipped lock."""
     own = path_of(deploy, name)
     if own.exists() or name in shipped.own_names(deploy, "profiles"):
         return own
@@ -172,9 +172,9 @@ def _read_from(deploy: Path, name: str) -> Path:
 
 
 def load(deploy: Path, name: str) -> Lock:
-    """Reads the lock of profile ``name``; its content must be what its own hash says.
+    """Read the lock of profile ``name`` and verify its own hash.
 
-    A lock that an earlier version wrote has no hash.
+    A lock of an earlier version has no hash.
 
     Raises:
         ThorError: ``lock_missing``, ``lock_unreadable``, ``lock_edited`` or ``lock_invalid``; each names the
@@ -196,7 +196,7 @@ def load(deploy: Path, name: str) -> Lock:
             f"{path}: {error.strerror or error}.",
             f"Make the file readable for you, or delete it and write it again: `thorctl lock {name}`.",
         ) from error
-    except (ValueError, RecursionError) as error:  # a merge's conflict markers, or no UTF-8
+    except (ValueError, RecursionError) as error:  # a merge's conflict markers, or not UTF-8
         raise ThorError("lock_invalid", f"{path} is not JSON: {error}.", anew) from error
     if not isinstance(document, dict):
         raise ThorError("lock_invalid", f"{path} is not a JSON object.", anew)
@@ -219,7 +219,7 @@ def load(deploy: Path, name: str) -> Lock:
 
 
 def mismatches(profile: Profile, lock: Lock) -> list[tuple[str, str, str]]:
-    """What the lock was made for that the profile no longer says: (key, in the profile, in the lock)."""
+    """Return the differences of profile and lock: (key, in the profile, in the lock)."""
     reference, image = profile.image.reference, lock.image
     repository = ImageReference.parse(reference).repository
     locked = lock.checkpoint.model_dump(exclude={"files"})
@@ -236,7 +236,7 @@ def mismatches(profile: Profile, lock: Lock) -> list[tuple[str, str, str]]:
 
 
 def require_match(profile: Profile, lock: Lock) -> None:
-    """Refuses a lock made for something else.
+    """Reject a lock of another profile.
 
     Raises:
         ThorError: ``lock_mismatch``, naming each key with both values.
@@ -255,7 +255,7 @@ def require_match(profile: Profile, lock: Lock) -> None:
 
 
 def require_license(profile: Profile, lock: Lock) -> None:
-    """Refuses a lock whose licence is not the profile's, or has not been accepted.
+    """Reject a lock whose licence is not the profile's, or has not been accepted.
 
     Raises:
         ThorError: ``license_mismatch``, ``license_not_accepted``.
@@ -265,13 +265,13 @@ def require_license(profile: Profile, lock: Lock) -> None:
 
 
 def changes(before: Lock | None, after: Lock) -> list[tuple[str, str | None, str | None]]:
-    """What differs between two locks: (key, before, after), files by path; empty when they are the same."""
+    """Return the differences of two locks: (key, before, after), files by path; [] if there are none."""
     old, new = (flat(before) if before else {}), flat(after)
     return [(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
 
 
 def flat(lock: Lock) -> dict[str, str]:
-    """A lock as key -> value, what is null left out; a file's value is its size and hash."""
+    """Return a lock as key -> value without null values; a file's value is its size and hash."""
     document: dict[str, Any] = lock.model_dump(mode="json", exclude_none=True)
     rows = {f"image.{key}": str(value) for key, value in document["image"].items()}
     rows |= {

@@ -1,4 +1,4 @@
-"""What lies between two locks, in sentences: what moved upstream, and what the profile says otherwise."""
+"""Describe the differences of two locks in sentences: changes upstream, and changes in the profile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ What = Literal["profile", "image", "checkpoint", "file", "license"]
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One thing that is no longer as it was locked. ``upstream``: nobody here changed it."""
+    """One difference from the lock. ``upstream``: it was not changed in the project."""
 
     what: What
     sentence: str
@@ -24,7 +24,7 @@ class Movement:
 
 
 def movements(before: Lock, after: Lock, size: Callable[[int], str]) -> list[Movement]:
-    """What a person wants to know of two locks that differ; ``size`` writes bytes."""
+    """Return the differences of two locks; ``size`` formats bytes."""
     return [
         *_profile(before, after),
         *_image(before.image, after.image, size),
@@ -34,12 +34,12 @@ def movements(before: Lock, after: Lock, size: Callable[[int], str]) -> list[Mov
 
 
 def short(text: str) -> str:
-    """``text`` with every hash cut to its first 12 digits; --json has them whole."""
+    """Return ``text`` with every hash cut to its first 12 digits; --json has them whole."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1…", text)
 
 
 def arrow(old: str, new: str) -> str:
-    """``old → new`` with hashes cut, unless they would look the same."""
+    """Format ``old → new`` with hashes cut, unless they would then be equal."""
     cut = short(old), short(new)
     return " → ".join(cut if cut[0] != cut[1] else (old, new))
 
@@ -54,7 +54,7 @@ def _profile(before: Lock, after: Lock) -> list[Movement]:
         ("checkpoint.endpoint", old.endpoint, new.endpoint),
     )
     return [
-        Movement("profile", f"{key} was {was} when it was locked, and is {now_is}", upstream=False)
+        Movement("profile", f"{key} was {was} when it was locked, and is {now_is} now", upstream=False)
         for key, was, now_is in pairs
         if was != now_is
     ]
@@ -87,7 +87,7 @@ def _checkpoint(old: CheckpointLock, new: CheckpointLock, size: Callable[[int], 
         found.append(Movement("checkpoint", sentence, upstream=same))
     if old.model != new.model:
         sentence = (
-            "the lock had no figures of the model" if old.model is None else "config.json gives other figures"
+            "the lock had no figures of the model" if old.model is None else "config.json has other figures"
         )
         found.append(Movement("checkpoint", sentence, upstream=same and old.model is not None))
     if files:
@@ -115,7 +115,7 @@ def _file(path: str, old: LockedFile | None, new: LockedFile | None, size: Calla
         case None, new if new is not None:
             return f"{path} is new, {size(new.size)}"
         case old, None if old is not None:
-            return f"{path} is gone, {size(old.size)}"
+            return f"{path} was removed, {size(old.size)}"
         case old, new if old is not None and new is not None:
             sizes = "same size" if old.size == new.size else f"{size(old.size)} → {size(new.size)}"
             return f"{path} has other content, {sizes}"
@@ -126,9 +126,9 @@ def _license(before: Lock, after: Lock) -> list[Movement]:
     old, new = before.license, after.license
     found = []
     if old.hub != new.hub:
-        sentence = f"the model card said {old.hub or 'nothing'}, and says {new.hub or 'nothing'}"
+        sentence = f"the model card's licence was {old.hub or 'missing'}, and is {new.hub or 'missing'} now"
         found.append(Movement("license", sentence))
     if old.accepted != new.accepted:
-        sentence = f"accepted was {old.accepted or 'none'}, and is {new.accepted or 'none'}"
+        sentence = f"the accepted licence was {old.accepted or 'none'}, and is {new.accepted or 'none'} now"
         found.append(Movement("license", sentence, upstream=False))
     return found

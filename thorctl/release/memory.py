@@ -1,4 +1,4 @@
-"""Options of a release's engine, the sizes of its memory filled in, and what the engine needs."""
+"""Options of a release's engine with computed memory sizes, and the engine's memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from thorctl.release.profile import Profile
 
 _NVIDIA = "nvidia"
-_SHARES = (SHARE_OPTION, "device-memory-utilization")  # vLLM 0.32 takes either name
+_SHARES = (SHARE_OPTION, "device-memory-utilization")  # vLLM 0.32 accepts either name
 
 
 class Memory(schema.Model):
-    """What an engine needs, in bytes. The reasons are not part of a release: `needed` gives them."""
+    """The memory of an engine, in bytes. Its reasons are not part of a release: `needed` returns them."""
 
     weights_bytes: int = Field(ge=0)
     kv_cache_bytes: int = Field(ge=0)
@@ -51,10 +51,10 @@ class Memory(schema.Model):
 def effective(
     profile: Profile, lock: Lock, device_class: DeviceClass
 ) -> tuple[dict[str, Any], Memory | None]:
-    """Return the options of serve.yaml without model and socket, and what the engine needs.
+    """Return the options of serve.yaml without model and socket, and the engine's memory.
 
-    On a GPU the cache's size and the share of memory are filled in where the profile has none. The need
-    is None where vLLM itself sizes the cache: by the profile's own share, or on a processor.
+    On a GPU the cache's size and the share of memory are computed if the profile does not set them. The
+    memory is None if vLLM sizes the cache: by the profile's own share, or on a processor.
 
     Raises:
         ThorError: ``model_not_locked``, ``memory_not_computed``, ``memory_exceeds_device``.
@@ -83,7 +83,7 @@ def effective(
 
 
 def needed(profile: Profile, lock: Lock, device_class: DeviceClass) -> Need:
-    """Return the parts of what the engine needs, with the reasons.
+    """Return the parts of the engine's memory, with the reasons.
 
     Raises:
         ThorError: ``model_not_locked``, ``memory_not_computed``.

@@ -1,7 +1,7 @@
-"""Figures of a model that its memory depends on, read from a checkpoint's ``config.json``.
+"""Read the figures that a model's memory depends on from a checkpoint's ``config.json``.
 
-The file comes from outside: size, syntax and types are checked before anything is used. Keys are those of
-transformers' configuration classes; the defaults below are theirs.
+The file is untrusted: size, syntax and types are checked before anything is used. Keys are those of
+transformers' configuration classes, as are the defaults below.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "config.json"
-MAX_CONFIG_BYTES = 2**20  # a large quantization section takes some 100 kB
-MAX_NUMBER = 2**31  # no dimension, count or length of a model reaches it
+MAX_CONFIG_BYTES = 2**20  # a large quantization section has some 100 kB
+MAX_NUMBER = 2**31  # above any dimension, count or length of a model
 MAX_LAYERS = 4096
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 
-# Text models with plain attention in every layer, and those where the other layers are GDN layers.
+# Text models with plain attention in every layer, and those whose other layers are GDN layers.
 PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"})
 GDN = frozenset({"qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"})
-# Kinds of rope with which `max_position_embeddings` is that of the scaled model.
+# Kinds of rope for which `max_position_embeddings` is that of the scaled model.
 _ROPE_SCALED = frozenset({"su", "longrope", "llama3", "deepseek_yarn", "deepseek_llama_scaling"})
 _GDN_INTERVAL = 4  # full_attention_interval: every fourth layer is full attention
 
@@ -45,7 +45,7 @@ class Gdn(schema.Model):
 
 
 class ModelFigures(schema.Model):
-    """What the KV cache and the workspace of a model depend on."""
+    """The figures that a model's KV cache and workspace depend on."""
 
     model_type: str = Field(min_length=1, max_length=64, description="Of the text model.")
     dtype: Dtype
@@ -56,7 +56,7 @@ class ModelFigures(schema.Model):
     context_tokens: int = Field(
         gt=0, lt=MAX_NUMBER, description="`max_position_embeddings`, times a rope factor."
     )
-    mtp_layers: int = Field(ge=0, le=64, description="Layers of the MTP head, as the configuration says.")
+    mtp_layers: int = Field(ge=0, le=64, description="Layers of the MTP head, by the configuration.")
     gdn: Gdn | None = Field(default=None, description="null: every layer is an attention layer.")
 
 
@@ -70,7 +70,7 @@ def read(path: Path) -> ModelFigures | UnknownModel:
     """Read the figures from ``config.json``.
 
     Raises:
-        ThorError: ``model_config_invalid`` for a file that is too large, no JSON object, or lacks a key.
+        ThorError: ``model_config_invalid`` for a file that is too large, not a JSON object, or lacks a key.
     """
     try:
         with path.open("rb") as file:
@@ -92,7 +92,7 @@ def figures(document: dict[str, Any]) -> ModelFigures | UnknownModel:
     """Return the figures of a parsed ``config.json``.
 
     Raises:
-        ThorError: ``model_config_invalid`` where a known model lacks a key or has another type there.
+        ThorError: ``model_config_invalid`` if a known model lacks a key or has another type there.
     """
     text = document.get("text_config", document)
     if not isinstance(text, dict):
@@ -108,9 +108,7 @@ def figures(document: dict[str, Any]) -> ModelFigures | UnknownModel:
     types = _layer_types(text, kind)
     known = {"full_attention", "linear_attention"} if kind in GDN else {"full_attention"}
     if others := sorted(set(types) - known):
-        return UnknownModel(
-            reason=f"{CONFIG} has layers of the type {others[0][:64]!r}, which thorctl does not know"
-        )
+        return UnknownModel(reason=f"{CONFIG} has layers of the unknown type {others[0][:64]!r}")
     gdn = None
     if linear := types.count("linear_attention"):
         gdn = Gdn(
@@ -136,7 +134,7 @@ def figures(document: dict[str, Any]) -> ModelFigures | UnknownModel:
 
 
 def invalid(what: str) -> ThorError:
-    """The error for a configuration that cannot be used."""
+    """Return the error for an unusable configuration."""
     return ThorError(
         "model_config_invalid",
         f"The checkpoint's {CONFIG} {what}.",
@@ -151,14 +149,14 @@ def _layer_types(text: dict[str, Any], kind: str) -> list[str]:
         interval = _number(text, "full_attention_interval", _GDN_INTERVAL) if kind in GDN else 1
         found = ["linear_attention" if (n + 1) % interval else "full_attention" for n in range(layers)]
     if not isinstance(found, list) or len(found) != layers or not all(isinstance(one, str) for one in found):
-        raise invalid(f"has a `layer_types` that is no list of {layers} names")
+        raise invalid(f"has a `layer_types` that is not a list of {layers} names")
     if "full_attention" not in found:
-        raise invalid("names no layer with full attention")
+        raise invalid("has no layer with full attention")
     return found
 
 
 def _context(text: dict[str, Any]) -> int:
-    """As vLLM derives it (``_get_and_verify_max_len``): some kinds of rope hold their factor already."""
+    """Return the context length as vLLM's ``_get_and_verify_max_len``: some rope kinds include the factor."""
     tokens = _number(text, "max_position_embeddings")
     rope = text.get("rope_parameters") or text.get("rope_scaling")
     kind = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else None
@@ -167,7 +165,7 @@ def _context(text: dict[str, Any]) -> int:
     factor = rope.get("factor", 1)
     if type(factor) not in {int, float} or not 1 <= factor <= MAX_NUMBER / tokens:
         return tokens
-    # For yarn 0.19 multiplies the length before the scaling, 0.32 takes the length as it is.
+    # For yarn 0.19 multiplies the length before the scaling, 0.32 uses the length unchanged.
     before = rope.get("original_max_position_embeddings") if kind == "yarn" else tokens
     return max(tokens, int(before * factor)) if type(before) is int else tokens
 
@@ -180,12 +178,12 @@ def _number(
         value = default
     if type(value) is not int or not least <= value <= most:
         shown = "nothing" if value is None else repr(value)[:40]
-        raise invalid(f"has {shown} as `{key}`, where an integer from {least} to {most} is needed")
+        raise invalid(f"has {shown} as `{key}`, where an integer from {least} to {most} is required")
     return value
 
 
 def _dtype(text: dict[str, Any], document: dict[str, Any]) -> Dtype:
-    # transformers 5 writes `dtype`, earlier ones `torch_dtype`; vLLM takes float32 where neither is there.
+    # transformers 5 writes `dtype`, earlier ones `torch_dtype`; vLLM's default is float32.
     for place in (text, document):
         for key in ("dtype", "torch_dtype"):
             if place.get(key) is not None:

@@ -1,4 +1,4 @@
-"""Profiles: what to serve and how, as people write it in ``deploy/profiles/<name>.yml``."""
+"""Profiles: what to serve and how, as written in ``deploy/profiles/<name>.yml``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-# A word of a command line that needs no quoting in systemd, sh or YAML.
+# A word that needs no quoting in systemd, sh or YAML.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./:@=+-]+$", max_length=256)]
 Repository = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=96)
@@ -32,17 +32,17 @@ Endpoint = Annotated[
 
 
 class Image(schema.Model):
-    """The container image the engine runs in."""
+    """The engine's container image."""
 
     reference: str = Field(description="host[:port]/repository:tag. The lock pins the digest behind the tag.")
     entrypoint: tuple[Word, ...] = Field(
-        description="Put in place of the image's ENTRYPOINT, before `--config …`; [] keeps the image's."
+        description="Replaces the image's ENTRYPOINT, before `--config …`; [] keeps the image's."
     )
 
     user: Literal["own", "root"] = Field(
         default="own",
-        description="Whom the engine runs as: `own`, the device's account thor-engine, or `root` without "
-        "capabilities, for an image that keeps its programs where only root gets. Proved when it is staged.",
+        description="User of the engine: `own`, the device's account thor-engine, or `root` without "
+        "capabilities, for an image whose programs only root can read. Verified by stage.",
     )
 
     @field_validator("reference")
@@ -64,25 +64,25 @@ EngineFile = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._
 
 
 class Ready(schema.Model):
-    """How long a start may take before it counts as failed, in seconds."""
+    """Limits of a start in seconds, after which it has failed."""
 
     first_start_seconds: int = Field(
         gt=0,
         le=86400,
-        description="With empty compile caches: kernels are compiled, silently, for many minutes.",
+        description="With empty compile caches: kernels are compiled without output for many minutes.",
     )
     start_seconds: int = Field(gt=0, le=86400, description="With the caches of an earlier start.")
 
 
 class Prompt(schema.Model):
-    """One smoke question."""
+    """One prompt of the smoke test."""
 
     name: schema.Name
     ask: str = Field(min_length=1, description="The user's message.")
     expect: str | None = Field(
         description="Python regex searched in the answer (the text after </think>); null = no known answer."
     )
-    thinking: bool = Field(description="Whether the model is to think first; the block must then be closed.")
+    thinking: bool = Field(description="Whether the model must think first, in a complete block.")
 
     @field_validator("expect")
     @classmethod
@@ -96,16 +96,16 @@ class Prompt(schema.Model):
 
 
 class Sampling(schema.Model):
-    """Parameters with which prompts with thinking are asked. Each null is left to vLLM."""
+    """Sampling of prompts with thinking. null values are vLLM's defaults."""
 
     temperature: float = Field(ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=-1)
-    min_p: float | None = Field(default=None, ge=0, le=1, description="Left out beside speculative decoding.")
+    min_p: float | None = Field(default=None, ge=0, le=1, description="Omitted with speculative decoding.")
     repetition_penalty: float | None = Field(default=None, gt=0, le=2)
 
 
-# What a smoke asks of the engine's interface, beside its prompts (thorctl.agent.smoke.features).
+# API features that a smoke test checks beside its prompts (thorctl.agent.smoke.features).
 Feature = Literal[
     "logprobs",
     "structured_output",
@@ -117,26 +117,26 @@ Feature = Literal[
 
 
 class Smoke(schema.Model):
-    """Generations whose text is judged before a release may be committed, and features that are asked for."""
+    """Generations and API features to check before a release may be committed."""
 
     max_tokens: int = Field(gt=0, le=32768, description="Per generation; reaching it fails the generation.")
     sequential: int = Field(
         ge=8,
         le=64,
-        description="Generations one after another; some faults only show after five (prompts are cycled).",
+        description="Generations one by one; some faults occur after five only (prompts are repeated).",
     )
-    concurrent: int = Field(ge=2, le=64, description="Generations at the same time.")
+    concurrent: int = Field(ge=2, le=64, description="Concurrent generations.")
     prompts: tuple[Prompt, ...] = Field(min_length=1)
     sampling: Sampling | None = Field(
         default=None,
-        description="Of prompts with thinking. null: the checkpoint's generation_config.json says it, and "
-        "where that names no temperature they are decoded greedily, as those without thinking are.",
+        description="Of prompts with thinking. null: that of the checkpoint's generation_config.json; if it "
+        "has no temperature, they are decoded greedily, as those without thinking are.",
     )
     not_asked: dict[Feature, Annotated[str, StringConstraints(min_length=1, max_length=300)]] = Field(
         default_factory=dict,
-        description="Features that this model cannot be judged on, each with the reason; the report repeats "
-        "it. All others are asked for: logprobs, structured_output, tool_call (where there is a "
-        "tool-call-parser), long_prompt and long_prompt_answer, cancelled_stream.",
+        description="Features that are not tested with this model, each with the reason, which the report "
+        "repeats. All others are: logprobs, structured_output, tool_call (with a tool-call-parser), "
+        "long_prompt and long_prompt_answer, cancelled_stream.",
     )
 
     @field_validator("prompts")
@@ -150,7 +150,7 @@ class Smoke(schema.Model):
 
 
 class CardDevice(schema.Model):
-    """The device of the model card's test, in the card's words."""
+    """The device of the model card's test, as named there."""
 
     gpu: str = Field(min_length=1)
     cpu_memory: str = Field(min_length=1)
@@ -159,7 +159,7 @@ class CardDevice(schema.Model):
 
 
 class CardSpeed(schema.Model):
-    """What the card measured of one variant: decoding at batch 1 and 16, and the size of its files."""
+    """The card's figures of one variant: decoding at batch 1 and 16, and the size of its files."""
 
     single_stream_tokens_per_second: float = Field(gt=0)
     batched_16_tokens_per_second: float = Field(gt=0, description="All 16 streams together.")
@@ -167,12 +167,12 @@ class CardSpeed(schema.Model):
 
 
 class Card(schema.Model):
-    """What the checkpoint's model card says, to be shown beside what a device is and does."""
+    """The model card's figures, shown beside a device's."""
 
     test_device: CardDevice
     speed: CardSpeed = Field(description="Of this profile's checkpoint.")
     source_speed: CardSpeed | None = Field(
-        default=None, description="Of what it was quantized from; null where the profile serves that."
+        default=None, description="Of the unquantized source; null if the profile serves that."
     )
 
 
@@ -182,7 +182,7 @@ class Profile(schema.NamedModel):
     schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
     description: str = Field(min_length=1, description="One sentence.")
     device_classes: tuple[schema.Name, ...] = Field(
-        min_length=1, description="Classes this profile is made for."
+        min_length=1, description="Device classes of this profile."
     )
     image: Image
     checkpoint: Checkpoint
@@ -195,7 +195,7 @@ class Profile(schema.NamedModel):
     engine_files: tuple[EngineFile, ...] = Field(
         default=(),
         description="Files of deploy/engine that become part of the release: tool parser, chat template. "
-        "The engine sees them in /etc/thor-engine.",
+        "The container has them in /etc/thor-engine.",
     )
     environment: dict[str, str] = Field(
         default_factory=dict, description="Environment of the engine; becomes engine.env. No secrets."
@@ -203,13 +203,13 @@ class Profile(schema.NamedModel):
     ready: Ready
     smoke: Smoke
     license: str = Field(min_length=1, description="SPDX identifier of the checkpoint's license.")
-    card: Card | None = Field(default=None, description="The model card's figures; nothing runs by them.")
+    card: Card | None = Field(default=None, description="The model card's figures; for display only.")
 
     @field_validator("serve")
     @classmethod
     def _serve(cls, value: dict[str, Any]) -> dict[str, Any]:
         check_options(value)
-        vllm_options.check(value, None)  # against the version at hand when a lock says which that is: render
+        vllm_options.check(value, None)  # render checks against the locked version
         return value
 
     @field_validator("environment")
@@ -236,7 +236,7 @@ class Profile(schema.NamedModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What goes into serve.yaml beside model and socket, and the port: ``serve`` with its switches."""
+        """Return serve.yaml's options without model and socket, with the port: ``serve`` and switches."""
         return switched_options(self.serve, self.switches)
 
     @property
@@ -246,20 +246,20 @@ class Profile(schema.NamedModel):
 
     @property
     def model_name(self) -> str:
-        """The name the engine answers to in /v1/models."""
+        """The engine's model name in /v1/models."""
         return str(self.serve["served-model-name"][0])
 
 
 def names(deploy: Path) -> list[str]:
-    """Names of all profiles, the project's own and the shipped ones, sorted."""
+    """Return the names of all profiles, the project's own and the shipped ones, sorted."""
     return shipped.names(deploy, "profiles")
 
 
 def load(deploy: Path, name: str) -> Profile:
-    """Reads ``profiles/<name>.yml`` of the project, else the shipped one.
+    """Read ``profiles/<name>.yml`` of the project, else the shipped one.
 
     Raises:
-        ThorError: ``profile_unknown`` (lists those there are), ``profile_invalid``, ``yaml_malformed``.
+        ThorError: ``profile_unknown`` (lists the profiles), ``profile_invalid``, ``yaml_malformed``.
     """
     return schema.load_named(
         deploy, "profiles", name, Profile, "profile", prepare=lambda file: extends.resolved(file, deploy)

@@ -1,4 +1,4 @@
-"""From profile, lock and device class to a release: one pure function: what you preview is what runs."""
+"""Render a release from profile, lock and device class. Preview and playbooks call the same function."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from thorctl.release.lock import Lock
     from thorctl.release.profile import Profile
 
-# The files of a release, each from <name>.j2.
+# The files of a release, each rendered from <name>.j2.
 FILES = ("serve.yaml", "engine.env", "thor-engine.service")
-ENGINE = "engine"  # beside the templates: files that run inside vLLM
+ENGINE = "engine"  # folder beside the templates: files that run inside vLLM
 
-SOCKET = "/run/engine/engine.sock"  # as the container sees it
-# The socket is made with the umask, and its directory decides who may connect.
+SOCKET = "/run/engine/engine.sock"  # in the container
+# The socket's mode follows the umask; its directory restricts the access.
 COMMAND = 'umask 0; exec "$0" "$@"'
 CONTEXT = "max-model-len"
 LONG_CONTEXT = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
-SHUTDOWN = "shutdown-timeout"  # vLLM lets requests in flight end for so long after SIGTERM
+SHUTDOWN = "shutdown-timeout"  # time that vLLM gives requests in flight after SIGTERM
 SHUTDOWN_SECONDS = 60  # 1,500 tokens of four streams took 7 s on a GPU; a Thor decodes seven times slower
-STOP_MARGIN_SECONDS = 20  # after that: an idle engine exits within 4 s
+STOP_MARGIN_SECONDS = 20  # afterwards: an idle engine exits within 4 s
 
 
 def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, templates: Path) -> Release:
-    """Renders a release; the same input gives the same id on any machine.
+    """Render a release. Deterministic: the same input gives the same id on any machine.
 
-    Reads nothing but templates and, for a profile's engine_files, files of the folder ``engine`` beside them:
-    those of the project where it has its own, else the shipped ones.
+    Reads only templates and, for a profile's engine_files, files of the folder ``engine`` beside them: the
+    project's if it has them, else the shipped ones.
 
     Args:
         profile: what to serve.
-        lock: the bytes it resolves to.
-        device_class: what the device offers.
+        lock: the profile's exact bytes.
+        device_class: the device's properties.
         templates: the project's folder of templates; it may lack some or all.
 
     Raises:
@@ -80,7 +80,7 @@ def render_release(profile: Profile, lock: Lock, device_class: DeviceClass, temp
 
 
 def served(options: dict[str, Any], lock: Lock) -> dict[str, Any]:
-    """The effective options: without the door's port, with a planned stop where this vLLM has one."""
+    """Return the effective options: without the door's port, with a graceful stop if supported."""
     found = {name: value for name, value in options.items() if name != "port"}
     if SHUTDOWN not in found and vllm_options.takes(SHUTDOWN, lock.image.vllm_version):
         found[SHUTDOWN] = SHUTDOWN_SECONDS
@@ -88,10 +88,10 @@ def served(options: dict[str, Any], lock: Lock) -> dict[str, Any]:
 
 
 def engine_file(deploy: Path, name: str) -> str:
-    """The text of one file of ``engine`` in the project, else of the shipped one.
+    """Return the text of a file of ``engine`` in the project, else of the shipped one.
 
     Raises:
-        ThorError: ``engine_file_missing``; lists those there are.
+        ThorError: ``engine_file_missing``; lists the files.
     """
     file = shipped.find(deploy, ENGINE, name)
     try:
@@ -107,7 +107,7 @@ def engine_file(deploy: Path, name: str) -> str:
 
 
 def require_fit(profile: Profile, lock: Lock, device_class: DeviceClass) -> None:
-    """Refuses a device class the profile is not made for, or whose machines cannot run the locked image."""
+    """Reject a device class that the profile excludes, or that cannot run the locked image."""
     if device_class.name not in profile.device_classes:
         raise ThorError(
             "device_class_mismatch",
@@ -117,14 +117,14 @@ def require_fit(profile: Profile, lock: Lock, device_class: DeviceClass) -> None
     if lock.image.platform not in device_class.platforms:
         raise ThorError(
             "platform_mismatch",
-            f"The lock of {profile.name!r} holds an image for {lock.image.platform}; "
+            f"The image in the lock of {profile.name!r} is for {lock.image.platform}; "
             f"{device_class.name} runs {', '.join(device_class.platforms)}.",
             f"Lock for that platform: `thorctl lock {profile.name} --platform {device_class.platforms[0]}`.",
         )
 
 
 def require_options(profile: Profile, lock: Lock, options: dict[str, Any]) -> None:
-    """Refuses options that the locked image's vLLM does not take: found here, not on the device.
+    """Reject options that the locked image's vLLM does not accept, before a device does.
 
     Raises:
         ThorError: ``option_refused``.
@@ -136,12 +136,12 @@ def require_options(profile: Profile, lock: Lock, options: dict[str, Any]) -> No
         raise ThorError(
             "option_refused",
             f"Profile {profile.name!r}: {error}.",
-            f"Correct `serve:` there, or lock an image whose vLLM takes it: `thorctl lock {profile.name}`.",
+            f"Correct `serve:` there, or lock an image whose vLLM accepts it: `thorctl lock {profile.name}`.",
         ) from error
 
 
 def _require_plugins(profile: Profile, options: dict[str, Any], files: dict[str, RenderedFile]) -> None:
-    """Refuses a parser that is neither vLLM's own nor named in the plugin that should bring it."""
+    """Reject a parser that is neither vLLM's own nor registered by the profile's plugin."""
     for parser, plugin in vllm_options.PLUGINS.items():
         name, file = options.get(parser), str(options.get(plugin, "")).rpartition("/")[2]
         if name is None or file not in files or vllm_options.is_registered(parser, str(name)):
@@ -155,7 +155,7 @@ def _require_plugins(profile: Profile, options: dict[str, Any], files: dict[str,
 
 
 def _check_context(profile: Profile, lock: Lock, options: dict[str, Any]) -> None:
-    """Refuses a context longer than the model's, as vLLM does unless overrides or a variable allow it."""
+    """Reject a context longer than the model's, as vLLM does unless overrides or a variable allow it."""
     model, wanted = lock.checkpoint.model, options.get(CONTEXT)
     allowed = profile.environment.get(LONG_CONTEXT, "0").lower() in {"1", "true"}
     if not isinstance(model, ModelFigures) or wanted is None or "hf-overrides" in options or allowed:
@@ -170,9 +170,9 @@ def _check_context(profile: Profile, lock: Lock, options: dict[str, Any]) -> Non
 
 
 def yaml_value(value: Any) -> str:
-    """A value as JSON that YAML 1.1 (PyYAML in vLLM) and 1.2 read alike.
+    """Format a value as JSON that YAML 1.1 (PyYAML in vLLM) and 1.2 read alike.
 
-    PyYAML takes ``1e-05`` for text: its floats need a point.
+    PyYAML reads ``1e-05`` as text: its floats need a point.
     """
     match value:
         case bool() | int() | str() | None:

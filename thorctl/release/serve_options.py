@@ -1,8 +1,8 @@
-"""What a profile may pass to ``vllm serve`` and to its environment.
+"""Validate a profile's options of ``vllm serve`` and its environment variables.
 
 Rules of vLLM's YAML configuration (``vllm/utils/argparse_utils.py``, ``load_config_file``): a flat map of
-long option names; ``true`` becomes ``--key``; ``false`` was silently dropped up to 0.19; lists become several
-words; maps become one JSON string.
+long option names; ``true`` becomes ``--key``; ``false`` was dropped without notice up to 0.19; lists become
+several words; maps become one JSON string.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w./-]*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SECRET = re.compile(r"(^|_)[A-Z0-9]*(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?(_|$)")
 
-# Option -> why a profile must not set it.
+# Option -> why a profile cannot set it.
 REFUSED = {
     "host": "the engine always listens on its Unix socket",
     "uds": "the engine always listens on its own Unix socket",
     "model": "the model is always /models/checkpoint, the verified files of the lock",
     "config": "this map is the configuration file",
-    "api-key": "secrets do not belong in a profile, and vLLM prints this one in its log",
-    "enable-log-requests": "prompts do not belong in the device's journal",
-    "enable-log-outputs": "answers do not belong in the device's journal",
-    "log-error-stack": "it writes refused requests to the device's journal",
+    "api-key": "a profile must not have secrets, and vLLM prints this one in its log",
+    "enable-log-requests": "the device's journal must not have prompts",
+    "enable-log-outputs": "the device's journal must not have answers",
+    "log-error-stack": "it writes rejected requests to the device's journal",
     "trust-remote-code": "code from a checkpoint does not run on a device",
     "download-dir": "nothing is downloaded at start",
     "tokenizer": "the tokenizer is the checkpoint's, pinned by the lock",
@@ -45,7 +45,7 @@ RESERVED_ENVIRONMENT = frozenset(
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Raises WrongKeyError with a remedy where vLLM would not understand an option as meant."""
+    """Raise WrongKeyError with a remedy for an option that vLLM would misread."""
     for option, value in options.items():
         if option in REFUSED or option.replace("_", "-") in REFUSED:
             raise WrongKeyError(
@@ -69,12 +69,12 @@ def check_options(options: dict[str, Any]) -> None:
             )
 
 
-ENGINE_FOLDER = "/etc/thor-engine/"  # where the container sees the release's files
+ENGINE_FOLDER = "/etc/thor-engine/"  # the release's files in the container
 RENDERED = frozenset({"serve.yaml", "engine.env", "thor-engine.service", "release.json"})
 
 
 def check_engine_files(options: dict[str, Any], files: tuple[str, ...]) -> None:
-    """Raises WrongKeyError where an option names a file the release has not, or a file has a taken name."""
+    """Raise WrongKeyError if an option's file is missing in the release, or a file's name is taken."""
     for name in files:
         if name in RENDERED or files.count(name) > 1:
             raise WrongKeyError("engine_files", f"engine_files: {name!r} is the name of another file")
@@ -97,7 +97,7 @@ def _check_value(option: str, value: object) -> None:
         raise WrongKeyError(option, f"{option!r} has no value; give one or remove the key")
     if isinstance(value, list):
         if any(isinstance(item, (bool, list, dict)) or item is None for item in value):
-            raise WrongKeyError(option, f"{option!r}: a list holds words and numbers only")
+            raise WrongKeyError(option, f"{option!r}: a list may have words and numbers only")
         if any(isinstance(item, str) and item.startswith("-") for item in value):
             raise WrongKeyError(
                 option, f"{option!r}: an item that begins with a dash would be read as an option"
@@ -106,14 +106,14 @@ def _check_value(option: str, value: object) -> None:
 
 
 def _check_text(option: str, value: object) -> None:
-    """Walks nested values: only JSON types, only printable text."""
+    """Check nested values: only JSON types, only printable text."""
     match value:
         case str():
             if not all(character.isprintable() or character == "\n" for character in value):
-                raise WrongKeyError(option, f"{option!r} holds an unprintable character")
+                raise WrongKeyError(option, f"{option!r} has an unprintable character")
         case float():
             if not math.isfinite(value):
-                raise WrongKeyError(option, f"{option!r}: {value} is not a number vLLM can be given")
+                raise WrongKeyError(option, f"{option!r}: {value} is not a number that vLLM accepts")
         case bool() | int() | None:
             pass
         case list():
@@ -129,7 +129,7 @@ def _check_text(option: str, value: object) -> None:
 
 
 def check_environment(variables: dict[str, str]) -> None:
-    """Raises WrongKeyError for names that are reserved, secret or no variables, and for odd values."""
+    """Raise WrongKeyError for reserved, secret or invalid names, and for invalid values."""
     for name, value in variables.items():
         if not _VARIABLE.fullmatch(name):
             raise WrongKeyError(name, f"{name!r} is not a variable name; use capitals, digits and _")
@@ -139,7 +139,7 @@ def check_environment(variables: dict[str, str]) -> None:
             )
         if name in RESERVED_ENVIRONMENT:
             raise WrongKeyError(name, f"{name!r} is set by thorctl for every engine; remove it")
-        # docker --env-file takes the line as it stands: no quotes, no escapes, no second line.
+        # docker --env-file reads the line literally: no quotes, no escapes, no second line.
         if not value.isprintable() or value != value.strip():
             raise WrongKeyError(
                 name, f"{name!r}: the value must be one printable line without blanks around it"

@@ -8,7 +8,7 @@ _BARE = re.compile(r"[A-Za-z0-9_./:@=,+-]+")
 
 
 def word(value: object) -> str:
-    """``value`` as exactly one word of an ``ExecStart=`` line: no specifier, variable or quote is read in it.
+    """Quote ``value`` as exactly one literal word of an ``ExecStart=`` line.
 
     Raises:
         ValueError: for an empty value or one with a line break or another control character.

@@ -1,4 +1,4 @@
-"""How a device is reached: what ssh itself answers, and what of it is followed."""
+"""Connections to devices, with the options that ssh itself would use."""
 
 from thorctl.remote import linker_cache
 

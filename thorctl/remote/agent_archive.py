@@ -1,4 +1,4 @@
-"""Packs the device agent into one zipapp with reproducible bytes: same sources, same file."""
+"""Pack the device agent into one zipapp with reproducible bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One verb of the agent on many devices over SSH: one connection a device, a bounded number at once.
+"""Call one verb of the agent on many devices over SSH: one connection per device, limited concurrency.
 
 A device that fails in any way gives an Answer with a Problem; only programming errors are raised.
 """
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-STDOUT_LIMIT = 4 * 1024 * 1024  # characters; the largest honest answer is a smoke report of some 100 KB
+STDOUT_LIMIT = 4 * 1024 * 1024  # characters; the largest genuine answer is a smoke report of some 100 KB
 NO_PASSWORD = Become()
-# On stderr of `as_root` with a password: sudo asks; the command begins.
+# Markers on stderr of `as_root` with a password: sudo's prompt; the start of the command.
 PROMPT, READY = "thorctl-asks-for-the-password:", "thorctl-is-root"
 STDERR_LIMIT = 64 * 1024  # bytes kept of the log, for error messages
 
@@ -47,16 +47,16 @@ def run_verb(
     on_answer: Callable[[Answer], None] | None = None,
     on_line: Callable[[str, str], None] | None = None,
 ) -> list[Answer]:
-    """Runs ``thor-agent VERB ARGS`` on every device; answers in the order of ``devices``.
+    """Run ``thor-agent VERB ARGS`` on every device; return answers in the order of ``devices``.
 
     Args:
         stdin: text for the verb's standard input, such as a release document.
-        holder: who takes or holds the lease; None leaves it to the agent (the SSH login).
-        limit: devices asked at once.
+        holder: holder of the lease; None leaves it to the agent (the SSH login).
+        limit: number of concurrent devices.
         connect_timeout: seconds until logged in.
         timeout: seconds for the verb itself; None: the verb's own (``protocol.verbs``).
-        on_answer: called with each answer as it comes.
-        on_line: called with the device's name and each line of its log as it comes.
+        on_answer: called with each answer as it arrives.
+        on_line: called with the device's name and each line of its log.
     """
     return asyncio.run(
         run_verb_async(
@@ -87,7 +87,7 @@ async def run_verb_async(
     on_answer: Callable[[Answer], None] | None = None,
     on_line: Callable[[str, str], None] | None = None,
 ) -> list[Answer]:
-    """As ``run_verb``, inside a running event loop."""
+    """Do the same as ``run_verb`` in a running event loop."""
     gate = asyncio.Semaphore(limit)
 
     async def one(device: Device) -> Answer:
@@ -112,7 +112,7 @@ async def run_verb_async(
 
 
 def as_root(user: str, words: Sequence[str], become: Become = NO_PASSWORD) -> str:
-    """A shell command that runs ``words`` as root. Without a password it fails rather than asks for one."""
+    """Return a shell command that runs ``words`` as root. Without a password it fails instead of asking."""
     if user == "root":
         return shlex.join(("env", "LC_ALL=C", *words))
     sudo = ("env", "LC_ALL=C", become.program, *become.flags)
@@ -131,27 +131,27 @@ def agent_command(
     *,
     options: Sequence[str] = (),
 ) -> str:
-    """The shell command for one verb; ``options`` stand before it."""
+    """Return the shell command for one verb; ``options`` precede it."""
     who = ("--holder", holder) if holder else ()
     return as_root(user, (AGENT, *who, *options, verb, *args), become)
 
 
 def become_of(connection: asyncssh.SSHClientConnection) -> Become:
-    """How the login of ``connection`` becomes root."""
+    """Return how the login of ``connection`` becomes root."""
     return connection.get_extra_info(BECOME) or NO_PASSWORD
 
 
 async def start(
     connection: asyncssh.SSHClientConnection, command: str, **arguments: Any
 ) -> asyncssh.SSHClientProcess[Any]:
-    """Start a command of ``as_root``; the password goes to sudo alone, and only when it asks.
+    """Start a command of ``as_root``; pass the password to sudo only when it asks.
 
     Args:
         arguments: of ``create_process``; stdin may be ``asyncssh.DEVNULL``.
 
     Raises:
         ThorError: ``sudo_password``, ``sudo_refused``.
-        asyncssh.Error, OSError: the connection broke.
+        asyncssh.Error, OSError: the connection failed.
     """
     password = become_of(connection).password
     if password is None or READY not in command:
@@ -204,7 +204,7 @@ async def ask(
     timeout: float | None = None,  # noqa: ASYNC109 - becomes an Answer, not an exception
     heard: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Runs one command on an open connection and reads its answer; ``heard`` gets each line of its log."""
+    """Run one command on an open connection and read its answer; ``heard`` gets each line of its log."""
     limit = VERBS[verb].seconds if timeout is None else timeout
     try:
         async with asyncio.timeout(limit):
@@ -216,8 +216,8 @@ async def ask(
     except (asyncssh.Error, OSError) as error:
         problem = Problem(
             "device_unreachable",
-            f"The connection broke during {verb}: {error}.",
-            f"See its result with `thorctl status {device}`, then repeat the command if needed.",
+            f"The connection failed during {verb}: {error}.",
+            f"Check its result with `thorctl status {device}`, then repeat the command if needed.",
             device,
         )
         return Answer(device, error=problem, reached=False)
@@ -245,7 +245,7 @@ async def _ask(
         await process.wait_closed()
         return read_answer(device, verb, process.exit_status, stdout, stderr)
     finally:
-        process.close()  # without waiting: a hanging agent would hang us
+        process.close()  # without waiting for a hanging agent
         errors.cancel()
         await asyncio.gather(errors, return_exceptions=True)
 
@@ -257,7 +257,7 @@ async def _read(
     keep_reading: bool,
     heard: Callable[[str], None] | None = None,
 ) -> tuple[str, bool]:
-    """Up to ``limit`` characters, and whether that was all. ``keep_reading`` keeps the newest instead."""
+    """Read up to ``limit`` characters, and return whether that was all. ``keep_reading`` keeps the newest."""
     text = line = ""
     while piece := await reader.read(65536):
         text += piece
@@ -276,11 +276,11 @@ async def _read(
 async def run_bounded(
     connection: asyncssh.SSHClientConnection, command: str, limit: int = STDOUT_LIMIT
 ) -> tuple[int | None, str, str]:
-    """Run one command on an open connection; returns its exit code, stdout and stderr.
+    """Run one command on an open connection; return its exit code, stdout and stderr.
 
     Raises:
         ThorError: ``answer_too_large`` if stdout has more than ``limit`` characters.
-        asyncssh.Error, OSError: the connection broke.
+        asyncssh.Error, OSError: the connection failed.
     """
     process = await start(connection, command, errors="replace", stdin=asyncssh.DEVNULL)
     errors = asyncio.create_task(_read(process.stderr, STDERR_LIMIT, keep_reading=True))
@@ -289,8 +289,8 @@ async def run_bounded(
         if not whole:
             raise ThorError(
                 "answer_too_large",
-                f"`{command[:80]}` printed more than {limit} characters; it was not read further.",
-                "Check the device: it sends more than any answer has.",
+                f"`{command[:80]}` printed more than {limit} characters; the rest was not read.",
+                "Check the device: no valid answer is that long.",
             )
         stderr, _ = await errors
         await process.wait_closed()
@@ -304,7 +304,7 @@ async def run_bounded(
 def _too_much(device: str, verb: str) -> Problem:
     return Problem(
         "agent_garbage",
-        f"The agent printed more than {STDOUT_LIMIT} characters for {verb}; they were not read further.",
+        f"The agent printed more than {STDOUT_LIMIT} characters for {verb}; the rest was not read.",
         f"Install this thorctl's agent: `cd playbooks && ansible-playbook site.yml --limit {device}`.",
         device,
     )
@@ -314,7 +314,7 @@ def _late(device: str, verb: str, timeout: float) -> Problem:
     return Problem(
         "agent_timeout",
         f"The agent has not answered {verb} within {timeout:g} s.",
-        f"See whether it is still running (`thorctl status {device}`) and what it logs (`thorctl logs "
+        f"Check whether it is still running (`thorctl status {device}`), and its log (`thorctl logs "
         f"{device} --events`).",
         device,
     )

@@ -1,4 +1,4 @@
-"""One SSH connection for each device, used by all calls of a process and closed when it has been idle."""
+"""One SSH connection per device, shared by all calls of a process and closed when idle."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-LOGINS = 50  # at once; a hundred and more would exceed their time limit on two processors
-OPEN = 200  # connections in use at once; each takes a descriptor, of which a process has 1,024 by default
-IDLE_SECONDS = 20.0  # longer than between two steps of a device
+LOGINS = 50  # concurrent; a hundred would exceed their time limit on two processors
+OPEN = 200  # connections in use; each takes a descriptor, of which a process has 1,024 by default
+IDLE_SECONDS = 20.0  # above the time between two steps of a device
 
 
 @dataclass(eq=False)
 class _Open:
-    """A connection, and what closes it."""
+    """A connection, and the context that closes it."""
 
     connection: asyncssh.SSHClientConnection
     stack: AsyncExitStack
@@ -33,7 +33,7 @@ class _Open:
 
 @dataclass
 class Connections:
-    """For one event loop. ``close`` closes what is left."""
+    """The connections of one event loop. ``close`` closes the remaining ones."""
 
     idle_seconds: float = IDLE_SECONDS
     connect_timeout: float = CONNECT_TIMEOUT
@@ -45,7 +45,7 @@ class Connections:
 
     @asynccontextmanager
     async def to(self, device: Device) -> AsyncIterator[asyncssh.SSHClientConnection]:
-        """The device's connection, which is opened if there is none.
+        """Yield the device's connection, opened if there is none.
 
         Raises:
             ThorError: as ``ssh.connect``.
@@ -67,7 +67,7 @@ class Connections:
                     one.closing = loop.call_later(self.idle_seconds, self._end, device.name, one)
 
     def discard(self, device: Device) -> None:
-        """Do not use the device's connection again: it broke, or nothing came over it."""
+        """Forget the device's connection, which failed or is silent."""
         one = self._open.pop(device.name, None)
         if one is not None:
             one.connection.abort()

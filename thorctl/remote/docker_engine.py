@@ -1,4 +1,4 @@
-"""Finds the Docker engine: DOCKER_HOST, the default socket, then the one that ``scripts/engine`` runs."""
+"""Find the Docker engine: DOCKER_HOST, the default socket, then that of ``scripts/engine``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 OWN_SOCKET = "unix:///run/thorctl/docker.sock"
-REQUEST_TIMEOUT_SECONDS = 900  # a commit or push of a layer of a few hundred MB answers only when it is done
-PING_TIMEOUT_SECONDS = 10  # as scripts/engine
+REQUEST_TIMEOUT_SECONDS = 900  # a commit or push of a layer of a few hundred MB answers at its end only
+PING_TIMEOUT_SECONDS = 10  # as in scripts/engine
 
 
 def candidates(environment: Mapping[str, str]) -> Iterator[str]:
-    """The addresses to try, in order (docs/reference/interfaces.md, Simulation)."""
+    """Yield the addresses to try, in order (docs/reference/interfaces.md, Simulation)."""
     chosen = environment.get("DOCKER_HOST")
     if chosen:
         yield chosen
@@ -31,19 +31,19 @@ def candidates(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def connect(environment: Mapping[str, str] | None = None) -> DockerClient:
-    """A client of the first engine that answers.
+    """Return a client of the first engine that answers.
 
     Raises:
-        ThorError: ``docker_unavailable`` where none does.
+        ThorError: ``docker_unavailable`` if none does.
     """
     return docker.DockerClient(base_url=find(environment), timeout=REQUEST_TIMEOUT_SECONDS)
 
 
 def find(environment: Mapping[str, str] | None = None) -> str:
-    """Address of the first engine that answers, such as ``unix:///var/run/docker.sock``.
+    """Return the address of the first engine that answers, such as ``unix:///var/run/docker.sock``.
 
     Raises:
-        ThorError: ``docker_unavailable`` where none does.
+        ThorError: ``docker_unavailable`` if none does.
     """
     tried = []
     for address in candidates(os.environ if environment is None else environment):
@@ -60,7 +60,7 @@ def find(environment: Mapping[str, str] | None = None) -> str:
 def _answers(address: str) -> bool:
     try:
         client = docker.DockerClient(base_url=address, timeout=PING_TIMEOUT_SECONDS)
-    except (DockerException, OSError, ValueError, ImportError):  # an address of no known form
+    except (DockerException, OSError, ValueError, ImportError):  # an address of an unknown form
         return False
     try:
         return bool(client.ping())

@@ -1,9 +1,9 @@
 """The options that OpenSSH itself would use for a host: the answer of ``ssh -G``.
 
-A process per device and call would cost more than the connection. Answers are kept in the user's cache
-directory, filed by the ssh program, by every configuration file that ssh reads (path, inode, modification
-time, size, owner and mode) and by the arguments. An answer that may depend on more, such as ``Match exec``,
-is kept for a minute. One question serves all hosts for which the same lines hold, whatever their HostName.
+A process per device and call would take longer than the connection. Answers are cached in the user's cache
+directory by the ssh program, every configuration file that ssh reads (path, inode, modification time, size,
+owner and mode) and the arguments. An answer that may depend on more, such as ``Match exec``, is cached for a
+minute. One query serves all hosts with the same configuration lines, whatever their HostName.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Answer = dict[str, list[str]]
 Line = tuple[tuple[tuple[str, ...], ...], str]  # patterns of each Host line around it, its text
 
 SECONDS = 30.0  # for one answer; Match exec may run a slow program
-VOLATILE_SECONDS = 60.0  # an answer that depends on more than files and arguments serves one call so long
-CONFIGURATIONS_KEPT = 8  # whose answers are kept
+VOLATILE_SECONDS = 60.0  # life of an answer that depends on more than files and arguments
+CONFIGURATIONS_KEPT = 8  # configurations whose answers are cached
 INCLUDE_DEPTH = 16  # ssh's own limit
-# Where builds of OpenSSH look for the system's configuration.
+# The system's configuration in different builds of OpenSSH.
 SYSTEM_FILES = ("/etc/ssh/ssh_config", "/usr/local/etc/ssh/ssh_config", "/opt/homebrew/etc/ssh/ssh_config")
 # Answers that depend on more than files and arguments: programs, networks, names, environment, sessions.
 _VOLATILE = re.compile(
@@ -46,18 +46,18 @@ _VOLATILE = re.compile(
     r"include\b.*[%$]|.*\$\{)",
     re.IGNORECASE | re.MULTILINE,
 )
-# Answers for which hosts cannot be put together by the Host lines that they match.
+# Options that prevent grouping hosts by the Host lines that they match.
 _BY_HOST = re.compile(r"^\s*match\b(?!\s+all\s*$)|%", re.IGNORECASE | re.MULTILINE)
 _KEYWORD = re.compile(r"([a-z0-9]+)(?:\s*=\s*|\s+)(.*)", re.IGNORECASE)
 _JUMP = re.compile(r"^\s*proxyjump(?:\s*=\s*|\s+)(.*)$", re.MULTILINE)
-# Names in small letters and dotted quads: not user@host, URIs, 127.1 or IPv6 addresses, which ssh rewrites.
+# Lower-case names and dotted quads: not user@host, URIs, 127.1 or IPv6 addresses, which ssh rewrites.
 _PLAIN = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*|(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})")
-# Stand in for the host and the port where one answer serves several.
+# Placeholders for the host and the port in an answer for several hosts.
 ANY_HOST, ANY_PORT = "any-host.thorctl.invalid", "64987"
 
 
 class SshRefusedError(Exception):
-    """ssh does not take the arguments or the configuration; the text is its own."""
+    """ssh rejects the arguments or the configuration; the text is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class Configuration:
     """The files that ssh reads.
 
     Attributes:
-        files: all of them, absent ones included, and the folders that Include looks into.
-        identity: of all files as they are.
-        volatile: whether an answer may change while they do not.
-        lines: each with the Host lines that it stands below; hosts for which the same lines hold have the
-            same answer. None: they may not.
-        jumps: names in ProxyJump lines: ssh refuses a host that leads to itself.
+        files: all of them, absent ones included, and the folders of Include patterns.
+        identity: of all files in their present state.
+        volatile: whether an answer may change without a change of the files.
+        lines: each with its enclosing Host lines; hosts with the same effective lines have the same answer.
+            None: hosts cannot be grouped.
+        jumps: names in ProxyJump lines: ssh rejects a host that leads to itself.
     """
 
     files: tuple[str, ...]
@@ -81,22 +81,22 @@ class Configuration:
 
 
 def home() -> Path:
-    """The user's home as ssh finds it: in the user database, not in $HOME."""
+    """Return the user's home as ssh does: from the user database, not from $HOME."""
     return Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 def tilde(text: str) -> str:
-    """``~`` and ``~user`` as ssh fills them in."""
+    """Expand ``~`` and ``~user`` as ssh does."""
     if text == "~" or text.startswith("~/"):
         return f"{home()}{text[1:]}"
-    return os.path.expanduser(text)  # noqa: PTH111 - a text that may be no path, such as `none`
+    return os.path.expanduser(text)  # noqa: PTH111 - the text may be no path, such as `none`
 
 
 _configurations: dict[str | None, Configuration] = {}
 
 
 def configuration(named: str | None) -> Configuration:
-    """The configuration that ``-F named`` stands for; None: the user's and the system's."""
+    """Return the configuration of ``-F named``; None: the user's and the system's."""
     known = _configurations.get(named)
     if known is None or known.identity != _together(known.files):
         known = _configurations[named] = _read(named)
@@ -119,7 +119,7 @@ def _read(named: str | None) -> Configuration:
             texts.append(text)
             for pattern in _included(text, folder) if depth < INCLUDE_DEPTH else []:
                 files.append(str(Path(pattern).parent))  # a new file there may match
-                # glob(3), as ssh reads Include: pathlib's knows no absolute pattern.
+                # glob(3), as in ssh's Include: pathlib's has no absolute patterns.
                 todo += [(one, folder, depth + 1) for one in sorted(glob.glob(pattern))]  # noqa: PTH207
     whole = "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
     top = [*files[:1], *(SYSTEM_FILES if named is None else ())]  # -F none: no file at all
@@ -135,7 +135,7 @@ def _read(named: str | None) -> Configuration:
 
 
 def _lines(top: Iterable[str], *, system: bool) -> tuple[Line, ...] | None:
-    """All lines of the files in the order in which ssh reads them; None where they cannot be taken apart."""
+    """Return all lines of the files in ssh's order; None if they cannot be parsed."""
     found: list[Line] = []
     try:
         for path in top:
@@ -163,7 +163,7 @@ def _add_lines(
             raise ValueError(text)
         if keyword == "host":
             here = (*around, tuple(shlex.split(parts[2])))
-        elif keyword == "match":  # only `all` gets here
+        elif keyword == "match":  # `all`: other criteria prevent the parse
             here = around
         elif keyword == "include":
             for pattern in _included(text, folder):
@@ -175,12 +175,12 @@ def _add_lines(
 
 @functools.lru_cache(maxsize=4096)
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Of ``*`` and ``?``, the only ones with a meaning."""
+    """Compile a pattern of ``*`` and ``?``, the only special characters."""
     return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
 
 
 def _holds(host: str, patterns: Iterable[str]) -> bool:
-    """Whether a Host line matches: one of its patterns does, and none of the negated ones."""
+    """Return whether a Host line matches: one of its patterns does, and none of the negated ones."""
     found = False
     for pattern in patterns:
         if _expression(pattern.removeprefix("!")).fullmatch(host):
@@ -191,9 +191,9 @@ def _holds(host: str, patterns: Iterable[str]) -> bool:
 
 
 def _for_host(lines: Iterable[Line], host: str) -> tuple[str, str | None]:
-    """A text that is the same for hosts with the same answer but for its hostname; and that name.
+    """Return a text that is equal for hosts with the same answer but for its hostname; and that hostname.
 
-    The name is None where ssh forms it in a way of its own.
+    It is None if ssh computes it.
     """
     matched: dict[tuple[str, ...], bool] = {}
     texts: list[str] = []
@@ -219,11 +219,11 @@ def _together(files: Iterable[str]) -> str:
 
 
 def _included(text: str, folder: str) -> list[str]:
-    """The patterns of the Include lines, as absolute paths."""
+    """Return the patterns of the Include lines, as absolute paths."""
     found: list[str] = []
     for line in re.findall(r"^\s*include[\s=]+(.*)$", text, re.IGNORECASE | re.MULTILINE):
         with contextlib.suppress(ValueError):
-            # A pattern and no path: Path would drop what is special in it.
+            # A pattern, not a path: Path would drop special characters.
             found += [os.path.join(folder, tilde(pattern)) for pattern in shlex.split(line)]  # noqa: PTH118
     return found
 
@@ -233,16 +233,16 @@ _lock = threading.Lock()
 
 
 def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -> Answer:
-    """What ``program -G arguments host`` answers: option in small letters -> its values. Thread-safe.
+    """Return the answer of ``program -G arguments host``: lower-case option -> its values. Thread-safe.
 
     Args:
         program: name or path of ssh.
         arguments: of ssh, without the host.
-        host: as ssh would get it.
+        host: as passed to ssh.
         config: the value of ``-F`` in ``arguments``; None without.
 
     Raises:
-        SshRefusedError: ssh does not take them.
+        SshRefusedError: ssh rejects them.
     """
     files = configuration(config)
     words = tuple(arguments)
@@ -258,7 +258,7 @@ def ask(program: str, arguments: Sequence[str], host: str, config: str | None) -
 
 
 class _OwnAnswerError(Exception):
-    """ssh finds another name for the host than its lines say: the answer is not for others."""
+    """ssh's name for the host differs from its lines: the answer is not valid for others."""
 
 
 def _remembered(
@@ -282,7 +282,7 @@ def _remembered(
             mine.set_result(_answer(program, words, host, key, instead, volatile=volatile))
         except BaseException as error:
             with _lock:
-                del _answers[key]  # whoever waits for it fails too; the next one asks again
+                del _answers[key]  # waiting calls fail too; the next one repeats the query
             mine.set_exception(error)
             raise
         known = mine
@@ -291,7 +291,7 @@ def _remembered(
 
 
 def _for_all(words: tuple[str, ...], name: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The words with a placeholder for the port; what each placeholder stands for."""
+    """Return the words with a placeholder for the port, and the values of the placeholders."""
     instead = {ANY_HOST: name}
     port = next((word for word in words if re.fullmatch(r"Port=\d+", word)), None)
     if port is None or any(ANY_PORT in word for word in words):
@@ -351,7 +351,7 @@ def _ask(program: str, words: Sequence[str], host: str) -> Answer:
 
 
 def _file(program: str, key: Sequence[str]) -> Path | None:
-    """Where the answer is kept; None without a usable cache folder."""
+    """Return where the answer is cached; None without a usable cache folder."""
     path = shutil.which(program)
     if path is None:
         return None

@@ -1,6 +1,6 @@
-"""Where and how ssh would log in: each machine of the way to a device, from what ``ssh -G`` answers for it.
+"""How ssh would log in: each machine on the way to a device, from the answer of ``ssh -G`` for it.
 
-What ssh would do and thorctl does not is refused by name: ``ssh_option_not_followed``.
+An option of ssh that thorctl does not support is rejected by name: ``ssh_option_not_followed``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-# Those of ssh(1); with a colon the ones that take a value.
+# The options of ssh(1); a colon follows those with a value.
 _FLAGS = "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:P:p:Q:R:S:W:w:"
-# With these ssh does something else than run a command on the device.
+# With these ssh does not run a command on the device.
 _OTHER_JOBS = frozenset({"-G", "-N", "-O", "-Q", "-V", "-W", "-f", "-s"})
 MOST_JUMPS = 8
-# Option -> the values with which thorctl does what ssh does; ssh's defaults among them.
+# Option -> the values that thorctl supports, ssh's defaults included.
 _FOLLOWED = {
     "proxyusefdpass": {"no"},
     "knownhostscommand": {"none"},
@@ -41,13 +41,13 @@ _FOLLOWED = {
     "stdinnull": {"no"},
     "bindinterface": {"none"},
 }
-# Ways to log in that only ssh tries: named where the others fail. Option -> values that mean "off".
+# Logins that only ssh supports, listed in the error if all others fail. Option -> values for "off".
 _MORE_LOGINS = {
     "gssapiauthentication": {"no"},
     "hostbasedauthentication": {"no"},
     "pkcs11provider": {"none"},
 }
-_NO_PASSWORD = (  # what Ansible says where it has none
+_NO_PASSWORD = (  # Ansible's message without a password
     *("-o", "KbdInteractiveAuthentication=no"),
     *("-o", "PreferredAuthentications=gssapi-with-mic,gssapi-keyex,hostbased,publickey"),
     *("-o", "PasswordAuthentication=no"),
@@ -60,25 +60,25 @@ class Endpoint:
     """One login, as ssh would do it.
 
     Attributes:
-        alias: the name or address that ssh was given.
-        host, port, user: where it connects to, as whom.
-        key_name: under which the host key is filed, without the port.
-        key_port: the port that belongs to ``key_name``; None: none, as with HostKeyAlias.
+        alias: the name or address given to ssh.
+        host, port, user: of the connection.
+        key_name: the host key's name in known_hosts, without the port.
+        key_port: the port of ``key_name``; None: none, as with HostKeyAlias.
         known_hosts: files, the user's first.
-        identities: private keys in order; absent ones among them.
+        identities: private keys in order; absent ones included.
         certificates: files of further certificates.
         identities_only: an agent's other keys are not offered.
         agent: its socket; None: none.
         logins: methods in order: publickey, keyboard-interactive, password.
-        key_algorithms: kinds of keys and certificates that are offered; empty: all.
+        key_algorithms: kinds of offered keys and certificates; empty: all.
         algorithms: asyncssh's argument -> names that ssh would accept, in order.
-        keepalive: seconds between signs of life, 0: none; and how many may be missed.
+        keepalive: seconds between keep-alives, 0: none; and how many may be missed.
         connect_timeout: seconds; None: not set.
         bind_address, family: of the socket.
-        proxy_command: a shell command whose stdin and stdout are the way; None: none.
-        via: the jump host, which has its own way.
+        proxy_command: a shell command whose stdin and stdout are the connection; None: none.
+        via: the jump host, which may have one itself.
         not_tried: options for logins that ssh would also try, such as ``pkcs11provider /lib/token.so``.
-        control_path: where a running ssh may share its connection, which thorctl does not use.
+        control_path: socket of a shared connection, which thorctl does not use.
     """
 
     alias: str
@@ -106,16 +106,16 @@ class Endpoint:
 
     @property
     def where(self) -> str:
-        """Host and port for messages."""
+        """The host and port for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def resolve(device: Device) -> Endpoint:
-    """The device's endpoint. Asks ssh, which may take a while: not for an event loop.
+    """Return the device's endpoint. Runs ssh, which may take long: not for an event loop.
 
     Raises:
-        ThorError: ``ssh_options_invalid``, ``ssh_option_not_followed``, ``connection_not_followed``; what
-            keeps the device's variables from being read.
+        ThorError: ``ssh_options_invalid``, ``ssh_option_not_followed``, ``connection_not_followed``; the
+            errors of the device's variables.
     """
     if device.unread:
         raise ThorError(device.unread.code, device.unread.message, device.unread.remedy, device=device.name)
@@ -124,7 +124,7 @@ def resolve(device: Device) -> Endpoint:
         before, after = _words(device.ssh_args_before), _words(device.ssh_args)
     except ValueError as error:
         raise _invalid(device, f"The ssh arguments of the inventory cannot be read: {error}") from None
-    # The order is Ansible's, and ssh takes the first value of an option.
+    # In Ansible's order, since ssh uses the first value of an option.
     words = [*before]
     words += ["-o", f"Port={device.port}"] if device.port else []
     words += ["-o", f'IdentityFile="{device.key}"'] if device.key else []
@@ -132,7 +132,7 @@ def resolve(device: Device) -> Endpoint:
     words += ["-o", f'User="{device.user}"'] if device.user else []
     words += ["-o", f"ConnectTimeout={device.connect_timeout}"] if device.connect_timeout else []
     words += after
-    # Ours, for who gives no arguments: the last word before the configuration files.
+    # Our default, if the arguments have none; configuration files still override it.
     words += ["-o", f'UserKnownHostsFile="{device.known_hosts}"'] if device.known_hosts else []
     endpoint = _endpoint(device, words, device.host, MOST_JUMPS)
     if endpoint.user == "root":
@@ -142,7 +142,7 @@ def resolve(device: Device) -> Endpoint:
         raise ThorError(
             "inventory_invalid",
             f"The password for sudo cannot be read: {device.become.fault}.",
-            "Name the vault's password: ANSIBLE_VAULT_PASSWORD_FILE=FILE, or vault_password_file in "
+            "Set the vault's password: ANSIBLE_VAULT_PASSWORD_FILE=FILE, or vault_password_file in "
             "ansible.cfg.",
             device=device.name,
         )
@@ -154,16 +154,16 @@ def _refuse_connection(device: Device, not_followed: str) -> None:
         raise ThorError(
             "connection_not_followed",
             f"{not_followed} is not supported: thorctl connects by ssh and becomes root by sudo.",
-            "Change it in the inventory, or for thorctl alone in an inventory of its own: -i.",
+            "Change it in the inventory, or use a separate inventory for thorctl: -i.",
             device=device.name,
         )
 
 
 def _words(text: str) -> list[str]:
-    """The arguments in a text of an inventory.
+    """Return the ssh arguments in a text of an inventory.
 
     Raises:
-        ValueError: it is no list of ssh's options.
+        ValueError: it is not a list of ssh's options.
     """
     words = shlex.split(text)
     try:
@@ -188,7 +188,7 @@ def _endpoint(device: Device, words: list[str], alias: str, jumps: int) -> Endpo
     try:
         answer = ask(device.ssh_program, words, alias, config)
     except SshRefusedError as error:
-        raise _invalid(device, f"ssh does not take what is set for {alias}: {error}") from None
+        raise _invalid(device, f"ssh rejects the settings of {alias}: {error}") from None
     _refuse(device, alias, answer)
     fill = _Tokens(answer, alias)
     jump = _one(answer, "proxyjump")
@@ -254,7 +254,7 @@ def _refuse(device: Device, alias: str, answer: Answer) -> None:
 
 
 def _jump(device: Device, text: str, config: str | None, jumps: int) -> Endpoint:
-    """The last jump host of a list: ssh starts a second ssh for it, with only ``-F`` of the first's words."""
+    """Return the last jump host of a list, for which ssh starts a second ssh with the first's ``-F`` only."""
     if jumps == 0:
         raise _invalid(device, f"There are more than {MOST_JUMPS} jump hosts, or a jump host leads to itself")
     rest, _, last = text.rpartition(",")
@@ -267,7 +267,7 @@ def _jump(device: Device, text: str, config: str | None, jumps: int) -> Endpoint
 
 
 def split_hop(hop: str) -> tuple[str | None, str, int | None]:
-    """``[user@]host[:port]`` as ``ssh -G`` writes it, IPv6 addresses in brackets: (user, host, port)."""
+    """Parse ``[user@]host[:port]`` of ``ssh -G``, IPv6 addresses in brackets: (user, host, port)."""
     user, _, address = hop.strip().removeprefix("ssh://").rpartition("@")
     bracketed = re.fullmatch(r"\[(.*)\](?::(\d+))?", address)
     plain = re.fullmatch(r"([^:]*):(\d+)", address)
@@ -291,7 +291,7 @@ def _one(answer: Answer, option: str) -> str | None:
 
 
 def _control_path(path: str | None) -> str | None:
-    return None if path in {None, "none"} else path  # ssh has filled in its tokens
+    return None if path in {None, "none"} else path  # ssh has expanded its tokens
 
 
 def _number(answer: Answer, option: str) -> int | None:
@@ -300,7 +300,7 @@ def _number(answer: Answer, option: str) -> int | None:
 
 
 def _logins(answer: Answer) -> tuple[str, ...]:
-    """The methods in ssh's order, those of its options that are on."""
+    """Return the enabled methods in ssh's order."""
     order = (_one(answer, "preferredauthentications") or "publickey,keyboard-interactive,password").split(",")
     switches = {
         "publickey": "pubkeyauthentication",
@@ -319,7 +319,7 @@ def _paths(fill: _Tokens, answer: Answer, option: str) -> tuple[Path, ...]:
 
 
 def _files(line: str) -> list[str]:
-    """The paths of a line that has lost its quotation marks: of several readings the one that exists."""
+    """Return the paths of a line without its quotation marks: of several readings the one that exists."""
     words = line.split(" ")
     found: list[str] = []
     while words:
@@ -366,12 +366,12 @@ class _Tokens:
         }
 
     def __call__(self, text: str) -> str:
-        """``text`` with its tokens filled in."""
+        """Return ``text`` with its tokens expanded."""
         filled = re.sub(r"%(.)", lambda found: self._values.get(found[1], found[0]), text)
         return re.sub(r"\$\{(\w+)\}", lambda found: os.environ.get(found[1], ""), filled)
 
     def command(self, text: str | None) -> str | None:
-        """A ProxyCommand; the shell sees its own variables."""
+        """Expand a ProxyCommand's tokens; the shell expands its variables."""
         if text is None or text == "none":
             return None
         return re.sub(r"%(.)", lambda found: self._values.get(found[1], found[0]), text)

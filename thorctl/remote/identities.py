@@ -1,7 +1,7 @@
 """The keys that ssh would offer to a host, in ssh's order.
 
-Certificates first, then the agent's keys that the configuration names, the agent's others, keys that only lie
-in files. A key that cannot be used is passed over, as ssh does; why is kept for the error message.
+Certificates come first, then the agent's keys that the configuration names, the agent's others, and keys in
+files only. An unusable key is skipped, as in ssh; the reason is kept for the error message.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from thorctl.remote.endpoint import Endpoint
 
 NOT_IN_AGENT = "it has a passphrase, and the agent does not hold it: ssh-add"
-OTHERS = stat.S_IRWXG | stat.S_IRWXO  # ssh uses no private key that anybody else may touch
+OTHERS = stat.S_IRWXG | stat.S_IRWXO  # ssh rejects a private key with permissions for others
 
 
 @dataclass(slots=True)
 class Offer:
-    """What is offered.
+    """The offered keys.
 
     Attributes:
         keys: in order.
-        names: where each came from, for messages.
-        unusable: file -> why it was passed over; only files that are there or were named outright.
-        not_accepted: names of keys whose kind PubkeyAcceptedAlgorithms leaves out.
+        names: the source of each, for messages.
+        unusable: file -> why it was skipped; only files that exist or were configured.
+        not_accepted: names of keys whose kind PubkeyAcceptedAlgorithms excludes.
     """
 
     keys: list[asyncssh.SSHKeyPair] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A private key's file: the key itself where it can be read, its public half where that is known."""
+    """A private key's file: the key if it is readable, and its public part if known."""
 
     private: asyncssh.SSHKey | None = None
     public: bytes | None = None
@@ -56,19 +56,19 @@ class _File:
 
 @asynccontextmanager
 async def offered(endpoint: Endpoint) -> AsyncIterator[Offer]:
-    """The keys for ``endpoint``; an agent stays connected until the context ends."""
+    """Yield the keys for ``endpoint``; an agent stays connected until the context ends."""
     offer = Offer()
     files = {path: _load(path, _identity(path)) for path in dict.fromkeys(endpoint.identities)}
     offer.unusable = {
         path: file.why_not
         for path, file in files.items()
-        if file.why_not and (path.exists() or path.parent != home() / ".ssh")  # ssh looks there unasked
+        if file.why_not and (path.exists() or path.parent != home() / ".ssh")  # ssh's default files
     }
     async with contextlib.AsyncExitStack() as stack:
         held: dict[bytes, asyncssh.SSHKeyPair] = {}
         signers: dict[bytes, asyncssh.SSHKeyPair] = {}
         if endpoint.agent:
-            with contextlib.suppress(OSError, ValueError):  # no agent there: as without one
+            with contextlib.suppress(OSError, ValueError):  # no agent listens there
                 agent = await stack.enter_async_context(asyncssh.SSHAgentClient(endpoint.agent))
                 held = {pair.public_data: pair for pair in await agent.get_keys()}
                 signers = {pair.public_data: pair for pair in await agent.get_keys()}
@@ -88,7 +88,7 @@ async def offered(endpoint: Endpoint) -> AsyncIterator[Offer]:
 
 
 def _drop_unaccepted(offer: Offer, endpoint: Endpoint) -> None:
-    """Leave out what PubkeyAcceptedAlgorithms leaves out; an ssh that does not say it takes all."""
+    """Remove keys that PubkeyAcceptedAlgorithms excludes; an ssh that does not report it accepts all."""
     accepted = endpoint.key_algorithms
     if not accepted:
         return
@@ -99,7 +99,7 @@ def _drop_unaccepted(offer: Offer, endpoint: Endpoint) -> None:
 
 
 def _kinds(algorithm: str) -> set[str]:
-    """The names of a key's kind in a list of algorithms: of an RSA key, those of its signatures."""
+    """Return the names of a key's kind in a list of algorithms: for an RSA key, those of its signatures."""
     name, at, rest = algorithm.partition("-cert-v01@")
     rsa = {"ssh-rsa", "rsa-sha2-256", "rsa-sha2-512"}
     names = rsa if name in rsa else {name}
@@ -109,9 +109,9 @@ def _kinds(algorithm: str) -> set[str]:
 def _add_certified(
     offer: Offer, endpoint: Endpoint, files: dict[Path, _File], signers: dict[bytes, asyncssh.SSHKeyPair]
 ) -> None:
-    """Certificates of the configuration, and those beside the keys, with whatever can sign for them.
+    """Add certificates of the configuration, and those beside the keys, with any key that signs for them.
 
-    ``signers``: of the agent, not offered elsewhere: each becomes its certificate's.
+    ``signers``: keys of the agent that are not offered themselves: each signs for its certificate.
     """
     beside = [path.with_name(f"{path.name}-cert.pub") for path in files]
     for path in dict.fromkeys((*endpoint.certificates, *beside)):
@@ -138,7 +138,7 @@ def _add_certified(
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """Changes when a file does."""
+    """Return a value that changes when a file does."""
     with contextlib.suppress(OSError):
         found = path.stat()
         return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid)
@@ -147,14 +147,14 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _load(path: Path, identity: tuple[int, ...]) -> _File:
-    """The file's key; ``identity`` keeps an answer from outliving a change."""
+    """Return the file's key; ``identity`` invalidates the cache after a change."""
     public = None
     for candidate in (path.with_name(f"{path.name}.pub"), path):
         with contextlib.suppress(OSError, ValueError):
             public = asyncssh.read_public_key(candidate).public_data
             break
     if not identity:
-        return _File(public=public, why_not="it is not there")
+        return _File(public=public, why_not="it does not exist")
     if identity[4] & OTHERS and identity[5] == os.getuid():
         return _File(public=public, why_not=f"its mode is {stat.S_IMODE(identity[4]):04o}: chmod 600 {path}")
     try:

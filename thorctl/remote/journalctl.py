@@ -1,4 +1,4 @@
-"""The command on the device that shows a log. Pure: what is wanted in, words of a command line out."""
+"""Build the command that shows a log on the device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Log = Literal["engine", "agent", "events"]
 
 TRANSIENT_GONE = "Failed to open /run/systemd/transient/"
-# The agent writes to its caller's stderr; in the journal is what the device did without one: detached verbs,
+# The agent logs to its caller's stderr; the journal has what it did without a caller: detached verbs,
 # recovery at boot, the ends of trials.
 UNITS: dict[Log, tuple[str, ...]] = {
     "engine": ("thor-engine.service",),
@@ -29,10 +29,10 @@ UNITS: dict[Log, tuple[str, ...]] = {
 def log_command(
     log: Log, *, lines: int | None, follow: bool, since: str | None, as_json: bool
 ) -> tuple[str, ...]:
-    """The words of the command that prints ``log``; ``since`` as journalctl takes it, not for events.
+    """Return the command that prints ``log``; ``since`` in journalctl's form, not for events.
 
-    With ``since`` and ``lines`` the newest line comes first (``in_order`` turns them): without ``--reverse``
-    a systemd before 254 takes ``--lines`` for the first ones.
+    With ``since`` and ``lines`` the newest line comes first (``in_order`` reverses them): without
+    ``--reverse`` a systemd before 254 applies ``--lines`` to the first lines.
     """
     if log == "events":
         # -F: the file is replaced when it reaches its size cap.
@@ -51,20 +51,20 @@ def log_command(
 
 
 def shown(line: str) -> bool:
-    """Whether a line of ``log_command``, as text or JSON, is about the device.
+    """Return whether a line of ``log_command``, as text or JSON, is about the device.
 
-    Not shown: systemd's notice that a transient unit's file is gone, which each ended timer leaves.
+    It is not if it is systemd's notice of a missing transient unit file, which each ended timer leaves.
     """
     return TRANSIENT_GONE not in line
 
 
 def reads_backwards(*, lines: int | None, since: str | None) -> bool:
-    """Whether ``log_command`` prints the newest line first."""
+    """Return whether ``log_command`` prints the newest line first."""
     return lines is not None and since is not None
 
 
 def in_order(newest_first: Sequence[str]) -> list[str]:
-    """Lines of ``--reverse``, the oldest first; indented lines belong to the one before."""
+    """Return the lines of ``--reverse``, the oldest first; indented lines belong to the one before."""
     messages: list[list[str]] = []
     for line in newest_first:
         if line.startswith((" ", "\t")) and messages:

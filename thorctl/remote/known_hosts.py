@@ -1,4 +1,4 @@
-"""Whose host keys are trusted, and what to tell a person when one is not. Nothing here ever adds a key."""
+"""Verify host keys by known_hosts, and explain rejected ones. Keys are never added."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Trust:
 
     Attributes:
         device: the device's name, for errors.
-        host, port: under which the key is filed; without a port under the bare name, as with HostKeyAlias.
-        address: for ssh-keyscan: host and port to ask.
-        files: where the keys were looked for; the first one is named in remedies.
-        keys, authorities, revoked: what the files hold for this host.
-        offered: the key the host showed, when it was not a trusted one.
+        host, port: the key's name in known_hosts; without a port the bare name, as with HostKeyAlias.
+        address: host and port for ssh-keyscan.
+        files: the searched files; the first one is named in remedies.
+        keys, authorities, revoked: the files' entries for this host.
+        offered: the host's key, if it is not trusted.
     """
 
     device: str
@@ -46,7 +46,7 @@ class Trust:
 
     @classmethod
     def of(cls, device: str, endpoint: Endpoint) -> Trust:
-        """The keys for an endpoint, as ``read``."""
+        """Return the keys for an endpoint, as ``read``."""
         address = (endpoint.host, endpoint.port)
         return cls.read(device, endpoint.key_name, endpoint.key_port, address, endpoint.known_hosts)
 
@@ -54,7 +54,7 @@ class Trust:
     def read(
         cls, device: str, host: str, port: int | None, address: tuple[str, int], files: tuple[Path, ...]
     ) -> Trust:
-        """Look the host up in ``files``; a missing one holds no keys.
+        """Look the host up in ``files``; a missing file has no keys.
 
         Raises:
             ThorError: ``known_hosts_unreadable``.
@@ -74,18 +74,18 @@ class Trust:
                 trust.keys += keys
                 trust.authorities += authorities
                 trust.revoked += revoked
-            if trust.has_entry:  # ssh looks for the name without its port only if it found none with it
+            if trust.has_entry:  # ssh looks for the name without its port only if this finds none
                 break
         return trust
 
     @property
     def has_entry(self) -> bool:
-        """Whether any key is recorded for this host."""
+        """Whether a key is recorded for this host."""
         return bool(self.keys or self.authorities)
 
     @property
     def algorithms(self) -> list[str]:
-        """Kinds of host key to ask for: recorded ones first, then any, so that a changed key is seen."""
+        """The kinds of host key to request: recorded ones first, then any, to detect a changed key."""
         recorded = [name for key in self.keys for name in key.sig_algorithms]
         certified = get_default_certificate_algs() if self.authorities else []
         names = [*certified, *recorded, *get_default_public_key_algs()]
@@ -93,18 +93,18 @@ class Trust:
 
     @property
     def name(self) -> str:
-        """The host as known_hosts writes it."""
+        """The host in known_hosts' notation."""
         return self.host if self.port in {None, asyncssh.DEFAULT_PORT} else f"[{self.host}]:{self.port}"
 
     @property
     def _scan(self) -> str:
-        """Appends the key that the host shows now; under an alias the name has to be put in its place."""
+        """The command that appends the host's present key, renamed for an alias."""
         host, port = self.address
         rename = "" if self.port is not None else f" | sed 's/^[^ ]*/{self.name}/'"
         return f"ssh-keyscan -p {port} {host}{rename} >> {self.files[0]}"
 
     def error(self, why: str) -> ThorError:
-        """What to raise when the host's key was refused."""
+        """Return the error for a rejected host key."""
         if any(key in self.revoked for key in self.offered) or "revoked" in why.lower():
             return self._revoked(why)
         return self._mismatch(why) if self.has_entry else self._unknown()
@@ -146,7 +146,7 @@ class Trust:
 
 
 def _read(file: Path) -> asyncssh.SSHKnownHosts:
-    """What a file holds; parsed once for a fleet.
+    """Return a file's content; parsed once for a fleet.
 
     Raises:
         OSError, ValueError: it cannot be used.
@@ -160,7 +160,7 @@ def _read(file: Path) -> asyncssh.SSHKnownHosts:
 
 @functools.lru_cache(maxsize=16)
 def _parse(file: Path, identity: tuple[int, ...]) -> asyncssh.SSHKnownHosts:  # noqa: ARG001 - of the cache's key
-    """As ssh reads it: lines that are none are passed over, names are compared in small letters."""
+    """Parse a file as ssh does: invalid lines are skipped, names are compared in lower case."""
     known = asyncssh.SSHKnownHosts()
     for line in file.read_text(errors="replace").splitlines():
         parts = _LINE.match(line)
@@ -175,12 +175,12 @@ def _parse(file: Path, identity: tuple[int, ...]) -> asyncssh.SSHKnownHosts:  # 
 
 
 class Witness(asyncssh.SSHClient):
-    """Notes the key that a host offered, and trusts none that is not on file."""
+    """Record the key that a host offers; trust none that is not on file."""
 
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
-        """Called for a key that is not on file: always False."""
+        """Record a key that is not on file; return False."""
         self._trust.offered.append(key)
         return False

@@ -1,4 +1,4 @@
-"""A command on a device whose output is shown line by line as it comes."""
+"""Run a command on a device and pass its output on line by line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-STDERR_CHARACTERS = 4096  # enough for what a failing command says
+STDERR_CHARACTERS = 4096  # enough for a program's error
 
 
 async def stream_lines(
@@ -27,9 +27,9 @@ async def stream_lines(
     most_characters: int | None = None,
     connect_timeout: float = CONNECT_TIMEOUT,
 ) -> None:
-    """Runs ``words`` as root on ``device``; each line of stdout, without its end, goes to ``show``.
+    """Run ``words`` as root on ``device``; pass each line of stdout, without its end, to ``show``.
 
-    A line without an end comes in pieces of asyncssh's window (2 MiB).
+    A line without an end arrives in pieces of asyncssh's window (2 MiB).
 
     Raises:
         ThorError: as ``ssh.connect``; ``command_failed``, ``sudo_password``, ``device_unreachable``,
@@ -48,12 +48,12 @@ async def stream_lines(
                     show(line.rstrip("\n"))
             stderr = await process.stderr.read(STDERR_CHARACTERS)
             await process.wait_closed()
-        except BrokenPipeError:  # our own stdout, not the connection
+        except BrokenPipeError:  # of our own stdout, not of the connection
             raise
         except (asyncssh.Error, OSError) as error:
             raise ThorError(
                 "device_unreachable",
-                f"The connection broke: {error}.",
+                f"The connection failed: {error}.",
                 f"Repeat the command; `thorctl status {device.name}` shows whether the device answers.",
                 device=device.name,
             ) from None
@@ -90,6 +90,6 @@ def _failed(device: str, program: str, stderr: str) -> ThorError:
     return ThorError(
         "command_failed",
         f"{program} failed on the device: {quoted(last_line(stderr))}.",
-        f"See the state of the device: `thorctl status {device}`.",
+        f"Check the state of the device: `thorctl status {device}`.",
         device=device,
     )

@@ -1,8 +1,8 @@
-"""Find the C libraries that asyncssh can use without starting programs.
+"""Find the C libraries that asyncssh uses without starting programs.
 
-For UMAC (nettle) and sntrup761 (liboqs) asyncssh asks ``ctypes.util.find_library``, which starts ldconfig,
-gcc and ld for each name: eleven processes at each start of thorctl where liboqs is missing. The names stand
-in the dynamic linker's cache, which is what ldconfig prints.
+For UMAC (nettle) and sntrup761 (liboqs) asyncssh calls ``ctypes.util.find_library``, which starts ldconfig,
+gcc and ld for each name: eleven processes at each start of thorctl without liboqs. The names are in the
+dynamic linker's cache, which ldconfig prints.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import re
 from functools import cache
 from pathlib import Path
 
-CACHE = Path("/etc/ld.so.cache")  # of glibc; elsewhere the programs are asked
+CACHE = Path("/etc/ld.so.cache")  # of glibc; without it the programs are started
 _ASKED_BY_ASYNCSSH = frozenset({"nettle", "libnettle", "libnettle-6", "oqs", "liboqs"})
 _find = ctypes.util.find_library
 
 
 def install() -> None:
-    """Answer asyncssh's questions from the linker's cache; to be called before it is imported."""
+    """Make asyncssh use the linker's cache; call it before asyncssh is imported."""
     if CACHE.is_file():
         ctypes.util.find_library = _found
 
@@ -32,7 +32,7 @@ def _found(name: str) -> str | None:
 
 @cache
 def _names() -> bytes:
-    """The cache: its names end with a null byte, and may be the ends of its paths."""
+    """Return the cache: its names end with a null byte, and may be the ends of its paths."""
     try:
         return CACHE.read_bytes()
     except OSError:

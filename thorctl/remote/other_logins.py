@@ -1,4 +1,4 @@
-"""Ways to log in that ssh would use and thorctl does not: named by ``doctor`` and where the others fail."""
+"""Logins that ssh supports and thorctl does not: reported by ``doctor``, and if all others fail."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SECONDS = 10.0  # for klist, which reads a file
 
 
 class OtherLogin(NamedTuple):
-    """One way: the words for a message, and what to do."""
+    """One login: its text for a message, and the remedy."""
 
     way: str
     remedy: str
 
 
 def usable(endpoint: Endpoint) -> list[OtherLogin]:
-    """Those with which ssh may log in here and now. Starts a program and reads files."""
+    """Return the ones that ssh may use here and now. Starts a program and reads files."""
     found = []
     for option in endpoint.not_tried:
         name, _, value = option.partition(" ")

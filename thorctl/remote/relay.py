@@ -1,7 +1,7 @@
-"""Reach the engine's socket for an SSH account that may not open it, through `thor-agent connect` and sudo.
+"""Reach the engine's socket for an SSH account without access to it, by `thor-agent connect` and sudo.
 
-A private Unix socket on the controller accepts HTTP clients; each connection gets a relay process of its own
-on the device, all of them over one SSH connection.
+A private Unix socket on the controller accepts HTTP clients; each connection gets its own relay process on
+the device, all over one SSH connection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 CHUNK_BYTES = 65536
-HANGUP_POLL_SECONDS = 0.5  # asyncio reports no hang-up of a client that had closed its sending direction
+HANGUP_POLL_SECONDS = 0.5  # asyncio does not report a client's close after its sending direction was closed
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def relayed(connection: asyncssh.SSHClientConnection, device: str, path: s
     """Listen on the Unix socket ``path`` and relay each connection to the engine of ``device``.
 
     Raises:
-        ThorError: what the agent answers if the engine cannot be reached now.
+        ThorError: the agent's error if the engine is unreachable now.
     """
     (await _start(connection, device)).close()
     clients: set[asyncio.Task[None]] = set()
@@ -57,7 +57,7 @@ async def _serve(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Relay one HTTP connection until the engine ends it or the client is gone."""
+    """Relay one HTTP connection until the engine or the client closes it."""
     try:
         process = await _start(connection, device)
     except ThorError as refused:
@@ -80,7 +80,7 @@ async def _serve(
 
 
 async def _start(connection: asyncssh.SSHClientConnection, device: str) -> asyncssh.SSHClientProcess[bytes]:
-    """A relay process that is connected to the engine.
+    """Return a relay process that is connected to the engine.
 
     Raises:
         ThorError: ``engine_not_ready``, ``device_unreachable``, ``agent_timeout``, or as ``read_answer``.
@@ -106,7 +106,9 @@ async def _start(connection: asyncssh.SSHClientConnection, device: str) -> async
             device, "agent_timeout", f"connect was not answered within {VERBS['connect'].seconds:g} s"
         ) from None
     except (asyncssh.Error, OSError) as error:
-        raise _failed(device, "device_unreachable", f"The connection broke during connect: {error}") from None
+        raise _failed(
+            device, "device_unreachable", f"The connection failed during connect: {error}"
+        ) from None
     problem = read_answer(device, "connect", process.exit_status, stdout, stderr).error
     if problem is None:
         raise _failed(device, "agent_garbage", "The agent ended the relay before it began")
@@ -128,12 +130,12 @@ async def _hung_up(writer: asyncio.StreamWriter) -> None:
     """Wait until the client has closed both directions."""
     poll = select.poll()
     poll.register(writer.get_extra_info("socket").fileno(), 0)
-    while not poll.poll(0):  # noqa: ASYNC110 - the kernel knows, no task could set an event
+    while not poll.poll(0):  # noqa: ASYNC110 - only the kernel knows, so no event can be awaited
         await asyncio.sleep(HANGUP_POLL_SECONDS)
 
 
 def _unavailable(error: ThorError) -> bytes:
-    """The HTTP answer to a client whose relay could not start."""
+    """Return the HTTP answer to a client whose relay could not start."""
     body = json.dumps({"error": {"message": f"{error.message} {error.remedy}", "type": error.code}}).encode()
     head = (
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"

@@ -1,7 +1,7 @@
-"""A verb that only looks, answered by this thorctl's own agent, on devices that have none or another one too.
+"""Run a read-only verb with this thorctl's own agent on a device without an agent, or with another one.
 
-Where the very same agent is installed, that one answers. Else ours travels with the question: it lies in a
-temporary directory of the device for that one call, and nothing else there changes.
+If the same agent is installed, it answers. Otherwise ours is sent with the call: it is in a temporary
+directory of the device for that call, and nothing else changes there.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 SHA256SUM_LIMIT = 4096  # characters of its one line
 SHA256SUM_SECONDS = 30.0  # for one file of 300 KB on a busy device
-# The agent in base64 is the first line of stdin, the verb's own input all the rest. -I: neither the working
-# directory nor the environment nor a user's site-packages adds code. /run is root's, whatever TMPDIR says.
+# The agent in base64 is the first line of stdin, the verb's own input the rest. -I: neither the working
+# directory nor the environment nor a user's site-packages adds code. /run is root's, whatever TMPDIR is.
 LOADER = """\
 import base64, os, subprocess, sys, tempfile
 agent, _, rest = sys.stdin.buffer.read().partition(b"\\n")
@@ -48,7 +48,7 @@ with tempfile.TemporaryDirectory(prefix="thorctl-", dir=run) as place:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A reading verb for one device: its words, and what it gets on stdin."""
+    """A read-only verb for one device: its arguments and its stdin."""
 
     device: Device
     verb: str
@@ -58,23 +58,23 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Zipapp:
-    """Our agent's bytes."""
+    """The bytes of our agent."""
 
     content: bytes
 
     @classmethod
     def packed(cls) -> Zipapp:
-        """The agent of this thorctl."""
+        """Return the agent of this thorctl."""
         with tempfile.TemporaryDirectory(prefix="thorctl-") as scratch:
             return cls(agent_archive.build(Path(scratch) / "agent.pyz").read_bytes())
 
     @property
     def sha256(self) -> str:
-        """By which an installed one is recognised as the same."""
+        """The hash by which an installed agent is recognised as the same."""
         return hashlib.sha256(self.content).hexdigest()
 
     def carrying(self, stdin: str) -> str:
-        """What LOADER gets on stdin."""
+        """Return the stdin of LOADER."""
         return f"{base64.b64encode(self.content).decode()}\n{stdin}"
 
 
@@ -86,7 +86,7 @@ def look(
     timeout: float | None = None,
     on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Answer]:
-    """The answers, in the order of ``questions``; see ``agent_call.run_verb`` for the arguments."""
+    """Return the answers, in the order of ``questions``; see ``agent_call.run_verb`` for the arguments."""
     return asyncio.run(
         look_async(
             questions, limit=limit, connect_timeout=connect_timeout, timeout=timeout, on_answer=on_answer
@@ -102,7 +102,7 @@ async def look_async(
     timeout: float | None = None,  # noqa: ASYNC109 - becomes an Answer, not an exception
     on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Answer]:
-    """As ``look``, inside a running event loop."""
+    """Do the same as ``look`` in a running event loop."""
     if not questions:
         return []
     gate, ours = asyncio.Semaphore(limit), Zipapp.packed()
@@ -139,7 +139,7 @@ async def _ask(
 
 
 def _explained(problem: Problem | None) -> Problem | None:
-    """A shipped agent's failure: what starts it is python3 under sudo, not the installed one."""
+    """Adapt a shipped agent's failure: python3 under sudo starts it, not the installed agent."""
     if problem is None or problem.code not in {"agent_missing", "sudo_password", "sudo_refused"}:
         return problem
     if problem.code == "agent_missing":
@@ -158,7 +158,7 @@ def _explained(problem: Problem | None) -> Problem | None:
 
 
 async def _installed(connection: asyncssh.SSHClientConnection) -> str | None:
-    """SHA-256 of the agent that is installed; None if there is none, or it cannot be read."""
+    """Return the SHA-256 of the installed agent; None if there is none, or it cannot be read."""
     try:
         async with asyncio.timeout(SHA256SUM_SECONDS):
             code, stdout, _ = await run_bounded(connection, f"sha256sum {AGENT_ARCHIVE}", SHA256SUM_LIMIT)

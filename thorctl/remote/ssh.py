@@ -1,7 +1,7 @@
-"""One verified SSH connection to a device; every way it can fail is a ThorError with its own code.
+"""One verified SSH connection to a device; every failure is a ThorError with its own code.
 
-It takes the way that ssh would take (``remote.endpoint``) with the keys that ssh would offer, but never
-weakens verification for it: the trusted keys are named explicitly, whatever StrictHostKeyChecking says.
+It connects as ssh would (``remote.endpoint``) with the keys that ssh would offer, but never weakens the
+verification: the trusted keys are passed explicitly, whatever StrictHostKeyChecking is.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from thorctl.remote.identities import Offer
 
 CONNECT_TIMEOUT = 10.0  # seconds, TCP to logged in; Ansible's own default
-KEEPALIVE_SECONDS = 15  # a dead link is noticed after three of them without an answer
-BECOME = "thor_become"  # a connection's extra info: how to be root there
+KEEPALIVE_SECONDS = 15  # a dead link is detected after three without an answer
+BECOME = "thor_become"  # key of a connection's extra info: how to become root
 _SUPPORTED: dict[str, Callable[[], Iterable[bytes]]] = {
     "kex_algs": get_kex_algs,
     "encryption_algs": get_encryption_algs,
@@ -48,7 +48,7 @@ _SUPPORTED: dict[str, Callable[[], Iterable[bytes]]] = {
 async def connect(
     device: Device, connect_timeout: float = CONNECT_TIMEOUT
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """A connection to ``device``, closed on leaving.
+    """Yield a connection to ``device``, closed at the end.
 
     Raises:
         ThorError: ``device_unreachable``, ``host_key_mismatch``, ``host_key_unknown``, ``auth_failed``,
@@ -65,7 +65,7 @@ async def connect(
 async def _login(
     device: Device, endpoint: Endpoint, connect_timeout: float, *, jump: bool = False
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """A connection to one machine of the way, through those before it."""
+    """Yield a connection to one machine on the way, through those before it."""
     async with contextlib.AsyncExitStack() as stack:
         arguments: dict[str, Any] = {}
         errors: Path | None = None
@@ -80,7 +80,7 @@ async def _login(
             errors = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="thorctl-"))) / "stderr"
             arguments["sock"] = await stack.enter_async_context(_proxy(endpoint.proxy_command, errors))
         offer = await stack.enter_async_context(offered(endpoint))
-        # The password is the device's; a jump host gets none.
+        # The password is the device's and never sent to a jump host.
         password = None if jump else device.password
         logins = [name for name in endpoint.logins if name == "publickey" or password]
         keys = offer.keys if "publickey" in logins else []
@@ -103,7 +103,7 @@ async def _login(
                     host_key_alias=endpoint.key_name,
                     client_factory=lambda: Witness(trust),
                     x509_trusted_certs=None,
-                    # Whatever ~/.ssh/config says: root of a device could use what is forwarded.
+                    # Whatever ~/.ssh/config has: root of a device could use what is forwarded.
                     agent_forwarding=False,
                     x11_forwarding=False,
                     keepalive_interval=interval or KEEPALIVE_SECONDS,
@@ -121,9 +121,9 @@ async def _login(
 
 @asynccontextmanager
 async def _proxy(command: str, errors: Path) -> AsyncIterator[socket.socket]:
-    """A socket to ``command``, run as ssh runs it: by the user's shell, in the shell's own place.
+    """Yield a socket to ``command``, run as ssh runs it: by the user's shell, which it replaces.
 
-    asyncssh's own ``proxy_command`` takes what the command says on stderr for words of the device.
+    asyncssh's own ``proxy_command`` treats the command's stderr as output of the device.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs, errors.open("wb") as stderr:
@@ -133,7 +133,7 @@ async def _proxy(command: str, errors: Path) -> AsyncIterator[socket.socket]:
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
             stderr=stderr,
-            start_new_session=True,  # Ctrl-C is ours to handle
+            start_new_session=True,  # Ctrl-C is handled here
         )
         theirs.close()
         try:
@@ -145,7 +145,7 @@ async def _proxy(command: str, errors: Path) -> AsyncIterator[socket.socket]:
 
 
 def _algorithms(device: Device, endpoint: Endpoint, trust: Trust) -> dict[str, list[str]]:
-    """What ssh would negotiate of what asyncssh knows."""
+    """Return the algorithms that ssh would negotiate and asyncssh supports."""
     found = {}
     for argument, names in endpoint.algorithms.items():
         known = _SUPPORTED.get(argument)
@@ -155,7 +155,7 @@ def _algorithms(device: Device, endpoint: Endpoint, trust: Trust) -> dict[str, l
         if not found[argument]:
             raise ThorError(
                 "ssh_option_not_followed",
-                f"ssh would use only {', '.join(names)} with {endpoint.alias}, none of which thorctl knows.",
+                f"ssh would use only {', '.join(names)} with {endpoint.alias}, unsupported by thorctl.",
                 "Allow another one in the ssh configuration for this host: Ciphers, MACs, KexAlgorithms, "
                 "HostKeyAlgorithms.",
                 device=device.name,
@@ -166,7 +166,7 @@ def _algorithms(device: Device, endpoint: Endpoint, trust: Trust) -> dict[str, l
 def _explain(
     error: Exception, trust: Trust, endpoint: Endpoint, offer: Offer, *, limit: float, said: str, jump: bool
 ) -> ThorError:
-    """The ThorError that a failed connection is."""
+    """Return the ThorError for a failed connection."""
     device = trust.device
     where = f"the jump host {endpoint.where}" if jump else endpoint.where
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
@@ -177,7 +177,7 @@ def _explain(
     if endpoint.proxy_command and said:
         reason = f"{reason}; its ProxyCommand: {said}"
     remedy = (
-        "Try the way itself: ssh -v; ProxyCommand must lead to the device's sshd."
+        "Try the connection with ssh -v; ProxyCommand must lead to the device's sshd."
         if endpoint.proxy_command
         else ("Check that it is powered and on the network; `thorctl doctor --devices` tries each device.")
     )
@@ -217,7 +217,7 @@ def _denied(device: str, where: str, endpoint: Endpoint, offer: Offer, *, jump: 
         )
     unusable = f" Not used: {passed}." if passed else ""
     if offer.not_accepted and not offer.keys:
-        remedy = "Take PubkeyAcceptedAlgorithms out of the ssh configuration, or use a key that it accepts."
+        remedy = "Remove PubkeyAcceptedAlgorithms from the ssh configuration, or use a key that it accepts."
     return ThorError(
         "auth_failed",
         f"{where} refused the login of user {endpoint.user}. {tried}{unusable}{more}",

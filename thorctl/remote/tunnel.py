@@ -1,8 +1,8 @@
 """Connect to a device's engine through SSH.
 
-The engine listens on a Unix socket. SSH forwards it where the login may open it; elsewhere the agent relays
-it (`engine_relay`). A release of layout 1 listens on a TCP port of the device's loopback. On the controller
-each way ends in a Unix socket inside a private folder: on a shared controller nobody else can use it.
+The engine listens on a Unix socket. SSH forwards it if the login has access; otherwise the agent relays it
+(`engine_relay`). A release of layout 1 listens on a TCP port of the device's loopback. On the controller each
+connection ends in a Unix socket in a private folder, which other users cannot open.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-SILENCE_SECONDS = 120.0  # the longest wait for the next byte: a first token behind a long prompt
+SILENCE_SECONDS = 120.0  # longest wait for the next byte: the first token of a long prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An open way to one device's engine.
+    """A connection to one device's engine.
 
     Attributes:
-        client: speaks HTTP to it; paths are relative, such as ``/v1/models``.
-        model: the name it serves.
-        release: what the device says it runs.
+        client: HTTP client; paths are relative, such as ``/v1/models``.
+        model: the served name.
+        release: the device's running release.
     """
 
     device: str
@@ -52,11 +52,11 @@ class Engine:
 async def open_engine(
     device: Device, *, api_key: str | None = None, connect_timeout: float = CONNECT_TIMEOUT
 ) -> AsyncIterator[Engine]:
-    """Opens a way to the engine; asks the agent first which model it serves, and where.
+    """Connect to the engine; ask the agent first for its model and address.
 
     Raises:
         ThorError: as ``ssh.connect``; ``engine_not_ready``, ``tunnel_refused``, ``release_unreadable``, or
-            what the agent says.
+            the agent's own error.
     """
     async with connect(device, connect_timeout) as connection:
         status = await _status(connection, device.name)
@@ -94,10 +94,10 @@ async def open_engine(
 
 
 async def may_open(connection: asyncssh.SSHClientConnection, socket: str) -> bool:
-    """Whether sshd connects the login to the engine's socket now.
+    """Return whether sshd connects the login to the engine's socket now.
 
-    It does not if the account is no member of thor-api, or not yet in this login, if
-    ``AllowStreamLocalForwarding`` is off, or if nothing listens. The agent's relay tells the last one apart.
+    It does not if the account is not a member of thor-api, or not yet in this login, if
+    ``AllowStreamLocalForwarding`` is off, or if nothing listens. The agent's relay detects the last case.
     """
     try:
         _, writer = await connection.open_unix_connection(socket)
@@ -127,7 +127,7 @@ async def _status(connection: asyncssh.SSHClientConnection, device: str) -> dict
 
 
 async def _profile(connection: asyncssh.SSHClientConnection, device: str, release: str) -> dict[str, Any]:
-    """The profile of the release that the device runs; the one here may have moved on."""
+    """Return the profile of the device's running release; the local one may be newer."""
     path = f"{RELEASES}/{release}/release.json"
     user = connection.get_extra_info("username")
     _, shown, stderr = await run_bounded(connection, as_root(user, ("cat", path), become_of(connection)))
@@ -137,7 +137,7 @@ async def _profile(connection: asyncssh.SSHClientConnection, device: str, releas
             return profile
     except (ValueError, KeyError, TypeError):
         pass
-    said = stderr.strip() or "it holds no profile with a port and a model name"
+    said = stderr.strip() or "it has no profile with a port and a model name"
     raise ThorError(
         "release_unreadable",
         f"{shlex.quote(path)} cannot be used: {said}.",
@@ -147,7 +147,7 @@ async def _profile(connection: asyncssh.SSHClientConnection, device: str, releas
 
 
 async def _probe(connection: asyncssh.SSHClientConnection, device: str, port: int) -> None:
-    """Tells an engine that does not listen from an sshd that forbids forwarding."""
+    """Distinguish an engine that does not listen from an sshd that forbids forwarding."""
     try:
         _, writer = await connection.open_connection("127.0.0.1", port)
         writer.close()

@@ -27,27 +27,27 @@ _BOUNDS = ("least", "above", "most", "below")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One long option: a ``flag`` has no value, ``many`` are several words, ``choices`` are all there are."""
+    """One long option: a ``flag`` has no value, ``many`` is several words, ``choices`` are all values."""
 
     flag: bool
     many: bool
     choices: tuple[str, ...] | None
     takes: str = "text"  # int, float, number, number or auto, object, array, json, json or text
     optional: bool = False  # the word None is a value
-    folded: bool = False  # small and capital letters are alike
+    folded: bool = False  # case-insensitive
     bounds: Mapping[str, float] = field(default_factory=dict)  # least, above, most, below
     registered: tuple[str, ...] | None = None  # names that vLLM's server looks up at its start
     keys: Mapping[str, dict[str, Any]] | None = None  # of an object; each with its types, bounds and choices
 
 
 def versions() -> list[str]:
-    """Versions whose options are known, oldest first."""
+    """Return the versions with known options, oldest first."""
     return sorted((path.stem for path in FOLDER.glob("*.json")), key=_order)
 
 
 @functools.cache
 def known(version: str) -> Mapping[str, Option]:
-    """The options of one of `versions`, by name without dashes before it."""
+    """Return the options of one of `versions`, by name without leading dashes."""
     document = json.loads((FOLDER / f"{version}.json").read_text(encoding="utf-8"))
     return {
         name: Option(
@@ -66,30 +66,30 @@ def known(version: str) -> Mapping[str, Option]:
 
 
 def closest(version: str) -> str:
-    """The newest of `versions` that is not newer than ``version``; the oldest where all are newer."""
+    """Return the newest of `versions` that is not newer than ``version``, else the oldest."""
     not_newer = [one for one in versions() if _order(one)[:2] <= _order(version)[:2]]
     return not_newer[-1] if not_newer else versions()[0]
 
 
 def takes(name: str, version: str | None) -> bool:
-    """Whether the image's vLLM has an option; of an unknown version, whether all of `versions` have."""
+    """Return whether the image's vLLM has an option; if unknown, whether all of `versions` have."""
     return all(name in known(one) for one in ([closest(version)] if version else versions()))
 
 
 def is_registered(name: str, value: str) -> bool:
-    """Whether one of `versions` has a parser of that name without a plugin."""
+    """Return whether one of `versions` has a parser of that name without a plugin."""
     return any(value in (known(one)[name].registered or ()) for one in versions())
 
 
 def check(options: Mapping[str, Any], version: str | None) -> None:
-    """Refuses what `vllm serve` would refuse.
+    """Reject what `vllm serve` would reject.
 
     Args:
         options: serve.yaml's, a list for several words and True for a flag.
-        version: the image's vLLM, ``0.19.0``; None where nobody knows: then one of `versions` must take it.
+        version: the image's vLLM, ``0.19.0``; None if unknown: then one of `versions` must accept it.
 
     Raises:
-        WrongKeyError: a name that the parser has not, or a value that it would not take.
+        WrongKeyError: an unknown name, or a value that the parser would reject.
     """
     against = [closest(version)] if version else versions()
     for name, value in options.items():
@@ -106,7 +106,7 @@ def check(options: Mapping[str, Any], version: str | None) -> None:
 
 
 def _together(options: Mapping[str, Any]) -> None:
-    """Refuses options that vLLM takes one by one, but not together."""
+    """Reject options that vLLM accepts singly, but not together."""
     if options.get("enable-auto-tool-choice") and "tool-call-parser" not in options:
         raise WrongKeyError("enable-auto-tool-choice", "'enable-auto-tool-choice' needs a 'tool-call-parser'")
     tokens, sequences, context = (

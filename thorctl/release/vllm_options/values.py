@@ -1,7 +1,7 @@
-"""What an option's value must be, as the parser and vLLM's own configuration read it. Pure.
+"""Check an option's value, as the parser and vLLM's own configuration read it.
 
-A serve.yaml reaches the parser as words: ``3.0`` is no integer, ``16k`` is a number where vLLM reads numbers
-with letters, and what must be an object is one JSON text.
+A serve.yaml reaches the parser as words: ``3.0`` is not an integer, ``16k`` is a number if vLLM accepts
+suffixes, and an object is one JSON text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOWN = 12  # names in one message
 
 
 def fault(name: str, value: Any, option: Option) -> str | None:
-    """Why vLLM would refuse an option's value, as a sentence without a full stop; None where it takes it."""
+    """Return why vLLM would reject an option's value, without a full stop; None if it accepts it."""
     if option.takes in {"object", "array", "json", "json or text"} and not isinstance(value, list):
         return _json_fault(name, value, option)
     for word in value if isinstance(value, list) else [value]:
@@ -37,10 +37,10 @@ def fault(name: str, value: Any, option: Option) -> str | None:
 
 
 def number(word: object) -> int:
-    """A number as vLLM reads it: 16384, 16k = 16000, 16K = 16384.
+    """Parse a number as vLLM does: 16384, 16k = 16000, 16K = 16384.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     text = str(word).strip()
     if match := _SUFFIXED.fullmatch(text):
@@ -115,7 +115,7 @@ def _one_key(name: str, key: str, value: Any, keys: Mapping[str, Row]) -> str | 
 
 
 def _key_fault(name: str, value: Any, row: Row) -> str | None:
-    """The value of a key, which vLLM reads with pydantic: leniently."""
+    """Check the value of a key, which vLLM reads with pydantic's lenient rules."""
     types = row.get("types")
     if types is None or value is None:
         return None
@@ -162,7 +162,7 @@ def _out_of_bounds(name: str, value: float, bounds: Mapping[str, float]) -> str 
 
 
 def _listed(word: str, known: tuple[str, ...] | list[str]) -> str:
-    """All names, or the likeliest of many."""
+    """List all names, or the most similar of many."""
     if len(known) <= SHOWN:
         return ", ".join(known)
     guess = nearest(word, known)

@@ -139,7 +139,7 @@ def problems(state: State) -> tuple[Problem, ...]:
         Problem(
             "device_kept_for_review",
             one_line(one.why),
-            f"Test it with `thorctl chat {one.name}`. {REVIEW_WAYS.format(one.name)}.",
+            f"Try it with `thorctl chat {one.name}`. {REVIEW_WAYS.format(one.name)}.",
             one.name,
         )
         for one in state.devices.values()
