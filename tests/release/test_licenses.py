@@ -81,7 +81,7 @@ def test_a_licence_that_was_accepted_is_named_beside_the_one_that_was_not() -> N
     with pytest.raises(ThorError, match=r"under other.*The accepted licence is AGPL-3\.0-only") as caught:
         licenses.require_acceptance("p", "other", "AGPL-3.0-only")
     assert "--accept-license other" in caught.value.remedy
-    with pytest.raises(ThorError, match=r"owes them its source.*It has not been accepted"):
+    with pytest.raises(ThorError, match=r"requires publishing its source.*It has not been accepted"):
         licenses.require_acceptance("p", "AGPL-3.0-only", None)
 
 
