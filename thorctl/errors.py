@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thorctl.protocol import errors
+from thorctl.protocol import controller_errors
 from thorctl.protocol.sentence import sentence
 
 
@@ -10,7 +10,7 @@ class ThorError(Exception):
     """A failure with a remedy.
 
     Attributes:
-        code: of ``protocol.errors``, such as ``lock_mismatch``.
+        code: of ``protocol.controller_errors``, such as ``lock_mismatch``.
         message: the condition, one sentence.
         remedy: the next step, one sentence; names the command that fixes it, if there is one.
         device: the affected device, or None.
@@ -25,4 +25,4 @@ class ThorError(Exception):
         self.remedy = sentence(remedy)
         super().__init__(self.message)
         self.device = device
-        self.exit_code = errors.exit_code(code) if exit_code is None else exit_code
+        self.exit_code = controller_errors.exit_code(code) if exit_code is None else exit_code

@@ -7,8 +7,8 @@ import pytest
 from tests.support.error_sites import codes
 from thorctl.agent.core.outcome import AgentError
 from thorctl.errors import ThorError
-from thorctl.protocol import errors
-from thorctl.protocol.errors import AGENT_ERRORS, ERRORS
+from thorctl.protocol.controller_errors import ERRORS, exit_code
+from thorctl.protocol.errors import AGENT_ERRORS
 
 
 def test_table_has_exactly_the_codes_that_the_source_raises() -> None:
@@ -43,5 +43,5 @@ def test_meanings_are_sentences_of_one_line_and_say_different_things() -> None:
     ],
 )
 def test_exit_codes_of_processes_are_those_of_the_table(code: str, thorctl: int, agent: int) -> None:
-    assert ThorError(code, "It failed.", "Try again.").exit_code == thorctl == errors.exit_code(code)
+    assert ThorError(code, "It failed.", "Try again.").exit_code == thorctl == exit_code(code)
     assert AgentError(code, "It failed.", "Try again.").exit_code == agent

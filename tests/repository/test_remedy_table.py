@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.support.error_sites import VALUE, sites_of
-from thorctl.protocol.errors import ERRORS
+from thorctl.protocol.controller_errors import ERRORS
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("remedies.txt")

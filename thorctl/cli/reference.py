@@ -12,7 +12,8 @@ import click
 from thorctl.cli.main import VERBS, cli
 from thorctl.cli.schemas import schemas
 from thorctl.protocol import paths
-from thorctl.protocol.errors import AGENT_ERRORS, ERRORS
+from thorctl.protocol.controller_errors import ERRORS
+from thorctl.protocol.errors import AGENT_ERRORS
 from thorctl.protocol.states import TRANSITIONS
 from thorctl.protocol.verbs import HOUR, MINUTE
 from thorctl.protocol.verbs import VERBS as VERBS_OF_AGENT

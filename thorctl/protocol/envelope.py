@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.lease import Hold, Lease
 
 AGENT_SCHEMA = 1

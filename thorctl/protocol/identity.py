@@ -7,8 +7,9 @@ serial number is the hardware's. Each may be unknown, and what is unknown neithe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

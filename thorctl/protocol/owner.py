@@ -7,8 +7,9 @@ compare one text only. Without a purpose it is ``by hand``: a verb that a person
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from thorctl.protocol.dataclass import dataclass
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.status import AcceptedSmoke
 
 

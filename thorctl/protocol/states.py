@@ -6,7 +6,7 @@ from ``activating`` and ``rolling-back`` on by ``begin_rollback`` and ``finish_r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from thorctl.protocol.dataclass import dataclass
 
 EMPTY, COMMITTED, ACTIVATING, TRIAL, ROLLING_BACK = (
     "empty",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.identity import Identity
 from thorctl.protocol.lease import Hold, Lease
 from thorctl.protocol.progress import Progress

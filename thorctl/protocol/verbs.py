@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
 
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.jobs import LONGEST_WAIT_SECONDS
 
 STATE_LOCK = "lock"  # the journal and what runs

@@ -8,10 +8,10 @@ that leaves the chat template to the server. It is read from standard input: not
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from thorctl.agent.core.outcome import AgentError
+from thorctl.protocol.dataclass import dataclass
 
 MOST_AT_ONCE = 16  # the model card's batch, and the number of different prompts
 # vLLM drops "sharegpt" entries of more than 2048 tokens, prompt included.

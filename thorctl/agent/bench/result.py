@@ -8,10 +8,10 @@ number of tokens, and must have arrived in several pieces.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol import foreign_json
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.sizes import gibibytes, gigabytes
 
 PASS, WARN, FAIL = "pass", "warn", "fail"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pwd
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.owner import BY_HAND, Owner, parse
 
 if TYPE_CHECKING:

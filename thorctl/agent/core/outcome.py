@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol import errors
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.encode import encode
 from thorctl.protocol.envelope import AGENT_SCHEMA, AgentAnswer, Fault
 from thorctl.protocol.sentence import sentence

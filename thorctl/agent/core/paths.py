@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.protocol import paths
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

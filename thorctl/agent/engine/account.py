@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import grp
 import pwd
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from thorctl.agent.release.document import Release

@@ -9,12 +9,12 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.engine.chat_stream import Reply, error_message
 from thorctl.protocol import foreign_json, sse
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:

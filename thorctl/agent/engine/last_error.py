@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.protocol import foreign_json
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

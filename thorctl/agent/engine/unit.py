@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.core.paths import ENGINE_CONTAINER, ENGINE_UNIT
 from thorctl.agent.release.document import UNIT_FILE
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.status import UnitEnd
 
 if TYPE_CHECKING:

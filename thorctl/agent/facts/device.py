@@ -7,12 +7,12 @@ import os
 import re
 import select
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.parsers import docker, dpkg, jetson_clocks, nvidia_smi, nvpmodel, tegrastats, thermal
 from thorctl.agent.parsers.numbers import integer
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pwd
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError
@@ -13,6 +12,7 @@ from thorctl.agent.core.paths import ENGINE_CONTAINER
 from thorctl.agent.engine.door import DOOR_ACCOUNT
 from thorctl.agent.facts import device
 from thorctl.agent.parsers.sockets import listening_inodes
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

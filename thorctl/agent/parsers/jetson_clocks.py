@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from thorctl.protocol.dataclass import dataclass
 
 _HEADER = re.compile(r"^SOC family:(\S+)\s+Machine:(.+)$", re.MULTILINE)
 _GPU = re.compile(r"^gpu-gpc-0 MinFreq=(\d+) MaxFreq=(\d+) CurrentFreq=(\d+)", re.MULTILINE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from thorctl.protocol.dataclass import dataclass
 
 _FIRST_LINE = re.compile(r"# R(\d+) \(release\), REVISION: (\d+)\.(\d+)(?:, |\s*$)")
 

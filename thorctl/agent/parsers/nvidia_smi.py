@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from thorctl.agent.parsers.numbers import integer
+from thorctl.protocol.dataclass import dataclass
 
 QUERY = "name,driver_version,compute_cap,utilization.gpu"
 PROCESSES_QUERY = "pid,process_name,used_memory"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from thorctl.agent.parsers.numbers import integer
+from thorctl.protocol.dataclass import dataclass
 
 _CURRENT = re.compile(r"^NV Power Mode: (\S+)\s*$", re.MULTILINE)
 _MODEL = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.MULTILINE)

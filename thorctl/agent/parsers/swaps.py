@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from thorctl.protocol.dataclass import dataclass
 
 _LINE = re.compile(r"^(\S+)\s+(file|partition)\s+(\d+)\s+(\d+)\s+-?\d+$")
 _OCTAL = re.compile(r"\\([0-7]{3})")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from thorctl.protocol.dataclass import dataclass
 
 _MIB = 1024 * 1024
 _RAM = re.compile(r"\bRAM (\d+)/(\d+)MB\b")

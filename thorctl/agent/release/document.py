@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from thorctl.agent.core.outcome import AgentError
 from thorctl.protocol import canonical_json
+from thorctl.protocol.dataclass import dataclass
 
 PLACEHOLDER = "@RELEASE_ID@"
 UNIT_FILE = "thor-engine.service"

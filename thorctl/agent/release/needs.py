@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.outcome import AgentError
@@ -10,6 +9,7 @@ from thorctl.agent.release import store as release_store
 from thorctl.agent.release.disk_space import Required, required_bytes, shortfalls
 from thorctl.agent.staging import checkpoint, image, verified
 from thorctl.agent.verbs import facts
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.sizes import gigabytes
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from thorctl.agent.bench import metrics as bench_metrics
 from thorctl.agent.smoke import features
 from thorctl.agent.smoke.features import FAILED, NOT_ASKED, PASSED, Result
 from thorctl.agent.smoke.judge import split_thinking
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.smoke.judge import printable_fault, repetition_fault
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.smoke import features
 from thorctl.agent.smoke.judge import FailedCheck, Generation, count_checks, judge, judge_together
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:

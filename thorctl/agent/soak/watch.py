@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thorctl.agent.soak.record import DONE, FAILED, RUNNING
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:

@@ -23,9 +23,11 @@ import time
 import urllib.parse
 import urllib.request
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

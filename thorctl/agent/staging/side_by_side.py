@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thorctl.agent.core.progress import Progress
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.progress import Share
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.files import read_json
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,12 +7,13 @@ happened, and holds all that is needed to restore ``current`` after a crash. It 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.state import disk_full
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.states import (
     ACTIVATING,
     COMMITTED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from thorctl.agent.parsers import (
     nvidia_smi,
     system,
 )
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.paths import STATE
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ seeds. A single failure is repeated with another seed. The features of the API a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from thorctl.agent.smoke.judge import Generation, judge, may_be_asked_again, spl
 from thorctl.agent.smoke.report import Report, shorten
 from thorctl.agent.staging import checkpoint
 from thorctl.agent.state.journal import load_journal
+from thorctl.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,6 @@ It takes no lock, so commit and rollback do not wait for it. It ends with its tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from thorctl.agent.soak.watch import Seen, Watch
 from thorctl.agent.state.journal import load_journal
 from thorctl.agent.verbs import hold
 from thorctl.agent.verbs.soak import container_start
+from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.states import TRIAL
 from thorctl.protocol.status import SoakShown
 
