@@ -63,14 +63,14 @@ docs: bootstrap ## Write the generated parts of docs/
 	@$(BIN)/python -m thorctl.rollout.views.transitions docs/explanation/rollout.md
 
 .PHONY: requirements
-requirements: ## Compile requirements/*.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+requirements: bootstrap ## Compile requirements/*.lock from pyproject.toml
+	scripts/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header -q -o requirements/thorctl.lock
-	uv pip compile pyproject.toml --extra checkpoint --group build --group dev --universal --python-version 3.11 --generate-hashes \
+	scripts/uv pip compile pyproject.toml --extra checkpoint --group build --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -q -o requirements/dev.lock
-	# Needs PyTorch's CPU build in reach (UV_FIND_LINKS, UV_INDEX); scripts/quantize-env installs that apart, and leaves
+	# Needs PyTorch's CPU build in reach (find-links of pip, or UV_FIND_LINKS); scripts/quantize-env installs that apart, and leaves
 	# Ansible out: 30,000 files, none of which a checkpoint needs.
-	uv pip compile pyproject.toml --extra quantize --group build --universal --python-version 3.11 --generate-hashes \
+	scripts/uv pip compile pyproject.toml --extra quantize --group build --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -c requirements/torch.txt --no-emit-package torch \
 	  --no-emit-package ansible --no-emit-package ansible-core \
 	  -o requirements/quantize.lock

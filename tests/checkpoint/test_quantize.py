@@ -147,11 +147,6 @@ def test_better_than_repairing_afterwards(made: Made, tmp_path: Path, name: str)
     )  # that is of all matrices
 
 
-def test_twice_gives_the_same_bytes(made: Made, tmp_path: Path) -> None:
-    made.run("quantize", str(made.source("in_pieces")), "--out", str(tmp_path / "in_pieces"))
-    assert content(tmp_path / "in_pieces") == content(made.quantized("in_pieces"))
-
-
 def test_the_manifest_holds_every_file_and_the_tools(made: Made) -> None:
     folder = made.quantized("plain")
     found = load(folder)
@@ -222,10 +217,11 @@ quantize.quantize(split(Folder(Path(sys.argv[1]))), Path(sys.argv[2]), LlmCompre
 """
 
 
-@pytest.mark.parametrize(("share", "finished"), [(0.1, 3), (0.6, 5)])
+@pytest.mark.parametrize(("share", "finished"), [pytest.param(0.1, 3, marks=pytest.mark.long), (0.6, 5)])
 def test_killed_in_the_middle_of_a_file_and_started_again(
     made: Made, tmp_path: Path, share: float, finished: int
 ) -> None:
+    """Three processes, the same bytes: one never interrupted, one killed, one that continues it."""
     source, out = made.source("in_pieces"), tmp_path / "in_pieces"
     python = made.thorctl.with_name("python")
     killed = subprocess.run([python, "-c", KILLED, source, out, str(share)], check=False)
