@@ -102,6 +102,28 @@ CASES = [
         "",
     ),
     Case(
+        "a status that cannot be decoded, once in a soak",
+        {"phase": Phase.SOAKING, "soak_from": NOW - 600, "silent_since": NOW - 10**6},
+        "look",
+        error("agent_garbage"),
+        Phase.SOAKING,
+    ),
+    Case(
+        "a status that cannot be decoded, again in a soak",
+        {"phase": Phase.SOAKING, "soak_from": NOW - 600, "strikes": 1},
+        "look",
+        ok(status("trial", NEW) | {"engine": {"unit": "active", "ready": True, "restarts": "none"}}),
+        Phase.ROLLING_BACK,
+        "in the soak: agent_garbage: Its status is invalid: engine.restarts: is text, not a whole number",
+    ),
+    Case(
+        "no answer in a soak",
+        {"phase": Phase.SOAKING, "soak_from": NOW - 600, "strikes": 1},
+        "look",
+        error("device_unreachable"),
+        Phase.SOAKING,
+    ),
+    Case(
         "a soak seen to its end",
         {"phase": Phase.SOAKING, "soak_from": NOW - 60, "restarts": 0},
         "look",
@@ -169,3 +191,11 @@ def test_a_way_back_that_is_not_whole_is_told_once_and_changes_no_verdict() -> N
         quiet = replace(DEVICE, phase=Phase.SOAKING, soak_from=NOW, why="smoke passed")
         after = ended(quiet, "look", ok(status("trial", NEW, engine=engine, rollback=unknown)), RULES)
         assert (after.phase, after.why) == (Phase.SOAKING, "smoke passed")
+
+
+def test_malformed_status_between_two_good_ones_does_not_end_a_soak() -> None:
+    device = replace(DEVICE, phase=Phase.SOAKING, soak_from=NOW - 10, restarts=0)
+    wrong = ended(device, "look", error("agent_garbage"), RULES)
+    assert (wrong.phase, wrong.strikes, wrong.silent_since) == (Phase.SOAKING, 1, None)
+    good = ended(wrong, "look", ok(status("trial", NEW)), RULES)
+    assert (good.phase, good.strikes) == (Phase.SOAKING, 0)

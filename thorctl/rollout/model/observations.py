@@ -42,6 +42,7 @@ from thorctl.rollout.model.rules import (
     ABSENCES,
     ABSENT_LOOK_SECONDS,
     LOOK_SECONDS,
+    MALFORMED,
     SOAK_FIRST_LOOK_SECONDS,
     SOAK_LOOK_SECONDS,
     STRIKES,
@@ -62,9 +63,8 @@ def looked(device: Device, end: Ended, rules: Rules) -> Device:
         return _unseen(seen, end, rules)
     status = end.told(Status)
     if status is None:
-        return _unseen(
-            seen, replace(end, ok=False, code="agent_garbage", message="its status says nothing"), rules
-        )
+        message = f"Its status is invalid: {end.malformed(Status)}."
+        return _unseen(seen, replace(end, ok=False, code=MALFORMED, message=message), rules)
     ours = status.lease is not None and str(status.lease.owner) == rules.holder
     seen = replace(seen, silent_since=None, leased=ours)
     judge = _LOOKS.get(device.phase)
@@ -81,6 +81,13 @@ def _unseen(device: Device, end: Ended, rules: Rules) -> Device:
         return failed_untouched(device, end.words)
     if device.phase is Phase.UNREACHABLE:
         return replace(device, due=end.at + ABSENT_LOOK_SECONDS)
+    if device.phase is Phase.SOAKING and end.reached and end.code == MALFORMED:
+        # The device is not silent, and what cannot be decoded is no proof of health.
+        return _unhealthy_once(replace(device, silent_since=None), end.words, end.at)
+    return _silent(device, end, rules)
+
+
+def _silent(device: Device, end: Ended, rules: Rules) -> Device:
     since = end.at if device.silent_since is None else device.silent_since
     silent = replace(device, silent_since=since, due=end.at + LOOK_SECONDS)
     if end.at - since < rules.wait.silence_seconds:
@@ -223,10 +230,7 @@ def soaked(device: Device, status: Status, at: float, rules: Rules) -> Device:
     if device.restarts is None:  # also for an unhealthy engine, which may recover before the next observation
         device = replace(device, restarts=status.engine.restarts)
     if not verdict.good:
-        strikes = device.strikes + 1
-        if strikes < STRIKES:
-            return replace(device, strikes=strikes, due=at + LOOK_SECONDS)
-        return unhealthy(device, f"in the soak: {verdict.reason}")
+        return _unhealthy_once(device, verdict.reason, at)
     no_way_back = missing_for_rollback(status)
     why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
     well = replace(device, strikes=0, why=why)
@@ -239,6 +243,14 @@ def soaked(device: Device, status: Status, at: float, rules: Rules) -> Device:
         phase=Phase.PASSED if over else Phase.SOAKING,
         due=0.0 if over else min(finish, at + SOAK_LOOK_SECONDS),
     )
+
+
+def _unhealthy_once(device: Device, reason: str, at: float) -> Device:
+    """Count an observation in a soak as a failure; ``STRIKES`` in a row are the device's."""
+    strikes = device.strikes + 1
+    if strikes < STRIKES:
+        return replace(device, strikes=strikes, due=at + LOOK_SECONDS)
+    return unhealthy(device, f"in the soak: {reason}")
 
 
 def _worked(device: Device, at: float) -> Device:

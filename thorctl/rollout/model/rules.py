@@ -32,6 +32,7 @@ ABSENCES = 5  # a device with more absences than this in one run is left for the
 AUTOMATIC = ROLLOUT
 # Error codes of steps that were not sent, or whose effect is unknown.
 UNANSWERED = frozenset({"device_unreachable", "agent_timeout", "agent_garbage"})
+MALFORMED = "agent_garbage"  # error code of an answer that cannot be decoded
 PASSING = frozenset({"download_interrupted", "image_pull_failed", "docker_unavailable"})
 UNHEALTHY = frozenset({"smoke_failed", "engine_not_ready", "engine_died"})
 
@@ -101,6 +102,14 @@ class Ended:
             return earlier.read(kind, self.data)
         except Malformed:
             return None
+
+    def malformed(self, kind: type) -> str:
+        """Return the field of the verb's data that is not of the class, and how; empty if all are."""
+        try:
+            earlier.read(kind, self.data)
+        except Malformed as fault:
+            return str(fault)
+        return ""
 
     @property
     def known(self) -> Details:
