@@ -26,11 +26,18 @@ LINTED_CODE = (
     "deploy/engine/",
     "examples/",
     "thorctl/agent/",
+    "thorctl/chat/",
     "thorctl/checkpoint/",
+    "thorctl/doctor/",
     "thorctl/edge/",
     "thorctl/inventory/",
+    "thorctl/preflight/",
     "thorctl/registry/",
     "thorctl/release/",
+    "thorctl/smoke/",
+    "thorctl/status/",
+    "thorctl/store/",
+    "thorctl/ui/",
 )
 LEFT_OUT = (
     "tests/fixtures/",

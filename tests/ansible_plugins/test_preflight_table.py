@@ -39,7 +39,7 @@ def test_the_table_is_that_of_the_command_line(monkeypatch: pytest.MonkeyPatch) 
     results: dict[str, dict[str, Any]] = {"thor-01": PASSED, "thor-02": REFUSED, "thor-03": SILENT}
     text = table([reported(result, name, RELEASE) for name, result in results.items()])
     assert max(map(len, text.splitlines())) <= 96
-    assert "to go on without this check: --skip soc (in a playbook -e thor_preflight_skip=soc)" in text
+    assert "to skip this check: --skip soc (in a playbook -e thor_preflight_skip=soc)" in text
     assert "agent_missing" in text
     assert "Model card" in text
     assert text.endswith("1 of 3 devices can take their release, with 1 warning.")

@@ -79,7 +79,7 @@ def test_one_device_shows_every_check_and_what_to_do() -> None:
         assert [status, name, "what", "is", "what", "should", "be"] in lines
     assert "disk is fail. Found what is, wanted what should be." in text
     assert "what to do: Mend disk." in text
-    assert "to go on without this check: --skip disk (in a playbook -e thor_preflight_skip=disk)" in text
+    assert "to skip this check: --skip disk (in a playbook -e thor_preflight_skip=disk)" in text
     assert "what to do: Mend swap." in text
     assert "--skip swap" not in text
     assert CARD["gpu"] in text
@@ -137,7 +137,7 @@ def test_it_keeps_to_the_width_and_says_what_it_left_out(width: int) -> None:
     reports = [made("thor-01", item("memory_available", "fail"), item("soc"))]
     for one in (reports, [*reports, made("thor-02", item("soc"), facts={**FACTS, "cpus": 2})]):
         assert all(cell_len(line) <= width for line in shown(one, width).splitlines())
-    assert ("Not shown for want of width: Desired." in shown(reports, width)) is (width < 96)
+    assert ("Not shown because of the width: Desired." in shown(reports, width)) is (width < 96)
     assert "thor-01 cannot take" in " ".join(shown(reports, width).split())
 
 

@@ -41,19 +41,19 @@ def test_committed_layout_1_is_a_remark_and_no_drift() -> None:
     found = row(DEVICE, answered("status-committed"), DESIRED)
     assert found.convergence.earlier_layout == 1
     assert attention(found) == ()
-    assert remarks(found) == (f"layout 1; a rollout brings layout 2: thorctl rollout start {PROFILE}",)
+    assert remarks(found) == (f"layout 1; a rollout installs layout 2: thorctl rollout start {PROFILE}",)
     assert found.drift == []
-    assert verdict([found]) == "0 of 1 device serves the wanted release, 1 an earlier layout of it."
+    assert verdict([found]) == "0 of 1 device serves the desired release, 1 an earlier layout of it."
     out = io.StringIO()
     Console(width=200, file=out).print(DriftView([found]))
-    assert "a rollout brings layout 2" in out.getvalue()
+    assert "a rollout installs layout 2" in out.getvalue()
     assert "✗" not in out.getvalue()
 
 
 def test_layout_1_of_another_profile_needs_attention() -> None:
     found = row(DEVICE, answered("status-committed"), Desired("other-0123456789ab", None, 2))
     assert remarks(found) == ()
-    assert any("wanted is other-0123456789ab" in one for one in attention(found))
+    assert any("desired is other-0123456789ab" in one for one in attention(found))
 
 
 def test_layout_1_on_trial_needs_attention() -> None:
@@ -63,7 +63,7 @@ def test_layout_1_on_trial_needs_attention() -> None:
 def test_doctor_says_that_a_rollout_brings_layout_2() -> None:
     check = doctor_devices.check(answered("status-committed"), desired=DESIRED)
     assert check.status == "pass"
-    assert "a rollout brings layout 2" in check.found
+    assert "a rollout installs layout 2" in check.found
 
 
 def test_plan_gives_an_agent_where_theirs_reads_no_layout() -> None:

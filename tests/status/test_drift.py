@@ -75,7 +75,7 @@ def drawn(fleet: list[Row], width: int = 120, *, verbose: bool = False) -> str:
             "release serve.yaml was changed",
         ),
         (Comparison(what="installed unit", wanted=ONE, same=False), "installed unit is missing"),
-        (Comparison(what="installed unit", found=ONE, same=False), "installed unit should not be there"),
+        (Comparison(what="installed unit", found=ONE, same=False), "installed unit should not exist"),
         (
             Comparison(what="container image", wanted=f"e@{ONE}", found=f"f@{OTHER}", same=False),
             "container image is f@sha256:222222222222, not e@sha256:111111111111",
@@ -114,7 +114,7 @@ def test_a_device_that_does_not_say_is_not_well() -> None:
     silent = said(drift=None)
     assert attention(silent) == ("drift unknown",)
     assert (silent.as_json()["drift"], silent.as_json()["compared"]) == (None, None)
-    assert "its agent does not say" in drawn([silent])
+    assert "its agent does not report it" in drawn([silent])
 
 
 def test_json_has_all_of_it() -> None:

@@ -75,7 +75,7 @@ def test_a_device_that_is_well_needs_nobody() -> None:
         ({"engine": {"unit": None, "ready": None}}, "engine unknown"),
         # Another process may answer on the port while the unit is down: that is not our engine.
         ({"engine": {"unit": "failed", "ready": True}}, "engine failed"),
-        ({"release": "old-0123456789ab"}, f"wanted is {RELEASE}"),
+        ({"release": "old-0123456789ab"}, f"desired is {RELEASE}"),
         ({"last_smoke": None}, "no smoke test yet"),
         ({"last_smoke": {"release": RELEASE, "passed": False, "at": None}}, "smoke test failed"),
         ({"last_smoke": {"release": "old-0123456789ab", "passed": True}}, "no smoke test yet"),
@@ -172,11 +172,11 @@ def test_json_says_at_least_what_the_contract_promises() -> None:
 @pytest.mark.parametrize(
     ("fleet", "words"),
     [
-        ([said()], "1 of 1 device serves the wanted release."),
-        ([said(), said()], "2 of 2 devices serve the wanted release."),
-        ([said(), failed("auth_failed")], "1 of 2 devices serve the wanted release; 1 needs attention."),
-        ([said(), said(wanted=None)], "1 of 2 devices serve the wanted release (not known for 1)."),
-        ([said(wanted=None)], "1 of 1 device serves a model (the wanted release is not known here)."),
+        ([said()], "1 of 1 device serves the desired release."),
+        ([said(), said()], "2 of 2 devices serve the desired release."),
+        ([said(), failed("auth_failed")], "1 of 2 devices serve the desired release; 1 needs attention."),
+        ([said(), said(wanted=None)], "1 of 2 devices serve the desired release (unknown for 1)."),
+        ([said(wanted=None)], "1 of 1 device serves a model (the desired release is unknown here)."),
     ],
 )
 def test_the_verdict(fleet: list[Row], words: str) -> None:
@@ -196,7 +196,7 @@ def test_columns_go_by_rank_and_the_missing_ones_are_named() -> None:
     assert fitting([10, 10, 10], [0, 2, 1], 100) == [0, 1, 2]
     assert fitting([10, 10, 10], [0, 2, 1], 30) == [0, 2]
     assert fitting([10, 10, 10], [0, 0, 0], 5) == [0, 1, 2]
-    assert "Not shown for want of width: " in drawn([said()], 80)
+    assert "Not shown because of the width: " in drawn([said()], 80)
     assert "Not shown" not in drawn([said()], 300)
     assert all(column.title in drawn([said()], 300) for column in COLUMNS)
 

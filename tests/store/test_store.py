@@ -149,7 +149,7 @@ def test_what_a_newer_thorctl_wrote_is_left_alone(file: Path) -> None:
     with pytest.raises(ThorError) as failing, opened(file, [ONE]):
         pass
     assert code(failing) == "store_newer"
-    assert "its schema is 2, this one knows 1" in failing.value.message
+    assert "its schema is 2, this one supports 1" in failing.value.message
     assert file.read_bytes() == before
 
 
@@ -188,7 +188,7 @@ def test_changes_of_a_file_that_is_gone_do_not_get_into_a_new_one(file: Path) ->
         left = file.with_name(f"{file.name}-wal").read_bytes()
     file.unlink()
     file.with_name(f"{file.name}-wal").write_bytes(left)
-    with pytest.raises(ThorError, match="-wal was left behind"), opened(file, [ONE]):
+    with pytest.raises(ThorError, match="-wal is left from another file"), opened(file, [ONE]):
         pass
     assert not file.exists()
 

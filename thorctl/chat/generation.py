@@ -1,4 +1,4 @@
-"""One generation of a device's model, as it comes."""
+"""One generation of a device's model, streamed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from thorctl.remote.tunnel import Engine
 
 
-STREAM_CHARACTERS = 256 << 20  # of one stream: a million tokens in events of some 250 characters
-REFUSAL_BYTES = 1 << 20  # of an error's body
+STREAM_CHARACTERS = 256 << 20  # limit of one stream: a million tokens in events of some 250 characters
+REFUSAL_BYTES = 1 << 20  # limit of an error's body
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to generate. None leaves the server's own setting."""
+    """The parameters of a generation. None is the server's default."""
 
     thinking: bool | None = None
     max_tokens: int | None = None
@@ -34,13 +34,13 @@ class Settings:
 
 @dataclass(slots=True)
 class Conversation:
-    """What was said so far. Thinking is not sent back: the model's chat template drops it too."""
+    """The conversation so far, without thinking, which the model's chat template drops too."""
 
     settings: Settings
     messages: list[dict[str, str]] = field(default_factory=list)
 
     def request(self, model: str, prompt: str) -> dict[str, Any]:
-        """The body of the request for the next answer."""
+        """Return the body of the request for the next answer."""
         body: dict[str, Any] = {
             "model": model,
             "messages": [*self.messages, {"role": "user", "content": prompt}],
@@ -56,7 +56,7 @@ class Conversation:
         return body
 
     def remember(self, prompt: str, answer: str) -> None:
-        """Adds a finished exchange."""
+        """Append a finished exchange."""
         self.messages += [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 
 
@@ -75,7 +75,7 @@ class Generation:
 async def generate(
     engine: Engine, conversation: Conversation, prompt: str, show: Callable[[Event], None]
 ) -> Generation:
-    """Asks ``prompt`` and hands every piece to ``show`` as it comes; remembers the exchange.
+    """Send ``prompt`` and pass every piece of the answer to ``show``; remember the exchange.
 
     Raises:
         ThorError: ``engine_refused`` (an HTTP error), ``engine_error`` (inside a stream that began with
@@ -101,7 +101,7 @@ async def generate(
     except httpx.TimeoutException:
         raise _failed(engine.device, "engine_silent", "The engine stopped sending.") from None
     except httpx.TransportError as error:
-        raise _failed(engine.device, "stream_cut", f"The connection to the engine broke: {error}") from None
+        raise _failed(engine.device, "stream_cut", f"The connection to the engine failed: {error}") from None
     for event in stream.finish():
         _pass_on(engine.device, event, show)
     conversation.remember(prompt, stream.answer)
@@ -133,7 +133,7 @@ async def _refused(device: str, response: httpx.Response) -> ThorError:
         message = raw[:200].decode(errors="replace") or response.reason_phrase
     remedy = f"Read the engine's log: `thorctl logs {device} --engine`."
     if response.status_code == httpx.codes.UNAUTHORIZED:
-        remedy = "Put the device's VLLM_API_KEY into the environment variable THORCTL_API_KEY."
+        remedy = "Set the environment variable THORCTL_API_KEY to the device's VLLM_API_KEY."
     return ThorError(
         "engine_refused",
         f"The engine answered {response.status_code}: {message}.",

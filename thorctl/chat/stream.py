@@ -1,4 +1,4 @@
-"""A chat completion as it streams: server-sent events in, thinking and answer out. Pure.
+"""Parse a streamed chat completion: server-sent events in, thinking and answer out.
 
 Source: WHATWG "Server-sent events" for the framing; vLLM's OpenAI-compatible server for the objects. vLLM
 answers HTTP 200 first and reports a failing generation inside the stream, so an error event is an error.
@@ -22,21 +22,21 @@ ABORTED = "abort"  # vLLM's finish reason when it stops or restarts during a gen
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """A piece of what the model thinks."""
+    """A piece of the model's thinking."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A piece of what the model answers."""
+    """A piece of the model's answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class StreamError:
-    """The stream says, or shows, that the generation failed."""
+    """A failed generation."""
 
     code: str
     message: str
@@ -46,14 +46,14 @@ Event = Thinking | Answer | StreamError
 
 
 class EventLines:
-    """Cuts a text stream into the ``data`` of its events, wherever the pieces break."""
+    """Split a text stream into the ``data`` of its events, wherever the pieces break."""
 
     def __init__(self) -> None:
         self._rest = ""
         self._events = EventReader()
 
     def feed(self, text: str) -> Iterator[str]:
-        """The ``data`` of every event that ``text`` completes."""
+        """Return the ``data`` of every event that ``text`` completes."""
         self._rest += text
         *lines, self._rest = self._rest.split("\n")
         for line in lines:
@@ -69,7 +69,7 @@ class EventLines:
 
 @dataclass(slots=True)
 class ChatStream:
-    """Adds up one completion. After the last piece, ``finish`` tells what is missing."""
+    """One completion. ``finish`` reports what is missing after the last piece."""
 
     thinking: str = ""
     answer: str = ""
@@ -81,7 +81,7 @@ class ChatStream:
     _tags: ThinkTags = field(default_factory=ThinkTags)
 
     def feed(self, text: str) -> list[Event]:
-        """The events that ``text`` completes; nothing more after an error."""
+        """Return the events that ``text`` completes; none after an error."""
         events: list[Event] = []
         for data in self._lines.feed(text):
             if self.error or self._done:
@@ -90,7 +90,7 @@ class ChatStream:
         return events
 
     def finish(self) -> list[Event]:
-        """Called when the stream has closed: held-back text, and an error if it closed too early."""
+        """Return withheld text after the stream's end, and an error if it ended too early."""
         events = self._content(self._tags.flush())
         if self.error is None and not (self._done and self.finish_reason):
             said = "its end" if self._lines.unfinished else "a finish reason and [DONE]"
@@ -104,7 +104,7 @@ class ChatStream:
         try:
             return self._chunk(foreign_json.read(data))
         except (ValueError, AttributeError, KeyError, TypeError):  # not JSON, or of another shape
-            return [self._fail("stream_garbage", f"The engine sent something strange: {data[:120]!r}.")]
+            return [self._fail("stream_garbage", f"The engine sent a malformed event: {data[:120]!r}.")]
 
     def _chunk(self, chunk: dict[str, Any]) -> list[Event]:
         if chunk.get("error") or chunk.get("object") == "error":
@@ -143,7 +143,7 @@ class ChatStream:
 
 
 def error_message(body: dict[str, Any]) -> str:
-    """The message of vLLM's error object, in the stream or as a whole body."""
+    """Return the message of vLLM's error object, in the stream or as a whole body."""
     error = body.get("error")
     if isinstance(error, dict):
         return str(error.get("message") or error)

@@ -1,4 +1,4 @@
-"""Takes ``<think>…</think>`` out of a text that arrives in pieces: a server without a reasoning parser."""
+"""Separate ``<think>…</think>`` from a text in pieces, for a server without a reasoning parser."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 class ThinkTags:
-    """Splits text into (is thinking, text) pieces; holds back what may be the beginning of a tag.
+    """Split text into (is thinking, text) pieces; withhold a possible beginning of a tag.
 
-    Only a tag at the very start of the answer opens thinking: later ones are text the model wrote.
+    Only a tag at the very start of the answer opens thinking: later ones are text.
     """
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class ThinkTags:
         self._state = "start"  # start | thinking | answer
 
     def feed(self, text: str) -> list[tuple[bool, str]]:
-        """The pieces that are certain after ``text``."""
+        """Return the pieces that are certain after ``text``."""
         if not text:
             return []
         if self._state == "answer":
@@ -42,11 +42,11 @@ class ThinkTags:
         return [piece for piece in pieces if piece[1]]
 
     def flush(self) -> list[tuple[bool, str]]:
-        """What was held back, once nothing more comes."""
+        """Return the withheld text at the end of the stream."""
         held, self._held = self._held, ""
         return [(self._state == "thinking", held)] if held else []
 
 
 def _tail_that_begins(tag: str, text: str) -> int:
-    """Length of the longest end of ``text`` that is a beginning of ``tag``."""
+    """Return the length of the longest end of ``text`` that begins ``tag``."""
     return next((n for n in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:n])), 0)

@@ -1,6 +1,6 @@
-"""A generation on the terminal: the answer to stdout, the thinking beside it to stderr, dim.
+"""Show a generation on the terminal: the answer on stdout, the thinking on stderr, dim.
 
-So ``thorctl chat thor-01 "…" > file`` holds the answer alone.
+So ``thorctl chat thor-01 "…" > file`` stores the answer alone.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ THINKING_STYLE = "dim italic"
 
 
 class Screen:
-    """Shows one generation as it comes; make a new one for the next."""
+    """The display of one generation."""
 
     def __init__(self, write: Callable[[str], None], messages: Console) -> None:
         self._write = write
         self._messages = messages
         self._last: type[Event] | None = None
-        self._open_line = False  # whether the cursor stands behind text
+        self._open_line = False  # whether the cursor is behind text
 
     def show(self, event: Event) -> None:
-        """One piece of thinking or answer."""
+        """Show one piece of thinking or answer."""
         text = event.text if isinstance(event, Thinking | Answer) else ""
         if self._last is not type(event):
             text = text.lstrip()
@@ -47,7 +47,7 @@ class Screen:
         self._open_line = not text.endswith("\n")
 
     def close(self) -> None:
-        """Ends the line, if one is open."""
+        """End the line, if one is open."""
         if not self._open_line:
             return
         if self._last is Answer:
@@ -57,7 +57,7 @@ class Screen:
         self._open_line = False
 
     def _turn(self, event: Event) -> None:
-        """From nothing to thinking, from thinking to the answer: labelled, since colour may be off."""
+        """Begin thinking or the answer with a label, since colour may be off."""
         self.close()
         if isinstance(event, Thinking):
             self._messages.print("thinking", style="dim", highlight=False)
@@ -67,7 +67,7 @@ class Screen:
 
 
 def summary(generation: Generation) -> str:
-    """``37 tokens in 1.2 s (30.8 tokens/s), first after 0.2 s``."""
+    """Format ``37 tokens in 1.2 s (30.8 tokens/s), first after 0.2 s``."""
     tokens = (generation.usage or {}).get("completion_tokens")
     words = f"{generation.seconds:.1f} s"
     if isinstance(tokens, int):

@@ -1,1 +1,1 @@
-"""Checks of the controller: what was found and, unless it passed, what to do. They change nothing."""
+"""Checks of the controller, each with a remedy unless it passed. They change nothing."""

@@ -1,4 +1,4 @@
-"""Will the edges' certificates do for long enough? One that ends shuts a device's door, wherever it is."""
+"""Check the validity of the edges' certificates: an expired one closes the device's edge."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEDY = (
 
 
 def checks(pki: Pki, devices: Sequence[Device], now: dt.datetime) -> list[Check]:
-    """One check of all certificates there are; none where this fleet has no authority of its own.
+    """Return one check of all certificates; [] for a fleet without an authority of its own.
 
     Raises:
         ThorError: ``edge_pki_unreadable``.

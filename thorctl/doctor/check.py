@@ -10,14 +10,14 @@ Status = Literal["pass", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        area: what it is about: machine, project, inventory, devices.
-        name: what was looked at.
-        status: ``warn`` works, or is only needed for some verbs; ``fail`` must be mended.
-        found: what is there.
-        remedy: what to do; empty exactly when it passed.
+        area: its subject: machine, project, inventory, devices.
+        name: the checked item.
+        status: ``warn`` works, or is needed for some verbs only; ``fail`` must be fixed.
+        found: the observation.
+        remedy: the remedy; empty exactly if it passed.
     """
 
     area: str

@@ -1,4 +1,4 @@
-"""Does every device answer? One check a device."""
+"""Check whether every device answers: one check per device."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ AREA = "devices"
 
 
 def checks(devices: Sequence[Device], desired: Mapping[str, Desired]) -> list[Check]:
-    """Ask all of them at once; ``desired``: the release of each device where it is known."""
+    """Check all devices concurrently; ``desired``: the release of each device, if known."""
     answers = run_verb(devices, "status")
     further = twins({one.device: (one.get(Status) or UNKNOWN).identity for one in answers if one.ok})
     return [check(one, further.get(one.device), desired.get(one.device)) for one in answers]
 
 
 def check(answer: Answer, same_as: str | None = None, desired: Desired | None = None) -> Check:
-    """A device without an agent can still be set up: that is a warning.
+    """Check one device's answer; one without an agent can still be set up, which is a warning.
 
     ``same_as``: another name under which this machine counts.
     """
@@ -49,7 +49,7 @@ def check(answer: Answer, same_as: str | None = None, desired: Desired | None = 
         state = status.state or "unknown"
         earlier, layout = convergence(status, desired).earlier_layout, ""
         if desired and earlier:
-            layout = f"; its release has layout {earlier}, a rollout brings layout {desired.layout}"
+            layout = f"; its release has layout {earlier}, a rollout installs layout {desired.layout}"
         return Check(AREA, answer.device, "pass", f"answers in {answer.seconds:.1f} s, state {state}{layout}")
     verdict: CheckStatus = "warn" if answer.error.code == "agent_missing" else "fail"
     return Check(AREA, answer.device, verdict, answer.error.message, answer.error.remedy)

@@ -1,4 +1,4 @@
-"""Can every device of the inventory be reached with what lies here: its key, its host key, its profile?"""
+"""Check that every device of the inventory can be reached: its key, its host key, its profile."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from thorctl.remote.endpoint import Endpoint
 
 AREA = "inventory"
-OTHERS = stat.S_IRWXG | stat.S_IRWXO  # ssh refuses a key that anybody else may touch
+OTHERS = stat.S_IRWXG | stat.S_IRWXO  # ssh rejects a key with permissions for others
 
 
 def checks(source: Path, devices: Sequence[Device], deploy: Path) -> list[Check]:
-    """What the inventory holds; then each key file once, and each device's host key and profile."""
+    """Check the inventory; then each key file once, and each device's host key and profile."""
     keys = {device.key: None for device in devices}
     found = [Check(AREA, "inventory", "pass", f"{len(devices)} in {source}")]
     found += [_key(key) for key in keys]
@@ -46,7 +46,7 @@ def _key(key: Path | None) -> Check:
             AREA,
             "SSH key",
             "warn",
-            "not named: whatever ssh finds in ~/.ssh or the agent",
+            "not set: ssh uses ~/.ssh or the agent",
             "Name it: ansible_ssh_private_key_file in the inventory.",
         )
     try:
@@ -60,14 +60,14 @@ def _key(key: Path | None) -> Check:
             AREA,
             "SSH key",
             "fail",
-            f"{key} has mode {mode:04o}: ssh will refuse it",
+            f"{key} has mode {mode:04o}: ssh will reject it",
             f"Restrict it: `chmod 600 {key}`.",
         )
     return Check(AREA, "SSH key", "pass", f"readable, mode {mode:04o}: {key}")
 
 
 def _ways(devices: Sequence[Device]) -> list[Check]:
-    """Whether each device's way can be gone, and whose host keys on it are recorded."""
+    """Check that thorctl supports each device's connection, and that its host keys are recorded."""
     ways: list[tuple[str, str, str] | None] = []
     keys: list[tuple[str, str, str] | None] = []
     unlike: list[tuple[str, str, str] | None] = []
@@ -84,7 +84,7 @@ def _ways(devices: Sequence[Device]) -> list[Check]:
             keys.append(_host_keys(device, endpoint))
         except ThorError as error:
             keys.append((device.name, error.message, error.remedy))
-    found = [_gathered("ways", ways, "ssh and thorctl go the same"), _gathered("host keys", keys, "recorded")]
+    found = [_gathered("ways", ways, "as with ssh"), _gathered("host keys", keys, "recorded")]
     if any(logins):
         found.append(replace(_gathered("logins", logins, ""), status="warn"))
     if any(unlike):
@@ -93,7 +93,7 @@ def _ways(devices: Sequence[Device]) -> list[Check]:
 
 
 def _host_keys(device: Device, endpoint: Endpoint | None) -> tuple[str, str, str] | None:
-    """(device, what is wrong, what to do) of the first machine on the way without a recorded key, or None."""
+    """Return (device, fault, remedy) for the first machine on the way without a recorded key, or None."""
     while endpoint:
         trust = Trust.of(device.name, endpoint)
         if not trust.has_entry:
@@ -104,7 +104,7 @@ def _host_keys(device: Device, endpoint: Endpoint | None) -> tuple[str, str, str
 
 
 def _other_login(device: Device, endpoint: Endpoint | None) -> tuple[str, str, str] | None:
-    """A way to log in, to the device or a jump host, that only ssh has: the device may need it."""
+    """Report a login to the device or a jump host that only ssh supports: the device may need it."""
     while endpoint:
         for other in other_logins.usable(endpoint):
             said = f"{endpoint.alias}: ssh would also log in by {other.way}, thorctl does not"
@@ -114,7 +114,7 @@ def _other_login(device: Device, endpoint: Endpoint | None) -> tuple[str, str, s
 
 
 def _unlike(device: Device) -> tuple[str, str, str] | None:
-    """A known_hosts file that only thorctl is told of."""
+    """Report a known_hosts file that only thorctl uses."""
     if (
         device.known_hosts is None
         or "userknownhostsfile" in f"{device.ssh_args_before} {device.ssh_args}".lower()
@@ -131,7 +131,7 @@ def _unlike(device: Device) -> tuple[str, str, str] | None:
 
 
 def _files(endpoint: Endpoint) -> str:
-    """The known_hosts files as words."""
+    """Format the known_hosts files."""
     return ", ".join(map(str, endpoint.known_hosts)) or "no file"
 
 
@@ -166,7 +166,7 @@ def _deploy(deploy: Path, device: Device) -> tuple[str, str, str] | None:
 
 
 def _gathered(title: str, found: Sequence[tuple[str, str, str] | None], fine: str) -> Check:
-    """One check over all devices: the first that is wrong, and how many more."""
+    """Return one check over all devices: the first fault, and the number of others."""
     wrong = [one for one in found if one]
     if not wrong:
         return Check(AREA, title, "pass", fine)

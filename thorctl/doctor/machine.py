@@ -1,4 +1,4 @@
-"""Is what thorctl stands on here? Python, ssh, Ansible with its collections, Docker."""
+"""Check the software of the controller: Python, ssh, Ansible with its collections, Docker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SET_UP = f"Set the environment up again: `{shipped.set_up()}`."
 
 
 def python(running: tuple[int, int, int] = sys.version_info[:3]) -> Check:
-    """The interpreter's version."""
+    """Check the interpreter's version."""
     found = ".".join(map(str, running))
     if running >= PYTHON:
         return Check(AREA, "Python", "pass", found)
@@ -43,7 +43,7 @@ def python(running: tuple[int, int, int] = sys.version_info[:3]) -> Check:
 
 
 def ssh_client(path: str | None = None) -> Check:
-    """OpenSSH's client: Ansible needs it (the verbs here bring their own)."""
+    """Check OpenSSH's client, which Ansible needs (thorctl's verbs have their own)."""
     program = shutil.which("ssh", path=path)
     if program is None:
         return Check(AREA, "ssh", "fail", "not found", "Install it: `apt-get install openssh-client`.")
@@ -52,7 +52,7 @@ def ssh_client(path: str | None = None) -> Check:
 
 
 def ansible(scripts: Path = Path(sys.executable).parent) -> Check:
-    """Ansible in the environment that thorctl runs in."""
+    """Check Ansible in thorctl's environment."""
     try:
         found = f"ansible-core {version('ansible-core')}"
     except PackageNotFoundError:
@@ -64,7 +64,7 @@ def ansible(scripts: Path = Path(sys.executable).parent) -> Check:
 
 
 def collections() -> Check:
-    """The Ansible collections that the playbooks use: the one that comes with thorctl."""
+    """Check the Ansible collections of the playbooks, which thorctl includes."""
     missing = [name for name in COLLECTIONS if not _has_collection(name)]
     if missing:
         return Check(AREA, "collections", "fail", f"missing: {', '.join(missing)}", SET_UP)
@@ -79,7 +79,7 @@ def _has_collection(name: str) -> bool:
 
 
 def docker(environment: Mapping[str, str] | None = None) -> Check:
-    """A Docker engine: only simulated devices need one here."""
+    """Check for a Docker engine, which only simulated devices need."""
     try:
         with contextlib.closing(connect(environment)) as client:
             found = str(client.version()["Version"])
@@ -98,7 +98,7 @@ def docker(environment: Mapping[str, str] | None = None) -> Check:
 
 
 def environment_variables(environment: Mapping[str, str]) -> list[Check]:
-    """Proxies and certificates as registry and hub are reached with; one check for each that is wrong."""
+    """Check the proxies and certificates for registry and hub; return one check per fault."""
     wrong = environment_faults(environment)
     if not wrong:
         named = [f"{name}={proxy}" for name, proxy in proxies(environment).items()]
@@ -108,7 +108,7 @@ def environment_variables(environment: Mapping[str, str]) -> list[Check]:
 
 
 def places() -> Check:
-    """The folders that are written to: for temporary files, and for the store of rollouts and baselines."""
+    """Check the writable folders: for temporary files, and for the store of rollouts and baselines."""
     name, folder = "store", place.store_file().parent
     try:
         _try_to_write(next(one for one in (folder, *folder.parents) if one.exists()))
@@ -123,13 +123,13 @@ def places() -> Check:
 
 
 def _try_to_write(folder: Path) -> None:
-    """Make a folder and take it away again."""
+    """Create and remove a folder."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".thorctl-"):
         pass
 
 
 def checks() -> list[Check]:
-    """All of them."""
+    """Return all checks."""
     return [
         python(),
         ssh_client(),

@@ -1,4 +1,4 @@
-"""Are profiles, device classes and locks valid, and do they fit each other?"""
+"""Check that profiles, device classes and locks are valid and match each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AREA = "project"
 
 
 def checks(deploy: Path) -> list[Check]:
-    """One check a device class, one a profile."""
+    """Return one check per device class and per profile."""
     classes, profiles = (shipped.own_names(deploy, part) for part in ("device_classes", "profiles"))
     found = [_device_class(deploy, name) for name in classes] + [_profile(deploy, name) for name in profiles]
     if not profiles:
@@ -58,5 +58,5 @@ def _renders(deploy: Path, title: str, loaded: profile.Profile) -> Check:
             refusals.append(error)
     if not ids and refusals:
         return Check(AREA, title, "fail", refusals[0].message, refusals[0].remedy)
-    # A lock is for one platform: a class of another one is no fault.
+    # A lock is for one platform: a class of another platform is no fault.
     return Check(AREA, title, "pass", f"valid, locked; makes {', '.join(dict.fromkeys(ids))}")

@@ -1,4 +1,4 @@
-"""A preflight as plain data: one report a device, the same for ``--json``, the tables and Ansible. Pure."""
+"""Preflight reports as plain data, one per device: for ``--json``, the tables and Ansible."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROWS = {"gpu": "GPU", "cpu_memory": "CPU / memory", "software": "Software", "ser
 
 
 def report(device: str, release: Mapping[str, Any] | None, answer: Answer) -> dict[str, Any]:
-    """One device's preflight.
+    """Return one device's preflight report.
 
     Args:
         device: its name.
-        release: the document of the release it was asked about; None if that could not be made.
-        answer: of the agent's ``preflight``, or why there is none.
+        release: the document of its release; None if that could not be built.
+        answer: of the agent's ``preflight``, or its error.
     """
     data = answer.data
     asked = bool(data.get("items"))
@@ -41,7 +41,7 @@ def report(device: str, release: Mapping[str, Any] | None, answer: Answer) -> di
 
 
 def card_rows(release: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, dict[str, str | None]]:
-    """The card's "Test device" rows, each with the card's words (None without a card) and the device's."""
+    """Return the rows of the card's "Test device", each with the card's value (or None) and the device's."""
     card = (release["profile"].get("card") or {}).get("test_device") or {}
     facts = data.get("facts") or {}
     device = {
@@ -79,7 +79,7 @@ def _software(facts: Mapping[str, Any]) -> str:
 
 
 def _serving(release: Mapping[str, Any], *, present: bool | None) -> str:
-    """What the device is to serve with, as locked, and whether it is there yet."""
+    """Return the locked image's vLLM, and whether the image is on the device."""
     image = release["lock"]["image"]
     words = f"vLLM {image.get('vllm_version') or UNKNOWN} ({image['reference']})"
     return words if present else f"{words}, not on the device yet"

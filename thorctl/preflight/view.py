@@ -1,6 +1,6 @@
-"""The preflight as a person sees it. Pure: reports in, a rich renderable out, as wide as it is let.
+"""Format preflight reports for a terminal.
 
-One device: every check. Several: what is not right, each finding once with the devices that have it.
+One device: every check. Several: failures and warnings, each once with its devices.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 ORDER = ("fail", "warn")
-WIDE = 96  # columns from which on "Desired" is shown: below it only squeezes what was found
-# Where more devices differ, or their columns would be narrower, they stand below one another.
+WIDE = 96  # columns from which "Desired" is shown: below, it would squeeze "Found"
+# Above this number of devices, or below this width of their columns, they are stacked.
 MOST_BESIDE, NARROWEST = 3, 28
 
 
@@ -37,7 +37,7 @@ class PreflightView:
     reports: Sequence[Report]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draws itself as wide as the console allows."""
+        """Render for the console's width."""
         wide = options.max_width >= WIDE
         asked = [one for one in self.reports if one["items"]]
         if len(self.reports) == 1:
@@ -53,19 +53,19 @@ class PreflightView:
             yield from _test_device(asked, options.max_width)
             yield Text()
         if asked and not wide and len(self.reports) == 1:
-            yield Text("Not shown for want of width: Desired.", style="dim")
+            yield Text("Not shown because of the width: Desired.", style="dim")
         yield _verdict(self.reports)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, once, and on which devices."""
+    """A failure or warning, and its devices."""
 
     item: Mapping[str, Any]
     devices: tuple[str, ...]
 
     def shown(self, *, named: bool) -> Table:
-        """Status and name, then sentence, remedy and switch below one another."""
+        """Return status and name, then sentence, remedy and switch below each other."""
         item, failed = self.item, self.item["status"] == "fail"
         head = Text.assemble((item["name"], "bold"), "  ", ", ".join(self.devices) if named else "")
         found = f" Found {item['found']}, wanted {item['wanted']}." if failed else ""
@@ -73,7 +73,7 @@ class Finding:
         lines.append(Text.assemble(("what to do: ", "bold"), _text(item["remedy"])))
         if failed:
             switch = f"{item['switch']} (in a playbook -e thor_preflight_skip={item['name']})"
-            lines.append(Text.assemble(("to go on without this check: ", "bold"), switch))
+            lines.append(Text.assemble(("to skip this check: ", "bold"), switch))
         table = Table.grid(padding=(0, 2, 0, 0))
         for number, line in enumerate(lines):
             table.add_row(Text("" if number else item["status"], style=STYLES[item["status"]]), line)
@@ -81,13 +81,13 @@ class Finding:
 
 
 def findings(reports: Sequence[Report]) -> list[Finding]:
-    """Failures, then warnings, in the order of the checks; the same on several devices is one."""
+    """Return failures, then warnings, in the order of the checks; equal ones are combined."""
     devices: dict[tuple[str, ...], list[str]] = {}
     items: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for one in reports:
         for item in one["items"]:
             if item["status"] in ORDER:
-                found = item["found"] if item["status"] == "fail" else ""  # shown with failures only
+                found = item["found"] if item["status"] == "fail" else ""  # shown for failures only
                 key = (item["status"], item["name"], item["message"], found, item["remedy"])
                 items.setdefault(key, item)
                 devices.setdefault(key, []).append(one["name"])
@@ -96,7 +96,7 @@ def findings(reports: Sequence[Report]) -> list[Finding]:
 
 
 def _whole(report: Report, *, wide: bool) -> RenderResult:
-    """Every check of one device."""
+    """Return every check of one device."""
     yield Text.assemble(
         (report["name"], "bold"), f"  {report['release']}", (f"  on {report['device_class']}", "dim")
     )
@@ -113,7 +113,7 @@ def _whole(report: Report, *, wide: bool) -> RenderResult:
 
 
 def _overview(reports: Sequence[Report]) -> Table:
-    """How many checks passed on each device, and which did not."""
+    """Return the number of passed checks per device, and the names of the others."""
     table = _table()
     table.add_column("Device", no_wrap=True)
     for status in STYLES:
@@ -139,7 +139,7 @@ def _names(report: Report) -> Text:
 
 
 def _test_device(reports: Sequence[Report], width: int) -> Iterable[Table]:
-    """The model card's "Test device" beside each device's own; devices that are the same stand together."""
+    """Yield the model card's "Test device" beside each device's own; equal devices are combined."""
     for card in {repr(_cards(one)): _cards(one) for one in reports}.values():
         groups: dict[str, list[Report]] = {}
         for one in reports:
@@ -181,7 +181,7 @@ def _table() -> Table:
 
 
 def _text(words: str, style: str = "") -> Text:
-    """What a device said, without control characters: a program's name can hold anything."""
+    """Return a device's text without control characters, such as in a program's name."""
     return Text(one_line(words), style=style)
 
 

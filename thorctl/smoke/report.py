@@ -1,4 +1,4 @@
-"""What a smoke said, for people and for programs. Pure: the agent's data in, text and JSON out."""
+"""Format the result of a smoke test as text and as JSON data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """One device of ``data.devices``; ``passed`` is None when the device could not be asked."""
+    """Return one device of ``data.devices``; ``passed`` is None if the device did not answer."""
     data = answer.data
     return {
         "name": answer.device,
@@ -40,7 +40,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
 
 
 def view(answers: Sequence[Answer], *, verbose: bool = False) -> RenderableType:
-    """One line a device, and below it what failed; ``verbose``: every prompt and every check."""
+    """Format one line per device with its failures below; ``verbose``: every prompt and every check."""
     parts: list[RenderableType] = []
     for answer in answers:
         parts.append(_head(answer))
@@ -61,13 +61,13 @@ def view(answers: Sequence[Answer], *, verbose: bool = False) -> RenderableType:
 
 
 def _results(answer: Answer) -> list[Mapping[str, Any]]:
-    """Every check by its name; none from an agent of an earlier version."""
+    """Return every check by its name; [] from an agent of an earlier version."""
     results = answer.data.get("results")
     return [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
 
 
 def _failed_alone(result: Mapping[str, Any], told: set[str | None]) -> bool:
-    """Whether a check failed that no generation's lines tell."""
+    """Return whether a check failed that is not in a generation's lines."""
     return result.get("result") == "failed" and result.get("name") not in told
 
 

@@ -1,4 +1,4 @@
-"""Desired against actual, in words. Pure: what the agent compared, and the release that is wanted here."""
+"""Format the differences between a device's desired and actual settings."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _HASH = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 def lacking(item: Comparison) -> list[str] | None:
-    """Of a list, what is wanted and not found; None if it is no list or unknown."""
+    """Return the wanted entries of a list that are missing; None if it is not a list or unknown."""
     if not (isinstance(item.wanted, list) and isinstance(item.found, list)):
         return None
     return [str(one) for one in item.wanted if one not in item.found]
 
 
 def words(item: Comparison) -> str:
-    """What is wrong with it, or that nobody knows."""
+    """Describe the difference, or that it is unknown."""
     if item.same is None:
         return f"{item.what} unknown"
     missing = lacking(item)
@@ -33,14 +33,14 @@ def words(item: Comparison) -> str:
     if item.found is None:
         return f"{item.what} is missing"
     if item.wanted is None:
-        return f"{item.what} should not be there"
+        return f"{item.what} should not exist"
     if _HASH.fullmatch(str(item.wanted)) and _HASH.fullmatch(str(item.found)):
         return f"{item.what} was changed"
     return f"{item.what} is {short(item.found)}, not {short(item.wanted)}"
 
 
 def count(items: Sequence[Comparison] | None) -> str:
-    """``none``, ``2``, ``1 unknown``, ``2, 1 unknown``; a dash if the device could not say."""
+    """Format ``none``, ``2``, ``1 unknown``, ``2, 1 unknown``; a dash without data."""
     if items is None:
         return NOTHING
     differ = sum(item.same is False for item in items)
@@ -51,7 +51,7 @@ def count(items: Sequence[Comparison] | None) -> str:
 
 
 def shown(item: Comparison) -> tuple[str, str]:
-    """How ``wanted`` and ``found`` stand in a table: cut hashes are whole where they would look the same."""
+    """Return ``wanted`` and ``found`` for a table: hashes are cut unless they would look equal."""
     pair = desired(item), actual(item)
     if item.same is False and pair[0] == pair[1]:
         return str(item.wanted), str(item.found)
@@ -59,15 +59,15 @@ def shown(item: Comparison) -> tuple[str, str]:
 
 
 def desired(item: Comparison) -> str:
-    """How ``wanted`` stands in a table."""
+    """Return ``wanted`` for a table."""
     if isinstance(item.wanted, list):
-        # Not read: the patterns that were asked for; read: the packages that they mean.
+        # Unread: the patterns of the roles; read: the packages that match them.
         return ", ".join(map(str, item.wanted)) if item.same is None else f"{len(item.wanted)}"
     return NOTHING if item.wanted is None else short(item.wanted)
 
 
 def actual(item: Comparison) -> str:
-    """How ``found`` stands in a table."""
+    """Return ``found`` for a table."""
     if item.same is None:
         return "unknown"
     missing = lacking(item)
@@ -78,7 +78,7 @@ def actual(item: Comparison) -> str:
 
 
 def short(value: object) -> str:
-    """A text whose hashes end after 12 digits."""
+    """Return a text with hashes cut to 12 digits."""
     return _HASH.sub(r"\1", str(value))
 
 

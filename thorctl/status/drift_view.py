@@ -1,4 +1,4 @@
-"""``status --drift``: what differs, desired beside actual. Pure: rows in, a table out."""
+"""``status --drift``: a table of differences, desired beside actual."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 
 @dataclass(frozen=True, slots=True)
 class DriftView:
-    """What differs or is unknown on all devices, how much was compared, and the verdict.
+    """Differences and unknown settings of all devices, the number of compared ones, and the verdict.
 
-    ``verbose``: also what is as desired.
+    ``verbose``: settings without a difference too.
     """
 
     rows: Sequence[Row]
     verbose: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draws itself as wide as the console allows; long values are folded, never cut."""
+        """Render for the console's width; long values are folded, never cut."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for title in ("Device", "", "What", "Desired", "Actual"):
             table.add_column(title, overflow="fold")
@@ -76,4 +76,4 @@ def _mark(same: bool | None) -> Text:
 
 
 def _why_not(row: Row) -> str:
-    return attention(row)[0] if row.error else "unknown: its agent does not say (run site.yml)"
+    return attention(row)[0] if row.error else "unknown: its agent does not report it (run site.yml)"

@@ -1,4 +1,4 @@
-"""A line of a device's events.jsonl in words. Pure."""
+"""Format a line of a device's events.jsonl."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def in_words(line: str) -> str:
         f"{at:%Y-%m-%d %H:%M:%S}",
         f"{verb} begins" if what == "begin" else f"{verb} {result}{unchanged}",
         *(str(event[key]) for key in ("release", "state") if event.get(key)),
-        f"by {event.get('holder') or 'nobody named'}",
+        f"by {event.get('holder') or 'unknown'}",
         *([f"from {event['address']}"] if event.get("address") else []),
     ]
     arguments = event.get("arguments")

@@ -1,6 +1,6 @@
-"""What a fleet is doing: one row a device, and the verdict over all of them. Pure; unknown is None.
+"""The state of a fleet: one row per device, and the verdict over all; None is unknown.
 
-``attention`` of a row says in words why somebody should look; empty means all is well.
+``attention`` of a row lists why it needs an operator; empty means none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _SAME = {Verdict.IN_PLACE: True, Verdict.DIFFERS: False, Verdict.UNKNOWN: None}
-# What a device that cannot be asked is called in the table; the error says the rest.
+# Short names of connection errors for the table; the error itself has the details.
 _NO_STATUS = {
     "agent_missing": "no agent",
     "journal_corrupt": "journal corrupt",
@@ -43,11 +43,11 @@ class Row:
     """One device.
 
     Attributes:
-        reachable: whether we could log in, whatever its agent then said.
-        convergence: how it stands to its desired release.
-        desired: the release its profile, lock and class make; None if that cannot be told here.
-        same_as: another name of the inventory under which this machine counts.
-        at_work: whether a process of this machine works on the rollout that began the device's trial.
+        reachable: whether a login succeeded, whatever its agent answered.
+        convergence: the comparison with its desired release.
+        desired: the release of its profile, lock and class; None if unknown here.
+        same_as: another inventory name under which this machine counts.
+        at_work: whether a process of this machine runs the rollout that began the device's trial.
     """
 
     name: str
@@ -62,27 +62,27 @@ class Row:
 
     @property
     def identity(self) -> Identity:
-        """What the device says it is."""
+        """The identity that the device reports."""
         return self.report.identity
 
     @property
     def another_document(self) -> bool:
-        """Whether the device has the wanted release's id, and another document under it."""
+        """Whether the device has the desired release's id with another document."""
         return Aspect.DOCUMENT in self.convergence.differs
 
     @property
     def serves_wanted(self) -> bool | None:
-        """Whether the engine is ready with the wanted release; None when the wanted one is unknown."""
+        """Whether the engine is ready with the desired release; None if that is unknown."""
         return None if self.desired is None else self.convergence.of(SERVES) is Verdict.IN_PLACE
 
     @property
     def layout_note(self) -> str | None:
-        """That the committed release is of the wanted profile in an earlier layout; None if it is not."""
+        """A note if the committed release is of the desired profile in an earlier layout; else None."""
         layout = self.convergence.earlier_layout
         if layout is None or self.desired is None:
             return None
         later, profile = self.desired.layout, profile_of(self.desired.id)
-        return f"layout {layout}; a rollout brings layout {later}: thorctl rollout start {profile}"
+        return f"layout {layout}; a rollout installs layout {later}: thorctl rollout start {profile}"
 
     @property
     def _release(self) -> Comparison:
@@ -94,19 +94,19 @@ class Row:
 
     @property
     def compared(self) -> list[Comparison] | None:
-        """Everything that is desired, its release first, against what is; None if the device did not say."""
+        """Return all comparisons of desired and actual, the release first; None without an answer."""
         return None if self.report.compared is None else [self._release, *self.report.compared]
 
     @property
     def drift(self) -> list[Comparison] | None:
-        """Of these what is not known to be as desired; None if the device did not say."""
+        """Return those that are not known to be equal; None without an answer."""
         if self.report.drift is None:
             return None
         release = self._release
         return [*([] if release.same or release.note else [release]), *self.report.drift]
 
     def as_json(self) -> dict[str, Any]:
-        """What ``status --json`` says of the device."""
+        """Return the device's data of ``status --json``."""
         report, engine = encode(self.report), self.report.engine
         return {
             **report,
@@ -128,14 +128,14 @@ class Row:
 
 
 def row(device: Device, answer: Answer, desired: Desired | None) -> Row:
-    """The row of one device; of a device that gave no usable status everything is unknown."""
+    """Return the row of one device; without a usable status everything is unknown."""
     report = answer.get(Status) or UNKNOWN
     found = convergence(report, desired)
     return Row(device.name, device.site, answer.reached, report, found, desired, answer.error)
 
 
 def rows(devices: Sequence[Device], answers: Sequence[Answer], desired: Mapping[str, Desired]) -> list[Row]:
-    """The rows of a fleet, in the order of ``devices``."""
+    """Return the rows of a fleet, in the order of ``devices``."""
     found = [
         row(device, answer, desired.get(device.name)) for device, answer in zip(devices, answers, strict=True)
     ]
@@ -144,12 +144,12 @@ def rows(devices: Sequence[Device], answers: Sequence[Answer], desired: Mapping[
 
 
 def attention(row: Row) -> tuple[str, ...]:
-    """Why somebody should look at this device, most important first."""
+    """Return why this device needs an operator, most important first."""
     if row.error:
         return (_NO_STATUS.get(row.error.code, "no status" if row.reachable else "unreachable"),)
     report, found = row.report, []
     if row.same_as:
-        found.append(f"the same machine as {row.same_as}: remove one of the two names")
+        found.append(f"is the same machine as {row.same_as}: remove one of the two names")
     elif row.identity.name not in {None, row.name}:
         found.append(f"answers as {row.identity.name}: swapped, or its address is reused")
     if report.state == EMPTY:
@@ -163,7 +163,7 @@ def attention(row: Row) -> tuple[str, ...]:
         longest = f" (cold start, up to {round(cold / 60)} min)" if cold else ""
         found.append(f"engine {report.engine.word or 'unknown'}{longest}")
     if row.desired and report.release and Aspect.RELEASE in row.convergence.differs and not row.layout_note:
-        found.append(f"serves {report.release}, wanted is {row.desired.id}")
+        found.append(f"serves {report.release}, desired is {row.desired.id}")
     if row.desired and row.another_document:
         found.append(f"another document has the id {row.desired.id} (release_conflict)")
     found += _smoke(report)
@@ -172,7 +172,7 @@ def attention(row: Row) -> tuple[str, ...]:
 
 
 def _trial(row: Row) -> str:
-    """How long the trial lasts, who began it, and the commands that end it."""
+    """Describe the trial: its end, its owner, and the commands that end it."""
     report = row.report
     if review := review_words(report.review_seconds_left):
         return (
@@ -204,7 +204,7 @@ def _smoke(report: Status) -> list[str]:
 
 
 def review_words(seconds_left: int | None) -> str | None:
-    """That a trial is kept for review, and for how long; None if it is not."""
+    """Format the time left of a review; None if the trial is not kept for one."""
     if seconds_left is None:
         return None
     hours, minutes = divmod(-(-seconds_left // 60), 60)
@@ -212,7 +212,7 @@ def review_words(seconds_left: int | None) -> str | None:
 
 
 def remarks(row: Row) -> tuple[str, ...]:
-    """What is going on without being wrong: an earlier layout, work in progress, a lease, a hold."""
+    """Return remarks that need no operator: an earlier layout, work in progress, a lease, a hold."""
     report, found = row.report, []
     if row.layout_note:
         found.append(row.layout_note)
@@ -234,18 +234,18 @@ def remarks(row: Row) -> tuple[str, ...]:
 
 
 def progress_words(progress: Progress) -> str:
-    """``stage: checkpoint 45 %``."""
+    """Format ``stage: checkpoint 45 %``."""
     share = "" if progress.percent is None else f" {progress.percent} %"
     return f"{progress.verb}: {progress.phase}{share}"
 
 
 def clock(time: str) -> str:
-    """``2026-01-02T03:04:05Z`` as ``03:04:05Z``; anything else unchanged."""
+    """Format ``2026-01-02T03:04:05Z`` as ``03:04:05Z``; anything else unchanged."""
     return time.partition("T")[2] or time
 
 
 def verdict(fleet: Sequence[Row]) -> str:
-    """One sentence over all: how many serve what they should."""
+    """Return one sentence on all: the number of devices that serve their desired release."""
     total = len(fleet)
     serve = form(total, "device serves", "devices serve")
     known = [r for r in fleet if r.desired is not None]
@@ -253,9 +253,9 @@ def verdict(fleet: Sequence[Row]) -> str:
     tail = "." if not needy else f"; {counted(needy, 'needs', 'need')} attention."
     if not known:
         ready = sum(1 for r in fleet if r.report.engine.word == "ready")
-        return f"{ready} of {total} {serve} a model (the wanted release is not known here){tail}"
+        return f"{ready} of {total} {serve} a model (the desired release is unknown here){tail}"
     good = sum(1 for r in known if r.serves_wanted)
-    unknown = f" (not known for {total - len(known)})" if len(known) < total else ""
+    unknown = f" (unknown for {total - len(known)})" if len(known) < total else ""
     earlier = sum(1 for r in known if r.layout_note)
     waiting = f", {earlier} an earlier layout of it" if earlier else ""
-    return f"{good} of {total} {serve} the wanted release{waiting}{unknown}{tail}"
+    return f"{good} of {total} {serve} the desired release{waiting}{unknown}{tail}"

@@ -1,4 +1,4 @@
-"""The status table. Pure: rows in, a rich renderable out; how much is shown depends on the width it gets."""
+"""Format the status table for a terminal's width."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``rank`` 0 is always shown; the highest rank goes first when the terminal is narrow."""
+    """A column: ``rank`` 0 is always shown; on a narrow terminal the highest rank is dropped first."""
 
     title: str
     rank: int
@@ -51,7 +51,7 @@ class Column:
     right: bool = False
 
 
-def _state(row: Row, now: datetime) -> str:  # noqa: ARG001 - every cell gets the same arguments
+def _state(row: Row, now: datetime) -> str:  # noqa: ARG001 - all cells have the same arguments
     return attention(row)[0] if row.error else row.report.state or NOTHING
 
 
@@ -80,7 +80,7 @@ COLUMNS = (
 
 
 def fitting(widths: Sequence[int], ranks: Sequence[int], available: int) -> list[int]:
-    """Which columns fit: drops the highest ranks until ``widths`` and the gaps do, but never rank 0."""
+    """Return the columns that fit: the highest ranks are dropped, but never rank 0."""
     shown = list(range(len(widths)))
     while sum(widths[i] for i in shown) + PADDING * (len(shown) - 1) > available:
         least = max(shown, key=lambda i: ranks[i])
@@ -98,7 +98,7 @@ class StatusView:
     now: datetime
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draws itself as wide as the console allows."""
+        """Render for the console's width."""
         cells = [[one_line(column.cell(row, self.now)) for column in COLUMNS] for row in self.rows]
         widths = [max(map(cell_len, [c.title, *(line[i] for line in cells)])) for i, c in enumerate(COLUMNS)]
         shown = fitting(widths, [column.rank for column in COLUMNS], options.max_width)
@@ -115,7 +115,7 @@ class StatusView:
         yield from self._below(shown)
 
     def _below(self, shown: Sequence[int]) -> RenderResult:
-        # In a column of its own: what a device says cannot begin a line, however it is broken.
+        # In a column of its own: text from a device cannot begin a line, however it is wrapped.
         notes = Table(box=None, pad_edge=False, padding=(0, PADDING, 0, 0), show_header=False)
         notes.add_column(no_wrap=True, style="bold")
         notes.add_column(overflow="fold")
@@ -128,7 +128,7 @@ class StatusView:
             yield notes
         hidden = [column.title for i, column in enumerate(COLUMNS) if i not in shown]
         if hidden:
-            yield Text(f"Not shown for want of width: {', '.join(hidden)}.", style="dim")
+            yield Text(f"Not shown because of the width: {', '.join(hidden)}.", style="dim")
         calm = not any(map(attention, self.rows))
         yield Text(verdict(self.rows), style="bold green" if calm else "bold yellow")
 

@@ -1,5 +1,5 @@
-"""The controller's own memory: one SQLite file for baselines, rollouts and the audit trail.
+"""The controller's store: one SQLite file for baselines, rollouts and the audit trail.
 
-Each noun has a module with its own table's statements; they take an open connection. The schema is a row of
-numbered files in ``steps/``.
+Each noun has a module with the statements of its table; they take an open connection. The schema is a series
+of numbered files in ``steps/``.
 """

@@ -1,4 +1,4 @@
-"""Failed smoke tests that an operator accepted. Rows are added only."""
+"""Failed smoke tests that an operator accepted; rows are only added."""
 
 from __future__ import annotations
 

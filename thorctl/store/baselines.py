@@ -1,4 +1,4 @@
-"""Baselines: what a device measured with a release when it was known to be well. One a device and release."""
+"""Baselines: a device's measurement with a healthy release. One per device and release."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Baseline:
 
 
 def put(db: sqlite3.Connection, baseline: Baseline) -> None:
-    """Keep it, in the place of an earlier one."""
+    """Store a baseline, replacing an earlier one."""
     measurement = json.dumps(baseline.measurement, sort_keys=True, ensure_ascii=False)
     with transaction(db):
         db.execute(
@@ -45,19 +45,19 @@ def put(db: sqlite3.Connection, baseline: Baseline) -> None:
 
 
 def get(db: sqlite3.Connection, device: str, release: str) -> Baseline | None:
-    """The baseline of a device with a release."""
+    """Return the baseline of a device with a release."""
     rows = db.execute("SELECT * FROM baselines WHERE device = ? AND release = ?", (device, release))
     return next(map(_read, rows), None)
 
 
 def of_device(db: sqlite3.Connection, device: str) -> list[Baseline]:
-    """All baselines of a device, the newest first."""
+    """Return all baselines of a device, the newest first."""
     rows = db.execute("SELECT * FROM baselines WHERE device = ? ORDER BY set_at DESC, release", (device,))
     return [_read(row) for row in rows]
 
 
 def forget(db: sqlite3.Connection, device: str, release: str | None = None) -> list[Baseline]:
-    """Delete the device's baseline of one release, or of all; return what was there."""
+    """Delete the device's baseline of one release, or of all; return the deleted ones."""
     with transaction(db):
         gone = [one for one in of_device(db, device) if release in {None, one.release}]
         for one in gone:

@@ -1,4 +1,4 @@
-"""Opening the store. ``transaction`` (its own module) changes it in one piece."""
+"""Open the store. ``transaction`` (its own module) changes it atomically."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from thorctl.store.migrations import Step
 
-BUSY_SECONDS = 30.0  # every transaction of ours takes milliseconds: longer means that somebody is stuck
+BUSY_SECONDS = 30.0  # our transactions take milliseconds: after this time a process hangs
 
 
 @contextmanager
 def opened(file: Path | None = None, known: Sequence[Step] | None = None) -> Iterator[sqlite3.Connection]:
-    """The store for the length of the block, made or brought up to date first. Rows are ``sqlite3.Row``.
+    """Yield the store, created or migrated first. Rows are ``sqlite3.Row``.
 
-    Whatever SQLite has to complain about inside the block comes out as a ThorError. The connection belongs to
-    one thread; each thread opens its own.
+    SQLite's errors inside the block become ThorErrors. The connection belongs to one thread; each thread
+    opens its own.
 
     Args:
         file: default ``store_file()``.
@@ -44,7 +44,7 @@ def opened(file: Path | None = None, known: Sequence[Step] | None = None) -> Ite
         finally:
             db.close()
     except sqlite3.IntegrityError:
-        raise  # a programming error: our statements keep our rules
+        raise  # a programming error in our statements
     except sqlite3.DatabaseError as fault:
         raise _explained(path, fault) from fault
 
@@ -52,7 +52,7 @@ def opened(file: Path | None = None, known: Sequence[Step] | None = None) -> Ite
 def _prepare(db: sqlite3.Connection, path: Path, known: Sequence[Step]) -> None:
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA foreign_keys = ON")
-    # FULL: what is committed survives a power cut, not only our own end.
+    # FULL: committed data survives a power failure, not only a crash of the process.
     db.execute("PRAGMA synchronous = FULL")
     migrate(db, path, known)
 
@@ -69,7 +69,7 @@ def _explained(path: Path, fault: sqlite3.DatabaseError) -> ThorError:
         return ThorError(
             "store_corrupt",
             f"{path} is damaged ({fault}).",
-            "Move it away together with its -wal and -shm; then put a backup there, or start with an "
+            "Move it away together with its -wal and -shm; then restore a backup, or start with an "
             "empty one.",
         )
     if code == sqlite3.SQLITE_FULL:

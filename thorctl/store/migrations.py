@@ -1,6 +1,6 @@
-"""The schema, step by step: ``steps/0001_baselines.sql`` and so on, each applied once, whole or not at all.
+"""Migrate the schema by numbered steps (``steps/0001_baselines.sql``, …), each applied atomically, once.
 
-A step that has been released is never changed: what comes later is a step of its own.
+A released step is never changed; further changes are steps of their own.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-APPLICATION_ID = 0x54484F52  # "THOR", in the file's header: another program's database is not ours to change
+APPLICATION_ID = 0x54484F52  # "THOR", in the file's header: identifies our databases
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of the schema; ``number`` is the ``user_version`` that the file has after it."""
+    """One change of the schema; ``number`` is the file's ``user_version`` after it."""
 
     number: int
     sql: str
 
 
 def steps() -> tuple[Step, ...]:
-    """Every step there is, in order."""
+    """Return all steps, in order."""
     folder = resources.files("thorctl.store") / "steps"
     named = [(_NAME.fullmatch(file.name), file) for file in folder.iterdir()]
     found = [Step(int(match[1]), file.read_text("utf-8")) for match, file in named if match]
@@ -41,15 +41,15 @@ def steps() -> tuple[Step, ...]:
 
 
 def migrate(db: sqlite3.Connection, file: Path, known: Sequence[Step]) -> None:
-    """Bring the file to the newest of the ``known`` steps. ``db`` must be in autocommit mode.
+    """Migrate the file to the newest of the ``known`` steps. ``db`` must be in autocommit mode.
 
     Raises:
-        ThorError: ``store_newer``, ``store_foreign``; the file is then as it was.
+        ThorError: ``store_newer``, ``store_foreign``; the file is then unchanged.
     """
     newest = known[-1].number if known else 0
     if _number(db, "user_version") == newest and _number(db, "application_id") == APPLICATION_ID:
         return
-    with transaction(db):  # whoever comes second waits here, and finds the steps done
+    with transaction(db):  # a concurrent process waits here, and finds the steps applied
         for step in known[_done(db, file, newest) :]:
             for statement in statements(step.sql):
                 db.execute(statement)
@@ -57,7 +57,7 @@ def migrate(db: sqlite3.Connection, file: Path, known: Sequence[Step]) -> None:
 
 
 def _done(db: sqlite3.Connection, file: Path, newest: int) -> int:
-    """How many steps the file has behind it."""
+    """Return the number of applied steps."""
     if _number(db, "application_id") != APPLICATION_ID:
         raise ThorError(
             "store_foreign",
@@ -68,14 +68,14 @@ def _done(db: sqlite3.Connection, file: Path, newest: int) -> int:
     if done > newest:
         raise ThorError(
             "store_newer",
-            f"{file} was written by a newer thorctl: its schema is {done}, this one knows {newest}.",
+            f"{file} was written by a newer thorctl: its schema is {done}, this one supports {newest}.",
             "Use the newer thorctl, or name another folder with THORCTL_STATE_DIR.",
         )
     return done
 
 
 def statements(sql: str) -> Iterator[str]:
-    """The statements of a script one by one: ``executescript`` would commit between them."""
+    """Yield the statements of a script one by one: ``executescript`` would commit between them."""
     text = ""
     for line in sql.splitlines(keepends=True):
         text += line

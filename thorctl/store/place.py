@@ -1,4 +1,4 @@
-"""Where the store lies: the XDG state directory of the person who runs thorctl, readable by nobody else."""
+"""The path of the store: the XDG state directory of the user, readable by no other user."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ def _users_folder() -> Path:
     return platformdirs.user_state_path("thorctl")
 
 
-# The folder where no variable names one. The command line sets another for simulated devices.
+# The folder without a variable. The command line sets another one for simulated devices.
 default_folder: Callable[[], Path] = _users_folder
 
 
 def store_file() -> Path:
-    """``$THORCTL_STATE_DIR/thorctl.sqlite3``, else in ``default_folder()``. Makes nothing."""
+    """Return ``$THORCTL_STATE_DIR/thorctl.sqlite3``, else that in ``default_folder()``. Creates nothing."""
     chosen = os.environ.get(VARIABLE)
     return (Path(chosen).absolute() if chosen else default_folder()) / FILE
 
 
 def make_private(file: Path) -> None:
-    """Make the file and its folder if they are not there; the file is then its owner's alone.
+    """Create the file and its folder if missing; the file is readable by its owner only.
 
-    SQLite gives the files that it puts beside it the same mode. The file itself is never opened here:
-    closing it would take the locks away that other threads of this process hold on it.
+    SQLite gives its further files the same mode. The file itself is never opened here: closing it would
+    release the locks that other threads of this process hold on it.
 
     Raises:
         ThorError: ``store_unusable``.
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Looked at first: it is never there before the file is.
+        # Read first: SQLite creates it after the file itself.
         rest = os.path.lexists(f"{file}-wal")
         if not os.path.lexists(file):
             if rest:  # SQLite would write it into the new file
-                raise unusable(file, f"{file}-wal was left behind by another of that name; move it away")
+                raise unusable(file, f"{file}-wal is left from another file of that name; move it away")
             _make(file)
         found = file.lstat()
         if not stat.S_ISREG(found.st_mode):
-            raise unusable(file, "it is no file")
+            raise unusable(file, "it is not a file")
         if found.st_uid != os.geteuid():
             raise unusable(file, f"it belongs to the user with the number {found.st_uid}, not to you")
         if stat.S_IMODE(found.st_mode) != 0o600:
@@ -64,7 +64,7 @@ def make_private(file: Path) -> None:
 
 
 def _make(file: Path) -> None:
-    """Put an empty store there, in one step: two that do it at once don't meet in a half-made one."""
+    """Create an empty store atomically, so that concurrent processes never see a partial one."""
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".new-") as folder:  # 0700
         draft = Path(folder) / file.name
         db = sqlite3.connect(draft)
@@ -74,12 +74,15 @@ def _make(file: Path) -> None:
         finally:
             db.close()
         if mode != "wal":
-            raise unusable(file, f"its disk has no memory to share, SQLite stays with {mode!r}")
+            raise unusable(
+                file,
+                f"the file system has no shared memory, so SQLite uses {mode!r}, not WAL (network share?)",
+            )
         draft.chmod(0o600)
         try:
             file.hardlink_to(draft)
         except FileExistsError:
-            return  # somebody else was first
+            return  # another process was first
     handle = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -88,7 +91,7 @@ def _make(file: Path) -> None:
 
 
 def unusable(file: Path, why: str) -> ThorError:
-    """The error for a store that can't be opened or written at all."""
+    """Return the error for a store that cannot be opened or written."""
     return ThorError(
         "store_unusable",
         f"The store {file} cannot be used: {why}.",

@@ -1,4 +1,4 @@
-"""Rollouts and their log. The log is only added to; a rollout's state is what its lines add up to."""
+"""Rollouts and their log. Lines are only added; replaying them gives a rollout's state."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _COLUMNS = ("rollout", "at", "who", "run", "kind", "device", "wave", "verb", "st
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What was decided at the beginning, and does not change.
+    """The constants of a rollout.
 
     Attributes:
-        id: such as ``20261125-1``; given by ``put``.
+        id: such as ``20261125-1``; assigned by ``put``.
         began_at: RFC 3339, UTC.
         began_by: ``user@host``: the holder of its leases.
-        label: what was asked for: a profile or a release.
+        label: the requested profile or release.
         policy, plan: as plain data.
         releases: id -> release document.
     """
@@ -44,10 +44,10 @@ class Line:
 
     Attributes:
         at: RFC 3339, UTC, with milliseconds.
-        who, run: the person, and the process that wrote it.
+        who, run: the operator, and the process that wrote it.
         kind: ``step_begun``, ``step_ended``, or an event of the whole rollout.
-        step: of an end, the line's id of its begin.
-        data: what a verb answered, or what an event carries.
+        step: for an end, the id of the begin's line.
+        data: the verb's data, or that of the event.
     """
 
     rollout: str
@@ -68,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a device's last steps took; None = never measured."""
+    """The figures of a device's last steps; None = never measured."""
 
     bytes_per_second: float | None = None
     switch_seconds: float | None = None
@@ -76,7 +76,7 @@ class Measured:
 
 
 def put(db: sqlite3.Connection, rollout: Rollout) -> Rollout:
-    """Keep a new rollout; returns it with its id, the day and a number."""
+    """Store a new rollout; return it with its id, the day and a number."""
     day = rollout.began_at[:10].replace("-", "")
     with transaction(db):
         row = db.execute("SELECT count(*) FROM rollouts WHERE id GLOB ?", (f"{day}-*",)).fetchone()
@@ -91,18 +91,18 @@ def put(db: sqlite3.Connection, rollout: Rollout) -> Rollout:
 
 
 def get(db: sqlite3.Connection, rollout: str) -> Rollout | None:
-    """The rollout of that id."""
+    """Return the rollout of that id."""
     return next(map(_rollout, db.execute("SELECT * FROM rollouts WHERE id = ?", (rollout,))), None)
 
 
 def newest(db: sqlite3.Connection, limit: int = 1) -> list[Rollout]:
-    """The last rollouts, the newest first: by their row, as a clock may have been set back in between."""
+    """Return the last rollouts, the newest first: by row, as the clock may have been set back."""
     rows = db.execute("SELECT * FROM rollouts ORDER BY rowid DESC LIMIT ?", (limit,))
     return [_rollout(row) for row in rows]
 
 
 def later(db: sqlite3.Connection, rollout: str) -> list[Rollout]:
-    """The rollouts that began after this one, the oldest first."""
+    """Return the rollouts that began after this one, the oldest first."""
     rows = db.execute(
         "SELECT * FROM rollouts WHERE rowid > (SELECT rowid FROM rollouts WHERE id = ?) ORDER BY rowid",
         (rollout,),
@@ -111,7 +111,7 @@ def later(db: sqlite3.Connection, rollout: str) -> list[Rollout]:
 
 
 def append(db: sqlite3.Connection, lines: Sequence[Line], *, newest: int | None = None) -> list[Line]:
-    """Add lines in one piece; when it returns they are on the disk. Returns them with their ids.
+    """Add lines atomically and durably. Return them with their ids.
 
     With ``newest``, only if no line of that rollout has a higher id; else nothing is added.
     """
@@ -137,7 +137,7 @@ def _last_of(db: sqlite3.Connection, rollout: str) -> int:
 
 
 def log(db: sqlite3.Connection, rollout: str, *, after: int = 0, device: str | None = None) -> list[Line]:
-    """The lines of a rollout beyond the line ``after``, in their order; of one device, or all."""
+    """Return the lines of a rollout after the line ``after``, in order; of one device, or all."""
     rows = db.execute(
         "SELECT * FROM rollout_log WHERE rollout = ? AND id > ? AND (? IS NULL OR device = ?) ORDER BY id",
         (rollout, after, device, device),
@@ -146,7 +146,7 @@ def log(db: sqlite3.Connection, rollout: str, *, after: int = 0, device: str | N
 
 
 def measured(db: sqlite3.Connection, device: str) -> Measured:
-    """What staging, switching and asking took on a device, when each last went well."""
+    """Return the figures of the last successful staging, switch and smoke test of a device."""
     staged = _last(db, device, "stage", least=1)
     return Measured(
         bytes_per_second=_ratio(staged.get("downloaded_bytes"), staged.get("seconds")),
@@ -156,7 +156,7 @@ def measured(db: sqlite3.Connection, device: str) -> Measured:
 
 
 def _last(db: sqlite3.Connection, device: str, verb: str, least: int = 0) -> dict[str, Any]:
-    """Data of the last time that the verb went well, having downloaded at least so many bytes."""
+    """Return the data of the verb's last success with at least ``least`` downloaded bytes."""
     row = db.execute(
         "SELECT data FROM rollout_log WHERE device = ? AND verb = ? AND kind = ? AND ok = 1 "
         "AND coalesce(json_extract(data, '$.data.downloaded_bytes'), 0) >= ? ORDER BY id DESC LIMIT 1",

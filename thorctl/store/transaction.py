@@ -1,4 +1,4 @@
-"""All of several statements, or none."""
+"""Execute several statements atomically."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All statements of the block, or none; on the disk when the block has ended. Not to be nested.
+    """Execute all statements of the block, or none; durable at its end. Not to be nested.
 
     ``db`` must be in autocommit mode, as the store's connections are.
     """
-    # A writer from the start, who waits for others: one that becomes it later may be refused at once.
+    # A write lock from the start, which waits: upgrading a read lock may fail at once.
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:  # SQLite itself has gone back where the disk is full
+        if db.in_transaction:  # on a full disk SQLite has rolled back itself
             db.execute("ROLLBACK")
         raise

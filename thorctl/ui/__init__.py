@@ -1,1 +1,1 @@
-"""What a person reads: text that is safe to print, and the consoles that print it."""
+"""Output for people: consoles, and text that is safe to print."""

@@ -1,4 +1,4 @@
-"""The consoles and `echo`: the only ways to print, each through `printable`."""
+"""The consoles and `echo`, the only ways to print; all text passes through `printable`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Console(RichConsole):
-    """rich's console, which prints no character that could steer the terminal.
+    """rich's console without characters that control the terminal.
 
     Strings are text, not rich's markup: a device's ``[/]`` is three characters. Style with ``Text``.
     """
@@ -56,7 +56,7 @@ class Console(RichConsole):
                 renderable = renderable.copy()
                 renderable.plain = shown
         for segment in super().render(renderable, options):
-            # What renders itself (a syntax, a tree) is replaced piece by piece.
+            # A renderable (a syntax, a tree) is replaced piece by piece.
             yield segment if segment.control else segment._replace(text=printable(segment.text))
 
 
@@ -66,5 +66,5 @@ def echo(text: str = "", *, newline: bool = True) -> None:
 
 
 def echo_json(value: object, *, indent: int | None = None) -> None:
-    """Print a JSON value on stdout at once, whole, with escapes for what a terminal must not get."""
+    """Print a JSON value on stdout, with escapes for characters that control the terminal."""
     click.echo(json_text(value, indent=indent))

@@ -1,4 +1,4 @@
-"""Numbers and times as people read them. None is shown as a dash, never as zero."""
+"""Format numbers and times for people. None is a dash, never zero."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def data_size(size: int | None) -> str:
-    """Bytes on a disk or of a download: ``24.1 GB``."""
+    """Format bytes on a disk or of a download: ``24.1 GB``."""
     return NOTHING if size is None else gigabytes(size)
 
 
 def memory_size(size: int | None) -> str:
-    """Bytes of memory: ``98.1 GiB``."""
+    """Format bytes of memory: ``98.1 GiB``."""
     return NOTHING if size is None else gibibytes(size)
 
 
 def celsius(degrees: float | None) -> str:
-    """``39 °C``."""
+    """Format ``39 °C``."""
     return NOTHING if degrees is None else f"{degrees:.0f} °C"
 
 
 def moment(time: str | None) -> str:
-    """An RFC 3339 time on this machine's clock: ``2026-11-25 13:00``; the text itself if it is no time."""
+    """Format an RFC 3339 time by the local clock: ``2026-11-25 13:00``; other text unchanged."""
     try:
         return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}" if time else NOTHING
     except ValueError:
@@ -35,7 +35,7 @@ def moment(time: str | None) -> str:
 
 
 def age(time: str | None, now: datetime) -> str:
-    """How long ago an RFC 3339 time was: ``just now``, ``4 min ago``; the text itself if it is no time."""
+    """Format the age of an RFC 3339 time: ``just now``, ``4 min ago``; other text unchanged."""
     if not time:
         return NOTHING
     try:
@@ -52,7 +52,7 @@ def age(time: str | None, now: datetime) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """``45 s``, ``12 min``, ``3 h 20 min``; a dash for what is not known."""
+    """Format ``45 s``, ``12 min``, ``3 h 20 min``; a dash if unknown."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""The word that somebody may have meant."""
+"""Suggest a known word for a misspelled one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that ``word`` begins, else the most like it; None: none is, or several are."""
+    """Return the known word that ``word`` begins, else the most similar; None: none, or several."""
     words = set(known)
     begun = [one for one in words if len(word) > 1 and one.startswith(word)]
     if len(begun) == 1:

@@ -1,7 +1,7 @@
-"""Text from outside, made safe for a terminal.
+"""Make untrusted text safe for a terminal.
 
-Whatever a device, a model, a registry or a file says may hold escape sequences, characters that reorder or
-hide others, or lines without end. `console` applies these functions to everything that is printed.
+Text of a device, a model, a registry or a file may contain escape sequences, characters that reorder or hide
+others, or lines without end. `console` applies these functions to everything that is printed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import unicodedata
 from typing import Any
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-LINE_CHARACTERS = 10_000  # of one printed line; the longest honest one is a smoke report's answer
+LINE_CHARACTERS = 10_000  # of one printed line; the longest genuine one is a smoke report's answer
 _KEPT = "\n\t"
-# Letters and marks that show nothing: Hangul fillers, the grapheme joiner, two Khmer vowels.
+# Letters and marks without a glyph: Hangul fillers, the grapheme joiner, two Khmer vowels.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 _BLANKS = re.compile(f"[{''.join(_BLANK)}]")
 
 
 def printable(text: str) -> str:
-    """Replace each character that is not shown as itself, and cut lines after ``LINE_CHARACTERS``.
+    """Replace each character that is not displayed as itself, and cut lines after ``LINE_CHARACTERS``.
 
     Replaced by U+FFFD, one for one: control characters but newline and tab (ESC, CSI and OSC among them),
     format characters (direction overrides, zero-width ones), surrogates, private use, unassigned ones, the
@@ -39,7 +39,7 @@ def one_line(text: object) -> str:
 
 
 def printable_all(value: Any) -> Any:
-    """``value`` with `printable` applied to every text in its lists and mappings."""
+    """Return ``value`` with `printable` applied to every text in its lists and mappings."""
     match value:
         case str():
             return printable(value)
@@ -51,7 +51,7 @@ def printable_all(value: Any) -> Any:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON that keeps every value and escapes each character that ``printable`` would replace."""
+    """Return JSON that keeps every value and escapes each character that ``printable`` would replace."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     if text.isprintable() and not _BLANKS.search(text):
         return text

@@ -1,4 +1,4 @@
-"""Shows steps on stderr: live on a terminal, plain lines elsewhere."""
+"""Show steps on stderr: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StepProgress:
-    """An ``images.Report``. Steps may run side by side, from several threads.
+    """An ``images.Report``. Steps may run concurrently in several threads.
 
     A step is announced once, with its detail; on a terminal further details replace the first. A finished
     step stays as one line with its seconds.
@@ -38,7 +38,7 @@ class StepProgress:
             )
 
     def __enter__(self) -> Self:
-        """Starts the live view."""
+        """Start the live view."""
         if self._live:
             self._live.start()
         return self
@@ -49,12 +49,12 @@ class StepProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the live view."""
+        """End the live view."""
         if self._live:
             self._live.stop()
 
     def __call__(self, step: str, detail: str, seconds: float | None) -> None:
-        """One step's begin (``seconds`` None), progress, or end."""
+        """Show one step's begin (``seconds`` None), progress, or end."""
         with self._lock:
             if seconds is not None:
                 self._finish(step, detail, seconds)

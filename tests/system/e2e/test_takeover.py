@@ -210,4 +210,4 @@ def test_rollout_takes_all_over(world: TakeoverWorld) -> None:
         assert [one for one in drift if one["scope"] == "release"] == []
     shown = world.thorctl("status")
     assert shown.returncode == 0, shown.stdout
-    assert "3 of 3 devices serve the wanted release" in shown.stdout
+    assert "3 of 3 devices serve the desired release" in shown.stdout

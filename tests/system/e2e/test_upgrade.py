@@ -72,7 +72,7 @@ def test_site_yml_leaves_layout_1_and_names_the_rollout(world: UpgradeWorld, bef
     assert world.wait_for("committed", before)["drift"] == []
     assert world.engine_started_at(DEVICE) == started
     shown = world.thorctl("status")
-    assert f"layout 1; a rollout brings layout 2: thorctl rollout start {PROFILE}" in shown.stdout
+    assert f"layout 1; a rollout installs layout 2: thorctl rollout start {PROFILE}" in shown.stdout
     assert "attention" not in shown.stdout
 
 
