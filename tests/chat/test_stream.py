@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thorctl.chat.stream import Answer, ChatStream, StreamError, Thinking
-from thorctl.chat.think_tags import ThinkTags
+from thorctl.protocol.think_tags import ThinkTags
 
 
 def event(delta: dict[str, Any] | None = None, finish: str | None = None, **more: Any) -> str:

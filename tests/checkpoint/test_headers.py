@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thorctl.checkpoint.headers import LENGTH, header_length, parse
+from thorctl.checkpoint.headers import header_length, parse
 from thorctl.errors import ThorError
+from thorctl.protocol.safetensors import LENGTH
 
 GOOD = {
     "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thorctl.chat.think_tags import ThinkTags
 from thorctl.protocol import foreign_json
 from thorctl.protocol.sse import EventReader
+from thorctl.protocol.think_tags import ThinkTags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thorctl.checkpoint.headers import LENGTH, Tensor, damaged, header_length, parse
+from thorctl.checkpoint.headers import damaged, header_length, parse
 from thorctl.errors import ThorError
+from thorctl.protocol.safetensors import LENGTH, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

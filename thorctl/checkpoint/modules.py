@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thorctl.checkpoint.headers import Tensor
+    from thorctl.protocol.safetensors import Tensor
 
 PACKED, SCALE, GLOBAL = "weight_packed", "weight_scale", "weight_global_scale"
 INPUT = "input_global_scale"  # present if activations are quantized as well

@@ -14,11 +14,11 @@ from thorctl.checkpoint.scales import NUMBER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thorctl.checkpoint.headers import Tensor
     from thorctl.checkpoint.inventory import Inventory
     from thorctl.checkpoint.modules import Module
     from thorctl.checkpoint.scales import Group
     from thorctl.checkpoint.source import Source
+    from thorctl.protocol.safetensors import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, BinaryIO
 
-    from thorctl.checkpoint.headers import Tensor
     from thorctl.checkpoint.source import Source
     from thorctl.checkpoint.split import Matrix, Shard
+    from thorctl.protocol.safetensors import Tensor
 
 # NVFP4 has an error of 9.5 % for Gaussian weights and never this much: above it, the bytes are wrong.
 MOST_ERROR = 0.5

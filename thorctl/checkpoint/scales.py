@@ -22,10 +22,10 @@ from thorctl.checkpoint.modules import GLOBAL, PACKED, SCALE, Kind, kind_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from thorctl.checkpoint.headers import Tensor
     from thorctl.checkpoint.inventory import Inventory
     from thorctl.checkpoint.modules import Module
     from thorctl.checkpoint.source import Source
+    from thorctl.protocol.safetensors import Tensor
 
 # In vLLM's stacking order: for an expert's pair it applies the first one's scale.
 _FUSED = ((r"^(.*\.mlp\.(?:experts\.\d+|shared_expert))\.(gate|up)_proj$", "", ("gate_proj", "up_proj")),

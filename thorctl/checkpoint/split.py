@@ -18,9 +18,9 @@ from thorctl.errors import ThorError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from thorctl.checkpoint.headers import Tensor
     from thorctl.checkpoint.inventory import Inventory
     from thorctl.checkpoint.source import Source
+    from thorctl.protocol.safetensors import Tensor
 
 SCHEME = "NVFP4A16"  # llm-compressor's name
 IGNORE = (  # for quantization_config: Linear modules that stay BF16 (and norms, as the card's tool writes)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thorctl.agent.smoke.judge import CHECKS, Generation, count_checks, judge, judge_together, split_thinking
+from thorctl.agent.smoke.judge import CHECKS, Generation, count_checks, judge, judge_together
 from thorctl.agent.smoke.repetition import find_repetition, longest_run
+from thorctl.protocol.think_tags import split_thinking
 
 PROSE = """The capital of France is Paris. It lies on the Seine, in the north of the country, and has been the
 seat of government for most of its history. Two million people live within its limits, and many more

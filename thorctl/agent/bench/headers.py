@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from thorctl.protocol.safetensors import LENGTH, DamagedError, header_length, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-_LENGTH = struct.Struct("<Q")
-_MAX_HEADER_BYTES = 100_000_000  # the format's own limit (github.com/huggingface/safetensors)
 
 
 def tensor_bytes(files: Iterable[Path]) -> dict[str, int]:
@@ -31,17 +28,10 @@ def tensor_bytes(files: Iterable[Path]) -> dict[str, int]:
 
 
 def _read(file: Path) -> dict[str, int]:
+    size = file.stat().st_size
     with file.open("rb") as stream:
-        first = stream.read(_LENGTH.size)
-        length = _LENGTH.unpack(first)[0] if len(first) == _LENGTH.size else 0
-        if not 2 <= length <= _MAX_HEADER_BYTES:
-            raise ValueError(f"{file.name} is not a safetensors file")
-        document: Any = json.loads(stream.read(length))
-    try:
-        return {
-            name: int(row["data_offsets"][1]) - int(row["data_offsets"][0])
-            for name, row in document.items()
-            if name != "__metadata__"
-        }
-    except (AttributeError, TypeError, KeyError, IndexError) as broken:
-        raise ValueError(f"{file.name}: its header is malformed ({broken})") from None
+        try:
+            length = header_length(stream.read(LENGTH.size), size)
+            return {name: one.bytes for name, one in parse(stream.read(length), size).items()}
+        except DamagedError as error:
+            raise ValueError(f"{file.name} {error}") from None

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.bench import metrics as bench_metrics
 from thorctl.agent.smoke import features
 from thorctl.agent.smoke.features import FAILED, NOT_ASKED, PASSED, Result
-from thorctl.agent.smoke.judge import split_thinking
 from thorctl.protocol.dataclass import dataclass
 from thorctl.protocol.plural import counted
+from thorctl.protocol.think_tags import split_thinking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

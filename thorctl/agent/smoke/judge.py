@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.smoke.repetition import find_repetition
 from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.think_tags import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-_MARKERS = ("<think>", "</think>")
+_MARKERS = (OPEN, CLOSE)
 _MISSES = frozenset({"known_answer", "finished", "thinking_closed", "not_empty"})
 # Unicode categories without a glyph: control, surrogate, private use. Not "unassigned", which depends on the
 # version of the device's Python.
@@ -94,20 +95,6 @@ def count_checks(failed: Iterable[Sequence[FailedCheck]]) -> dict[str, dict[str,
         }
         for name in CHECKS
     }
-
-
-def split_thinking(content: str) -> tuple[str, str]:
-    """Split text from an engine without a reasoning parser into (thinking, answer).
-
-    The chat template may have opened the block in the prompt, so `<think>` may be missing. Without
-    `</think>` an opened block is all thinking, and a text without markers is all answer.
-    """
-    before, closed, after = content.partition("</think>")
-    if closed:
-        return before.replace("<think>", "", 1).strip(), after
-    if content.lstrip().startswith("<think>"):
-        return content.lstrip().removeprefix("<think>").strip(), ""
-    return "", content
 
 
 def _no_error(generation: Generation) -> str | None:

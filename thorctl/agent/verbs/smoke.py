@@ -17,11 +17,12 @@ from thorctl.agent.engine.api_key import api_key
 from thorctl.agent.engine.client import EngineClient
 from thorctl.agent.release.serving import running_release, wait_until_ready
 from thorctl.agent.smoke import ask, features, sampling
-from thorctl.agent.smoke.judge import Generation, judge, may_be_asked_again, split_thinking
+from thorctl.agent.smoke.judge import Generation, judge, may_be_asked_again
 from thorctl.agent.smoke.report import Report, shorten
 from thorctl.agent.staging import checkpoint
 from thorctl.agent.state.journal import load_journal
 from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.think_tags import split_thinking
 
 if TYPE_CHECKING:
     import argparse

@@ -1,8 +1,22 @@
-"""Separate ``<think>…</think>`` from a text in pieces, for a server without a reasoning parser."""
+"""Take ``<think>…</think>`` out of the text of an engine without a reasoning parser."""
 
 from __future__ import annotations
 
 OPEN, CLOSE = "<think>", "</think>"
+
+
+def split_thinking(content: str) -> tuple[str, str]:
+    """Split text from an engine without a reasoning parser into (thinking, answer).
+
+    The chat template may have opened the block in the prompt, so `<think>` may be missing. Without
+    `</think>` an opened block is all thinking, and a text without markers is all answer.
+    """
+    before, closed, after = content.partition(CLOSE)
+    if closed:
+        return before.replace(OPEN, "", 1).strip(), after
+    if content.lstrip().startswith(OPEN):
+        return content.lstrip().removeprefix(OPEN).strip(), ""
+    return "", content
 
 
 class ThinkTags:
