@@ -419,7 +419,7 @@ def test_leased_until_the_lease_is_given_back(device: Device) -> None:
 def test_preflight_failed_until_its_check_is_lowered() -> None:
     def failure(*skip: str) -> AgentError | None:
         items = judge(situation("l4t", {"revision_full": "36.4.3"}), skip=skip)
-        return preflight.failure(items, preflight.document(items))
+        return preflight.failure(items, preflight.report("r", items))
 
     error = failure()
     assert error is not None

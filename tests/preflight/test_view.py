@@ -13,6 +13,8 @@ from rich.console import Console
 from tests.support.doubles.reported import CARD, FACTS, RELEASE, data, item, said
 from thorctl.preflight.report import card_rows, report
 from thorctl.preflight.view import PreflightView, findings
+from thorctl.protocol.decode import decode
+from thorctl.protocol.preflight import PreflightReport
 from thorctl.remote.answer import Answer
 from thorctl.result import Problem
 
@@ -39,7 +41,7 @@ def shown(reports: Sequence[Mapping[str, Any]], width: int = 160) -> str:
 
 
 def test_the_cards_test_device_stands_beside_ours() -> None:
-    rows = card_rows(RELEASE, data())
+    rows = card_rows(RELEASE, decode(PreflightReport, data()))
     assert {row: cells["card"] for row, cells in rows.items()} == CARD
     assert {row: cells["device"] for row, cells in rows.items()} == {
         "gpu": "NVIDIA Thor, compute capability 11.0, module T5000",
@@ -51,7 +53,7 @@ def test_the_cards_test_device_stands_beside_ours() -> None:
 
 
 def test_what_is_not_known_is_called_unknown_and_never_left_out() -> None:
-    bare: dict[str, Any] = {"image_present": False, "facts": dict.fromkeys(FACTS)}
+    bare = PreflightReport("r", image_present=False)
     unlocked = {**RELEASE, "lock": {"image": {"reference": "r:t", "vllm_version": None}}}
     rows = {row: cells["device"] for row, cells in card_rows(unlocked, bare).items()}
     assert rows == {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.facts import Facts
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 
@@ -41,11 +42,11 @@ class PreflightReport:
         items: in the order of the checks.
         counts: how many have each status.
         image_present: whether the image is on the device.
-        facts: data of the verb ``facts``.
+        facts: what the device is and how it is.
     """
 
     release: str
     items: tuple[CheckItem, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     image_present: bool | None = None
-    facts: dict[str, object] = field(default_factory=dict)
+    facts: Facts = Facts()

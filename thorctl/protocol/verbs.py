@@ -56,7 +56,7 @@ class Verb:
 
 
 _ALL = (
-    Verb("facts"),
+    Verb("facts", data="facts:Facts"),
     Verb(
         "preflight", 5 * MINUTE, "document", data="preflight:PreflightReport"
     ),  # facts, and each file of the checkpoint that is there

@@ -20,7 +20,9 @@ from thorctl.agent.facts import ports
 from thorctl.agent.facts.ports import Listener
 from thorctl.agent.verbs import preflight
 from thorctl.protocol import canonical_json
+from thorctl.protocol.decode import decode
 from thorctl.protocol.encode import encode
+from thorctl.protocol.facts import Facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +63,7 @@ THOR: dict[str, Any] = {
 }  # fmt: skip
 ON_GPU = {"container": {"runtime": "nvidia"}, "module": "T5000", "free_page_cache": True}
 SITUATION = Situation(
-    facts=THOR,
+    facts=decode(Facts, THOR),
     release=make_release(
         device_class=ON_GPU,
         profile={"serve": {"served-model-name": ["tiny"], "port": 8000, "gpu-memory-utilization": 0.75}},
@@ -84,7 +86,7 @@ def situation(fact: str | None = None, value: Any = None, **other: Any) -> Situa
         for parent in parents:
             place = place[parent]
         place[last] = value
-    return replace(SITUATION, facts=facts, **other)
+    return replace(SITUATION, facts=decode(Facts, facts), **other)
 
 
 def item(name: str, given: Situation) -> Item:
@@ -117,7 +119,7 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("memory_available", "memory", None),
     ("disk", "disk.state_free_bytes", 4000),
     ("disk", "disk.docker_free_bytes", None),
-    ("disk", "disk", None),
+    ("disk", "disk", {}),
     ("filesystem", "root_filesystem", "overlay"),
     ("filesystem", "root_filesystem", None),
     ("filesystem", "disk.docker_filesystem", "overlay"),
@@ -125,7 +127,7 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("filesystem", "disk.state_read_only", True),
     ("filesystem", "disk.docker_read_only", True),
     ("filesystem", "disk.state_read_only", None),
-    ("filesystem", "disk", None),
+    ("filesystem", "disk", {}),
     ("docker", "docker.version", None),
     ("container_runtime", "docker.runtimes", None),
     ("container_toolkit", "container_toolkit", "1.17.6-1"),
@@ -134,7 +136,7 @@ FAILURES: list[tuple[str, str, Any]] = [
     ("network", "network.connections", [KEYRING]),
     ("network", "network.connections", [{**KEYRING, "management": None}]),
     ("network", "network.connections", None),
-    ("network", "network", None),
+    ("network", "network", {}),
     ("power_mode", "power_mode", None),
 ]
 WARNINGS: list[tuple[str, str, Any]] = [
@@ -149,7 +151,7 @@ WARNINGS: list[tuple[str, str, Any]] = [
     ("storage", "disk.state_disk", None),
     ("storage", "disks", None),
     ("docker", "docker", {"installed": False}),
-    ("docker", "docker", None),
+    ("docker", "docker", {}),
     ("container_runtime", "docker.runtimes", ["runc"]),
     ("container_runtime", "docker", {"installed": False}),
     ("container_toolkit", "container_toolkit", None),
@@ -161,7 +163,7 @@ WARNINGS: list[tuple[str, str, Any]] = [
     ("network", "network.connections", [{**KEYRING, "management": False}]),
     ("unattended_upgrades", "unattended_upgrades.enabled", True),
     ("unattended_upgrades", "unattended_upgrades.enabled", None),
-    ("unattended_upgrades", "unattended_upgrades", None),
+    ("unattended_upgrades", "unattended_upgrades", {}),
     ("packages_held", "packages_held", ["nvidia-l4t-core", "docker.io"]),
     ("packages_held", "packages_held", []),
     ("packages_held", "packages_held", None),
@@ -220,13 +222,13 @@ def test_checks_that_look_elsewhere_than_at_facts() -> None:
 def test_clock_of_a_container_is_judged_but_not_to_be_synchronised_there() -> None:
     for synchronized in (True, False, None):
         given = situation("clock_synchronized", synchronized)
-        given = replace(given, facts={**given.facts, "clock_settable": False})
+        given = replace(given, facts=replace(given.facts, clock_settable=False))
         assert (item("clock", given).status, item("clock", given).remedy) == ("pass", "")
     unset = item("clock", replace(given, now=0.0))
     assert unset.status == "fail"
     assert "timedatectl" not in unset.remedy
     unknown = situation("clock_synchronized", False)
-    assert item("clock", replace(unknown, facts={**unknown.facts, "clock_settable": None})).status == "warn"
+    assert item("clock", replace(unknown, facts=replace(unknown.facts, clock_settable=None))).status == "warn"
 
 
 def test_what_others_hold_on_the_gpu_is_told_by_name_and_the_engine_is_no_other() -> None:
@@ -246,7 +248,7 @@ def test_memory_is_judged_by_what_the_release_needs() -> None:
     reserve = release["device_class"]["reserve"]["memory_bytes"]
     for free, status in ((36 * GIB + reserve, "pass"), (36 * GIB + reserve - 1, "fail")):
         facts = {**THOR, "memory": {**THOR["memory"], "available_bytes": free, "free_bytes": free}}
-        found = item("memory_available", replace(SITUATION, facts=facts, release=release))
+        found = item("memory_available", replace(SITUATION, facts=decode(Facts, facts), release=release))
         assert found.status == status
         assert "36.0 GiB for the engine" in found.wanted
     assert "max-num-seqs (16) or max-model-len (16384)" in found.remedy
@@ -279,8 +281,8 @@ def test_page_cache_is_told_from_memory_that_somebody_holds() -> None:
 def test_a_simulated_device_is_not_asked_what_only_a_gpu_needs() -> None:
     simulated = replace(
         SITUATION, release=make_release(device_class={"overlay_root_kept": True}).document,
-        facts={**THOR, "gpu": None, "swap": [], "container_toolkit": None, "over_current_events": None,
-               "module": None, "root_filesystem": "overlay"},
+        facts=replace(SITUATION.facts, gpu=None, swap=(), container_toolkit=None, over_current_events=None,
+                      module=None, root_filesystem="overlay"),
     )  # fmt: skip
     asked = {one.name: one for one in judge(simulated)}
     assert {name for name, one in asked.items() if one.wanted == "not asked"} == {
@@ -304,7 +306,7 @@ def test_a_free_nvme_disk_is_named_where_the_weights_lie_on_a_slow_one() -> None
     disks = [{"name": "sda", "kind": "usb"}, {"name": "nvme0n1", "kind": "nvme"}]
     facts = {**deepcopy(THOR), "disks": disks}
     facts["disk"] |= {"state_disk": "sda", "docker_disk": "sda"}
-    found = item("storage", replace(SITUATION, facts=facts))
+    found = item("storage", replace(SITUATION, facts=decode(Facts, facts)))
     assert (found.status, found.found) == ("warn", "sda (usb)")
     assert "the NVMe disk nvme0n1" in found.remedy
 
@@ -334,14 +336,14 @@ def test_skip_lowers_one_failure_to_a_warning_that_says_so() -> None:
 
 def test_the_error_names_the_first_failure_its_remedy_and_the_switch() -> None:
     items = judge(situation("l4t", {"revision_full": "36.4.3"}, python=(3, 9)))
-    error = preflight.failure(items, preflight.document(items))
+    error = preflight.failure(items, preflight.report("r", items))
     assert error is not None
     assert error.code == "preflight_failed"
     for part in ("l4t, python", "36.4.3", "38.2 or newer, below 39.0"):
         assert part in error.message
     assert "--skip l4t" in error.remedy
     assert encode(error.data)["counts"]["fail"] == 2
-    assert preflight.failure(judge(SITUATION), {}) is None
+    assert preflight.failure(judge(SITUATION), preflight.report("r", [])) is None
 
 
 def test_the_verb_reads_the_device_and_fails_on_one_that_is_no_thor(tmp_path: Path) -> None:
@@ -356,7 +358,7 @@ def test_the_verb_reads_the_device_and_fails_on_one_that_is_no_thor(tmp_path: Pa
     assert (by_name["soc"]["status"], by_name["soc"]["found"]) == ("fail", "unknown")
     assert (outcome.json["release"], outcome.json["image_present"]) == (release.id, False)
     assert outcome.json["facts"]["soc_compatible"] is None
-    assert outcome.error.data == outcome.json
+    assert encode(outcome.error.data) == outcome.json
     assert json.dumps(outcome.document("preflight"))
 
 

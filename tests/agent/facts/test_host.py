@@ -12,6 +12,7 @@ from tests.support.device_double import Programs, make_context
 from thorctl.agent.core.runner import Completed
 from thorctl.agent.facts import host as device_host
 from thorctl.agent.parsers.mountinfo import Mount
+from thorctl.protocol.facts import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,10 +71,7 @@ def test_the_disk_under_a_mount(disks: Path, number: str, source: str, disk: str
 
 def test_only_disks_are_disks_and_their_bus_is_told(disks: Path) -> None:
     found = device_host.disks(make_context(disks))
-    assert found == [
-        {"name": "nvme0n1", "kind": "nvme", "size_bytes": None},
-        {"name": "nvme1n1", "kind": "nvme", "size_bytes": None},
-    ]
+    assert found == (Disk("nvme0n1", "nvme"), Disk("nvme1n1", "nvme"))
     assert device_host.disk_under(make_context(disks), None) is None
 
 

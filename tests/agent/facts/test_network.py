@@ -13,6 +13,8 @@ from thorctl.agent.checks.network import _command
 from thorctl.agent.core.runner import Completed, Runner
 from thorctl.agent.facts import network
 from thorctl.agent.parsers import nmcli
+from thorctl.protocol.encode import encode
+from thorctl.protocol.facts import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +106,7 @@ def test_terse_tables_escape_colons() -> None:
 )
 def test_the_remedy_is_a_command_that_networkmanager_takes(name: str, command: str) -> None:
     profile = PROFILES[name]
-    assert _command({"name": name, "uuid": "u", "needs_login": nmcli.needs_login(profile)}) == command
+    assert _command(Connection(name=name, uuid="u", needs_login=tuple(nmcli.needs_login(profile)))) == command
 
 
 def uuid(name: str) -> str:
@@ -148,7 +150,7 @@ def collect(root: Path, answers: Mapping[str, str | tuple[int, str]], *, address
         (root / "run/systemd/sessions").mkdir(parents=True, exist_ok=True)
         (root / "proc/self/cgroup").write_text("0::/user.slice/user-1000.slice/session-4.scope\n")
         (root / "run/systemd/sessions/4").write_text(f"REMOTE_HOST={address}\n")
-    return network.collect(make_context(root, Host(answers)))
+    return encode(network.collect(make_context(root, Host(answers))))
 
 
 NMCLI = {

@@ -20,6 +20,7 @@ from thorctl.agent.parsers import (
     tegrastats,
     thermal,
 )
+from thorctl.protocol.facts import Gpu, GpuProcess, Memory, PowerMode
 
 
 @pytest.mark.parametrize("absent", ["[N/A]", "N/A", "", " ", "off", "12 MiB", "1e3", "٣", None])
@@ -39,15 +40,13 @@ def test_what_is_no_decimal_is_none(absent: str | None) -> None:
 
 def test_gpu() -> None:
     found = nvidia_smi.parse_gpu(text("nvidia-smi.gpu.csv"))
-    assert found == nvidia_smi.Gpu("NVIDIA Thor", "580.00", "11.0", 0)
-    assert nvidia_smi.parse_gpu("NVIDIA Thor, [N/A], 11.0, [N/A]\n") == nvidia_smi.Gpu(
-        "NVIDIA Thor", None, "11.0", None
-    )
+    assert found == Gpu("NVIDIA Thor", "580.00", "11.0", 0)
+    assert nvidia_smi.parse_gpu("NVIDIA Thor, [N/A], 11.0, [N/A]\n") == Gpu("NVIDIA Thor", None, "11.0", None)
 
 
 def test_a_partitioned_gpu_may_answer_with_several_lines() -> None:
     lines = "NVIDIA Thor, 595.78, 11.0, [N/A]\nNVIDIA Thor, 595.78, 11.0, 3\n"
-    assert nvidia_smi.parse_gpu(lines) == nvidia_smi.Gpu("NVIDIA Thor", "595.78", "11.0", None)
+    assert nvidia_smi.parse_gpu(lines) == Gpu("NVIDIA Thor", "595.78", "11.0", None)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def test_not_one_gpu_is_none(unread: str | None) -> None:
 def test_gpu_memory_of_processes() -> None:
     found = nvidia_smi.parse_processes(text("nvidia-smi.apps.composed.csv"))
     assert found is not None
-    assert found[1] == nvidia_smi.GpuProcess(2201, "/usr/bin/python3", 37120 * 2**20)
+    assert found[1] == GpuProcess(2201, "/usr/bin/python3", 37120 * 2**20)
     assert nvidia_smi.used_bytes(found) == (91350 + 37120) * 2**20
     assert nvidia_smi.parse_processes("") == []
     assert nvidia_smi.used_bytes([]) == 0
@@ -82,7 +81,7 @@ def test_gpu_memory_of_processes() -> None:
 def test_a_process_without_a_figure_leaves_the_sum_unknown() -> None:
     found = nvidia_smi.parse_processes("12, a, b, [N/A]\n13, Xorg, 48\n")
     assert found is not None
-    assert found[0] == nvidia_smi.GpuProcess(12, "a, b", None)
+    assert found[0] == GpuProcess(12, "a, b", None)
     assert nvidia_smi.used_bytes(found) is None
 
 
@@ -99,10 +98,10 @@ def test_cuda_stands_in_the_banner_only() -> None:
 
 
 def test_power_mode() -> None:
-    assert nvpmodel.parse_query(text("nvpmodel-q.120w")) == nvpmodel.PowerMode("120W", 1)
-    assert nvpmodel.parse_query(text("nvpmodel-q.maxn")) == nvpmodel.PowerMode("MAXN", 0)
+    assert nvpmodel.parse_query(text("nvpmodel-q.120w")) == PowerMode("120W", 1)
+    assert nvpmodel.parse_query(text("nvpmodel-q.maxn")) == PowerMode("MAXN", 0)
     warned = "NVPM WARN: fan mode is not set!\n" + text("nvpmodel-q.maxn")
-    assert nvpmodel.parse_query(warned) == nvpmodel.PowerMode("MAXN", 0)
+    assert nvpmodel.parse_query(warned) == PowerMode("MAXN", 0)
 
 
 @pytest.mark.parametrize(
@@ -178,12 +177,7 @@ def test_jetson_clocks_free_or_unknown() -> None:
 
 def test_meminfo() -> None:
     found = meminfo.parse_meminfo("MemTotal:  131072 kB\nMemFree:  1024 kB\nMemAvailable:  2048 kB\n")
-    assert found == {
-        "total_bytes": 131072 * 1024,
-        "available_bytes": 2048 * 1024,
-        "free_bytes": 1024 * 1024,
-        "swap_total_bytes": None,
-    }
+    assert found == Memory(total_bytes=131072 * 1024, available_bytes=2048 * 1024, free_bytes=1024 * 1024)
     assert meminfo.parse_meminfo("nothing here") is None
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.agent.read_capture import text
 from thorctl.agent.parsers import apt, block, kernel_config, module, mountinfo, swaps, systemd
+from thorctl.protocol.facts import Swap
 
 GIB = 2**30
 THOR = ["nvidia,p3834-0008", "nvidia,tegra264"]
@@ -38,8 +39,8 @@ def test_unattended_upgrades(configuration: str | None, upgrades: bool | None) -
 
 def test_swap() -> None:
     assert swaps.parse_swaps(text("swaps.composed")) == [
-        swaps.Swap("/dev/zram0", 4593700 * 1024, 0, "zram"),
-        swaps.Swap("/swap file", 33554428 * 1024, 1024 * 1024, "file"),
+        Swap("/dev/zram0", 4593700 * 1024, 0, "zram"),
+        Swap("/swap file", 33554428 * 1024, 1024 * 1024, "file"),
     ]
     assert swaps.parse_swaps(text("swaps.none")) == []
 

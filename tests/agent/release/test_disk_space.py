@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.device_double import make_release
 from thorctl.agent.release.disk_space import Required, required_bytes, shortfalls
+from thorctl.protocol.facts import Space
 
 RELEASE = make_release().document  # image 1000 compressed, ratio 3, checkpoint 500, reserve 200
 
@@ -39,14 +40,14 @@ def test_what_is_there_is_not_needed_again() -> None:
 )
 def test_shortfalls(state: int | None, docker: int | None, same: bool | None, short: list[str]) -> None:
     found = shortfalls(
-        required_bytes(RELEASE), state_free_bytes=state, docker_free_bytes=docker, same_filesystem=same
+        required_bytes(RELEASE), Space(state_free_bytes=state, docker_free_bytes=docker, same_filesystem=same)
     )
     assert [shortfall.filesystem for shortfall in found] == short
 
 
 def test_nothing_to_write_fits_everywhere() -> None:
     nothing = required_bytes(RELEASE, image_present=True, checkpoint_present_bytes=500)
-    assert shortfalls(nothing, state_free_bytes=None, docker_free_bytes=None, same_filesystem=None) == []
+    assert shortfalls(nothing, Space()) == []
 
 
 sizes = st.integers(0, 10**12)
@@ -57,6 +58,6 @@ def test_a_shared_disk_is_never_judged_more_leniently(
     image: int, checkpoint: int, reserve: int, free: int
 ) -> None:
     required = Required(image, checkpoint, reserve)
-    shared = shortfalls(required, state_free_bytes=free, docker_free_bytes=free, same_filesystem=True)
-    apart = shortfalls(required, state_free_bytes=free, docker_free_bytes=free, same_filesystem=False)
+    shared = shortfalls(required, Space(state_free_bytes=free, docker_free_bytes=free, same_filesystem=True))
+    apart = shortfalls(required, Space(state_free_bytes=free, docker_free_bytes=free, same_filesystem=False))
     assert bool(shared) >= bool(apart)

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def test_disk_figures_start_no_program_and_are_those_of_facts(tmp_path: Path) -> None:
     programs = Programs()
     ctx = make_context(tmp_path, programs)
-    found = needs.disks(ctx)
+    found = needs.space(ctx)
     assert programs.calls == []
-    assert set(found) == {"state_free_bytes", "docker_free_bytes", "same_filesystem"}
-    every = facts.collect(ctx)["disk"]
-    assert found["same_filesystem"] is every["same_filesystem"] is True
+    every = facts.collect(ctx).disk
+    assert found.same_filesystem is every.same_filesystem is True

@@ -21,6 +21,7 @@ from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.core.runner import Runner
 from thorctl.agent.facts import device
 from thorctl.agent.verbs import facts
+from thorctl.protocol.encode import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,7 +197,7 @@ def test_status_gets_the_light_subset(thor: Path) -> None:
 
 def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) -> None:
     ctx = make_context(tmp_path)
-    found = facts.collect(ctx)
+    found = encode(facts.collect(ctx))
     assert set(found) == KEYS
     known = {"architecture", "hostname", "kernel", "cpus", "disk", "docker", "clock_synchronized"}
     said_in_parts = {"unattended_upgrades", "watchdog", "network"}
@@ -215,7 +216,7 @@ def test_tools_that_fail_or_babble_give_null(thor: Path, garbage: str) -> None:
     for tool in (thor.parent / "bin").iterdir():
         put_tool(thor.parent / "bin", tool.name, garbage)
     (thor / "proc/config.gz").write_bytes(b"\x1f\x8bnonsense")
-    found = facts.collect(make_context(thor, Runner()))
+    found = encode(facts.collect(make_context(thor, Runner())))
     for key in ("gpu", "power_mode", "power_milliwatts", "temperature_celsius", "l4t_core_package", "clocks",
                 "default_target", "iptables_raw"):  # fmt: skip
         assert found[key] is None, key
@@ -265,7 +266,7 @@ def test_images_of_the_containerd_store_lie_elsewhere(
     info: Mapping[str, Any] = json.loads(text("docker-info.29.composed.json"))
     monkeypatch.setattr(device, "filesystem", filesystem)
     monkeypatch.setattr("thorctl.agent.core.docker_api.DockerApi.info", lambda _: info)
-    found = facts.collect(make_context(tmp_path))
+    found = encode(facts.collect(make_context(tmp_path)))
     assert asked == [tmp_path / "var/lib/thor", tmp_path / "var/lib/containerd"]
     assert found["disk"]["same_filesystem"] is False
     assert found["docker"]["image_store"] == "containerd"
@@ -278,7 +279,7 @@ def test_a_docker_that_does_not_answer_is_installed_all_the_same(
     monkeypatch.setattr(device, "packages", lambda _: {package: "29.1"})
     (tmp_path / "usr/bin").mkdir(parents=True)
     (tmp_path / "usr/bin/dockerd").touch()
-    found = facts.collect(make_context(tmp_path))["docker"]
+    found = encode(facts.collect(make_context(tmp_path)))["docker"]
     assert (found["installed"], found["package"], found["version"]) == (True, package, None)
 
 

@@ -31,7 +31,7 @@ def read(ctx: Context) -> dict[str, Any]:
     temperatures, rails = sensors.value or (None, None)
     clocks, processes = clocks_.value, programs.value
     linux = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
-    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
+    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo"))
     return {
         "at": ctx.clock.now_text(),
         "power_mode": mode.value.name if mode.value else None,
@@ -44,7 +44,7 @@ def read(ctx: Context) -> dict[str, Any]:
         "over_current_events": device.over_current_events(ctx),
         "gpu_processes": None if processes is None else sorted(one.name for one in processes),
         "gpu_memory_bytes": nvidia_smi.used_bytes(processes),
-        "memory_available_bytes": memory.get("available_bytes"),
+        "memory_available_bytes": memory.available_bytes if memory else None,
         "l4t": linux.revision_full if linux else None,
     }
 

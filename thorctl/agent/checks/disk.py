@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 # File systems that are lost at a restart, or that cannot be written to.
 _FLEETING = {"overlay", "aufs", "tmpfs", "ramfs", "rootfs", "squashfs"}
-_READ_ONLY = {"state_read_only": "/var/lib/thor", "docker_read_only": "Docker's images"}
 _SLOW = {"mmc": "an SD card or eMMC", "usb": "a USB disk"}
 
 
@@ -25,18 +24,13 @@ def _disk(situation: Situation) -> Item:
         image_present=situation.image_present,
         checkpoint_present_bytes=situation.checkpoint_present_bytes,
     )
-    disk = situation.part("disk")
-    state, docker = disk.get("state_free_bytes"), disk.get("docker_free_bytes")
-    missing = shortfalls(
-        required,
-        state_free_bytes=state,
-        docker_free_bytes=docker,
-        same_filesystem=disk.get("same_filesystem"),
-    )
+    space = situation.facts.disk
+    state, docker = space.state_free_bytes, space.docker_free_bytes
+    missing = shortfalls(required, space)
     found = f"{disk_size(state)} for state, {disk_size(docker)} for images"
-    if disk.get("same_filesystem"):
+    if space.same_filesystem:
         found = f"{disk_size(state)} for state and images"
-    store = situation.part("docker").get("image_store")
+    store = situation.facts.docker.image_store
     copies = (
         "packed and unpacked, which containerd keeps both" if store == "containerd" else "and unpack copy"
     )
@@ -60,10 +54,10 @@ def _disk(situation: Situation) -> Item:
 
 def _filesystem(situation: Situation) -> Item:
     """Check that the release outlives a reboot: some robots have an overlay over a read-only root."""
-    disk, wanted = situation.part("disk"), "disks that outlive a restart"
-    kinds = {"state": disk.get("state_filesystem"), "images": disk.get("docker_filesystem")}
+    space, wanted = situation.facts.disk, "disks that outlive a restart"
+    kinds = {"state": space.state_filesystem, "images": space.docker_filesystem}
     if not situation.wanted.get("overlay_root_kept"):
-        kinds = {"root": situation.facts.get("root_filesystem"), **kinds}
+        kinds = {"root": situation.facts.root_filesystem, **kinds}
     found = ", ".join(f"{kind or UNKNOWN} for {what}" for what, kind in kinds.items())
     lost = [what for what, kind in kinds.items() if kind in _FLEETING]
     if lost:
@@ -73,7 +67,7 @@ def _filesystem(situation: Situation) -> Item:
             "to a disk that is mounted by UUID before Docker starts."
         )
         return Item("filesystem", FAIL, found, wanted, message, remedy)
-    read_only = {name: disk.get(fact) for fact, name in _READ_ONLY.items()}
+    read_only = {"/var/lib/thor": space.state_read_only, "Docker's images": space.docker_read_only}
     if any(read_only.values()):
         names = " and ".join(name for name, is_so in read_only.items() if is_so)
         message = f"The disk of {names} is read-only."
@@ -85,9 +79,9 @@ def _filesystem(situation: Situation) -> Item:
 
 
 def _storage(situation: Situation) -> Item:
-    disk, name, wanted = situation.part("disk"), "storage", "NVMe or as fast"
-    kinds = {one["name"]: one["kind"] for one in situation.facts.get("disks") or []}
-    under = dict.fromkeys((disk.get("state_disk"), disk.get("docker_disk")))
+    space, name, wanted = situation.facts.disk, "storage", "NVMe or as fast"
+    kinds = {one.name: one.kind for one in situation.facts.disks or ()}
+    under = dict.fromkeys((space.state_disk, space.docker_disk))
     found = ", ".join(f"{one or UNKNOWN} ({kinds.get(one or '') or UNKNOWN})" for one in under)
     nvme = [one for one, kind in kinds.items() if kind == "nvme" and one not in under]
     where = f"the NVMe disk {nvme[0]}" if nvme else "an NVMe disk"

@@ -22,11 +22,11 @@ _DOCKER_WANTS_RAW = 28
 
 
 def _docker(situation: Situation) -> Item:
-    docker = situation.part("docker")
-    if docker.get("version"):
-        found = f"{docker['version']} ({docker.get('image_store') or UNKNOWN} image store)"
+    docker = situation.facts.docker
+    if docker.version:
+        found = f"{docker.version} ({docker.image_store or UNKNOWN} image store)"
         return Item("docker", PASS, found, "an engine that answers", "Docker answers.")
-    if docker.get("installed"):
+    if docker.installed:
         remedy = "Start it: `systemctl start docker`. `journalctl -u docker` shows why it does not run."
         return Item("docker", FAIL, "no answer", "an engine that answers", "Docker does not answer.", remedy)
     message = "Docker is not installed; the role thor_runtime installs it."
@@ -37,19 +37,19 @@ def _docker(situation: Situation) -> Item:
 
 def _container_runtime(situation: Situation) -> Item:
     wanted = situation.wanted["container"].get("runtime")
-    docker = situation.part("docker")
-    runtimes = docker.get("runtimes")
+    docker = situation.facts.docker
+    runtimes = docker.runtimes
     # Docker also lists the shims behind them, io.containerd.…, which are never configured.
-    found = ", ".join(one for one in runtimes or [] if "." not in one) or UNKNOWN
+    found = ", ".join(one for one in runtimes or () if "." not in one) or UNKNOWN
     name = "container_runtime"
     if wanted is None:
         return not_asked(name, found, "The device class requires no particular container runtime.")
-    if wanted in (runtimes or []):
+    if wanted in (runtimes or ()):
         return Item(name, PASS, found, wanted, f"Docker has the runtime {wanted}.")
     remedy = f"Add {wanted} to the runtimes in /etc/docker/daemon.json and restart Docker."
     if wanted == NVIDIA:
         remedy = "Run site.yml, or `nvidia-ctk runtime configure --runtime=docker` and restart Docker."
-    if not docker.get("installed"):
+    if not docker.installed:
         message = "Docker is not installed; the role thor_runtime installs it and its runtime."
         return Item(name, WARN, "absent", wanted, message, remedy)
     message = f"Docker has no runtime {wanted}; the role thor_runtime configures it."
@@ -58,7 +58,7 @@ def _container_runtime(situation: Situation) -> Item:
 
 def _container_toolkit(situation: Situation) -> Item:
     name, lowest = "container_toolkit", ".".join(map(str, _TOOLKIT))
-    found, wanted = situation.facts.get("container_toolkit"), f"{lowest} or newer"
+    found, wanted = situation.facts.container_toolkit, f"{lowest} or newer"
     if not situation.on_gpu:
         return not_asked(name, found or UNKNOWN, "The device class's engines need no NVIDIA runtime.")
     version = version_tuple((found or "").partition("-")[0])  # without Debian's revision
@@ -84,10 +84,10 @@ def _iptables_raw(situation: Situation) -> Item:
     name, wanted, raw = (
         "iptables_raw",
         "a kernel with it, for published ports",
-        situation.facts.get("iptables_raw"),
+        situation.facts.iptables_raw,
     )
     found = UNKNOWN if raw is None else "there" if raw else "missing"
-    major = re.match(r"\d+", str(situation.part("docker").get("version") or ""))
+    major = re.match(r"\d+", situation.facts.docker.version or "")
     if not raw and major and int(major.group()) >= _DOCKER_WANTS_RAW:
         lacks = "lacks" if raw is False else "may lack"
         message = (
@@ -102,7 +102,7 @@ def _iptables_raw(situation: Situation) -> Item:
 
 
 def _cgroup(situation: Situation) -> Item:
-    version = situation.facts.get("cgroup")
+    version = situation.facts.cgroup
     if version is not None:
         return Item("cgroup", PASS, f"version {version}", "version 1 or 2", "The kernel has control groups.")
     remedy = (

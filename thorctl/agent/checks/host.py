@@ -33,12 +33,12 @@ def _port(situation: Situation) -> Item:
 
 
 def _clock(situation: Situation) -> Item:
-    found, synchronized = as_text(situation.now), situation.facts.get("clock_synchronized")
+    found, synchronized = as_text(situation.now), situation.facts.clock_synchronized
     wanted = "a synchronised clock"
     remedy = (
         "Start time synchronisation (`timedatectl set-ntp true`) and wait for `timedatectl` to confirm it."
     )
-    settable = situation.facts.get("clock_settable")
+    settable = situation.facts.clock_settable
     if settable is False:
         remedy = (
             "Set and synchronise the clock of the machine that runs this device; the device cannot set it."
@@ -57,7 +57,7 @@ def _clock(situation: Situation) -> Item:
 
 
 def _unattended_upgrades(situation: Situation) -> Item:
-    name, enabled = "unattended_upgrades", situation.part("unattended_upgrades").get("enabled")
+    name, enabled = "unattended_upgrades", situation.facts.unattended_upgrades.enabled
     if enabled is False:
         return Item(name, PASS, "off", "off", "The device upgrades nothing by itself.")
     message = "The device upgrades packages by itself: kernel, driver or Docker may change under the engine."
@@ -68,11 +68,11 @@ def _unattended_upgrades(situation: Situation) -> Item:
 
 
 def _packages_held(situation: Situation) -> Item:
-    name, held = "packages_held", situation.facts.get("packages_held")
-    docker = situation.part("docker").get("package")
+    name, held = "packages_held", situation.facts.packages_held
+    docker = situation.facts.docker.package
     there = {
-        "nvidia-l4t-core": situation.facts.get("l4t_core_package"),
-        "nvidia-container-toolkit": situation.facts.get("container_toolkit"),
+        "nvidia-l4t-core": situation.facts.l4t_core_package,
+        "nvidia-container-toolkit": situation.facts.container_toolkit,
         docker: docker,
     }
     wanted = [package for package, installed in there.items() if package and installed]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, not_asked
 from thorctl.agent.parsers.l4t import version_tuple
+from thorctl.protocol.facts import Gpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _architecture(situation: Situation) -> Item:
-    found, wanted = situation.facts.get("architecture"), situation.wanted["architectures"]
+    found, wanted = situation.facts.architecture, situation.wanted["architectures"]
     text = " or ".join(wanted)
     if found in wanted:
         return Item("architecture", PASS, str(found), text, "The processor's architecture fits.")
@@ -26,21 +27,21 @@ def _architecture(situation: Situation) -> Item:
 
 def _soc(situation: Situation) -> Item:
     wanted = situation.wanted.get("soc")
-    compatible = situation.facts.get("soc_compatible")
+    compatible = situation.facts.soc_compatible
     found = ", ".join(compatible) if compatible else UNKNOWN
     if wanted is None:
         return not_asked("soc", found, "The device class requires no particular SoC.")
-    if f"nvidia,{wanted}" in (compatible or []):
+    if f"nvidia,{wanted}" in (compatible or ()):
         return Item("soc", PASS, wanted, wanted, "The device tree names the SoC.")
     remedy = "Check that this host is a Jetson Thor; if it is not, remove it from the inventory."
     return Item("soc", FAIL, found, wanted, f"The device tree does not name {wanted}.", remedy)
 
 
 def _module(situation: Situation) -> Item:
-    wanted, found = situation.wanted.get("module"), situation.facts.get("module")
+    wanted, found = situation.wanted.get("module"), situation.facts.module
     if wanted is None:
         return not_asked("module", found or UNKNOWN, "The device class requires no particular module.")
-    if found == wanted:
+    if found is not None and found == wanted:
         return Item("module", PASS, found, wanted, "The module is that of the device class.")
     if found is None:
         remedy = (
@@ -56,7 +57,7 @@ def _module(situation: Situation) -> Item:
 def _l4t(situation: Situation) -> Item:
     limits = situation.wanted["l4t"]
     wanted = f"{limits['minimum']} or newer, below {limits['below']}"
-    full = situation.part("l4t").get("revision_full")
+    full = situation.facts.l4t.revision_full if situation.facts.l4t else None
     found, lowest, below = (version_tuple(text) for text in (full, limits["minimum"], limits["below"]))
     if found is None or lowest is None or below is None:
         remedy = "Read /etc/nv_tegra_release on the device: its first line must name release and revision."
@@ -68,13 +69,13 @@ def _l4t(situation: Situation) -> Item:
 
 
 def _gpu(situation: Situation) -> Item:
-    gpu = situation.part("gpu")
-    said = [str(gpu["name"])] if gpu.get("name") else []
-    said += [f"driver {gpu['driver']}"] if gpu.get("driver") else []
+    gpu = situation.facts.gpu or Gpu()
+    said = [gpu.name] if gpu.name else []
+    said += [f"driver {gpu.driver}"] if gpu.driver else []
     found, wanted = ", ".join(said) or UNKNOWN, "a GPU that answers"
     if not situation.on_gpu:
         return not_asked("gpu", found, "The device class's engines run on the processor.")
-    if gpu.get("name"):
+    if gpu.name:
         return Item("gpu", PASS, found, wanted, "nvidia-smi answers.")
     remedy = (
         "Run `nvidia-smi` on the device: without an answer there the driver is not loaded "
@@ -84,7 +85,7 @@ def _gpu(situation: Situation) -> Item:
 
 
 def _mig(situation: Situation) -> Item:
-    name, wanted, on = "mig", "off", situation.part("gpu").get("mig")
+    name, wanted, on = "mig", "off", (situation.facts.gpu or Gpu()).mig
     if not situation.on_gpu:
         return not_asked(name, UNKNOWN, "The device class's engines run on the processor.")
     if on is False:

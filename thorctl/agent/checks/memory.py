@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thorctl.agent.checks.item import FAIL, PASS, UNKNOWN, WARN, Item, memory_size, not_asked
+from thorctl.protocol.facts import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ _DEFAULT_SHARE = 0.9
 
 
 def _memory(situation: Situation) -> Item:
-    total = situation.part("memory").get("total_bytes")
+    total = situation.facts.memory.total_bytes if situation.facts.memory else None
     wanted = int(situation.wanted["memory_minimum_bytes"])
     if total is not None and total >= wanted:
         return Item("memory", PASS, memory_size(total), memory_size(wanted), "There is enough memory.")
@@ -26,9 +27,9 @@ def _memory(situation: Situation) -> Item:
 
 
 def _memory_available(situation: Situation) -> Item:
-    name, memory = "memory_available", situation.part("memory")
-    available, free = memory.get("available_bytes"), memory.get("free_bytes")
-    needed, why = _needed(situation, memory.get("total_bytes"))
+    name, memory = "memory_available", situation.facts.memory or Memory()
+    available, free = memory.available_bytes, memory.free_bytes
+    needed, why = _needed(situation, memory.total_bytes)
     found, wanted = memory_size(available), f"{memory_size(needed)}: {why}"
     if situation.engine_running:
         return Item(name, PASS, found, wanted, "An engine runs; its memory is freed before the next starts.")
@@ -92,7 +93,7 @@ def _limits(situation: Situation) -> str:
 
 
 def _gpu_processes(situation: Situation) -> Item:
-    name, wanted, processes = "gpu_processes", "the engine alone", situation.facts.get("gpu_processes")
+    name, wanted, processes = "gpu_processes", "the engine alone", situation.facts.gpu_processes
     if not situation.on_gpu:
         found = UNKNOWN if processes is None else f"{len(processes)} on it"
         return not_asked(name, found, "The device class's engines run on the processor.")
@@ -106,18 +107,18 @@ def _gpu_processes(situation: Situation) -> Item:
             "The other programs on the GPU are unknown.",
             f"Read `nvidia-smi` on the device. {remedy}",
         )
-    others = [one for one in processes if one["pid"] not in situation.engine_pids]
+    others = [one for one in processes if one.pid not in situation.engine_pids]
     if not others:
         found = "the engine" if processes else "none"
         return Item(name, PASS, found, wanted, "No other program uses the GPU.")
-    found = ", ".join(f"{one['name']} ({one['pid']}, {memory_size(one['used_bytes'])})" for one in others)
+    found = ", ".join(f"{one.name} ({one.pid}, {memory_size(one.used_bytes)})" for one in others)
     return Item(name, WARN, found, wanted, "Other programs use the GPU and its memory.", remedy)
 
 
 def _swap(situation: Situation) -> Item:
-    areas, wanted = situation.facts.get("swap"), "swap on a disk"
-    on_disk = [area for area in areas or [] if area["kind"] != "zram"]
-    found = ", ".join(f"{area['path']} {memory_size(area['size_bytes'])}" for area in areas or []) or "none"
+    areas, wanted = situation.facts.swap, "swap on a disk"
+    on_disk = [area for area in areas or () if area.kind != "zram"]
+    found = ", ".join(f"{area.path} {memory_size(area.size_bytes)}" for area in areas or ()) or "none"
     if not situation.on_gpu:
         return not_asked("swap", found if areas is not None else UNKNOWN, "The class's engines are small.")
     if on_disk:

@@ -17,7 +17,8 @@ _HOT_CELSIUS = 80.0
 
 def _power_mode(situation: Situation) -> Item:
     modes, default = situation.wanted.get("power_modes") or [], situation.wanted.get("power_mode_default")
-    found = situation.part("power_mode").get("name")
+    mode = situation.facts.power_mode
+    found = mode.name if mode else None
     wanted = " or ".join(modes) or "any"
     if not modes:
         return not_asked(
@@ -34,7 +35,7 @@ def _power_mode(situation: Situation) -> Item:
 
 
 def _over_current(situation: Situation) -> Item:
-    name, wanted, events = "over_current", "no event since boot", situation.facts.get("over_current_events")
+    name, wanted, events = "over_current", "no event since boot", situation.facts.over_current_events
     if events is None:
         if not situation.on_gpu:
             return not_asked(name, UNKNOWN, "A simulated device has no power supply.")
@@ -56,7 +57,7 @@ def _over_current(situation: Situation) -> Item:
 
 
 def _temperature(situation: Situation) -> Item:
-    sensors, wanted = situation.part("temperature_celsius"), f"below {_HOT_CELSIUS:.0f} °C before any work"
+    sensors, wanted = situation.facts.temperature_celsius, f"below {_HOT_CELSIUS:.0f} °C before any work"
     if not sensors:
         remedy = "Run `tegrastats` on the device."
         return Item("temperature", WARN, UNKNOWN, wanted, "No temperature can be read.", remedy)

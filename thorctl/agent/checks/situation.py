@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thorctl.agent.facts.ports import Listener
+    from thorctl.protocol.facts import Facts
 
 NVIDIA = "nvidia"
 
@@ -29,7 +30,7 @@ class Situation:
         python: version of the Python that runs the agent, such as (3, 12).
     """
 
-    facts: Mapping[str, Any]
+    facts: Facts
     release: Mapping[str, Any]
     listener: Listener | None
     image_present: bool
@@ -49,8 +50,3 @@ class Situation:
     def on_gpu(self) -> bool:
         """Whether the class's engines compute on a GPU; a simulated device's do not."""
         return bool(self.wanted["container"].get("runtime") == NVIDIA)
-
-    def part(self, fact: str) -> Mapping[str, Any]:
-        """Return a fact that has parts; {} if it could not be read."""
-        found: Mapping[str, Any] = self.facts.get(fact) or {}
-        return found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thorctl.agent.core.context import Context
+    from thorctl.protocol.facts import Gpu, GpuProcess, PowerMode
 
 # Tools answer in a fraction of a second, or in several right after boot or under load. Neither should fail a
 # preflight, nor should a hanging tool delay it for long.
@@ -50,7 +51,7 @@ def content(ctx: Context, path: str) -> bytes | None:
         return None
 
 
-def power_mode(ctx: Context, seconds: float = TOOL_SECONDS) -> nvpmodel.PowerMode | None:
+def power_mode(ctx: Context, seconds: float = TOOL_SECONDS) -> PowerMode | None:
     """Return the present power mode; needs no root."""
     return nvpmodel.parse_query(output(ctx, "nvpmodel", "-q", seconds=seconds))
 
@@ -60,13 +61,13 @@ def clocks(ctx: Context) -> jetson_clocks.Clocks | None:
     return jetson_clocks.parse_show(output(ctx, "jetson_clocks", "--show"))
 
 
-def gpu(ctx: Context) -> nvidia_smi.Gpu | None:
+def gpu(ctx: Context) -> Gpu | None:
     """Return the GPU that nvidia-smi reports."""
     query = f"--query-gpu={nvidia_smi.QUERY}"
     return nvidia_smi.parse_gpu(output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))
 
 
-def gpu_processes(ctx: Context) -> list[nvidia_smi.GpuProcess] | None:
+def gpu_processes(ctx: Context) -> list[GpuProcess] | None:
     """Return the programs that use the GPU."""
     query = f"--query-compute-apps={nvidia_smi.PROCESSES_QUERY}"
     return nvidia_smi.parse_processes(output(ctx, "nvidia-smi", query, "--format=csv,noheader,nounits"))

@@ -6,12 +6,12 @@ import gzip
 import os
 import zlib
 from contextlib import suppress
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.facts import device
 from thorctl.agent.parsers import apt, block, dpkg, kernel_config, mountinfo, swaps, systemd
 from thorctl.agent.parsers.numbers import integer
+from thorctl.protocol.facts import Disk, Swap, Watchdog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,10 +52,10 @@ def upgrade_timer(ctx: Context, seconds: float = device.TOOL_SECONDS) -> bool | 
     return systemd.parse_enabled(done.stdout)  # the exit status is irrelevant
 
 
-def swap(ctx: Context) -> list[dict[str, Any]] | None:
+def swap(ctx: Context) -> tuple[Swap, ...] | None:
     """Return every swap area, [] if there is none."""
     found = swaps.parse_swaps(device.text(ctx, "/proc/swaps"))
-    return None if found is None else [asdict(area) for area in found]
+    return None if found is None else tuple(found)
 
 
 def default_target(ctx: Context) -> str | None:
@@ -63,12 +63,9 @@ def default_target(ctx: Context) -> str | None:
     return systemd.parse_default_target(device.output(ctx, "systemctl", "get-default"))
 
 
-def watchdog(ctx: Context) -> dict[str, Any]:
+def watchdog(ctx: Context) -> Watchdog:
     """Return whether there is a hardware watchdog, and its time-out in seconds (0 = off)."""
-    return {
-        "device": any(ctx.paths.at("/dev").glob("watchdog*")),
-        "runtime_seconds": watchdog_seconds(ctx)[0],
-    }
+    return Watchdog(any(ctx.paths.at("/dev").glob("watchdog*")), watchdog_seconds(ctx)[0])
 
 
 def watchdog_seconds(ctx: Context, seconds: float = device.TOOL_SECONDS) -> tuple[int | None, int | None]:
@@ -100,22 +97,22 @@ def iptables_raw(ctx: Context) -> bool | None:
     return kernel_config.built(_kernel_config(ctx), "IP_NF_RAW")
 
 
-def disks(ctx: Context) -> list[dict[str, Any]] | None:
+def disks(ctx: Context) -> tuple[Disk, ...] | None:
     """Return the disks: name, kind (nvme, mmc, usb, virtio, ata, null) and size."""
     try:
         names = sorted(os.listdir(ctx.paths.at("/sys/block")))  # noqa: PTH208 - names, not paths
     except OSError:
         return None
-    return [
-        {
-            "name": name,
-            "kind": block.kind_of(os.path.realpath(ctx.paths.at(f"/sys/block/{name}"))),
-            "size_bytes": None if sectors is None else sectors * _SECTOR_BYTES,
-        }
+    return tuple(
+        Disk(
+            name,
+            block.kind_of(os.path.realpath(ctx.paths.at(f"/sys/block/{name}"))),
+            None if sectors is None else sectors * _SECTOR_BYTES,
+        )
         for name in names
         if block.is_disk(name)
         for sectors in [integer(device.text(ctx, f"/sys/block/{name}/size"))]
-    ]
+    )
 
 
 def disk_under(ctx: Context, mount: mountinfo.Mount | None) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core import login
 from thorctl.agent.core.runner import RC_NOT_FOUND
 from thorctl.agent.facts import device
 from thorctl.agent.parsers import nmcli
 from thorctl.agent.parsers.numbers import integer
+from thorctl.protocol.facts import Connection, Network
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
@@ -23,25 +24,25 @@ _TUNNEL, _LOOPBACK = 65534, 772
 _NOT_A_LINK = {_TUNNEL, _LOOPBACK}
 
 
-def collect(ctx: Context) -> dict[str, Any]:
+def collect(ctx: Context) -> Network:
     """Return the fact ``network``.
 
     ``management``: the network devices of the caller's login, else of the default route; None if unknown.
     ``connections``: NetworkManager's active ones, [] if it manages none; None if they cannot be read.
     """
     management, tunnelled = _management(ctx)
-    return {
-        "management": None if management is None else sorted(management),
-        "connections": _connections(ctx, management, tunnelled=tunnelled),
-    }
+    return Network(
+        management=None if management is None else tuple(sorted(management)),
+        connections=_connections(ctx, management, tunnelled=tunnelled),
+    )
 
 
 def _connections(
     ctx: Context, management: set[str] | None, *, tunnelled: bool
-) -> list[dict[str, Any]] | None:
+) -> tuple[Connection, ...] | None:
     listed = _nmcli(ctx, "-f", nmcli.ACTIVE_FIELDS, "connection", "show", "--active")
     if listed.rc in (RC_NOT_FOUND, _NOT_RUNNING):
-        return []
+        return ()
     devices = _nmcli(ctx, "-f", nmcli.DEVICE_FIELDS, "device", "status")
     active = nmcli.parse_active(listed.stdout if listed.ok else None)
     external = nmcli.parse_external(devices.stdout if devices.ok else None)
@@ -55,20 +56,22 @@ def _connections(
     secondaries = {
         uuid for one in profiles.values() for uuid in one.get("connection.secondaries", "").split(",")
     }
-    return [
-        {
-            "name": one.name,
-            "uuid": one.uuid,
-            "type": one.type,
-            "devices": list(one.devices),
-            "management": _carries(one, management, tunnelled=tunnelled),
-            "needs_login": nmcli.needs_login(profiles[one.uuid], started_by_another=one.uuid in secondaries),
-        }
+    return tuple(
+        Connection(
+            name=one.name,
+            uuid=one.uuid,
+            type=one.type,
+            devices=one.devices,
+            management=_carries(one, management, tunnelled=tunnelled),
+            needs_login=tuple(
+                nmcli.needs_login(profiles[one.uuid], started_by_another=one.uuid in secondaries)
+            ),
+        )
         for one in active
         if one.type != nmcli.VPN
         or tunnelled
         or one.uuid in secondaries  # otherwise it was started temporarily
-    ]
+    )
 
 
 def _carries(connection: nmcli.Active, management: set[str] | None, *, tunnelled: bool) -> bool | None:

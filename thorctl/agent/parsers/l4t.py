@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.facts import L4t
 
 _FIRST_LINE = re.compile(r"# R(\d+) \(release\), REVISION: (\d+)\.(\d+)(?:, |\s*$)")
 
@@ -21,15 +21,6 @@ _JETPACK = {
 }
 
 
-@dataclass(frozen=True)
-class L4t:
-    """A Jetson Linux release: ``release`` '38.4', ``revision_full`` '38.4.0', ``raw`` the first line."""
-
-    release: str
-    revision_full: str
-    raw: str
-
-
 def parse_nv_tegra_release(text: str | None) -> L4t | None:
     """Return the release named by the first line; the lines after it list library checksums.
 
@@ -40,7 +31,7 @@ def parse_nv_tegra_release(text: str | None) -> L4t | None:
     if found is None:
         return None
     major, minor, patch = (int(part) for part in found.groups())
-    return L4t(f"{major}.{minor}", f"{major}.{minor}.{patch}", lines[0].strip())
+    return L4t(f"{major}.{minor}.{patch}", f"{major}.{minor}", lines[0].strip())
 
 
 def jetpack_of(revision_full: str | None) -> str | None:

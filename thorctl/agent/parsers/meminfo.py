@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 
+from thorctl.protocol.facts import Memory
+
 _LINE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
-_NAMES = {
-    "total_bytes": "MemTotal",
-    "available_bytes": "MemAvailable",
-    "free_bytes": "MemFree",
-    "swap_total_bytes": "SwapTotal",
-}
 
 
-def parse_meminfo(text: str | None) -> dict[str, int | None] | None:
+def parse_meminfo(text: str | None) -> Memory | None:
     """Return total, available, free memory and swap, in bytes; None without MemTotal."""
-    kibibytes = {name: int(value) for name, value in _LINE.findall(text or "")}
-    if "MemTotal" not in kibibytes:
+    sizes = {name: int(value) * 1024 for name, value in _LINE.findall(text or "")}
+    if "MemTotal" not in sizes:
         return None
-    return {key: kibibytes[name] * 1024 if name in kibibytes else None for key, name in _NAMES.items()}
+    return Memory(
+        total_bytes=sizes["MemTotal"],
+        available_bytes=sizes.get("MemAvailable"),
+        free_bytes=sizes.get("MemFree"),
+        swap_total_bytes=sizes.get("SwapTotal"),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from thorctl.agent.parsers.numbers import integer
-from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.facts import Gpu, GpuProcess
 
 QUERY = "name,driver_version,compute_cap,utilization.gpu"
 PROCESSES_QUERY = "pid,process_name,used_memory"
@@ -14,16 +14,6 @@ _MIG = re.compile(r"^\|\s+\|\s+\|\s*(Enabled|Disabled|N/A)\*?\s*\|\s*$", re.MULT
 _CUDA = re.compile(r"\bCUDA Version: (\d+\.\d+)\b")
 _MIB = 1024 * 1024
 _ABSENT = {"", "[n/a]", "n/a", "not supported", "[not supported]", "[unknown error]"}
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """The device's GPU; a field is None if nvidia-smi has no value."""
-
-    name: str | None
-    driver: str | None
-    compute_capability: str | None
-    utilization_percent: int | None
 
 
 def parse_gpu(csv: str | None) -> Gpu | None:
@@ -50,15 +40,6 @@ def parse_mig(banner: str | None) -> bool | None:
     """Return whether a GPU is partitioned (MIG), from nvidia-smi's table; None if unreported."""
     modes = _MIG.findall(banner or "")
     return "Enabled" in modes if modes else None
-
-
-@dataclass(frozen=True)
-class GpuProcess:
-    """A program on the GPU; ``used_bytes`` is None if nvidia-smi has no value."""
-
-    pid: int
-    name: str
-    used_bytes: int | None
 
 
 def parse_processes(csv: str | None) -> list[GpuProcess] | None:

@@ -5,19 +5,11 @@ from __future__ import annotations
 import re
 
 from thorctl.agent.parsers.numbers import integer
-from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.facts import PowerMode
 
 _CURRENT = re.compile(r"^NV Power Mode: (\S+)\s*$", re.MULTILINE)
 _MODEL = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.MULTILINE)
 _DEFAULT = re.compile(r"^<\s*PM_CONFIG\s+DEFAULT=(\d+)\s*>", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class PowerMode:
-    """A power mode: its name ('120W') and its number on this device."""
-
-    name: str
-    id: int
 
 
 def parse_query(text: str | None) -> PowerMode | None:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import re
 
-from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.facts import Swap
 
 _LINE = re.compile(r"^(\S+)\s+(file|partition)\s+(\d+)\s+(\d+)\s+-?\d+$")
 _OCTAL = re.compile(r"\\([0-7]{3})")
-
-
-@dataclass(frozen=True)
-class Swap:
-    """``kind``: file, partition, or zram, which is compressed memory and adds no space."""
-
-    path: str
-    size_bytes: int
-    used_bytes: int
-    kind: str
 
 
 def parse_swaps(text: str | None) -> list[Swap] | None:

@@ -10,6 +10,8 @@ from thorctl.protocol.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from thorctl.protocol.facts import Space
+
 
 @dataclass(frozen=True)
 class Required:
@@ -61,25 +63,19 @@ def required_bytes(
     return Required(image, checkpoint, reserve)
 
 
-def shortfalls(
-    required: Required,
-    *,
-    state_free_bytes: int | None,
-    docker_free_bytes: int | None,
-    same_filesystem: bool | None,
-) -> list[Shortfall]:
+def shortfalls(required: Required, space: Space) -> list[Shortfall]:
     """Return the file systems with too little space; [] if the release fits.
 
     ``same_filesystem`` None (unknown) counts as shared, the stricter case; unknown free space is a shortfall
     of all that is to be written there.
     """
-    if same_filesystem is False:
+    if space.same_filesystem is False:
         wanted = [
-            ("state", required.checkpoint_bytes, state_free_bytes),
-            ("docker", required.image_bytes, docker_free_bytes),
+            ("state", required.checkpoint_bytes, space.state_free_bytes),
+            ("docker", required.image_bytes, space.docker_free_bytes),
         ]
     else:
-        known = [free for free in (state_free_bytes, docker_free_bytes) if free is not None]
+        known = [free for free in (space.state_free_bytes, space.docker_free_bytes) if free is not None]
         shared_free = min(known) if len(known) == 2 else None
         wanted = [("state and docker", required.image_bytes + required.checkpoint_bytes, shared_free)]
     return [

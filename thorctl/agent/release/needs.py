@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError
 from thorctl.agent.release import store as release_store
@@ -15,6 +15,7 @@ from thorctl.protocol.sizes import gigabytes
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
+    from thorctl.protocol.facts import Space
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,16 @@ def assess(ctx: Context, release: Release, *, docker_optional: bool = False) -> 
     )
 
 
-def disks(ctx: Context) -> dict[str, Any]:
-    """Return ``state_free_bytes``, ``docker_free_bytes``, ``same_filesystem``; None if unknown."""
-    found = facts.disk(ctx)
-    return {key: found[key] for key in ("state_free_bytes", "docker_free_bytes", "same_filesystem")}
+def space(ctx: Context) -> Space:
+    """Return the file systems that a release needs, without starting a program."""
+    return facts.space(ctx)
 
 
 def check_space(ctx: Context, needs: Needs) -> None:
     """Raise ``disk_too_small`` if a file system has too little space, before the first byte is written."""
     if not needs.download_bytes:
         return
-    short = shortfalls(needs.required, **disks(ctx))
+    short = shortfalls(needs.required, space(ctx))
     if short:
         lines = [
             f"{one.filesystem} has {'unknown' if one.free_bytes is None else gigabytes(one.free_bytes)} free "

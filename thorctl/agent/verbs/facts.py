@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core import machine
 from thorctl.agent.core.files import read_json
@@ -26,6 +26,7 @@ from thorctl.agent.parsers import (
     system,
 )
 from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.facts import Clocks, Docker, Facts, Network, Space, UnattendedUpgrades, Watchdog
 from thorctl.protocol.paths import STATE
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thorctl.agent.core.context import Context
+    from thorctl.agent.parsers import jetson_clocks
     from thorctl.agent.parsers.docker import DockerInfo
-    from thorctl.agent.parsers.jetson_clocks import Clocks
     from thorctl.agent.parsers.mountinfo import Mount
-    from thorctl.agent.parsers.nvidia_smi import Gpu
+    from thorctl.protocol.facts import Gpu
 
 _LONGEST_SECONDS = device.TOOL_SECONDS + 1  # after this time a fact is null
 _DEVICE_TREE = "/sys/firmware/devicetree/base"
@@ -47,8 +48,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - th
     return Outcome(data=collect(ctx))
 
 
-def collect(ctx: Context) -> dict[str, Any]:
-    """Return the facts in the shape of docs/reference/interfaces.md."""
+def collect(ctx: Context) -> Facts:
+    """Return the facts; one that cannot be read is None."""
     sensors = Source("sensors", partial(device.sensors, ctx))
     gpu = Source("gpu", partial(device.gpu, ctx))
     gpu_processes = Source("gpu_processes", partial(device.gpu_processes, ctx))
@@ -82,41 +83,65 @@ def collect(ctx: Context) -> dict[str, Any]:
     installed, mounts = packages.value, device_host.mounts(ctx)
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo"))
     root = mountinfo.mount_of(mounts, "/")
-    return {
-        **_identity(ctx, gpu.value, memory),
-        "l4t_core_package": (installed or {}).get("nvidia-l4t-core"),
-        "jetpack_package": (installed or {}).get("nvidia-jetpack"),
-        "container_toolkit": (installed or {}).get("nvidia-container-toolkit"),
-        "gpu": _gpu(ctx, gpu.value, gpu_table.value),
-        "gpu_processes": _each(gpu_processes.value),
-        "power_mode": asdict(power_mode.value) if power_mode.value else None,
-        "clocks": _clocks(clocks.value),
-        "cpus": os.cpu_count(),
-        "memory": memory,
-        "swap": device_host.swap(ctx),
-        "disk": _disk(ctx, docker.value, mounts),
-        "disks": device_host.disks(ctx),
-        "root_filesystem": root.type if root else None,
-        "temperature_celsius": temperatures,
-        "power_milliwatts": rails,
-        "over_current_events": device.over_current_events(ctx),
-        "docker": _docker(ctx, docker.value, installed or {}),
-        "cgroup": mountinfo.cgroup_version(mounts),
-        "iptables_raw": device_host.iptables_raw(ctx),
-        "packages_held": packages_held.value,
-        "unattended_upgrades": _upgrades(installed, upgrades.value),
-        "default_target": default_target.value,
-        "watchdog": watchdog.value or {"device": None, "runtime_seconds": None},
-        "network": network.value or {"management": None, "connections": None},
-        "uptime_seconds": system.parse_uptime(device.text(ctx, "/proc/uptime")),
-        "clock_synchronized": device.clock_synchronized(),
-        "clock_settable": device.clock_settable(ctx),
-    }
+    l4t_release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
+    tnspec = boot_control.parse_tnspec(device.text(ctx, "/etc/nv_boot_control.conf"))
+    model = devicetree.parse_string(device.content(ctx, f"{_DEVICE_TREE}/model"))
+    compatible = devicetree.parse_strings(device.content(ctx, f"{_DEVICE_TREE}/compatible"))
+    boot_id, system_name = device.text(ctx, "/proc/sys/kernel/random/boot_id"), os.uname()
+    return Facts(
+        device_name=_device_name(ctx),
+        machine=machine.machine(ctx),
+        serial=machine.serial(ctx),
+        architecture=system_name.machine or None,
+        hostname=system_name.nodename or None,
+        kernel=system_name.release or None,
+        os_release=system.parse_os_release(device.text(ctx, "/etc/os-release")),
+        soc_compatible=None if compatible is None else tuple(compatible),
+        model_name=model,
+        tnspec=tnspec,
+        module=module.module_of(
+            tnspec=tnspec,
+            model=model,
+            gpu=gpu.value.name if gpu.value else None,
+            compatible=compatible,
+            memory_bytes=memory.total_bytes if memory else None,
+        ),
+        l4t=l4t_release,
+        jetpack=l4t.jetpack_of(l4t_release.revision_full) if l4t_release else None,
+        boot_id=boot_id.strip() or None if boot_id else None,
+        l4t_core_package=(installed or {}).get("nvidia-l4t-core"),
+        jetpack_package=(installed or {}).get("nvidia-jetpack"),
+        container_toolkit=(installed or {}).get("nvidia-container-toolkit"),
+        gpu=_gpu(ctx, gpu.value, gpu_table.value),
+        gpu_processes=None if gpu_processes.value is None else tuple(gpu_processes.value),
+        power_mode=power_mode.value,
+        clocks=_clocks(clocks.value),
+        cpus=os.cpu_count(),
+        memory=memory,
+        swap=device_host.swap(ctx),
+        disk=_space(ctx, docker.value, mounts),
+        disks=device_host.disks(ctx),
+        root_filesystem=root.type if root else None,
+        temperature_celsius=temperatures,
+        power_milliwatts=rails,
+        over_current_events=device.over_current_events(ctx),
+        docker=_docker(ctx, docker.value, installed or {}),
+        cgroup=mountinfo.cgroup_version(mounts),
+        iptables_raw=device_host.iptables_raw(ctx),
+        packages_held=None if packages_held.value is None else tuple(packages_held.value),
+        unattended_upgrades=_upgrades(installed, upgrades.value),
+        default_target=default_target.value,
+        watchdog=watchdog.value or Watchdog(),
+        network=network.value or Network(),
+        uptime_seconds=system.parse_uptime(device.text(ctx, "/proc/uptime")),
+        clock_synchronized=device.clock_synchronized(),
+        clock_settable=device.clock_settable(ctx),
+    )
 
 
-def disk(ctx: Context) -> dict[str, Any]:
-    """Return the fact ``disk`` alone; of programs and services only the Docker engine is queried."""
-    return _disk(ctx, device.docker_info(ctx), device_host.mounts(ctx))
+def space(ctx: Context) -> Space:
+    """Return the fact ``disk``; of programs and services only the Docker engine is queried."""
+    return _space(ctx, device.docker_info(ctx), device_host.mounts(ctx))
 
 
 @dataclass(frozen=True)
@@ -137,48 +162,17 @@ def status_facts(ctx: Context) -> StatusFacts:
     mode = Source("power mode", partial(device.power_mode, ctx, device.STATUS_SECONDS))
     gather(sensors, mode, seconds=device.STATUS_SECONDS + 1, log=ctx.log)
     release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
-    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo")) or {}
+    memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo"))
     state = device.filesystem(ctx.paths.state_dir)
     temperatures, _ = sensors.value or (None, None)
     return StatusFacts(
         l4t=release.revision_full if release else None,
         power_mode=mode.value.name if mode.value else None,
-        memory_available_bytes=memory.get("available_bytes"),
-        memory_total_bytes=memory.get("total_bytes"),
+        memory_available_bytes=memory.available_bytes if memory else None,
+        memory_total_bytes=memory.total_bytes if memory else None,
         disk_free_bytes=state.free_bytes if state else None,
         temperature_celsius=max((temperatures or {}).values(), default=None),
     )
-
-
-def _identity(ctx: Context, gpu: Gpu | None, memory: dict[str, int | None] | None) -> dict[str, Any]:
-    system_name = os.uname()
-    tnspec = boot_control.parse_tnspec(device.text(ctx, "/etc/nv_boot_control.conf"))
-    model = devicetree.parse_string(device.content(ctx, f"{_DEVICE_TREE}/model"))
-    compatible = devicetree.parse_strings(device.content(ctx, f"{_DEVICE_TREE}/compatible"))
-    release = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
-    boot_id = device.text(ctx, "/proc/sys/kernel/random/boot_id")
-    return {
-        "device_name": _device_name(ctx),
-        "machine": machine.machine(ctx),
-        "serial": machine.serial(ctx),
-        "architecture": system_name.machine or None,
-        "hostname": system_name.nodename or None,
-        "kernel": system_name.release or None,
-        "os_release": system.parse_os_release(device.text(ctx, "/etc/os-release")),
-        "soc_compatible": compatible,
-        "model_name": model,
-        "tnspec": tnspec,
-        "module": module.module_of(
-            tnspec=tnspec,
-            model=model,
-            gpu=gpu.name if gpu else None,
-            compatible=compatible,
-            memory_bytes=(memory or {}).get("total_bytes"),
-        ),
-        "l4t": asdict(release) if release else None,
-        "jetpack": l4t.jetpack_of(release.revision_full) if release else None,
-        "boot_id": boot_id.strip() or None if boot_id else None,
-    }
 
 
 def _device_name(ctx: Context) -> str | None:
@@ -191,73 +185,63 @@ def _device_name(ctx: Context) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _gpu(ctx: Context, found: Gpu | None, table: str | None) -> dict[str, Any] | None:
+def _gpu(ctx: Context, found: Gpu | None, table: str | None) -> Gpu | None:
     if found is None:
         return None
     loaded = driver.parse_driver_version(device.text(ctx, "/proc/driver/nvidia/version"))
-    return {
-        **asdict(found),
-        "driver": found.driver or loaded,
-        "cuda": nvidia_smi.parse_cuda(table),
-        "mig": nvidia_smi.parse_mig(table),
-    }
+    return replace(
+        found,
+        driver=found.driver or loaded,
+        cuda=nvidia_smi.parse_cuda(table),
+        mig=nvidia_smi.parse_mig(table),
+    )
 
 
-def _clocks(found: Clocks | None) -> dict[str, Any] | None:
+def _clocks(found: jetson_clocks.Clocks | None) -> Clocks | None:
     if found is None:
         return None
-    return {
-        "gpu_hertz": found.gpu_hertz,
-        "gpu_min_hertz": found.gpu_min_hertz,
-        "gpu_max_hertz": found.gpu_max_hertz,
-        "memory_hertz": found.memory_hertz,
-        "locked": found.locked,
-    }
+    return Clocks(found.gpu_hertz, found.gpu_min_hertz, found.gpu_max_hertz, found.memory_hertz, found.locked)
 
 
-def _each(found: list[Any] | None) -> list[dict[str, Any]] | None:
-    return None if found is None else [asdict(one) for one in found]
-
-
-def _disk(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> dict[str, Any]:
-    # Docker 29 keeps new images with containerd, whose directory may be on another file system.
+def _space(ctx: Context, info: DockerInfo | None, mounts: list[Mount]) -> Space:
+    # Docker 29 keeps new images with containerd, whose directory need not be on Docker's filesystem.
     if info is not None and info.image_store == "containerd":
         images = "/var/lib/containerd"
     else:
         images = (info.root_directory if info else None) or "/var/lib/docker"
     state, store = device.filesystem(ctx.paths.state_dir), device.filesystem(ctx.paths.at(images))
     under_state, under_store = (mountinfo.mount_of(mounts, path) for path in (STATE, images))
-    return {
-        "state_free_bytes": state.free_bytes if state else None,
-        "docker_free_bytes": store.free_bytes if store else None,
-        "same_filesystem": state.device == store.device if state and store else None,
-        "state_filesystem": under_state.type if under_state else None,
-        "docker_filesystem": under_store.type if under_store else None,
-        "state_read_only": state.read_only if state else None,
-        "docker_read_only": store.read_only if store else None,
-        "state_disk": device_host.disk_under(ctx, under_state),
-        "docker_disk": device_host.disk_under(ctx, under_store),
-    }
+    return Space(
+        state_free_bytes=state.free_bytes if state else None,
+        docker_free_bytes=store.free_bytes if store else None,
+        same_filesystem=state.device == store.device if state and store else None,
+        state_filesystem=under_state.type if under_state else None,
+        docker_filesystem=under_store.type if under_store else None,
+        state_read_only=state.read_only if state else None,
+        docker_read_only=store.read_only if store else None,
+        state_disk=device_host.disk_under(ctx, under_state),
+        docker_disk=device_host.disk_under(ctx, under_store),
+    )
 
 
 def _upgrades(
     packages: Mapping[str, str] | None, conditions: tuple[bool | None, bool | None] | None
-) -> dict[str, bool | None]:
+) -> UnattendedUpgrades:
     """Return whether upgrades are installed, enabled and scheduled; None if one is unknown and none False."""
     installed = None if packages is None else "unattended-upgrades" in packages
     all_three = (installed, *(conditions or (None, None)))
     enabled = False if False in all_three else None if None in all_three else True
-    return {"installed": installed, "enabled": enabled}
+    return UnattendedUpgrades(installed, enabled)
 
 
-def _docker(ctx: Context, info: DockerInfo | None, packages: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "installed": info is not None or device.docker_installed(ctx),
-        "package": next((name for name in ("docker.io", "docker-ce") if name in packages), None),
-        "version": info.version if info else None,
-        "storage_driver": info.storage_driver if info else None,
-        "image_store": info.image_store if info else None,
-        "default_runtime": info.default_runtime if info else None,
-        "runtimes": info.runtimes if info else None,
-        "unpigz": device.unpigz_installed(ctx),
-    }
+def _docker(ctx: Context, info: DockerInfo | None, packages: Mapping[str, str]) -> Docker:
+    return Docker(
+        installed=info is not None or device.docker_installed(ctx),
+        package=next((name for name in ("docker.io", "docker-ce") if name in packages), None),
+        unpigz=device.unpigz_installed(ctx),
+        version=info.version if info else None,
+        storage_driver=info.storage_driver if info else None,
+        image_store=info.image_store if info else None,
+        default_runtime=info.default_runtime if info else None,
+        runtimes=tuple(info.runtimes) if info else None,
+    )

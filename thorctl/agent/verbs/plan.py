@@ -30,8 +30,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     journal = load_journal(ctx.paths)
     wanted = needs.assess(ctx, release, docker_optional=True)
     committed = journal.state == COMMITTED and journal.current == release.id
-    disks = needs.disks(ctx)
-    free = [size for size in (disks["state_free_bytes"], disks["docker_free_bytes"]) if size is not None]
+    space = needs.space(ctx)
+    free = [size for size in (space.state_free_bytes, space.docker_free_bytes) if size is not None]
     already = "absent"
     if wanted.nothing:
         already = "committed" if committed else "staged"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from thorctl.agent.checks.item import FAIL, PASS, WARN, Item
 from thorctl.agent.checks.judge import CHECKS, judge
@@ -15,6 +16,7 @@ from thorctl.agent.facts import ports
 from thorctl.agent.release import store as release_store
 from thorctl.agent.staging import checkpoint, image
 from thorctl.agent.verbs import facts
+from thorctl.protocol.preflight import CheckItem, PreflightReport
 
 if TYPE_CHECKING:
     import argparse
@@ -37,18 +39,14 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     release = release_store.read_argument(args.release)
     situation = collect(ctx, release)
     items = judge(situation, skip)
-    data = document(items) | {
-        "release": release.id,
-        "image_present": situation.image_present,
-        "facts": dict(situation.facts),
-    }
+    data = replace(report(release.id, items), image_present=situation.image_present, facts=situation.facts)
     return Outcome(data=data, error=failure(items, data))
 
 
 def collect(ctx: Context, release: Release) -> Situation:
     """Read the input of all checks."""
     found = facts.collect(ctx)
-    processes = (one["pid"] for one in found["gpu_processes"] or [])
+    processes = (one.pid for one in found.gpu_processes or ())
     return Situation(
         facts=found,
         release=release.document,
@@ -62,27 +60,20 @@ def collect(ctx: Context, release: Release) -> Situation:
     )
 
 
-def document(items: list[Item]) -> dict[str, Any]:
+def report(release: str, items: list[Item]) -> PreflightReport:
     """Return the checks in the form of the verb's data."""
     counts = Counter(item.status for item in items)
-    return {
-        "items": [
-            {
-                "name": item.name,
-                "status": item.status,
-                "found": item.found,
-                "wanted": item.wanted,
-                "message": item.message,
-                "remedy": item.remedy,
-                "switch": item.switch,
-            }
+    return PreflightReport(
+        release,
+        tuple(
+            CheckItem(item.name, item.status, item.found, item.wanted, item.message, item.remedy, item.switch)
             for item in items
-        ],
-        "counts": {status: counts[status] for status in (PASS, WARN, FAIL)},
-    }
+        ),
+        {status: counts[status] for status in (PASS, WARN, FAIL)},
+    )
 
 
-def failure(items: list[Item], data: dict[str, Any]) -> AgentError | None:
+def failure(items: list[Item], data: PreflightReport) -> AgentError | None:
     """Return ``preflight_failed`` with ``data``, or None; it details the first failure, names the others."""
     failed = [item for item in items if item.status == FAIL]
     if not failed:
