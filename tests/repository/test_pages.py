@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from itertools import takewhile
 from pathlib import Path
 
@@ -16,7 +17,8 @@ FOLDERS = ("docs", "deploy", "images", "playbooks", "tests")
 PAGES = sorted({*PROJECT.glob("*.md"), *(page for one in FOLDERS for page in (PROJECT / one).rglob("*.md"))})
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CALL = re.compile(r"(?<!Usage: )\bthorctl((?: [^\s`|;)]+)+)")
-ENDS = {"#", "&&", "→"}
+TYPED = re.compile(r"^\$ thorctl (.+(?<!\\))$", re.MULTILINE)
+ENDS = {"#", "&&", "→", "|", ">"}
 
 
 def name(page: Path) -> str:
@@ -101,7 +103,43 @@ def test_commands_are_there(page: Path) -> None:
     assert [(words, wrong(words)) for words in calls(page) if wrong(words)] == []
 
 
+def typed(page: Path) -> list[list[str]]:
+    """The words of each ``$ thorctl …`` that a page tells to type, up to a pipe."""
+    lines = (shlex.split(line, comments=True) for line in TYPED.findall(page.read_text()))
+    return [list(takewhile(lambda word: word not in ENDS, line)) for line in lines]
+
+
+def refused(words: list[str]) -> str | None:
+    """What click says of ``thorctl WORDS``; None: it would be called. Values are not judged."""
+    command: click.Command = cli
+    context: click.Context | None = None
+    name: str | None = "thorctl"
+    try:
+        while True:
+            context = command.make_context(name, words, parent=context)
+            if not isinstance(command, click.Group):
+                return None
+            if not (words := [*context._protected_args, *context.args]):
+                return None
+            name, found, words = command.resolve_command(context, words)
+            assert found is not None
+            command = found
+    except click.exceptions.Exit:
+        return None
+    except click.UsageError as error:
+        valued = isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter)
+        return None if valued else error.format_message()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if TYPED.search(page.read_text())], ids=name)
+def test_commands_to_type_are_whole(page: Path) -> None:
+    assert [(words, refused(words)) for words in typed(page) if refused(words)] == []
+
+
 def test_this_would_be_seen() -> None:
+    assert "PROFILE" in str(refused(["lock"]))
+    assert "--out" in str(refused(["render", "tiny-qwable"]))
+    assert refused(["rollout", "start", "x", "--soak", "30"]) is None
     assert wrong(["bench", "thor-01", "--qick"]) == "--qick"
     assert wrong(["lease", "borrow", "thor-01"]) == "borrow"
     assert wrong(["-i", "hosts.yml", "lock", "tiny-qwable", "--check", "#", "--not-an-option"]) is None

@@ -114,18 +114,22 @@ def _summary(db: sqlite3.Connection, one: Rollout) -> dict[str, Any]:
     short_help="Show one rollout, or its steps on one device.",
     epilog="""\b
 Examples:
+  thorctl history show                     the newest
   thorctl history show 20261125-1
   thorctl history show 20261125-1 thor-07 --logs
 """,
 )
-@click.argument("rollout")
+@click.argument("rollout", required=False)
 @click.argument("device", required=False)
 @click.option(
     "--logs", is_flag=True, help="With DEVICE: also the playbook logs and the log of a failed engine."
 )
 @pass_context
-def show(context: Context, rollout: str, device: str | None, logs: bool) -> Result:
-    """Show the decisions of a rollout with their reasons; with DEVICE its steps and logs."""
+def show(context: Context, rollout: str | None, device: str | None, logs: bool) -> Result:
+    """Show the decisions of a rollout with their reasons; with DEVICE its steps and logs.
+
+    ROLLOUT is the newest one unless it is named.
+    """
     del context
     with opened() as db:
         found = find(db, rollout)

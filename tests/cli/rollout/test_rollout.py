@@ -183,7 +183,8 @@ def test_the_history_of_a_rollout_and_of_a_device(store: Path) -> None:
     rollout = kept(fleet)
     (listed,) = thorctl("history").data["rollouts"]
     assert (listed["id"], listed["status"], listed["counts"]["failed"]) == (rollout, "stopped", 1)
-    shown = thorctl("history", "show", rollout)
+    shown = thorctl("history", "show")  # the newest, as with its id
+    assert shown.data == thorctl("history", "show", rollout).data
     assert [event["event"] for event in shown.data["events"]][-2:] == ["stopped", "ended"]
     assert "canary" in str(shown.view)
 
