@@ -1,1 +1,1 @@
-"""The command line: one module a verb. A verb parses, calls, returns a Result; only main prints."""
+"""The command line: one module per verb. A verb parses, calls, returns a Result; only main prints."""

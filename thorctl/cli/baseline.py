@@ -1,4 +1,4 @@
-"""``thorctl baseline``: what devices' benchmarks are compared with."""
+"""``thorctl baseline``: the measurements that benchmarks are compared with."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Show or forget baselines, with which benchmarks are compared: one for a device and a release.
+    """Show or forget baselines, with which benchmarks are compared: one per device and release.
 
     \b
-    thorctl bench thor-01 --set-baseline     measure it, and keep that
-    thorctl baseline show thor-01            what is kept
-    thorctl baseline forget thor-01          the next benchmark becomes its baseline
+    thorctl bench thor-01 --set-baseline     measure the device and store the result
+    thorctl baseline show thor-01            show what is stored
+    thorctl baseline forget thor-01          make the next benchmark its baseline
 
-    They are kept on this machine, in the store of the person who measured.
+    They are stored on this machine, in the user's store.
     """
 
 

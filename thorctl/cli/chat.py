@@ -57,10 +57,10 @@ def command(
     max_tokens: int | None,
     temperature: float | None,
 ) -> Result | None:
-    """Talk to a device's model. Thinking and answer are shown apart.
+    """Talk to a device's model. Thinking and answer are shown separately.
 
-    The answer goes to stdout, thinking and remarks to stderr. Without PROMPT it is read from stdin, or, on a
-    terminal, you get a conversation. If the engine asks for a key, put it into THORCTL_API_KEY.
+    The answer goes to stdout, thinking and remarks to stderr. Without PROMPT it is read from stdin; on a
+    terminal a conversation begins. If the engine requires a key, set THORCTL_API_KEY.
     """
     settings = Settings(False if no_thinking else None, max_tokens, temperature)
     talk = prompt is None and sys.stdin.isatty() and not context.json
@@ -73,7 +73,7 @@ def command(
             f'Give one, such as `thorctl chat {device} "Hello"`, or pipe it in.',
         )
     target = one_device(context, device)
-    # The connection lives in a thread of its own, so that Ctrl-C stops a generation and not the connection.
+    # The connection has a thread of its own, so that Ctrl-C stops a generation and not the connection.
     with start_blocking_portal() as portal:
         tunnel = portal.wrap_async_context_manager(open_engine(target, api_key=os.environ.get(API_KEY)))
         with tunnel as engine:
@@ -104,9 +104,9 @@ def _result(engine: Engine, generation: Generation) -> Result:
 
 
 def write(text: str) -> None:
-    """To stdout at once."""
+    """Write to stdout without buffering."""
     echo(text, newline=False)
 
 
 def ignore(event: Event) -> None:
-    """Shows nothing."""
+    """Ignore an event."""

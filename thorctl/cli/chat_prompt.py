@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import readline  # noqa: F401 - gives input() its line editing and, in memory only, its history
+import readline  # noqa: F401 - line editing of input(), with a history in memory only
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from thorctl.remote.tunnel import Engine
 
 HELP = """\
-/reset          forget what was said
-/think on|off   let the model think first, or answer at once
-/quit           leave (so does Ctrl-D); Ctrl-C stops an answer"""
+/reset          forget the conversation
+/think on|off   let the model think first, or answer directly
+/quit           end (or Ctrl-D); Ctrl-C stops an answer"""
 
 
 def converse(context: Context, portal: BlockingPortal, engine: Engine, conversation: Conversation) -> None:
-    """Asks and answers until the person leaves."""
+    """Read prompts and show answers until the user ends the conversation."""
     remark = context.messages
     head = f"{engine.device} serves {engine.model} ({engine.release}). /help lists the commands."
     remark.print(head, highlight=False)
@@ -48,7 +48,7 @@ def converse(context: Context, portal: BlockingPortal, engine: Engine, conversat
 
 
 def obey(line: str, conversation: Conversation) -> str:
-    """Does what a slash command says; what to tell the person."""
+    """Execute a slash command; return the message for the user."""
     words = line.split()
     if words == ["/reset"]:
         conversation.messages.clear()

@@ -1,7 +1,7 @@
-"""Commands of Ansible in remedies, as they are typed in this project.
+"""Adapt Ansible commands in remedies to this project.
 
-Messages name the playbooks as in a checkout, ``cd playbooks && ansible-playbook NAME.yml``. A project that
-``thorctl init`` made has no such folder: its ``site.yml`` is its own, the others are the collection's.
+Messages name the playbooks as in a checkout, ``cd playbooks && ansible-playbook NAME.yml``. A project of
+``thorctl init`` has no such folder: its ``site.yml`` is its own, the others are the collection's.
 """
 
 from __future__ import annotations

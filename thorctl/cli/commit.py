@@ -1,4 +1,4 @@
-"""``thorctl commit``: keep the release on trial; also one whose smoke failed, if it is a device's first."""
+"""``thorctl commit``: keep the release on trial, or a device's first one despite a failed smoke test."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Examples:
     metavar="REASON",
     help="Commit the first release of a device although its smoke test failed, for this reason.",
 )
-@click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="Devices at once.")
+@click.option("--parallel", type=click.IntRange(1), default=10, show_default=True, help="Concurrent devices.")
 @click.option("--dry-run", is_flag=True, help="Show what would be committed; change nothing.")
 @consent.yes_option
 @pass_context
@@ -63,11 +63,11 @@ def command(
     dry_run: bool,
     yes: bool,
 ) -> Result:
-    """Commit the release that a device has on trial. Refused unless its smoke test passed.
+    """Commit the release that a device has on trial, if its smoke test passed.
 
     The first release of a device can be committed although its smoke test failed, before its trial or its
-    review ends. Reason, name and time are kept in `thorctl history`, and in the device's events and status.
-    Exit code 4: others hold all leases.
+    review ends. Reason, name and time are recorded in `thorctl history`, and in the device's events and
+    status. Exit code 4: others hold all leases.
     """
     fleet = chosen_devices(context, devices)
     answers = recognised(run_verb(fleet, "status"))
@@ -84,7 +84,7 @@ def command(
 
 
 def _on_trial(device: Device, answer: Answer, wanted: str | None) -> Answer:
-    """The answer; an error where no release, or another one, is on trial, or its shape is wrong."""
+    """Return the answer, or an error if no release, or another one, is on trial, or it is malformed."""
     if fault := row(device, answer, None).error:
         return replace(answer, error=fault)
     data = answer.data
@@ -97,14 +97,14 @@ def _on_trial(device: Device, answer: Answer, wanted: str | None) -> Answer:
         message = (
             f"{wanted or 'No release'} is not on trial: it is {data.get('state')}, {release or 'no release'}."
         )
-        remedy = f"See its state: `thorctl status {device.name}`."
+        remedy = f"Check its state: `thorctl status {device.name}`."
     return replace(answer, error=Problem("bad_state", message, remedy, device.name))
 
 
 def _commit(
     fleet: Sequence[Device], looked: Sequence[Answer], reason: str | None, parallel: int
 ) -> list[Answer]:
-    """Each device commits what it was just seen with."""
+    """Commit on each device the release that its status has just shown."""
     done = {one.device: one for one in looked if one.error}
     seen = {one.device: str(one.data["release"]) for one in looked if one.ok}
     for release in dict.fromkeys(seen.values()):
@@ -116,7 +116,7 @@ def _commit(
 
 
 def _record(answers: Sequence[Answer]) -> None:
-    """Add what the devices accepted to this machine's history."""
+    """Add the acceptances of the devices to this machine's history."""
     found = [
         AcceptedSmoke(
             answer.device,

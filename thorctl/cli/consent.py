@@ -1,4 +1,4 @@
-"""Which verbs change devices, and a person's consent to it: asked for on a terminal, ``--yes`` elsewhere."""
+"""Which verbs change devices, and the user's consent: asked on a terminal, given by ``--yes`` elsewhere."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Consent(Enum):
-    """What a verb does to devices, and so whether it asks."""
+    """The effect of a verb on devices, which decides whether it asks."""
 
     READS = "changes no device"
     HERE = "changes files, the store or simulated devices of this machine only"
-    PASSES = "keeps others from a device, or uses its engine, for a while: what serves stays as it is"
-    FORCED = "as PASSES; with --force it takes what somebody else has, and asks"
+    PASSES = "blocks a device for others, or uses its engine, for a while; the release does not change"
+    FORCED = "as PASSES; with --force it overrides another operator's claim, and asks"
     ASKS = "changes what devices serve, or whether they may be changed"
 
 
@@ -58,7 +58,7 @@ VERBS = {
     "rollback": _A,
     "rollout abort": _A,
     "rollout approve": _A,
-    "rollout pause": _P,  # nothing begins any more: the safe side, which nobody should have to wait for
+    "rollout pause": _P,  # nothing further begins: safe, so it should not wait for an answer
     "rollout plan": _R,
     "rollout resume": _A,
     "rollout start": _A,
@@ -75,16 +75,16 @@ VERBS = {
 
 
 def yes_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The option ``--yes`` of a verb that asks."""
-    words = "Do not ask. Needed where nobody can be asked: without a terminal, or with --json."
+    """Add the option ``--yes`` of a verb that asks."""
+    words = "Do not ask. Required without a terminal, and with --json."
     return click.option("-y", "--yes", is_flag=True, help=words)(function)
 
 
 def agreed(context: Context, question: str, *, yes: bool) -> None:
-    """Returns if the person agrees; nothing may have been changed yet.
+    """Return if the user agrees; call it before any change.
 
     Raises:
-        ThorError: ``consent_missing`` where nobody can be asked, ``declined`` if the answer is no.
+        ThorError: ``consent_missing`` if it is impossible to ask, ``declined`` if the answer is no.
     """
     if yes:
         return

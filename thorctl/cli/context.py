@@ -1,4 +1,4 @@
-"""What every verb gets: where the project is, how to talk to the person."""
+"""The context of every verb: the project, the inventory, the console."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Chosen once, in ``main``: the output format, the project, the inventory, the console for messages."""
+    """Set once, in ``main``: the output format, the project, the inventory, the console for messages."""
 
     project: Path
     json: bool
     quiet: bool
-    messages: Console  # stderr: progress and remarks; stdout belongs to the data
+    messages: Console  # stderr: progress and remarks; stdout is for the data
     inventory: Path | None = None
 
     @property
@@ -32,7 +32,7 @@ class Context:
 
     @property
     def ansible_config(self) -> Path:
-        """The ``ansible.cfg`` that holds for the project."""
+        """The ``ansible.cfg`` of the project."""
         return ansible_config(self.project)
 
 

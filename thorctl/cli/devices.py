@@ -1,4 +1,4 @@
-"""Which devices a verb means: the inventory of this call, narrowed by what stands on the line."""
+"""The devices of a call: its inventory, narrowed by the patterns on the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def inventory_path(context: Context) -> Path:
-    """The inventory of this call.
+    """Return the inventory of this call.
 
     Raises:
         ThorError: ``inventory_missing``.
@@ -36,7 +36,7 @@ def inventory_path(context: Context) -> Path:
 
 
 def state_folder(context: Context) -> Path:
-    """The folder of the store: a simulation's own, so that it ends with it, else the user's.
+    """Return the folder of the store: the user's, or a simulation's own, which is deleted with it.
 
     A call whose inventory cannot be found uses the user's.
     """
@@ -49,7 +49,7 @@ def state_folder(context: Context) -> Path:
 
 
 def chosen_devices(context: Context, patterns: Sequence[str]) -> list[Device]:
-    """The devices that ``patterns`` name, as Ansible's ``--limit`` reads them; all without any.
+    """Return the devices that ``patterns`` select, as in Ansible's ``--limit``; all without any.
 
     Raises:
         ThorError: as ``fleet.find_inventory`` and ``fleet.load``.
@@ -59,7 +59,7 @@ def chosen_devices(context: Context, patterns: Sequence[str]) -> list[Device]:
 
 
 def one_device(context: Context, name: str) -> Device:
-    """The one device that ``name`` names.
+    """Return the one device ``name``.
 
     Raises:
         ThorError: ``one_device_wanted``, or as ``chosen_devices``.
@@ -76,7 +76,7 @@ def one_device(context: Context, name: str) -> Device:
 
 
 def recognised(answers: Sequence[Answer]) -> list[Answer]:
-    """Answers to ``status``, an error where a device goes by another name than it was reached by."""
+    """Return answers to ``status``, with an error for a device that reports another name."""
     return [_recognised(answer) for answer in answers]
 
 
@@ -84,7 +84,7 @@ def _recognised(answer: Answer) -> Answer:
     other = goes_by(answer.device, identity_of(answer.data)) if answer.ok else None
     if other is None:
         return answer
-    message = f"The device that answers goes by {other}: its address or its disk is another device's."
+    message = f"The device that answers is {other}: its address or its disk is another device's."
     remedy = f"{rename_remedy(answer.device)}"
     return replace(answer, error=Problem("another_device", message, remedy, answer.device))
 
@@ -92,9 +92,9 @@ def _recognised(answer: Answer) -> Answer:
 def run_where_recognised(
     fleet: Sequence[Device], verb: str, words: Sequence[str] = (), *, holder: str | None = None
 ) -> list[Answer]:
-    """As `run_verb`; an error for each device that goes by another name, which is not asked.
+    """Run a verb as `run_verb`, except on devices that report another name, which get an error.
 
-    One whose status cannot be read is asked: its own answer says why.
+    One whose status cannot be read is called: its own answer has the error.
     """
     looked = recognised(run_verb(fleet, "status"))
     others = {one.device: one for one in looked if one.error and one.error.code == "another_device"}

@@ -1,4 +1,4 @@
-"""``thorctl doctor``: what stands in the way on this machine."""
+"""``thorctl doctor``: check this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 READY = "This machine is ready, and every device answers."
-NOT_ASKED = "Nothing is wrong here. No device was asked: thorctl doctor --devices."
+NOT_ASKED = "No fault was found here. Devices were not checked: thorctl doctor --devices."
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -41,12 +41,12 @@ Examples:
   thorctl doctor --json | jq '.data.checks[] | select(.status != "pass")'
 """
 )
-@click.option("--devices", is_flag=True, help="Also ask every device of the inventory.")
+@click.option("--devices", is_flag=True, help="Also check whether every device answers.")
 @pass_context
 def command(context: Context, *, devices: bool) -> Result:
     """Check this machine: tools, keys, inventory, engine. Changes nothing.
 
-    Exit code 1 when a check fails. A warning stands for what only some verbs need.
+    Exit code 1 if a check fails. A warning is about what only some verbs need.
     """
     with context.messages.status("Looking …"):
         checks = machine.checks() + project.checks(context.deploy) + _inventory(context, ask=devices)
@@ -60,7 +60,7 @@ def command(context: Context, *, devices: bool) -> Result:
             Problem("doctor_failed", f"{c.name}: {c.found}", c.remedy) for c in checks if c.status == "fail"
         )
         if context.json
-        else (),  # the table has said it
+        else (),  # the table has it
         exit_code=Exit.ERROR if _count(checks, "fail") else Exit.SUCCESS,
         view=fit(_view(checks)),
     )
@@ -103,5 +103,5 @@ def _view(checks: Sequence[Check]) -> RenderableType:
     counts = ", ".join(f"{_count(checks, status)} {status}" for status in _STYLES)
     failed = _count(checks, "fail")
     asked = any(check.area == device_checks.AREA for check in checks)
-    verdict = "Something must be mended." if failed else READY if asked else NOT_ASKED
+    verdict = "At least one check failed." if failed else READY if asked else NOT_ASKED
     return Group(table, Text(), Text(f"{counts}. {verdict}", style="bold red" if failed else "bold green"))

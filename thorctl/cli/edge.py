@@ -1,4 +1,4 @@
-"""``thorctl edge``: authority, certificates and keys for the door in front of the engines."""
+"""``thorctl edge``: authority, certificates and keys of the edge in front of the engines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CA_DAYS = 3650
 pki_option = click.option(
     "--pki",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The folder with authority and certificates. [default: pki/ beside the inventory's folder]",
+    help="Folder of the authority and the certificates. [default: pki/ beside the inventory's folder]",
 )
 passphrase_option = click.option(
     "--passphrase-file",
@@ -41,11 +41,11 @@ def command() -> None:
     """Manage the authority, certificates and API keys of the edge, which is in front of every engine.
 
     \b
-    From nothing to a served request:
+    From the start to a served request:
       thorctl edge ca init
       thorctl edge cert
-      thorctl edge keys new alice        its output goes, vaulted, into thor_edge_keys
-      ansible-playbook edge.yml          in playbooks/; again after every change
+      thorctl edge keys new alice        put its output, vaulted, into thor_edge_keys
+      ansible-playbook edge.yml          in playbooks/; repeat after every change
     """
 
 
@@ -70,10 +70,10 @@ Examples:
     "permitted",
     multiple=True,
     metavar="DOMAIN|NETWORK",
-    help="DNS domain, address or network (CIDR) the authority may sign for. [default: any]",
+    help="DNS domain, address or network (CIDR) that the authority may sign for. [default: any]",
 )
 @passphrase_option
-@click.option("--no-passphrase", is_flag=True, help="Keep the private key without a passphrase.")
+@click.option("--no-passphrase", is_flag=True, help="Store the private key without a passphrase.")
 @pki_option
 @pass_context
 def init(
@@ -86,10 +86,10 @@ def init(
     no_passphrase: bool,
     pki: Path | None,
 ) -> Result:
-    """Make an authority. An existing one is never replaced.
+    """Create an authority. An existing one is never replaced.
 
-    Who has its key can pose as any host to those who trust it: the key gets a passphrase, and --permit limits
-    the names that its certificates are accepted for.
+    With its key, anyone can impersonate any host to its clients: the key has a passphrase, and --permit
+    limits the names that its certificates are accepted for.
     """
     if no_passphrase and passphrase_file:
         raise click.UsageError("--no-passphrase and --passphrase-file exclude each other.")
@@ -101,7 +101,7 @@ def init(
     return Result(
         "edge",
         {"ca_certificate": str(path), "expires": expiry(pair)},
-        view=f"{path}\nGive this file to clients; keep ca.key beside it to yourself. Next: thorctl edge cert",
+        view=f"{path}\nInstall this file on clients; keep ca.key beside it secret. Next: thorctl edge cert",
     )
 
 
@@ -109,9 +109,9 @@ def init(
     name="cert",
     epilog="""\b
 Examples:
-  thorctl edge cert                  what is missing, or ends within 60 days
-  thorctl edge cert thor-01 --force  a new one whatever the old one is
-  thorctl edge cert --dry-run        what there is, and what would be issued
+  thorctl edge cert                  missing ones, and those that end within 60 days
+  thorctl edge cert thor-01 --force  a new one in any case
+  thorctl edge cert --dry-run        the present ones, and those that would be issued
 """,
 )
 @click.argument("devices", nargs=-1)
@@ -123,7 +123,7 @@ Examples:
     type=click.IntRange(0),
     default=issue.RENEW_BEFORE_DAYS,
     show_default=True,
-    help="Replace certificates that end in fewer days than this.",
+    help="Replace certificates that end within this time, in days.",
 )
 @click.option(
     "--san", "sans", multiple=True, metavar="NAME", help="Further name or address of every certificate."
@@ -147,8 +147,8 @@ def cert(
 ) -> Result:
     """Issue the missing and expiring certificates of devices.
 
-    A certificate is valid for the device's name, its ansible_host and thor_edge_names. Devices get it by
-    edge.yml (or site.yml); a running edge takes it over without losing a request.
+    A certificate is valid for the device's name, its ansible_host and thor_edge_names. edge.yml (or site.yml)
+    installs it; a running edge reloads it without losing a request.
     """
     store = store_of(context, pki)
     root, passphrase, rows = store.authority(), secret_of(passphrase_file), []
@@ -187,14 +187,14 @@ Examples:
 @click.option(
     "--vault-password-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also print it as ansible-vault would, encrypted with the password in this file.",
+    help="Also print the key encrypted by ansible-vault with the password in this file.",
 )
 @pass_context
 def new(context: Context, *, name: str, vault_password_file: Path | None) -> Result:
-    """Make a key for NAME and print it, once: it is kept nowhere.
+    """Generate a key for NAME and print it once: it is not stored.
 
-    The key goes to the client; its vaulted form goes into the inventory's thor_edge_keys, and from there to
-    the devices by edge.yml.
+    Give the key to the client, and put its vaulted form into the inventory's thor_edge_keys, from where
+    edge.yml installs it on the devices.
     """
     key = keys.new_key()
     block = f"{name}: {vaulted.encrypted(key, vault_password_file)}".rstrip() if vault_password_file else None
@@ -208,14 +208,14 @@ def new(context: Context, *, name: str, vault_password_file: Path | None) -> Res
 
 
 def store_of(context: Context, pki: Path | None) -> Pki:
-    """The folder that was named, else the one beside the inventory's: where thor_edge looks, too."""
+    """Return the named folder, else the one beside the inventory's, which thor_edge uses too."""
     if pki is not None:
         return Pki(pki)
     return Pki.beside(inventory_path(context))
 
 
 def secret_of(file: Path | None) -> bytes | None:
-    """What a passphrase file says, without the end of the line."""
+    """Return the content of a passphrase file, without the line end."""
     if file is None:
         return None
     found = file.read_bytes().strip()
@@ -225,17 +225,17 @@ def secret_of(file: Path | None) -> bytes | None:
 
 
 def asked(context: Context, *, new: bool) -> bytes:
-    """The passphrase that a person types.
+    """Ask for the passphrase.
 
     Raises:
-        ThorError: ``passphrase_missing`` where there is no terminal.
+        ThorError: ``passphrase_missing`` without a terminal.
     """
     if context.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ThorError(
             "passphrase_missing",
             "The authority's key needs a passphrase, and there is no terminal to ask for it.",
-            "Name a file that holds it: --passphrase-file FILE"
-            + (", or keep the key without: --no-passphrase." if new else "."),
+            "Name its file: --passphrase-file FILE"
+            + (", or store the key without: --no-passphrase." if new else "."),
         )
     words: str = click.prompt(
         "Passphrase of the authority's key", hide_input=True, confirmation_prompt=new, err=True
@@ -244,14 +244,14 @@ def asked(context: Context, *, new: bool) -> bytes:
 
 
 def names_of(device: Device, further: tuple[str, ...]) -> list[str]:
-    """What clients may call a device: name, address, the inventory's thor_edge_names, and ``further``."""
+    """Return the names for clients: name, address, the inventory's thor_edge_names, and ``further``."""
     return list(dict.fromkeys([device.name, device.host, *device.edge_names, *further]))
 
 
 def row(
     device: Device, names: list[str], reason: str | None, expires: dt.datetime | None, *, dry_run: bool
 ) -> dict[str, object]:
-    """One device of the result."""
+    """Return one device of the result."""
     return {
         "name": device.name,
         "names": names,
@@ -262,7 +262,7 @@ def row(
 
 
 def view(rows: list[dict[str, object]]) -> Table:
-    """The devices as a table."""
+    """Format the devices as a table."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("DEVICE", "CERTIFICATE", "WHY", "GOOD UNTIL", "VALID FOR"):
         table.add_column(title, overflow="fold")
@@ -280,10 +280,10 @@ def view(rows: list[dict[str, object]]) -> Table:
 
 
 def expiry(pair: Pair) -> str:
-    """The end of a certificate, RFC 3339."""
+    """Return the end of a certificate, RFC 3339."""
     return authority.read(pair.certificate).not_valid_after_utc.isoformat()
 
 
 def now() -> dt.datetime:
-    """The clock of this machine."""
+    """Return this machine's time."""
     return dt.datetime.now(dt.UTC)

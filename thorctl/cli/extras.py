@@ -1,15 +1,15 @@
-"""Packages that only some verbs need: a wheel without them says which extra brings them."""
+"""Packages that only some verbs need: the error names the extra that installs them."""
 
 from __future__ import annotations
 
 from thorctl.errors import ThorError
 
-# Package -> the extra of pyproject.toml that brings it.
+# Package -> its extra in pyproject.toml.
 EXTRAS = {"numpy": "checkpoint", "ml_dtypes": "checkpoint"}
 
 
 def missing(error: ModuleNotFoundError, verb: str) -> ThorError | None:
-    """The error for a verb whose extra is not installed; None where ``error`` is about another package."""
+    """Return the error for a verb without its extra; None if ``error`` is about another package."""
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
     if extra is None:

@@ -1,4 +1,4 @@
-"""The group of commands that all verbs use: an unknown command lists the known ones and names the nearest."""
+"""Command groups whose error for an unknown command suggests the nearest one and lists all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class CommandGroup(click.Group):
-    """``click.Group`` whose error on an unknown command names the nearest one and lists all."""
+    """``click.Group`` whose error for an unknown command suggests the nearest one and lists all."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's; raises ``click.UsageError`` with the known commands."""
+        """Resolve as click does; raise ``click.UsageError`` with the known commands."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
             guess = nearest(args[0], known)
@@ -30,11 +30,11 @@ class CommandGroup(click.Group):
 
 
 class LazyGroup(CommandGroup):
-    """Imports ``<package>.<verb>`` when the verb is called.
+    """A group that imports ``<package>.<verb>`` when the verb is called.
 
     Args:
         package: the package of the verbs' modules, each with a ``command``.
-        verbs: verb -> its promise.
+        verbs: verb -> its short help.
     """
 
     def __init__(self, *args: Any, package: str, verbs: Mapping[str, str], **keywords: Any) -> None:
@@ -42,11 +42,11 @@ class LazyGroup(CommandGroup):
         self.package, self.verbs = package, verbs
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Names of all verbs, sorted."""
+        """Return the names of all verbs, sorted."""
         return sorted(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command ``cmd_name``, or None.
+        """Return the command ``cmd_name``, or None.
 
         Raises:
             ThorError: ``extra_missing``.
@@ -62,6 +62,6 @@ class LazyGroup(CommandGroup):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """The list of verbs, without importing them."""
+        """Write the list of verbs without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(sorted(self.verbs.items()))

@@ -1,4 +1,4 @@
-"""``thorctl history``: rollouts begun on this machine, their steps, and accepted smoke tests."""
+"""``thorctl history``: rollouts started on this machine, their steps, and accepted smoke tests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   thorctl history                          the last rollouts
-  thorctl history show 20261125-1          who decided what, and why
+  thorctl history show 20261125-1          its decisions, with reasons and operators
   thorctl history show 20261125-1 thor-07  every step on that device, and its playbook logs
   thorctl history show 20261125-1 thor-07 --logs
 """,
@@ -61,7 +61,7 @@ Examples:
 )
 @click.pass_context
 def command(ctx: click.Context, number: int) -> Result | None:
-    """Show the rollouts begun on this machine, the newest first.
+    """Show the rollouts started on this machine, the newest first.
 
     Failed smoke tests that were accepted with `thorctl commit --accept-failed-smoke` follow, with the reason.
     `thorctl history show ROLLOUT` shows all of one rollout.
@@ -181,16 +181,16 @@ def _told(lines: Sequence[Line]) -> list[Text]:
 
 
 def engine_log_of(line: Line) -> list[str]:
-    """The lines of an engine that did not get ready, which the device sent with a step's failure."""
+    """Return the engine's log lines that the device sent with a failed step."""
     details = line.data.get("details")
     found = details.get("log") if isinstance(details, dict) else None
     return [str(one) for one in found] if isinstance(found, list) else []
 
 
 def log_files(rollout: str, device: str, runs: Sequence[str]) -> list[Path]:
-    """The logs that playbooks kept of a device, in the order in which they began.
+    """Return a device's playbook logs of a rollout, in order.
 
-    Their folders are named ``RUN-NUMBER-PLAYBOOK``; ``runs`` are the controller's, in their order.
+    Their folders are named ``RUN-NUMBER-PLAYBOOK``; ``runs`` are the controller's, in order.
     """
     place = {run: number for number, run in enumerate(runs)}
 

@@ -1,4 +1,4 @@
-"""``thorctl hold``: the veto of a device against being changed; show it, set it, release it."""
+"""``thorctl hold``: show, set or release a device's veto against activation."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ Examples:
 """,
 )
 def command() -> None:
-    """Show, set or release holds. A device on hold is not activated; staging, commit and rollback go on.
+    """Show, set or release holds. No release is activated on a device on hold.
 
-    The device's own software sets it, or a person. It ends when it is released, or with a restart of the
-    device. Rollouts wait for its end, or pass over it by name (--over-hold).
+    Staging, commit and rollback are not affected. The device's own software sets a hold, or an operator. It
+    ends when it is released, or with a restart of the device. Rollouts wait for its end, or override it by
+    name (--over-hold).
     """
 
 
@@ -70,7 +71,7 @@ Examples:
 @consent.yes_option
 @pass_context
 def set_(context: Context, devices: tuple[str, ...], reason: str, yes: bool) -> Result:
-    """Put devices on hold. A device on hold already gets the new reason and keeps its time."""
+    """Put devices on hold. A device already on hold gets the new reason and keeps its time."""
     fleet = chosen_devices(context, devices)
     consent.agreed(context, f"Put {shortened([one.name for one in fleet])} on hold?", yes=yes)
     return _result("set", run_where_recognised(fleet, "hold", ("set", "--", reason), holder=me()))
@@ -82,7 +83,7 @@ def set_(context: Context, devices: tuple[str, ...], reason: str, yes: bool) -> 
     epilog="""\b
 Examples:
   thorctl hold release thor-07
-  thorctl hold release lab --reason "visitors until five" --yes    those that hold for this, no others
+  thorctl hold release lab --reason "visitors until five" --yes    only holds with this reason
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
@@ -90,7 +91,7 @@ Examples:
 @consent.yes_option
 @pass_context
 def release(context: Context, devices: tuple[str, ...], reason: str | None, yes: bool) -> Result:
-    """End the holds of devices. A hold set in the meantime is kept."""
+    """End the holds of devices. A hold that was set meanwhile is kept."""
     fleet = chosen_devices(context, devices)
     seen = run_where_recognised(fleet, "hold", ("show",))
     if not yes:

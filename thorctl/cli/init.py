@@ -1,4 +1,4 @@
-"""``thorctl init``: the operator's project."""
+"""``thorctl init``: create the operator's project."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Examples:
 )
 @click.option("--dry-run", is_flag=True, help="List the files and write nothing.")
 def command(folder: Path, extends: str, *, dry_run: bool) -> Result:
-    """Make a project: inventory, profile, playbook, settings and a README.
+    """Create a project: inventory, profile, playbook, settings and a README.
 
-    A project that is there gets the files it lacks; a file that is there is never changed. A folder that
-    holds anything else is refused.
+    An existing project gets the files that it lacks; existing files are never changed. A folder with other
+    files is refused.
     """
     plan = init.plan(folder, extends)
     if not dry_run:

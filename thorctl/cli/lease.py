@@ -1,4 +1,4 @@
-"""``thorctl lease``: one operator's right to change a device; show it, take it, give it back."""
+"""``thorctl lease``: show, take or give back an operator's right to change a device."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ HOUR = 3600
     epilog="""\b
 Examples:
   thorctl lease show                               who holds which device, why, until when
-  thorctl lease take thor-07 --reason "new antenna"  nobody else changes it for an hour
-  thorctl lease give thor-07                       your own; --force for somebody else's
+  thorctl lease take thor-07 --reason "new antenna"  no other operator changes it for an hour
+  thorctl lease give thor-07                       your own; --force for another operator's
 """,
 )
 def command() -> None:
     """Show, take or give back the right to change a device. A rollout takes it for its own changes.
 
-    A lease is kept on the device: it is valid for every controller and ends by itself.
+    A lease is stored on the device: it is valid for every controller, and expires.
     """
 
 
@@ -76,7 +76,7 @@ def take(
 ) -> Result:
     """Take the lease of each device, or renew it. Exit code 4 if others hold all of them.
 
-    A lease is for one purpose: the lease of your own rollout is not yours by hand, and the other way round.
+    A lease has one purpose: your rollout's lease does not allow changes by hand, and vice versa.
     """
     if force:
         _agreed(context, devices, yes=yes)
@@ -89,14 +89,14 @@ def take(
     epilog="""\b
 Examples:
   thorctl lease give thor-07
-  thorctl lease give thor-07 --force    whoever holds it; asks first
+  thorctl lease give thor-07 --force    any holder's; asks first
 """,
 )
 @click.argument("devices", nargs=-1, required=True)
 @click.option(
     "--force",
     is_flag=True,
-    help="Also remove the lease of another operator or of a rollout, unknown to them.",
+    help="Also remove the lease of another operator or of a rollout, without notice to them.",
 )
 @consent.yes_option
 @pass_context
@@ -108,7 +108,7 @@ def give(context: Context, devices: tuple[str, ...], force: bool, yes: bool) -> 
 
 
 def _agreed(context: Context, patterns: tuple[str, ...], *, yes: bool) -> None:
-    """Asks before what others hold is taken away, and shows who they are."""
+    """Ask before leases of others are removed, and show their holders."""
     if yes:
         return
     answers = run_verb(chosen_devices(context, patterns), "lease", ("show",))
@@ -125,7 +125,7 @@ def _held(answer: Answer) -> str:
 
 
 def _lease_of(answer: Answer) -> dict[str, Any] | None:
-    """The device's lease, from its data or from its refusal; None: there is none, or it is not known."""
+    """Return the device's lease, from its data or its error; None: there is none, or it is unknown."""
     error = (answer.object or {}).get("error")
     details = error.get("details") if isinstance(error, dict) else None
     known = (answer.data, details if isinstance(details, dict) else {})
@@ -138,7 +138,7 @@ def _lease(context: Context, patterns: tuple[str, ...], action: str, *words: str
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("Device", "Holder", "Since", "Until", "Reason"):
         table.add_column(title)
-    shown = [one for one in answers if one.ok or _lease_of(one)]  # of the others the errors say all
+    shown = [one for one in answers if one.ok or _lease_of(one)]  # errors cover the others
     for answer in shown:
         table.add_row(*_row(answer))
     return Result(

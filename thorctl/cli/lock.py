@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   thorctl lock tiny-qwable                 write deploy/locks/tiny-qwable.lock.json
-  thorctl lock tiny-qwable --check         what has moved upstream since; exit 1 if anything has
+  thorctl lock tiny-qwable --check         compare with upstream; exit 1 if anything differs
   thorctl lock tiny-qwable --dry-run       show what would be locked
   thorctl lock qwable-v1-nvfp4a16-upstream --accept-license AGPL-3.0-only
   thorctl lock my-model --platform linux/arm64 --via registry.lab:5000=http://10.0.0.5:5000
@@ -45,14 +45,14 @@ Examples:
 
 @click.command("lock", epilog=EPILOG)
 @click.argument("name", metavar="PROFILE")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the lock is not what would be written.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the lock differs from a new one.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; show what would change.")
 @click.option(
     "--accept-license",
     "accepted",
     multiple=True,
     metavar="LICENSE",
-    help="Accept the checkpoint's licence, by its name. [default: asked on a terminal; kept in the lock]",
+    help="Accept the checkpoint's licence, by its name. [default: asked on a terminal; stored in the lock]",
 )
 @click.option(
     "--via",
@@ -64,7 +64,7 @@ Examples:
 @click.option(
     "--platform",
     type=click.Choice(["linux/amd64", "linux/arm64"]),
-    help="The image's platform. [default: the device classes', this machine's where they have several]",
+    help="Platform of the image. [default: the device classes', this machine's if they have several]",
 )
 @pass_context
 def command(
@@ -79,17 +79,17 @@ def command(
 ) -> Result:
     """Resolve PROFILE to exact bytes: image digest, checkpoint commit, every file with size and SHA-256.
 
-    Asks the registry and the hub, and writes deploy/locks/PROFILE.lock.json. Commit that file: devices run
-    what it says, whatever tag and branch become later. Tokens come from `docker login`, `hf auth login` or
+    Queries the registry and the hub, and writes deploy/locks/PROFILE.lock.json. Commit that file: devices run
+    its content, whatever tag and branch become later. Tokens come from `docker login`, `hf auth login` or
     HF_TOKEN.
 
-    A licence that asks for more than attribution has to be accepted once: the lock says so, and git says who.
+    A licence that requires more than attribution has to be accepted once; the lock records it.
     """
     profile = profiles.load(ctx.deploy, name)
     path = locks.path_of(ctx.deploy, name)
     before, unusable = existing(ctx, name)
     chosen = resolve.platform_of(profile, ctx.deploy, platform)
-    licenses.acceptance(profile.license, None, accepted)  # a wrong word is told before the network is asked
+    licenses.acceptance(profile.license, None, accepted)  # rejects a wrong name before the network is used
     warnings: list[str] = []
 
     def warn(what: str) -> None:
@@ -142,12 +142,12 @@ def command(
 
 
 def addresses(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Name -> URL: the running simulation's, overruled by ``--via``."""
+    """Return name -> URL: the running simulation's, overridden by ``--via``."""
     return upstreams() | mapping.parse(pairs)
 
 
 def require_simulation(profile: Profile, known: Mapping[str, str]) -> None:
-    """Refuse a profile whose registry or hub is a simulation's, where none is running.
+    """Reject a profile whose registry or hub is a simulation's if none is running.
 
     Raises:
         ThorError: ``simulation_missing``.
@@ -157,13 +157,13 @@ def require_simulation(profile: Profile, known: Mapping[str, str]) -> None:
     if absent:
         raise ThorError(
             "simulation_missing",
-            f"{profile.name} comes from {' and '.join(absent)}, of simulated devices, and none are running.",
+            f"{profile.name} uses {' and '.join(absent)}, of simulated devices, and none are running.",
             "Start them: `make demo`, or `thorctl sim up`; or name an address: --via NAME=URL.",
         )
 
 
 def existing(ctx: Context, name: str) -> tuple[Lock | None, ThorError | None]:
-    """The lock there is, or what is wrong with it: the new one replaces it. Neither: there is none.
+    """Return the present lock, or its error: the new one replaces it. Neither: there is none.
 
     Raises:
         ThorError: ``lock_unreadable``, ``file_too_large``.
@@ -175,12 +175,12 @@ def existing(ctx: Context, name: str) -> tuple[Lock | None, ThorError | None]:
             raise
         if error.code == "lock_missing":
             return None, None
-        ctx.messages.print(f"The lock there cannot be used: {error.message}")
+        ctx.messages.print(f"The present lock cannot be used: {error.message}")
         return None, error
 
 
 def objection_to(profile: Profile, lock: Lock) -> ThorError | None:
-    """What stands against this lock's licence; None if nothing does."""
+    """Return the error of this lock's licence; None if there is none."""
     try:
         locks.require_license(profile, lock)
     except ThorError as error:
@@ -189,13 +189,13 @@ def objection_to(profile: Profile, lock: Lock) -> ThorError | None:
 
 
 def agreed(ctx: Context, profile: Profile) -> bool:
-    """Asks the person, where one is there to be asked."""
+    """Ask for the licence's acceptance, on a terminal."""
     if ctx.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     question = (
         f"{profile.checkpoint.repository} is under {licenses.described(profile.license)}.\n"
         f"Its terms: {profile.checkpoint.endpoint}/{profile.checkpoint.repository}\n"
-        "Do you accept them for whom you act for? It is written into the lock"
+        "Do you accept these terms on behalf of your organisation? The answer is stored in the lock"
     )
     return click.confirm(question, default=False, err=True)
 
@@ -203,7 +203,7 @@ def agreed(ctx: Context, profile: Profile) -> bool:
 def problems(
     name: str, before: Lock | None, unusable: ThorError | None, count: int, objection: ThorError | None
 ) -> tuple[Problem, ...]:
-    """What ``--check`` says when the lock is not what would be written now, or may not be used."""
+    """Return the problems of ``--check``: a lock that differs from a new one, or may not be used."""
     found = []
     if unusable:
         found.append(Problem.of(unusable))
@@ -231,7 +231,7 @@ def view(
     changed: bool,
     written: bool,
 ) -> str:
-    """What has changed, or that nothing has; a first lock as a whole."""
+    """Format the differences, or that there are none; a first lock in full."""
     image, checkpoint = lock.image, lock.checkpoint
     if not changed:
         return f"{lock.profile}: up to date ({short(image.digest)}, {short(checkpoint.commit)})."
@@ -241,7 +241,7 @@ def view(
             f"{lock.profile}: {verb}\n"
             f"  image       {image.reference}, {image.platform}, {gigabytes(image.compressed_bytes)}\n"
             f"              {image.digest}\n"
-            f"              vLLM {image.vllm_version or 'of a version that the image does not say'}\n"
+            f"              vLLM {image.vllm_version or 'of an unknown version'}\n"
             f"  checkpoint  {checkpoint.repository}, {checkpoint.revision} of {checkpoint.endpoint}\n"
             f"              {checkpoint.commit}, {counted(len(checkpoint.files), 'file')}, "
             f"{gigabytes(checkpoint.total_bytes)}\n"

@@ -1,4 +1,4 @@
-"""``thorctl logs``: the engine's journal, the agent's, or the device's list of events."""
+"""``thorctl logs``: show the engine's log, the agent's, or the device's events."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from thorctl.remote.journalctl import Log
 
 DEFAULT_LINES = 100
-JSON_CHARACTERS = 64 * 1024 * 1024  # of all lines: --json keeps them until the last one has come
+JSON_CHARACTERS = 64 * 1024 * 1024  # of all lines: --json collects them until the end
 
 
 @click.command(
     epilog="""\b
 Examples:
   thorctl logs thor-01                       the engine's last 100 lines
-  thorctl logs thor-01 -f                    and on, until Ctrl-C
+  thorctl logs thor-01 -f                    and new lines, until Ctrl-C
   thorctl logs thor-01 --since "10 min ago" -n 1000
   thorctl logs thor-01 --events              who did what when
   thorctl logs thor-01 --events --json | jq '.data.lines[] | select(.verb == "activate")'
@@ -53,7 +53,7 @@ def command(
 ) -> Result | None:
     """Show the engine's or the agent's log of a device."""
     if since and log == "events":
-        raise click.UsageError("--since is for the journal; with --events say how many: -n 1000.")
+        raise click.UsageError("--since is for the journal; with --events give a number: -n 1000.")
     if follow and context.json:
         raise click.UsageError("--follow never ends, --json is one object; leave one of them out.")
     if follow and since and lines is not None:
@@ -79,7 +79,7 @@ def command(
     except KeyboardInterrupt:
         if not follow:
             raise
-    except BrokenPipeError:  # `thorctl logs … | head`: the reader has seen enough
+    except BrokenPipeError:  # `thorctl logs … | head`
         stop_writing()
     return None
 
@@ -90,7 +90,7 @@ def _show(log: Log, line: str) -> None:
 
 
 def _parsed(line: str) -> Any:
-    """A line of JSON as its value; a line that is none, as text."""
+    """Parse a line of JSON; return another line as text."""
     try:
         return foreign_json.read(line)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The entry point: finds the verb, runs it, prints its Result once, exits with its code.
+"""The entry point: find the verb, run it, print its Result once, exit with its code.
 
-Imports what every call needs (click, the standard library); rich, pydantic and asyncssh are imported where
-they are used, so that `thorctl --version` does not pay for them.
+Imports only what every call needs (click, the standard library); rich, pydantic and asyncssh are imported
+where they are used, so that `thorctl --version` is fast.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from thorctl.cli.group import LazyGroup
 from thorctl.errors import ThorError
 from thorctl.result import Exit, Result
 
-# Verb -> its promise. The module thorctl.cli.<verb> is imported when the verb is called: `thorctl --help`
-# must not pay for asyncssh and docker.
+# Verb -> its short help. The module thorctl.cli.<verb> is imported when the verb is called, so that
+# `thorctl --help` does not import asyncssh and docker.
 VERBS = {
-    "baseline": "Show or forget what benchmarks are compared with.",
+    "baseline": "Show or forget the baselines of benchmarks.",
     "bench": "Measure the generation speed by the model card's method.",
     "chat": "Talk to a device's model.",
     "checkpoint": "Audit, repair, quantize or publish a checkpoint.",
     "commit": "Keep the release that a device has on trial.",
     "doctor": "Check the tools, keys and inventory of this machine.",
     "edge": "Manage the authority, certificates and API keys of the edge.",
-    "history": "Show rollouts, their steps on each device, and accepted smokes.",
+    "history": "Show rollouts, their steps on each device, and accepted smoke tests.",
     "hold": "Show, set or release the hold of a device against changes.",
-    "init": "Make a project: inventory, profile, playbook, settings, README.",
+    "init": "Create a project: inventory, profile, playbook, settings, README.",
     "lease": "Show, take or give back the right to change a device.",
     "lock": "Resolve a profile to an image digest, a commit and file hashes.",
     "logs": "Show the engine's or the agent's log of a device.",
-    "preflight": "Check whether devices can take their release.",
-    "release": "Show what a release is made of.",
+    "preflight": "Check whether devices can run their release.",
+    "release": "Show the parts of a release.",
     "render": "Write the files that would run on a device to a folder.",
-    "rollback": "Return devices to the previous release, without network.",
+    "rollback": "Restore the previous release, without a network.",
     "rollout": "Roll a release out to a fleet in waves.",
     "sim": "Run simulated devices on this machine.",
     "smoke": "Ask the running models known questions and judge the answers.",
@@ -50,7 +50,7 @@ VERBS = {
 }
 
 
-WITHOUT_PROJECT = "init"  # the verb that makes one
+WITHOUT_PROJECT = "init"  # the verb that creates one
 
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -58,8 +58,8 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
 
 @click.group(cls=LazyGroup, package="thorctl.cli", verbs=VERBS, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, prog_name="thorctl")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of text.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout instead of text.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress and no remarks on stderr.")
 @click.option(
     "-i",
     "--inventory",
@@ -71,7 +71,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
     "--project",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     envvar="THORCTL_PROJECT",
-    help="The folder with deploy/. [default: the nearest one above]",
+    help="Folder with deploy/. [default: the nearest one above]",
 )
 @click.pass_context
 def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, project: Path | None) -> None:
@@ -112,7 +112,7 @@ def _state_folder(context: Context) -> Path:
 
 
 def show(result: Result, as_json: bool) -> None:
-    """Prints a result: data to stdout, problems to stderr."""
+    """Print a result: data to stdout, problems to stderr."""
     from rich.text import Text
 
     from thorctl.ui.console import Console, echo, echo_json
@@ -128,8 +128,8 @@ def show(result: Result, as_json: bool) -> None:
     messages = Console(stderr=True, highlight=False)
     for problem in result.errors:
         where = f"{problem.device}: " if problem.device else ""
-        # The terminal wraps, since a path cut here could not be copied. Further lines of a message are
-        # indented: none of them can look like an error of its own.
+        # The terminal wraps: a path cut here could not be copied. Further lines of a message are indented,
+        # so that none of them looks like an error of its own.
         said, remedy = (text.replace("\n", "\n  ") for text in (problem.message, problem.remedy))
         code = one_line(problem.code)
         messages.print(
@@ -139,7 +139,7 @@ def show(result: Result, as_json: bool) -> None:
 
 
 def usage_result(error: click.ClickException, command: str) -> Result:
-    """A usage error as a Result: even an early failure speaks JSON."""
+    """Return a usage error as a Result, so that early failures are JSON too."""
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else "thorctl"
     remedy = f"See `{path} --help`."
@@ -153,7 +153,7 @@ def usage_result(error: click.ClickException, command: str) -> Result:
 
 
 def _variable(ctx: click.Context, param: click.Parameter | None) -> str | None:
-    """The environment variable that gave ``param`` its value; None if something else did."""
+    """Return the environment variable that set ``param``; None otherwise."""
     source = ctx.get_parameter_source(param.name) if param and param.name else None
     if param is None or source is not click.core.ParameterSource.ENVIRONMENT:
         return None
@@ -161,17 +161,17 @@ def _variable(ctx: click.Context, param: click.Parameter | None) -> str | None:
 
 
 def wants_json(arguments: list[str]) -> bool:
-    """Whether ``--json`` was asked for; read from the words, since parsing may be what failed."""
+    """Return whether ``--json`` was given; read from the words, since the parse may have failed."""
     return "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
 
 
 def command_of(arguments: list[str]) -> str:
-    """The verb of a command line."""
+    """Return the verb of a command line."""
     return next((word for word in arguments if word in VERBS), "thorctl")
 
 
 def run(arguments: list[str]) -> Result | None:
-    """Runs one command line. None when click has printed all there is to say (help, version)."""
+    """Run one command line. Return None if click has printed everything (help, version)."""
     project: list[Path] = []  # the verb's, once it is known
     result = _run(arguments, project)
     return commands.typed(result, project[0]) if result and project else result
@@ -179,7 +179,7 @@ def run(arguments: list[str]) -> Result | None:
 
 def _run(arguments: list[str], project: list[Path]) -> Result | None:
     command = command_of(arguments)
-    # --json is accepted anywhere on the line: people put it last.
+    # --json is accepted anywhere on the line.
     words = [word for word in arguments if word != "--json"] if wants_json(arguments) else arguments
     words = ["--json", *words] if wants_json(arguments) else words
     try:
@@ -194,7 +194,7 @@ def _run(arguments: list[str], project: list[Path]) -> Result | None:
             return usage_result(error, command)
         from thorctl.ui.console import echo
 
-        echo(error.format_message())  # `thorctl edge keys`: what there is
+        echo(error.format_message())  # `thorctl edge keys`: the list of verbs
         return None
     except click.ClickException as error:
         return usage_result(error, command)
@@ -202,7 +202,7 @@ def _run(arguments: list[str], project: list[Path]) -> Result | None:
 
 
 def main() -> None:
-    """``thorctl``."""
+    """Run ``thorctl``."""
     process.prepare()
     arguments = sys.argv[1:]
     if not arguments:
@@ -219,7 +219,7 @@ def main() -> None:
             show(result, wants_json(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        # `thorctl status | head`: the reader has gone; the verdict is still the exit code.
+        # `thorctl status | head`: the reader has ended; the exit code is still the verdict's.
         process.stop_writing()
     except OSError as error:  # the disk below stdout is full
         from thorctl.ui.console import Console

@@ -1,4 +1,4 @@
-"""Views for a terminal, and for a file or a pipe."""
+"""Adapt views to a terminal, or to a file or a pipe."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from thorctl.ui.console import Console
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-UNLIMITED = 10_000  # columns: nothing is dropped or wrapped where no terminal sets a width
+UNLIMITED = 10_000  # columns: without a terminal nothing is dropped or wrapped
 
 
 def fit(view: RenderableType) -> RenderableType:
-    """On a terminal ``view`` itself, which fits its width; else all of it as plain text."""
+    """Return ``view`` itself on a terminal, whose width it fits; else all of it as plain text."""
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return view
     return plain(view)
 
 
 def plain(view: RenderableType) -> str:
-    """``view`` without colours and without a limit to its lines."""
+    """Return ``view`` without colours and without a limit of the line length."""
     out = StringIO()
     Console(file=out, width=UNLIMITED, coloured=False).print(view)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))

@@ -1,4 +1,4 @@
-"""``thorctl preflight``: can the devices take their release."""
+"""``thorctl preflight``: check whether devices can run their release."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   thorctl preflight thor-01             one device: every check
-  thorctl preflight                     the fleet: what is not right, each finding once
-  thorctl preflight lab --skip swap,l4t go on without these checks: their failures become warnings
-  thorctl preflight --profile qwable-v1-nvfp4a16-upstream    could they take another one?
+  thorctl preflight                     the fleet: failures and warnings, each once
+  thorctl preflight lab --skip swap,l4t make failures of these checks warnings
+  thorctl preflight --profile qwable-v1-nvfp4a16-upstream    check for another profile
   thorctl preflight --json | jq '.data.devices[] | {name, counts, test_device}'
 """
 )
@@ -42,7 +42,7 @@ Examples:
     "--skip",
     multiple=True,
     metavar="CHECK,…",
-    help="Checks whose failure is only a warning; each failure names its own.",
+    help="Checks to lower to a warning; each failure names its own.",
 )
 @click.option(
     "--parallel", type=click.IntRange(1), default=50, show_default=True, help="Devices asked at once."
@@ -64,11 +64,11 @@ def command(
     parallel: int,
     timeout: float,
 ) -> Result:
-    """Check whether devices can take their release. Changes nothing.
+    """Check whether devices can run their release. Changes nothing.
 
-    Works on bare devices too: where no agent is installed, or another one, ours comes along for the one call.
-    Ends with the model card's test device beside each device. Exit code 0 when every device can, 3 when some
-    can, 1 when none can.
+    Works on bare devices too: without the same agent there, this thorctl's is sent for the call. Ends with
+    the model card's test device beside each device. Exit code 0 if every device can, 3 if some can, 1 if
+    none can.
     """
     fleet = chosen_devices(context, devices)
     for device in fleet:
@@ -77,7 +77,7 @@ def command(
     desired = desired_releases(context.deploy, fleet, profile)
     documents = {name: one.document() for name, one in desired.items() if isinstance(one, Release)}
     words = ("--release", "-", *(("--skip", ",".join(skip)) if skip else ()))
-    # The profile's fault, not the device's: said once for all of them.
+    # An error of the profile, not of a device: reported once.
     answers = {
         device.name: Answer(device.name, error=_problem(device, profile, desired[device.name]), reached=False)
         for device in fleet
@@ -89,12 +89,12 @@ def command(
         if device.name in documents
     ]
     left = {question.device.name for question in questions}
-    with context.messages.status(f"Looking at {', '.join(sorted(left))} …") as shown:
+    with context.messages.status(f"Checking {', '.join(sorted(left))} …") as shown:
 
         def note(answer: Answer) -> None:
             left.discard(answer.device)
             if left:
-                shown.update(f"Looking at {', '.join(sorted(left))} …")
+                shown.update(f"Checking {', '.join(sorted(left))} …")
 
         answers |= {
             answer.device: answer
@@ -116,7 +116,7 @@ def command(
 
 
 def _problem(device: Device, profile: str | None, error: Release | ThorError | None) -> Problem:
-    """Why there is no release to check for."""
+    """Return why there is no release to check for."""
     if isinstance(error, ThorError):
         return Problem.of(error)
     missing = "thor_profile" if (profile or device.profile) is None else "thor_device_class"
@@ -128,7 +128,7 @@ def _problem(device: Device, profile: str | None, error: Release | ThorError | N
 
 
 def _require_sensible(answers: Sequence[Answer]) -> None:
-    """Raises the agent's complaint about our words, which every device would repeat."""
+    """Raise the agent's error about invalid arguments, which every device would repeat."""
     for answer in answers:
         if answer.error and answer.error.code == "bad_call":
             raise ThorError("bad_call", answer.error.message, answer.error.remedy)

@@ -1,4 +1,4 @@
-"""What the parent of this process left of it: streams, home, working directory; and unforeseen failures."""
+"""The process environment: streams, home, working directory; and unexpected failures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from thorctl.errors import ThorError
 if TYPE_CHECKING:
     from types import TracebackType
 
-TRACEBACK = "THORCTL_TRACEBACK"  # set: an unforeseen failure ends in Python's traceback
+TRACEBACK = "THORCTL_TRACEBACK"  # if set, an unexpected failure prints Python's traceback
 
 
 def prepare() -> None:
-    """Make the standard streams usable, and keep Python's own warnings from the screen.
+    """Make the standard streams usable, and suppress Python's own warnings.
 
-    A closed stream becomes the null device: else the next file that is opened would get its number, and
+    A closed stream becomes the null device: otherwise the next opened file would get its number, and receive
+    the output.
     what is printed would land in it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -30,20 +31,20 @@ def prepare() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
         stream = getattr(sys, name)
         if stream is None:
-            # Not closed: it stays the process's own stream.
+            # Not closed: it is the process's own stream.
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
         elif number and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # of a locale that lacks a character
+            stream.reconfigure(errors="backslashreplace")  # for a locale that lacks a character
     warnings.simplefilter("ignore")
     if os.environ.get("HOME") == "":
-        del os.environ["HOME"]  # the account's entry says it
+        del os.environ["HOME"]  # the account's entry is used
     for name in ("COLUMNS", "LINES"):
         if os.environ.get(name, "1").strip("0") == "":
-            del os.environ[name]  # nothing fits into 0 columns, and nothing would be printed
+            del os.environ[name]  # in 0 columns nothing would be printed
 
 
 def require_places() -> Path:
-    """The working directory, once it and a home are known.
+    """Return the working directory, after checking it and the home.
 
     Raises:
         ThorError: ``working_directory_gone``, ``home_unknown``.
@@ -67,13 +68,13 @@ def require_places() -> Path:
 
 
 def stop_writing() -> None:
-    """After a BrokenPipeError: the reader of stdout has seen enough, so nothing more may be flushed to it."""
+    """Discard further output after a BrokenPipeError."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def unforeseen(error: Exception) -> ThorError:
-    """The error for an exception that no verb has words for."""
-    from thorctl.registry import environment  # noqa: PLC0415 - httpx costs 0.1 s
+    """Return the error for an exception that no verb handles."""
+    from thorctl.registry import environment  # noqa: PLC0415 - importing httpx takes 0.1 s
 
     for fault in environment.faults().values():  # most likely the cause
         return fault
@@ -93,7 +94,7 @@ def unforeseen(error: Exception) -> ThorError:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """File and line where it was raised."""
+    """Return the file and line where it was raised."""
     import traceback  # noqa: PLC0415 - tokenize and linecache, which no other call needs
 
     frames = traceback.extract_tb(trace)

@@ -34,7 +34,7 @@ Exit codes: 0 success, 1 error, 2 usage, 3 partial (some devices), 4 leased by s
 
 
 def reference() -> str:
-    """The whole page. Verbs that are announced but not there yet are left out."""
+    """Return the page of all verbs, without those that are not implemented."""
     settings = dict(cli.context_settings) | {"max_content_width": WIDTH, "terminal_width": WIDTH}
     root = click.Context(cli, info_name="thorctl", **settings)
     parts = [HEADER, *_section("thorctl", cli, root, level=2)]
@@ -65,8 +65,8 @@ loses nothing. The time limit is the caller's, unless it gives another.
 
 
 STATES_WORDS = """\
-The device is in one state, kept in its journal. `activate`, `commit`, `rollback`, the deadline of a trial and
-`recover` (at boot) are made of these steps; a step that the table does not have is refused."""
+The device is in one state, recorded in its journal. `activate`, `commit`, `rollback`, the deadline of a trial
+and `recover` (at boot) consist of these steps; a step outside the table is refused."""
 
 
 ERRORS_WORDS = """\
@@ -76,7 +76,7 @@ signal's number. [Troubleshooting](../how-to/troubleshoot.md) has the way out of
 
 
 def protocol() -> str:
-    """The page of verbs, states, paths and error codes. Verbs that only units call are left out."""
+    """Return the page of verbs, states, paths and error codes, without internal verbs."""
     takes = {"document": "release document on stdin", "id": "release id", None: "–"}
     rows = [
         f"| `{verb.name}` | {takes[verb.takes]} | {', '.join(f'`{lock}`' for lock in verb.locks) or '–'} "

@@ -1,4 +1,4 @@
-"""``thorctl release show``: what a release is made of."""
+"""``thorctl release show``: show the parts of a release."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from thorctl.ui.format import NOTHING, data_size, memory_size
 if TYPE_CHECKING:
     from thorctl.release.document import Release
 
-# Parts of Memory, in the order in which they are shown.
+# Parts of Memory, in display order.
 MEMORY_PARTS = {
     "weights": "weights",
     "kv_cache": "KV cache",
@@ -51,9 +51,9 @@ def command() -> None:
 def show(ctx: Context, wanted: str, device_class: str | None) -> Result:
     """Show image digest, checkpoint commit and files, options, and the rendered files with their hashes.
 
-    A table lists what the engine needs of memory, part by part, and why.
+    A table lists the engine's memory by parts, with the reasons.
 
-    With --json: the whole release document, as a device is given it.
+    With --json: the whole release document, as sent to a device.
     """
     if device_class:
         release = releases.build(ctx.deploy, wanted, device_class)
@@ -63,7 +63,7 @@ def show(ctx: Context, wanted: str, device_class: str | None) -> Result:
 
 
 def view(release: Release) -> Group:
-    """Four tables: what it is, what it needs of memory, the checkpoint's files, the rendered files."""
+    """Format four tables: the release, its memory, the checkpoint's files, the rendered files."""
     image, checkpoint, license_ = release.lock.image, release.lock.checkpoint, release.lock.license
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     facts.add_column(style="dim")
@@ -104,18 +104,18 @@ def view(release: Release) -> Group:
 
 
 def memory_table(release: Release) -> Table:
-    """Each part of the engine's memory with its reason, and the sum."""
+    """Return each part of the engine's memory with its reason, and the sum."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("\nmemory")
     table.add_column("\nsize", justify="right")
     table.add_column("\nwhy", overflow="fold")
     memory = release.memory
     if memory is None:
-        table.add_row("engine", NOTHING, "vLLM sizes its cache itself: the release does not say how much")
+        table.add_row("engine", NOTHING, "vLLM sizes its cache itself, by the memory that it finds")
         return table
     try:
         need = release_memory.needed(release.profile, release.lock, release.device_class)
-    except ThorError:  # a release of another version, which knew more
+    except ThorError:  # a release of another version
         need = None
     for name, label in MEMORY_PARTS.items():
         size = getattr(memory, f"{name}_bytes")
@@ -132,7 +132,7 @@ def memory_table(release: Release) -> Table:
 
 
 def files_table(title: str, files: list[tuple[str, int, str]]) -> Table:
-    """Path, size in bytes and SHA-256 of each file; a narrow terminal cuts the hashes, --json has them."""
+    """Format path, size and SHA-256 of each file; a narrow terminal cuts the hashes, --json has them."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     longest = max(len(path) for path, _, _ in files)
     table.add_column(f"\n{title}", overflow="fold", min_width=min(longest, 60))

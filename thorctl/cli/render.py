@@ -1,4 +1,4 @@
-"""``thorctl render``: write the files that would run on a device, without touching one."""
+"""``thorctl render``: write the files of a release to a folder."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ Examples:
     type=click.Path(path_type=Path),
     help="Also show the difference from another release: a folder or a release.json.",
 )
-@click.option("--force", is_flag=True, help="Replace what an earlier render left in the folder.")
+@click.option("--force", is_flag=True, help="Replace the files of an earlier render in the folder.")
 @pass_context
 def command(
     ctx: Context, *, name: str, out: Path, device_class: str | None, other: Path | None, force: bool
 ) -> Result:
-    """Write the files of PROFILE's release, and its release.json, to a folder. Touches no device.
+    """Write the files of PROFILE's release, and its release.json, to a folder. Changes no device.
 
-    The same function renders for the devices: what you see here is what runs there. @RELEASE_ID@ stands for
-    the release's id, which is the hash of these files and of all they are made from.
+    The same function renders for the devices. @RELEASE_ID@ is a placeholder for the release's id, which is
+    the hash of these files and their sources.
     """
     release = releases.build(ctx.deploy, name, device_class)
     before = releases.read(other) if other else None
@@ -70,7 +70,7 @@ def command(
 
 
 def write(release: Release, out: Path, force: bool) -> None:
-    """Writes the files and release.json; a folder that holds anything is replaced only with ``force``.
+    """Write the files and release.json; replace existing files only with ``force``.
 
     Raises:
         ThorError: ``out_not_empty``, ``out_foreign``.
@@ -90,12 +90,12 @@ def write(release: Release, out: Path, force: bool) -> None:
 
 
 def clear(out: Path) -> None:
-    """Removes what an earlier render wrote; refuses where there is more, as in a mistyped --out."""
+    """Remove the files of an earlier render; refuse if there are others, as in a mistyped --out."""
     foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in rendered(out))
     if foreign:
         raise ThorError(
             "out_foreign",
-            f"{out} has files that no render wrote: {', '.join(foreign[:5])}.",
+            f"{out} has files that are not of a render: {', '.join(foreign[:5])}.",
             "Choose another folder.",
         )
     for entry in out.iterdir():
@@ -103,7 +103,7 @@ def clear(out: Path) -> None:
 
 
 def rendered(out: Path) -> set[str]:
-    """Names of what an earlier render wrote to ``out``, by its own release.json where that can be read."""
+    """Return the names of an earlier render's files in ``out``, by its own release.json if readable."""
     names = {*FILES, "release.json"}
     try:
         return names | set(json.loads((out / "release.json").read_text(encoding="utf-8"))["files"])
@@ -112,7 +112,7 @@ def rendered(out: Path) -> set[str]:
 
 
 def differences(before: Release, after: Release) -> dict[str, str]:
-    """Unified diffs by file; files that are the same are left out."""
+    """Return unified diffs by file, without equal files."""
     found = {}
     for file in sorted({*before.files, *after.files}):
         old = before.files[file].content if file in before.files else ""
@@ -130,7 +130,7 @@ def differences(before: Release, after: Release) -> dict[str, str]:
 
 
 def view(release: Release, out: Path, before: Release | None, diffs: dict[str, str]) -> object:
-    """The folder as a tree, the id, the differences."""
+    """Format the folder as a tree, the id, the differences."""
     tree = Tree(Text(str(out), style="bold"))
     for file in sorted(release.files):
         size = len(release.files[file].content.encode())

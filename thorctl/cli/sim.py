@@ -36,11 +36,11 @@ class Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes, or a usage error."""
+        """Return bytes, or raise a usage error."""
         try:
             size = int(parse_bytes(str(value)))
         except (ValueError, TypeError, DockerException):
-            self.fail(f"{value!r} is no size; say 512m or 3g", param, ctx)
+            self.fail(f"{value!r} is not a size; write 512m or 3g", param, ctx)
         if size < MIN_DISK_BYTES:
             self.fail(f"{value!r} is too small; at least 1m", param, ctx)
         return size
@@ -48,12 +48,12 @@ class Size(click.ParamType[int]):
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Simulated devices on this machine: containers with systemd, sshd and a Docker engine; virtual machines.
+    """Run simulated devices: containers with systemd, sshd and a Docker engine, or virtual machines.
 
     \b
-    thorctl sim up --devices 3       three containers: quick, they run the real vLLM
-    thorctl sim up --vms 1           a whole aarch64 machine under QEMU: own kernel, real reboot and power cut
-    thorctl sim cut thor-vm-01       pull its plug, and switch it on again
+    thorctl sim up --devices 3       three containers: fast, with the real vLLM
+    thorctl sim up --vms 1           an aarch64 machine under QEMU: own kernel, real reboot and power failure
+    thorctl sim cut thor-vm-01       cut its power, and switch it on again
     """
 
 
@@ -62,8 +62,8 @@ def command() -> None:
     epilog="""\b
 Examples:
   thorctl sim up                                one container
-  thorctl sim up --devices 3 --sites oslo,lab   three, dealt to two sites
-  thorctl sim up --vms 1                        a virtual Thor beside them
+  thorctl sim up --devices 3 --sites oslo,lab   three, distributed over two sites
+  thorctl sim up --vms 1                        a virtual Thor in addition
   thorctl sim up --docker 28.5 --image-store containerd
 """,
 )
@@ -71,9 +71,9 @@ Examples:
     "--devices",
     "count",
     type=click.IntRange(min=1),
-    help="Number of containers. [default: as now; else 1, or none with --vms]",
+    help="Number of containers. [default: unchanged; else 1, or none with --vms]",
 )
-@click.option("--vms", type=click.IntRange(min=1), help="Number of virtual Thors. [default: as now]")
+@click.option("--vms", type=click.IntRange(min=1), help="Number of virtual Thors. [default: unchanged]")
 @name_option
 @click.option(
     "--sites",
@@ -83,14 +83,14 @@ Examples:
     help="Sites of the devices, in turn.",
 )
 @click.option(
-    "--disk", type=Size(), help="New devices get a small /var/lib/thor (in memory, so a reboot empties it)."
+    "--disk", type=Size(), help="Size of new devices' /var/lib/thor (in memory, so a reboot empties it)."
 )
 @click.option(
     "--docker",
     type=click.Choice(DOCKERS),
     default=state.DEFAULT_DOCKER,
     show_default=True,
-    help="Docker release of new containers, and with it their system: 20.10 on Debian 12, 26.1 on Debian 13, "
+    help="Docker release, and so the system, of new containers: 20.10 on Debian 12, 26.1 on Debian 13, "
     "28.5 of Debian unstable on Debian 13.",
 )
 @click.option(
@@ -139,7 +139,7 @@ def up_command(
     epilog="""\b
 Examples:
   thorctl sim down
-  thorctl sim down --all --images    nothing of any simulation stays
+  thorctl sim down --all --images    remove everything of all simulations
 """,
 )
 @name_option
@@ -213,7 +213,7 @@ Examples:
 @name_option
 @pass_context
 def reboot_command(context: Context, device: str, name: str | None) -> Result:
-    """Reboot a device in order: every unit is stopped first."""
+    """Reboot a device: every unit is stopped first."""
     simulation = state.load(name)
     chosen = simulation.device(device)
     with StepProgress(context.messages) as progress, timed(progress, "reboot", device):

@@ -1,7 +1,7 @@
-"""``thorctl status``: what every device is doing.
+"""``thorctl status``: show the state of every device.
 
-What shows and judges the answers (rich's tables, models, the renderer) is imported by a thread while devices
-are asked: it takes as long as a login.
+Modules that evaluate and show the answers (rich's tables, models, the renderer) are imported by a thread
+while devices are queried: the import takes as long as a login.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ WATCH_SECONDS = 5.0
 
 
 class Seconds(click.ParamType[float]):
-    """A pause; says what went wrong when a device's name stands where the seconds would."""
+    """A pause in seconds; its error explains a device's name in this place."""
 
     name = "seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds, more than 0."""
+        """Return seconds, more than 0."""
         try:
             seconds = float(value)
         except ValueError:
             seconds = 0.0
         if seconds <= 0:
-            self.fail(f"{value!r} is no number of seconds; devices stand before --watch.", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds; devices stand before --watch.", param, ctx)
         return seconds
 
 
@@ -64,7 +64,7 @@ Examples:
   thorctl status                      every device of the inventory
   thorctl status lab 'thor-0*'        groups, names, patterns, as in ansible --limit
   thorctl status --watch 2            again every 2 seconds, until Ctrl-C
-  thorctl status thor-01 --drift      what differs from what is desired there
+  thorctl status thor-01 --drift      differences from its desired state
   thorctl status --json | jq '.data.devices[] | {name, release, engine}'
 """
 )
@@ -76,22 +76,22 @@ Examples:
     is_flag=False,
     flag_value=WATCH_SECONDS,
     metavar="[SECONDS]",
-    help=f"Repeat, with this pause in seconds. [default pause: {WATCH_SECONDS:g}]",
+    help=f"Repeat, with a pause in seconds. [default pause: {WATCH_SECONDS:g}]",
 )
 @click.option(
     "--drift",
     "details",
     is_flag=True,
-    help="Show what differs: release and its files, images, checkpoint, held packages, power mode.",
+    help="Show differences: release and its files, images, checkpoint, held packages, power mode.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="With --drift: also show what is as desired.")
+@click.option("-v", "--verbose", is_flag=True, help="With --drift: also show settings without a difference.")
 @click.option(
     "--parallel",
     "limit",
     type=click.IntRange(1),
     default=50,
     show_default=True,
-    help="Devices asked at once.",
+    help="Number of concurrent devices.",
 )
 @click.option(
     "--connect-timeout",
@@ -113,8 +113,8 @@ def command(
 ) -> Result | None:
     """Show the release, state, engine, model and drift of devices. Changes nothing.
 
-    Ends with how many devices serve the release that their profile, lock and class make here. Exit code 3
-    when some devices could not be asked, 1 when none could; what drifted is told and changes no exit code.
+    Ends with the number of devices that serve the release of their profile, lock and class. Exit code 3 if
+    some devices did not answer, 1 if none did; drift changes no exit code.
     """
     fleet = chosen_devices(context, devices)
     with ThreadPoolExecutor(1) as pool:
@@ -139,29 +139,29 @@ def command(
 
 
 class Known(NamedTuple):
-    """What is known without the devices: the release of each, and why that of others is not."""
+    """What is known without the devices: the release of each, and the errors of others."""
 
     desired: Mapping[str, Desired]
     problems: Sequence[Problem]
 
 
 def _known(context: Context, fleet: Sequence[Device]) -> Known:
-    """Render the desired releases and import what `_result` needs; tell what is unknown."""
+    """Render the desired releases and import what `_result` needs; report unknown ones."""
     from rich.text import Text
 
     releases = desired_releases(context.deploy, fleet)
-    # Why the variables of a device cannot be read stands in its row.
+    # An error of a device's variables is in its row.
     reasons = (releases[device.name] for device in fleet if not device.unread)
     problems = tuple(dict.fromkeys(Problem.of(one) for one in reasons if isinstance(one, ThorError)))
     for problem in problems:
-        words = Text(f"wanted release unknown: {problem.message} {problem.remedy}", style="yellow")
+        words = Text(f"desired release unknown: {problem.message} {problem.remedy}", style="yellow")
         context.messages.print(words)
     importlib.import_module("thorctl.status.view")
     return Known(identified(releases), problems)
 
 
 def _at_work(row: Row) -> bool:
-    """Whether a process here works on the rollout that began the trial of this device."""
+    """Return whether a process here runs the rollout that began the trial of this device."""
     by = row.report.activated_by
     rollout = parse(by).rollout if by and row.report.state == TRIAL else None
     if rollout is None:
@@ -196,7 +196,7 @@ def _result(
 
 
 def _watch(context: Context, once: Callable[[], Result], pause: float) -> None:
-    """Shows results until Ctrl-C; that is the way to end it, so it is a success."""
+    """Show results until Ctrl-C, the usual end and therefore a success."""
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -220,7 +220,7 @@ def _watch(context: Context, once: Callable[[], Result], pause: float) -> None:
 
 
 def _print(result: Result, context: Context) -> None:
-    """One round of a watch without a terminal: one line of JSON, or the table and an empty line."""
+    """Print one round of a watch without a terminal: one line of JSON, or the table and an empty line."""
     if context.json:
         echo_json(result.envelope())
     else:

@@ -374,9 +374,9 @@ def test_a_rollout_at_work_is_told_of_a_hold_that_is_passed_over(tmp_path: Path)
     with opened() as db:
         line = rollouts.log(db, rollout)[-1]
     assert (line.kind, line.device, line.data) == ("over_hold", "thor-02", {"hold": "on patrol"})
-    assert "passed over by" in line.message
+    assert "overridden by" in line.message
     told = str(thorctl("history", "show", rollout, "thor-02").view)
-    assert "thor-02: its hold is passed over by" in told
+    assert "thor-02: its hold is overridden by" in told
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])

@@ -1,4 +1,4 @@
-"""Holds in a rollout over real devices: one is passed over by name, in its own words; one is waited for."""
+"""Holds in a rollout over real devices: one is overridden by name, in its own words; one is waited for."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_hold_is_passed_over_by_name(two: FleetWorld) -> None:
 
     steps = two.json("history", "show", envelope["data"]["id"], "thor-02")["data"]["steps"]
     (passed,) = [one for one in steps if one["event"] == "over_hold"]
-    assert passed["message"] == f"its hold is passed over by {passed['who']}: {REASON}"
+    assert passed["message"] == f"its hold is overridden by {passed['who']}: {REASON}"
     assert [one["verb"] for one in steps if one["event"] == "step_begun" and one["verb"] != "look"] == [
         *("preflight", "stage", "take", "activate", "smoke", "commit", "give")
     ]

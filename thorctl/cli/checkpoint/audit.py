@@ -31,7 +31,7 @@ Examples:
 """
 
 
-@click.command("audit", short_help="Judge a checkpoint by its card and by vLLM's names.", epilog=EPILOG)
+@click.command("audit", short_help="Compare a checkpoint with its card and vLLM's names.", epilog=EPILOG)
 @click.argument("what", metavar="DIR|REPO[@REV]")
 @click.option("--endpoint", default=HUB, show_default=True, help="Address of the hub of REPO.")
 @click.option("--via", "pairs", multiple=True, metavar="NAME=URL", help="Reach a hub at another address.")
@@ -40,8 +40,8 @@ def command(ctx: Context, what: str, endpoint: str, pairs: tuple[str, ...]) -> R
     """Compare a checkpoint with the model card's "What's quantized" and with what vLLM would load.
 
     Reads config, tokenizer, the headers of all shards and the global scales; from a hub by range requests.
-    Ends with a verdict: serve it, repair it first, or do not serve it. Exit 0 for what serves well, also
-    where a repair can wait; exit 1 for what should not be served, or could not be judged, with the reasons.
+    Ends with a verdict: serve it, repair it first, or do not serve it. Exit code 0 if it can be served, also
+    if a repair can wait; 1 if it should not be served, or could not be judged, with the reasons.
     """
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))
@@ -58,20 +58,20 @@ def command(ctx: Context, what: str, endpoint: str, pairs: tuple[str, ...]) -> R
 
 
 def problems(found: Audit) -> tuple[Problem, ...]:
-    """Why a checkpoint should not be served as it is."""
+    """Return why a checkpoint should not be served unchanged."""
     errors = [
         Problem("checkpoint_off", one.line, one.remedy)
         for one in found.findings
         if one.grade >= Grade.REPAIR_FIRST
     ]
     if found.verdict is Verdict.NOT_JUDGED:
-        remedy = "Try it on one device with a profile of its own, whose smoke test judges its answers."
+        remedy = "Try it on one device with a profile of its own, whose smoke test checks its answers."
         errors.append(Problem("checkpoint_not_judged", f"{found.name} is {found.advice}.", remedy))
     return tuple(errors)
 
 
 def audit_view(found: Audit) -> Group:
-    """The card's table as measured, the scales, the size, the verdict."""
+    """Format the card's table as measured, the scales, the size, the verdict."""
     title = f"{found.name}: {found.dialect}; {found.layers} layers, {found.experts} experts each"
     table = Table(header_style="bold")
     table.add_column("what")
@@ -85,7 +85,7 @@ def audit_view(found: Audit) -> Group:
             f"on disk {gigabytes(found.disk_bytes)}, as BF16 {gigabytes(found.bf16_bytes)} "
             f"({found.bf16_bytes / found.disk_bytes:.2f} ×)"
         ),
-        "MTP head " + ("present" if found.mtp else "not there: speculation (switch `mtp`) is not possible"),
+        "MTP head " + ("present" if found.mtp else "missing: speculation (switch `mtp`) is not possible"),
     ]
     for kind in found.fused:
         state = (

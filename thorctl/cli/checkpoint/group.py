@@ -1,4 +1,4 @@
-"""``thorctl checkpoint``: what is in a checkpoint, mending what an engine would misread, quantizing."""
+"""``thorctl checkpoint``: audit, repair, quantize and publish checkpoints."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Examples:
   thorctl checkpoint quantize ./Qwable-v1 --out ./Qwable-v1-NVFP4A16
 """
 
-# What needs numpy is imported by the verbs that compute.
+# The verbs that compute import numpy.
 VERBS = {
-    "audit": "Judge a checkpoint by its card and by vLLM's names.",
+    "audit": "Compare a checkpoint with its card and vLLM's names.",
     "publish": "Put a checkpoint into a hub mirror of your own.",
     "quantize": "Make an NVFP4A16 checkpoint from a BF16 one.",
     "repair": "Write a copy with shared global scales.",

@@ -24,17 +24,17 @@ Examples:
 @click.command("publish", short_help="Put a checkpoint into a hub mirror of your own.", epilog=EPILOG)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repository", metavar="OWNER/NAME")
-@click.option("--tree", required=True, type=click.Path(path_type=Path), help="The mirror's folder.")
-@click.option("--revision", default="main", show_default=True, help="Branch or tag that will name it.")
+@click.option("--tree", required=True, type=click.Path(path_type=Path), help="Folder of the mirror.")
+@click.option("--revision", default="main", show_default=True, help="Branch or tag for this version.")
 @click.option("--as-it-is", is_flag=True, help="Publish although the audit rejects it.")
 @pass_context
 def command(
     ctx: Context, *, folder: Path, repository: str, tree: Path, revision: str, as_it_is: bool
 ) -> Result:
-    """Put the checkpoint DIR into a hub mirror of your own, from which devices and `thorctl lock` take it.
+    """Put the checkpoint DIR into your own hub mirror, from which devices and `thorctl lock` fetch it.
 
     The mirror is a folder that nginx serves (docs/how-to/checkpoint.md). DIR is checked against its manifest
-    and audited first. Said twice it is said once; other repositories and older commits in the folder stay.
+    and audited first. Idempotent; other repositories and older commits in the folder stay.
     """
     with ctx.messages.status(f"Reading {escape(str(folder))}") as status:
         source = Folder(folder)
@@ -60,7 +60,7 @@ def command(
         "off": list(off),
     }
     text = (
-        f"{repository}@{revision} is {commit} in {tree}.\nA profile asks for it so:\n"
+        f"{repository}@{revision} is {commit} in {tree}.\nA profile refers to it with:\n"
         f"  extends: PROFILE\n  checkpoint: {{repository: {repository}, revision: {revision}, "
         "endpoint: http://YOUR-MIRROR}"
     )

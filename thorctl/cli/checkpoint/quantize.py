@@ -35,7 +35,7 @@ Examples:
     help="New folder; its name becomes the checkpoint's.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, from headers alone; write nothing.")
-@click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, …")
+@click.option("--device", default="cpu", show_default=True, help="Device that computes: cpu, cuda, cuda:1, …")
 @click.option(
     "--endpoint", default=HUB, show_default=True, help="Address of the hub of SOURCE, for --dry-run."
 )
@@ -54,10 +54,9 @@ def command(
     """Make an NVFP4A16 checkpoint with the model card's split from the BF16 one in the folder SOURCE.
 
     The arithmetic is llm-compressor's (the extra `quantize`: docs/how-to/checkpoint.md). Matrices that vLLM
-    loads as one share their global scale from the start, so there is nothing to repair. SOURCE is only
-    read. A run that was stopped goes on at the file where it was. The result is decoded, read back and
-    audited before it gets its name. The same source, versions and device give the same bytes. --dry-run
-    takes a repository too.
+    loads as one share their global scale, so there is nothing to repair. SOURCE is only read. A run that was
+    stopped continues at the file where it was. The result is decoded, read back and audited before it gets
+    its name. The same source, versions and device give the same bytes. --dry-run accepts a repository too.
     """
     with contextlib.ExitStack() as stack:
         status = stack.enter_context(ctx.messages.status(f"Reading {escape(what)}"))

@@ -41,7 +41,7 @@ def command(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
     """Write a copy of DIR in which matrices that vLLM loads as one share their global scale.
 
     The FP8 block scales are rewritten; the FP4 weights stay, bit for bit. DIR is only read. A run that was
-    stopped goes on where it was. The copy is read back and audited before it gets its name.
+    stopped continues where it was. The copy is read back and audited before it gets its name.
     """
     that = repairs.opened(Folder(original))
     data: dict[str, Any] = {
@@ -57,7 +57,7 @@ def command(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
             f"{original.name}: {data['to_mend']} of {counted(data['groups'], 'fused group')} "
             f"{form(data['to_mend'], 'has', 'have')} global scales to repair"
             f"{_up_to(data['worst_ratio'])}.\nWould write {gigabytes(that.bytes)} to {out}; "
-            f"{original} stays as it is."
+            f"{original} is not changed."
         )
         return Result("checkpoint repair", data, view=text)
     with ctx.messages.status("Repairing") as status:
@@ -72,7 +72,7 @@ def command(ctx: Context, original: Path, out: Path, dry_run: bool) -> Result:
 
 
 def _up_to(ratio: float) -> str:
-    """Nothing where only zero matrices were repaired: their scales have no ratio."""
+    """Format the ratio of the scales, which zero matrices do not have."""
     return f", up to {ratio:.3g} × apart" if ratio > 1 else ", all of them at zero matrices"
 
 
@@ -87,13 +87,13 @@ def _error(before: WeightError, after: WeightError) -> list[str | tuple[str, str
 
 
 def repair_view(done: Repaired, out: Path) -> Text:
-    """What was mended and what it changed."""
+    """Format the result of a repair."""
     return Text.assemble(
         (str(out), "bold"),
         f": {done.repaired} of {counted(done.groups, 'fused group')} repaired{_up_to(done.worst_ratio)}\n",
         *_error(done.before, done.after),
         (
-            f"\n{counted(done.resumed, 'file was', 'files were')} there from an earlier run"
+            f"\n{counted(done.resumed, 'file was', 'files were')} complete from an earlier run"
             if done.resumed
             else ""
         ),

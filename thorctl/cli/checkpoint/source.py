@@ -1,4 +1,4 @@
-"""The checkpoint that an argument names, in a folder or on a hub."""
+"""Open the checkpoint of an argument, in a folder or on a hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUB = "https://huggingface.co"
 
 @contextlib.contextmanager
 def opened(what: str, endpoint: str, pairs: tuple[str, ...]) -> Any:
-    """The folder of that name, else the repository."""
+    """Return the folder of that name, else the repository."""
     folder = Path(what)
     if folder.is_dir() or what.startswith((".", "/", "~")):
         yield Folder(folder.expanduser())

@@ -1,4 +1,4 @@
-"""Which rollout is meant, what people say of it, and who may work on it."""
+"""Find a rollout, record an operator's orders for it, and ensure that one process runs it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from thorctl.store.rollouts import Rollout
 
 
-LEAVE_SECONDS = 30.0  # for a process that has nothing left to do: its playbooks and connections end
-RECENT = 50  # rollouts; an older one that still works is nobody's any more
+LEAVE_SECONDS = 30.0  # for a process that is ending: its playbooks and connections close
+RECENT = 50  # rollouts; no older one is still running
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a person says of a rollout: ``paused``, ``aborted``, ``approved``, ``over_hold``."""
+    """An operator's order: ``paused``, ``aborted``, ``approved``, ``over_hold``."""
 
     kind: str
     message: str = ""
@@ -46,12 +46,12 @@ class Order:
 
 
 def state_of(db: sqlite3.Connection, rollout: Rollout) -> State:
-    """Where it stands, as its log says."""
+    """Return the rollout's state, from its log."""
     return fold(begin(rollout), rollouts.log(db, rollout.id))
 
 
 def find(db: sqlite3.Connection, rollout: str | None) -> Rollout:
-    """The rollout of that id; without one the newest.
+    """Return the rollout of that id; without one the newest.
 
     Raises:
         ThorError: ``rollout_unknown``, which lists the last ones.
@@ -77,7 +77,7 @@ def find(db: sqlite3.Connection, rollout: str | None) -> Rollout:
 
 
 def say(db: sqlite3.Connection, rollout: Rollout, order: Order) -> None:
-    """Records an order; the process that works on the rollout obeys it within seconds."""
+    """Record an order; the process that runs the rollout executes it within seconds."""
     line = Line(
         rollout.id,
         text(SteadyClock().wall()),
@@ -93,7 +93,7 @@ def say(db: sqlite3.Connection, rollout: Rollout, order: Order) -> None:
 
 
 def heard(db: sqlite3.Connection, rollout: Rollout) -> bool:
-    """Whether a process is at work that obeys what was just said. One that is leaving is waited for."""
+    """Return whether a process runs that will execute the recorded order. Waits for one that is ending."""
     if not at_work(rollout.id):
         return False
     if not state_of(db, rollout).left:
@@ -105,12 +105,12 @@ def heard(db: sqlite3.Connection, rollout: Rollout) -> bool:
 
 
 def names_of(rollout: Rollout) -> set[str]:
-    """The devices that a rollout changes."""
+    """Return the devices of a rollout."""
     return {str(one["name"]) for one in rollout.plan["devices"]}
 
 
 def check_alone(db: sqlite3.Connection, names: set[str], but: str | None = None) -> None:
-    """Refuses a rollout over devices that another one (than ``but``) is at work on.
+    """Reject a rollout over devices of another running one (other than ``but``).
 
     Raises:
         ThorError: ``rollout_at_work``.
@@ -126,7 +126,7 @@ def check_alone(db: sqlite3.Connection, names: set[str], but: str | None = None)
 
 
 def check_unfinished(db: sqlite3.Connection, names: set[str]) -> None:
-    """Refuses to begin a rollout over devices that an interrupted one holds: it would wait for them in vain.
+    """Reject a new rollout over devices that an interrupted one holds: it would wait without end.
 
     Raises:
         ThorError: ``rollout_unfinished``.
@@ -135,7 +135,7 @@ def check_unfinished(db: sqlite3.Connection, names: set[str]) -> None:
         if not names & names_of(other):
             continue
         state = state_of(db, other)
-        verbs = {name: f"{line.verb} under way" for name, line in state.open.items()}
+        verbs = {name: f"{line.verb} in progress" for name, line in state.open.items()}
         held = [f"{one.name} ({verbs.get(one.name, one.phase)})" for one in state.held if one.name in names]
         if held and not state.ended:
             raise ThorError(
@@ -147,7 +147,7 @@ def check_unfinished(db: sqlite3.Connection, names: set[str]) -> None:
 
 
 def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
-    """Refuses to go on with a rollout that a later one has overtaken: it would bring old releases back.
+    """Reject the continuation of a rollout that a later one has overtaken: it would restore old releases.
 
     Raises:
         ThorError: ``rollout_overtaken``.
@@ -163,28 +163,28 @@ def check_newest(db: sqlite3.Connection, rollout: Rollout) -> None:
 
 
 def _after(db: sqlite3.Connection, rollout: Rollout, later: Rollout) -> str:
-    """What to do with a rollout that a later one has overtaken."""
+    """Return the remedy for a rollout that a later one has overtaken."""
     if state_of(db, later).ended:
-        begin_anew = f"Begin a new one for what is left: `thorctl rollout start {rollout.label} DEVICES`."
+        begin_anew = f"Start one for the other devices: `thorctl rollout start {rollout.label} DEVICES`."
     else:
-        begin_anew = f"Go on with that one: `thorctl rollout resume {later.id}`."
+        begin_anew = f"Continue that one: `thorctl rollout resume {later.id}`."
     held = state_of(db, rollout).held
     return (
-        f"{begin_anew} `thorctl rollout abort {rollout.id}` takes back what this one left."
+        f"{begin_anew} `thorctl rollout abort {rollout.id}` releases the devices of this one."
         if held
         else begin_anew
     )
 
 
 def devices_of(context: Context, rollout: Rollout) -> list[Device]:
-    """The devices of a rollout, as the inventory knows them now; without those that it no longer has."""
+    """Return a rollout's devices as in the present inventory, without removed ones."""
     names = names_of(rollout)
     config = context.ansible_config
     found = [one for one in fleet.load(inventory_path(context), None, config) if one.name in names]
     gone = sorted(names - {one.name for one in found})
     if gone:
         context.messages.print(
-            f"not in the inventory any more, taken for offline: {', '.join(gone)}",
+            f"removed from the inventory, treated as offline: {', '.join(gone)}",
             markup=False,
             highlight=False,
         )
@@ -193,7 +193,7 @@ def devices_of(context: Context, rollout: Rollout) -> list[Device]:
 
 @contextmanager
 def alone(db: sqlite3.Connection, rollout: Rollout) -> Iterator[None]:
-    """For the length of the block this process is the only one here at work on the rollout and its devices.
+    """Ensure that no other process here runs the rollout, or one over its devices, during the block.
 
     Raises:
         ThorError: ``rollout_at_work``.

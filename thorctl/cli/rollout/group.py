@@ -1,6 +1,6 @@
-"""``thorctl rollout``: a release through a fleet in waves; what is planned, and its start.
+"""``thorctl rollout``: plan and start a rollout.
 
-The other verbs have modules of their own: rollout_status, rollout_orders, rollout_resume.
+The other verbs have modules of their own: status, orders, resume.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ POLICY = "careful"
     name="rollout",
     epilog="""\b
 Examples:
-  thorctl rollout plan tiny-qwable                who would change when; changes nothing
+  thorctl rollout plan tiny-qwable                show the plan; changes nothing
   thorctl rollout start tiny-qwable               with the policy `careful`
   thorctl rollout start tiny-qwable lab --policy one-by-one --soak 300
   thorctl rollout status --watch                  the last one
   thorctl rollout approve                         let the next wave begin
   thorctl rollout pause | resume | abort [--return]
-  thorctl rollout resume --over-hold thor-07      though the device is on hold
+  thorctl rollout resume --over-hold thor-07      despite the device's hold
 """,
 )
 def command() -> None:
-    """Roll a release out in waves: staged first, tried, judged, kept or rolled back.
+    """Roll a release out in waves: staged first, then on trial, then kept or rolled back.
 
     After a crash of its controller `thorctl rollout resume` continues a rollout.
     docs/explanation/rollout.md describes the decisions.
@@ -72,7 +72,7 @@ def command() -> None:
 
 
 def planned(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments of ``plan`` and ``start``."""
+    """Add the arguments of ``plan`` and ``start``."""
     for decorate in reversed(
         [
             click.argument("release"),
@@ -83,18 +83,18 @@ def planned(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--soak", type=click.IntRange(0), metavar="SECONDS", help="Soak of every wave."),
             click.option(
-                "--parallel", type=click.IntRange(1), metavar="N", help="Devices out of service at once."
+                "--parallel", type=click.IntRange(1), metavar="N", help="Most devices out of service."
             ),
             click.option(
                 "--stop-at", type=click.IntRange(1), metavar="N", help="Failed devices that stop the rollout."
             ),
             click.option(
                 "--approve", type=click.Choice(["never", "after_canary", "each_wave"]),
-                help="Waves that a person must approve.",
+                help="Waves that need approval.",
             ),
             click.option(
                 "--on-stop", type=click.Choice(["keep", "return"]),
-                help="What committed devices do when the rollout stops.",
+                help="Whether committed devices are rolled back when the rollout stops.",
             ),
             click.option(
                 "--speed-tolerance", type=click.FloatRange(0, 100, max_open=True), metavar="PERCENT",
@@ -125,8 +125,8 @@ Examples:
 def plan(context: Context, /, release: str, devices: tuple[str, ...], name: str, **options: Any) -> Result:
     """Show which devices would change when, the download and the time. Changes nothing.
 
-    RELEASE is a profile, a release's id, or a folder of `thorctl render`. Every device is asked. Options
-    replace those of the policy.
+    RELEASE is a profile, a release's id, or a folder of `thorctl render`. Every device is queried. Options
+    override the policy's.
     """
     made, _, _ = _plan(context, release, devices, name, options)
     return Result("rollout plan", data={"plan": made.document()}, view=fit(PlanView(made)))
@@ -194,7 +194,7 @@ def start(
             kept = rollouts.put(db, began)
             stack.enter_context(only_one(kept.id))
         context.messages.print(f"rollout {kept.id}", highlight=False)
-        rollout_holds.pass_over(db, kept, holds)
+        rollout_holds.override(db, kept, holds)
         return work(context, db, kept, "rollout start", wait_for_people=not no_wait)
 
 

@@ -1,4 +1,4 @@
-"""Passing over the holds of devices in a rollout: which ones, by whose word, on the record."""
+"""Override the holds of devices in a rollout: by name, on record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTION = "--over-hold"
 
 
 def over_hold(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The option of ``start`` and ``resume``; the parameter is ``over``."""
+    """Add the option of ``start`` and ``resume``; the parameter is ``over``."""
     return click.option(
         OPTION,
         "over",
@@ -36,10 +36,10 @@ def over_hold(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> dict[str, str]:
-    """Device -> the hold to pass over. ``holds``: the rollout's devices, and what they hold for.
+    """Return device -> the hold to override. ``holds``: the rollout's devices, with their holds.
 
     Raises:
-        ThorError: ``device_unknown``, ``not_held``: nobody passes over a hold that he has not read.
+        ThorError: ``device_unknown``, ``not_held``: an operator must have read the hold.
     """
     unknown = [name for name in names if name not in holds]
     if unknown:
@@ -54,20 +54,20 @@ def chosen(names: Sequence[str], holds: Mapping[str, str | None], what: str) -> 
         raise ThorError(
             "not_held",
             f"{OPTION} {free}: the device has no hold, or does not answer.",
-            f"Leave the option out; `thorctl hold show {free}` shows the hold.",
+            f"Leave the option out; `thorctl hold show {free}` shows its hold.",
             device=free,
         )
     return found
 
 
 def ask(devices: Sequence[Device]) -> dict[str, str | None]:
-    """What each device holds for now; None where it does not hold or does not answer."""
+    """Return each device's present hold; None if there is none, or no answer."""
     answers = run_verb(devices, "status")
     return {answer.device: hold_of(answer.get(Status) or UNKNOWN) for answer in answers}
 
 
-def pass_over(db: sqlite3.Connection, rollout: Rollout, holds: Mapping[str, str]) -> None:
-    """Puts on record who passes over which hold; whoever works on the rollout obeys."""
+def override(db: sqlite3.Connection, rollout: Rollout, holds: Mapping[str, str]) -> None:
+    """Record which holds are overridden, and by whom, for the process that runs the rollout."""
     for device, hold in holds.items():
-        message = f"its hold is passed over by {me()}: {hold}"
+        message = f"its hold is overridden by {me()}: {hold}"
         say(db, rollout, Order("over_hold", message, device=device, data={"hold": hold}))

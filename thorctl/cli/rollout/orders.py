@@ -1,4 +1,4 @@
-"""``thorctl rollout pause``, ``approve``, ``abort``: what people say of a rollout, whoever works on it."""
+"""``thorctl rollout pause``, ``approve``, ``abort``: orders for a rollout, whichever process runs it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Examples:
 @click.option("--reason", default="", metavar="TEXT", help="Reason, kept in the history.")
 @pass_context
 def pause(context: Context, rollout: str | None, reason: str) -> Result:
-    """Pause a rollout. Devices at work are finished, no other begins; `resume` continues it."""
+    """Pause a rollout. Devices in progress are finished, no other begins; `resume` continues it."""
     del context
     return _order(rollout, Order("paused", _by("paused", reason)), "rollout pause")
 
@@ -42,7 +42,7 @@ def pause(context: Context, rollout: str | None, reason: str) -> Result:
     epilog="""\b
 Examples:
   thorctl rollout approve
-  thorctl rollout approve --wave 2 --yes    in advance, unasked
+  thorctl rollout approve --wave 2 --yes    in advance, without a question
 """,
 )
 @click.argument("rollout", required=False)
@@ -52,7 +52,7 @@ Examples:
 @consent.yes_option
 @pass_context
 def approve(context: Context, rollout: str | None, wave: int | None, yes: bool) -> Result:
-    """Approve the wave that waits for a person."""
+    """Approve the wave that waits for it."""
     with opened() as db:
         found = find(db, rollout)
         state = state_of(db, found)
@@ -75,7 +75,7 @@ def approve(context: Context, rollout: str | None, wave: int | None, yes: bool) 
     epilog="""\b
 Examples:
   thorctl rollout abort --reason "wrong tokenizer"
-  thorctl rollout abort --return --yes    committed devices go back, too
+  thorctl rollout abort --return --yes    also roll committed devices back
 """,
 )
 @click.argument("rollout", required=False)
@@ -84,18 +84,18 @@ Examples:
 @consent.yes_option
 @pass_context
 def abort(context: Context, rollout: str | None, returns: bool, reason: str, yes: bool) -> Result:
-    """End a rollout. Devices on trial return to the release they had."""
+    """End a rollout. Devices on trial are rolled back."""
     with opened() as db:
         found = find(db, rollout)
         _check_open(found, state_of(db, found).ended, also=("incomplete",))
         consent.agreed(context, f"Abort rollout {found.id} ({found.label})?", yes=yes)
         say(db, found, Order("aborted", _by("aborted", reason), data={"returns": returns}))
         if heard(db, found):
-            context.messages.print("The process at work on the rollout ends it.", highlight=False)
+            context.messages.print("The process that runs the rollout ends it.", highlight=False)
             return standing(db, found, "rollout abort")
         with alone(db, found):
             ended = work(context, db, found, "rollout abort", wait_for_people=False)
-        # What was asked for was done: an abort that ends in `aborted` is a success.
+        # The order was executed: an abort that ends in `aborted` is a success.
         clean = ended.data.get("status") == "aborted"
         return replace(ended, exit_code=Exit.SUCCESS if clean else ended.exit_code)
 
@@ -113,7 +113,7 @@ def _check_open(rollout: Rollout, ended: str | None, also: tuple[str, ...] = ())
         raise ThorError(
             "rollout_ended",
             f"Rollout {rollout.id} has ended: {ended}.",
-            "See it in `thorctl history`, or start a new one with `thorctl rollout start`.",
+            "Check it in `thorctl history`, or start a new one with `thorctl rollout start`.",
         )
 
 

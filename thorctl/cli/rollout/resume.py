@@ -1,4 +1,4 @@
-"""``thorctl rollout resume``: on with a rollout, wherever it was left."""
+"""``thorctl rollout resume``: continue a rollout."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 Examples:
   thorctl rollout resume               the last one
   thorctl rollout resume 20261125-1 --no-wait
-  thorctl rollout resume --over-hold thor-07    though it is on patrol
+  thorctl rollout resume --over-hold thor-07    despite its hold
 """,
 )
 @click.argument("rollout", required=False)
@@ -57,8 +57,8 @@ Examples:
 def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wait: bool, yes: bool) -> Result:
     """Continue a rollout after a pause or a crash of its controller, or catch up absent devices.
 
-    Devices whose step was interrupted are asked first, so that none is changed twice. --over-hold is also
-    accepted by a rollout at work.
+    Devices with an interrupted step are observed first, so that none is changed twice. --over-hold also works
+    on a running rollout.
     """
     with opened() as db:
         found = find(db, rollout)
@@ -68,19 +68,19 @@ def command(context: Context, rollout: str | None, over: tuple[str, ...], no_wai
         check_newest(db, found)
         consent.agreed(context, f"Continue rollout {found.id} ({found.label})?", yes=yes)
         if over:
-            _pass_over(context, db, found, over)
+            _override(context, db, found, over)
             if at_work(found.id):
-                context.messages.print("The process at work on the rollout was notified.", highlight=False)
+                context.messages.print("The process that runs the rollout was notified.", highlight=False)
                 return standing(db, found, "rollout resume")
         if _goes_on(db, found):
-            context.messages.print("The process at work on the rollout continues it.", highlight=False)
+            context.messages.print("The process that runs the rollout continues it.", highlight=False)
             return standing(db, found, "rollout resume")
         with alone(db, found):
             return work(context, db, found, "rollout resume", wait_for_people=not no_wait)
 
 
 def _ended(context: Context, db: sqlite3.Connection, found: Rollout, state: State) -> Result:
-    """Where it stands, if every device has the release; else ``rollout_ended``, with what can be done."""
+    """Return the state if every device has the release; else ``rollout_ended`` with the remedy."""
     without = [one.name for one in state.devices.values() if one.phase is not Phase.UPDATED]
     if not without:
         have = counted(state.count().well, "device has", "devices have")
@@ -93,13 +93,13 @@ def _ended(context: Context, db: sqlite3.Connection, found: Rollout, state: Stat
         "rollout_ended",
         f"Rollout {found.id} is {state.ended}{why}; {counted(len(without), 'device')} without the release: "
         f"{shortened(without)}.",
-        f"See the reason with `thorctl history show {found.id}`, then start a new one: `thorctl "
+        f"Read the reason with `thorctl history show {found.id}`, then start a new one: `thorctl "
         f"rollout start {found.label} {' '.join(without)}`.",
     )
 
 
 def _goes_on(db: sqlite3.Connection, found: Rollout) -> bool:
-    """Whether a process that still finishes devices of the paused rollout goes on with it, now told to."""
+    """Order a process that still finishes devices of the paused rollout to continue; return success."""
     state = state_of(db, found)
     if not (state.paused and at_work(found.id)):
         return False
@@ -108,7 +108,7 @@ def _goes_on(db: sqlite3.Connection, found: Rollout) -> bool:
     return heard(db, found)
 
 
-def _pass_over(context: Context, db: sqlite3.Connection, found: Rollout, over: Sequence[str]) -> None:
+def _override(context: Context, db: sqlite3.Connection, found: Rollout, over: Sequence[str]) -> None:
     mine = [device for device in devices_of(context, found) if device.name in over]
     holds = dict.fromkeys(sorted(names_of(found))) | rollout_holds.ask(mine)
-    rollout_holds.pass_over(db, found, rollout_holds.chosen(over, holds, f"rollout {found.id}"))
+    rollout_holds.override(db, found, rollout_holds.chosen(over, holds, f"rollout {found.id}"))

@@ -1,4 +1,4 @@
-"""What commands show of a rollout: where it stands, and what happens while one works on it."""
+"""Show a rollout: its state, and its events while it runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFRESHES_PER_SECOND = 2
 
 
 def result(rollout: Rollout, state: State, *, at_work: bool, command: str, looking: bool = False) -> Result:
-    """What a command about one rollout returns; ``looking`` is a success whatever it sees."""
+    """Return the Result of a command about one rollout; ``looking``: a success whatever the state."""
     return Result(
         command,
         data=summary.as_json(rollout, state, at_work=at_work),
@@ -44,7 +44,7 @@ def result(rollout: Rollout, state: State, *, at_work: bool, command: str, looki
 
 
 def standing(db: sqlite3.Connection, rollout: Rollout, command: str = "rollout status") -> Result:
-    """Where it stands right now."""
+    """Return the present state."""
     return result(rollout, state_of(db, rollout), at_work=at_work(rollout.id), command=command, looking=True)
 
 
@@ -52,7 +52,7 @@ def standing(db: sqlite3.Connection, rollout: Rollout, command: str = "rollout s
 def shown(
     context: Context, rollout: Rollout, progress: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Callable[[State, Sequence[Line]], None]]:
-    """Shows a rollout at work: live on a terminal, JSON lines for programs, else a line for what happens."""
+    """Show a running rollout: live on a terminal, JSON lines for programs, else a line per event."""
     if not context.json and sys.stdout.isatty() and not context.quiet:
         latest = [begin(rollout)]
         with Live(

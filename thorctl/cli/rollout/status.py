@@ -1,4 +1,4 @@
-"""``thorctl rollout status``: where a rollout stands, once or until it ends."""
+"""``thorctl rollout status``: show the state of a rollout, once or until it ends."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ Examples:
 """,
 )
 @click.argument("rollout", required=False)
-@click.option("-w", "--watch", is_flag=True, help="Show it until it ends, or Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="Update until the rollout ends, or Ctrl-C.")
 @pass_context
 def status(context: Context, rollout: str | None, watch: bool) -> Result:
     """Show the state of a rollout and of its waves and devices. Without an id: the last one."""
     with opened() as db:
         found = find(db, rollout)
         if watch:
-            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            with contextlib.suppress(KeyboardInterrupt):  # the usual end
                 _watch(context, db, found)
         shown = standing(db, found)
         return replace(shown, line=watch)
 
 
 def _watch(context: Context, db: sqlite3.Connection, found: Rollout) -> None:
-    """Shows it until it ends: live on a terminal, else a line for what happens."""
+    """Show it until it ends: live on a terminal, else a line per event."""
     if context.json or not sys.stdout.isatty():
         last = 0
         while True:
