@@ -35,6 +35,7 @@ LINTED_CODE = (
     "thorctl/registry/",
     "thorctl/release/",
     "thorctl/smoke/",
+    "thorctl/sim/",
     "thorctl/status/",
     "thorctl/store/",
     "thorctl/ui/",

@@ -43,8 +43,11 @@ ASKS = {
 
 def leaves(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        for name, one in command.commands.items():
-            yield from leaves(one, f"{path} {name}")
+        with click.Context(command) as context:  # a lazy group imports its commands one by one
+            for name in command.list_commands(context):
+                one = command.get_command(context, name)
+                assert one is not None
+                yield from leaves(one, f"{path} {name}")
     else:
         yield path, command
 

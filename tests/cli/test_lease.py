@@ -155,7 +155,7 @@ def test_device_that_goes_by_another_name_is_not_changed(one: One, words: tuple[
     one.sshd.behave(answers("status", {**STATUS, "name": "thor-02", "state": "trial"}))
     result = one.thorctl(*words)
     assert [error.code for error in result.errors] == ["another_device"]
-    assert "goes by thor-02" in result.errors[0].message
+    assert "answers is thor-02" in result.errors[0].message
     assert one.asked.endswith("status")
 
 

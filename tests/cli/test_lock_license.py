@@ -165,7 +165,7 @@ def test_what_asks_for_attribution_only_is_not_asked_about(upstream: Upstream) -
 def test_a_person_at_a_terminal_is_asked(upstream: Upstream, answer: str, written: bool) -> None:
     words = ["--project", str(upstream.project), "lock", "tiny-qwable", *upstream.words]
     terminal = pexpect.spawn(str(THORCTL), words, timeout=120, encoding="utf-8", dimensions=(40, 200))
-    terminal.expect("under AGPL-3.0-only.*Do you accept them.*y/N")
+    terminal.expect("under AGPL-3.0-only.*Do you accept these terms.*y/N")
     terminal.sendline(answer)
     terminal.expect(pexpect.EOF)
     terminal.close()

@@ -28,7 +28,7 @@ _FIELD = re.compile(r"([a-z_, ]+): (.*)")
 
 
 def schemas() -> str:
-    """The document: what thor-agent prints at its root, each class below ``$defs``."""
+    """Return the document: an answer of thor-agent at its root, each class below ``$defs``."""
     definitions: dict[str, Any] = {}
     for kind in (AgentAnswer, Progress, Envelope, *(one.data_class for one in VERBS.values())):
         if kind is not None:
@@ -77,7 +77,7 @@ def _define(kind: type, definitions: dict[str, Any]) -> None:
 
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """That of a value of the annotation ``kind``: the annotations that ``protocol.decode`` reads."""
+    """Return the schema of an annotation ``kind`` that ``protocol.decode`` supports."""
     if isinstance(kind, type) and is_dataclass(kind):
         _define(kind, definitions)
         return _reference(kind)
@@ -108,7 +108,7 @@ _OF = {Literal: _word, Union: _either, types.UnionType: _either, tuple: _sequenc
 
 
 def _described(kind: type) -> tuple[str, dict[str, dict[str, str]]]:
-    """The first line of a class's docstring, and what its section ``Attributes`` says of each field."""
+    """Return the first line of a class's docstring, and the text of each field in its ``Attributes``."""
     text = inspect.getdoc(kind) or ""
     found: dict[str, list[str]] = {}
     names: list[str] = []

@@ -1,1 +1,1 @@
-"""Simulated devices and the services they stand among."""
+"""Simulated devices and their services."""

@@ -1,4 +1,4 @@
-"""Chooses the private network's addresses. Pure, but for reading the host's routes."""
+"""Choose the private network's addresses. Reads the host's routes, and has no other side effects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_DEVICES = 200
 
 
 def choose_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
-    """The first candidate that overlaps nothing in ``taken``.
+    """Return the first candidate that overlaps nothing in ``taken``.
 
     Raises:
         ThorError: ``no_free_subnet``.
@@ -42,29 +42,29 @@ def choose_subnet(taken: Iterable[IPv4Network]) -> IPv4Network:
 
 
 def registry_address(subnet: str) -> str:
-    """Address of the registry."""
+    """Return the address of the registry."""
     return str(IPv4Network(subnet)[_REGISTRY_HOST])
 
 
 def hub_address(subnet: str) -> str:
-    """Address of the hub mirror."""
+    """Return the address of the hub mirror."""
     return str(IPv4Network(subnet)[_HUB_HOST])
 
 
 def time_address(subnet: str) -> str:
-    """Address of the time server."""
+    """Return the address of the time server."""
     return str(IPv4Network(subnet)[_TIME_HOST])
 
 
 def device_address(subnet: str, number: int) -> str:
-    """Address of the ``number``-th device, counted from 1."""
+    """Return the address of the ``number``-th device, counted from 1."""
     if not 1 <= number <= MAX_DEVICES:
         raise ValueError(f"device number {number} is not within 1..{MAX_DEVICES}")
     return str(IPv4Network(subnet)[_FIRST_DEVICE_HOST + number - 1])
 
 
 def parse_routes(text: str) -> list[IPv4Network]:
-    """Networks with a route, without the default one; from ``/proc/net/route`` (proc(5))."""
+    """Return the networks with a route, without the default one; from ``/proc/net/route`` (proc(5))."""
     networks = []
     for line in text.splitlines()[1:]:
         words = line.split()
@@ -77,5 +77,5 @@ def parse_routes(text: str) -> list[IPv4Network]:
 
 
 def host_routes() -> list[IPv4Network]:
-    """Networks this host has a route to."""
+    """Return the networks that this host has a route to."""
     return parse_routes(Path("/proc/net/route").read_text(encoding="ascii"))

@@ -1,4 +1,4 @@
-"""Lets this host run aarch64 programs while an image is built, through qemu-user; then it is as it was."""
+"""Let this host run aarch64 programs during the build of an image, with qemu-user; restore it afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINE = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 
 @contextmanager
 def aarch64_programs() -> Iterator[None]:
-    """Within the block aarch64 programs run here. What was registered already stays.
+    """Enable aarch64 programs for the block. An existing registration is not changed.
 
     Raises:
         ThorError: ``binfmt_unavailable``, ``tool_missing``.

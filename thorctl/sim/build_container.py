@@ -1,7 +1,7 @@
 """One step of an image: a container that may use the host's settings and is committed without them.
 
-Files are handed in as archives through the engine's API and variables per command, so neither a bind mount's
-stub nor a proxy's address ends up in the image.
+Files are passed as archives through the engine's API and variables per command, so the image contains neither
+a bind mount's stub nor a proxy's address.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 SCRATCH = "/mnt"  # exists in the base; emptied before the commit
 KEPT_LINES = 40  # of a failed command's output
-NAME_PREFIX = "thorctl-build-"  # of build containers and volumes, so that left-over ones are found
+NAME_PREFIX = "thorctl-build-"  # of build containers and volumes, to find remaining ones
 
 
 def archive(files: Mapping[str, bytes], mode: int = 0o755) -> bytes:
-    """A tar archive of these files, owned by root, without times."""
+    """Return a tar archive of these files, owned by root, without times."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
@@ -55,7 +55,7 @@ class Step:
             )
 
     def run(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
-        """Run a command; its output goes line by line to the callback.
+        """Run a command; pass its output line by line to the callback.
 
         Raises:
             ThorError: ``image_build_failed``, with the last lines of the output.
@@ -76,7 +76,7 @@ class Step:
             )
 
     def commit(self, repository: str, tag: str, labels: Mapping[str, str]) -> None:
-        """Make an image of the container's file system; its configuration is the parent's."""
+        """Create an image of the container's file system; its configuration is the parent's."""
         self.run(["sh", "-c", f"rm -rf {SCRATCH}/* /tmp/* /var/tmp/*"])
         changes = ['CMD ["/bin/sh"]', *(f"LABEL {key}={value}" for key, value in labels.items())]
         self.container.commit(repository, tag, changes=changes)
@@ -91,13 +91,13 @@ def step(
     binds: tuple[str, ...] = (),
     volumes: Mapping[str, str] | None = None,
 ) -> Iterator[Step]:
-    """A container of ``image`` that only waits; removed at the end.
+    """Yield an idle container of ``image``; remove it at the end.
 
-    It shares the host's network: a proxy or mirror on the host's loopback must answer, as for the host.
+    It shares the host's network, so that a proxy or mirror on the host's loopback is reachable.
     ``binds`` are read-only host folders at the same path (where the image lacks one, its stub would be
     committed), ``volumes`` maps volume names to folders.
     """
-    # Mounts, not the SDK's `volumes`: those are declared in the configuration, which a commit keeps.
+    # Mounts, not the SDK's `volumes`, which are declared in the configuration and so committed.
     mounts = [Mount(path, path, type="bind", read_only=True) for path in binds]
     mounts += [Mount(path, name, type="volume") for name, path in (volumes or {}).items()]
     container = client.containers.run(

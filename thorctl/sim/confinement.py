@@ -1,7 +1,7 @@
-"""What a container device may do to the kernel it shares with its host: capabilities, system calls.
+"""The capabilities and system calls of a container device, which shares the kernel of its host.
 
-Not a boundary: systemd and Docker need CAP_SYS_ADMIN in the host's user namespace. The README of
-images/sim-device lists what is closed and what stays open.
+This is no security boundary: systemd and Docker need CAP_SYS_ADMIN in the host's user namespace. The README
+of images/sim-device lists what is closed and what is open.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-# Beyond Docker's defaults. Not --privileged: a host without CAP_SYS_RESOURCE cannot give that.
+# Beyond Docker's defaults. Not --privileged, which a host without CAP_SYS_RESOURCE does not support.
 CAPABILITIES = (
     "SYS_ADMIN",  # mounts and namespaces, of systemd and of the inner engine
     "NET_ADMIN",  # the inner engine's bridge and firewall, in the device's own network namespace
     "SYS_PTRACE",  # /proc of other accounts' processes, in the device's own PID namespace
-    "AUDIT_CONTROL",  # pam_loginuid of sshd; the kernel grants no more of it outside the host's PID namespace
+    "AUDIT_CONTROL",  # pam_loginuid of sshd; limited by the kernel outside the host's PID namespace
 )
 
-# System calls that reach the host's kernel and disks with CAP_SYS_ADMIN, or a capability given by mistake.
+# System calls that reach the host's kernel and disks with CAP_SYS_ADMIN, or a capability granted by mistake.
 DENIED = (
     *("kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module"),
     *("swapon", "swapoff", "quotactl", "quotactl_fd", "syslog", "acct", "lookup_dcookie"),
@@ -40,18 +40,18 @@ _EPERM, _ENOSYS = 1, 38
 
 
 def cgroup_version(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """2 where this host's control groups are the unified hierarchy alone, else 1."""
+    """Return 2 if this host has the unified hierarchy of control groups only, else 1."""
     return 2 if (root / "cgroup.controllers").exists() else 1
 
 
 def seccomp_profile(cgroup_version: int) -> str:
-    """The seccomp profile in Docker's JSON.
+    """Return the seccomp profile in Docker's JSON.
 
     ``mount -o remount`` without ``bind`` is denied: on a volume it makes the host's disk read-only.
     """
     denied = DENIED if cgroup_version != 1 else (*DENIED, *DENIED_ON_V1)
     calls: list[dict[str, Any]] = [_errno(denied, _EPERM)]
-    # The newer interface begins a reconfiguration with this call; "not implemented" leads back to mount(2).
+    # The newer interface reconfigures with this call; "not implemented" makes callers use mount(2).
     calls.append(_errno(("fspick",), _ENOSYS))
     calls.append(_errno(("mount",), _EPERM, _masked(3, _MS_REMOUNT | _MS_BIND, _MS_REMOUNT)))
     calls += [

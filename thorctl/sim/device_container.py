@@ -1,4 +1,4 @@
-"""What the engine is asked for to run a device: the Engine API's JSON, exactly. Pure."""
+"""Build the Engine API's JSON for a device's container."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from thorctl.sim import confinement, layout
 if TYPE_CHECKING:
     from thorctl.sim.state import Device
 
-SHM_BYTES = 2 << 30  # an engine with a private 1 GiB /dev/shm inside, and room beside it
+SHM_BYTES = 2 << 30  # for an engine with a private 1 GiB /dev/shm inside, and reserve
 _TMPFS = {"/run": "exec,mode=755", "/run/lock": "mode=1777", "/tmp": "exec,mode=1777"}  # noqa: S108 - in the device
 STATE_PATH = "/var/lib/thor"
-# What the inner engine keeps, on disks: an overlay cannot lie on the overlay of the device's own file system.
+# The inner engine's data, on volumes: an overlay is impossible on the overlay of the device's file system.
 ENGINE_VOLUMES = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd"}
 
 
 def container_config(device: Device, *, simulation: str, image: str, cgroup_version: int) -> dict[str, Any]:
-    """The body of ``POST /containers/create`` for a device.
+    """Return the body of ``POST /containers/create`` for a device.
 
     ``device.disk_bytes`` makes /var/lib/thor a tmpfs of that size: a small disk, which a reboot empties.
     """
@@ -41,14 +41,15 @@ def container_config(device: Device, *, simulation: str, image: str, cgroup_vers
                 f"seccomp={confinement.seccomp_profile(cgroup_version)}",
                 "apparmor=unconfined",  # Docker's profile forbids every mount
             ],
-            # /proc and /sys are masked and read-only as Docker does by default; images/sim-device's sim-boot
-            # goes on from there.
+            # /proc and /sys are masked and read-only as by Docker's default; images/sim-device's sim-boot
+            # does the rest.
             "CgroupnsMode": "private",
             "ShmSize": SHM_BYTES,
             "Tmpfs": tmpfs,
             "Mounts": mounts,
             "NetworkMode": network,
-            # `reboot` in a device ends its container and starts it; a power cut (docker kill) leaves it off.
+            # `reboot` in a device ends its container and starts it; a power failure (docker kill) leaves it
+            # off.
             "RestartPolicy": {"Name": "unless-stopped"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}},
         },

@@ -1,4 +1,4 @@
-"""Runs container devices: create, boot, reboot, cut the power, remove."""
+"""Run container devices: create, boot, reboot, cut the power, remove."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from thorctl.sim.state import Device
 
 BOOT_TIMEOUT_SECONDS = 120  # boots in about 2 s; a loaded machine may take much longer
-SHUTDOWN_TIMEOUT_SECONDS = 90  # an engine may need its stop timeout; then the container is killed
-HOST_KEY_TIMEOUT_SECONDS = 30  # it is there once a device has booted
+SHUTDOWN_TIMEOUT_SECONDS = 90  # for an engine's stop time-out; then the container is killed
+HOST_KEY_TIMEOUT_SECONDS = 30  # the key exists once a device has booted
 _POLL_SECONDS = 0.25
-_MAX_RESTARTS = 2  # an orderly reboot is one; more means that it dies while booting
+_MAX_RESTARTS = 2  # a regular reboot is one; more are failed boots
 _HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
 def ensure(client: DockerClient, device: Device, *, simulation: str, image: str, authorized_key: str) -> bool:
-    """The device's container, running; made if missing, started if stopped. True if anything was done.
+    """Run the device's container, created or started as needed. Return True if anything was done.
 
     Raises:
         ThorError: ``sim_device_not_created``.
@@ -84,7 +84,7 @@ def _file(name: str, text: str, *, mode: int, owner: int = 0) -> bytes:
 
 
 def get(client: DockerClient, simulation: str, device: str) -> Container:
-    """The device's container.
+    """Return the device's container.
 
     Raises:
         ThorError: ``sim_device_missing``.
@@ -101,7 +101,7 @@ def get(client: DockerClient, simulation: str, device: str) -> Container:
 
 
 def status(client: DockerClient, simulation: str, device: str) -> str:
-    """State of the device's container in the engine's words; ``missing`` where there is none."""
+    """Return the engine's state of the device's container; ``missing`` if there is none."""
     try:
         return str(get(client, simulation, device).status)
     except ThorError:
@@ -109,7 +109,7 @@ def status(client: DockerClient, simulation: str, device: str) -> str:
 
 
 def wait_booted(container: Container, device: str) -> None:
-    """Returns when systemd says ``running``: every unit is up.
+    """Return when systemd reports ``running``: every unit is up.
 
     Raises:
         ThorError: ``sim_device_unhealthy`` (units failed), ``sim_device_not_booted`` (too late, or dead).
@@ -157,12 +157,12 @@ def _run(container: Container, command: str) -> str:
 
 
 def host_key(container: Container, device: str) -> str:
-    """The device's public SSH host key, read through the engine: nobody on the network can answer instead.
+    """Return the device's public SSH host key, read through the engine, which the network cannot forge.
 
     Raises:
         ThorError: ``sim_host_key_missing``.
     """
-    # A loaded engine has been seen to lose what a short command prints: nothing is asked for again.
+    # A loaded engine has been observed to lose the output of a short command, so it is repeated.
     deadline = time.monotonic() + HOST_KEY_TIMEOUT_SECONDS
     while not (key := _run(container, f"cat {_HOST_KEY}")).startswith("ssh-ed25519 "):
         if time.monotonic() >= deadline:
@@ -178,21 +178,21 @@ def host_key(container: Container, device: str) -> str:
 
 
 def reboot(client: DockerClient, simulation: str, device: str) -> None:
-    """An orderly reboot: systemd stops every unit first."""
+    """Reboot a device regularly: systemd stops every unit first."""
     container = get(client, simulation, device)
     container.restart(timeout=SHUTDOWN_TIMEOUT_SECONDS)
     wait_booted(container, device)
 
 
 def cut(client: DockerClient, simulation: str, device: str) -> None:
-    """A power cut: every process of the device dies at once, and it stays off."""
+    """Cut a device's power: every process dies at once, and it stays off."""
     container = get(client, simulation, device)
     if container.status == "running":
         container.kill()
 
 
 def power_on(client: DockerClient, simulation: str, device: str) -> None:
-    """Boots a device that is off; one that is on is left alone."""
+    """Boot a device that is off; leave a running one alone."""
     container = get(client, simulation, device)
     if container.status != "running":
         container.start()

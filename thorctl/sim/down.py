@@ -1,4 +1,4 @@
-"""Takes a simulation down and leaves nothing of it behind."""
+"""Remove a simulation completely."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def everything(client: DockerClient) -> list[str]:
-    """Names of all simulations of which anything is left, in the engine or on disk."""
+    """Return the names of all simulations with remains in the engine or on disk."""
     return sorted(objects.names(client) | set(simulations.names()))
 
 
 def down(client: DockerClient, name: str, report: Report) -> int:
-    """Removes a simulation's devices, volumes, network and folder; how many objects there were.
+    """Remove a simulation's devices, volumes, network and folder; return the number of objects.
 
-    Needs no readable state: also what a broken ``up`` has left is found, by label.
+    Needs no readable state: the remains of an incomplete ``up`` are found by label.
     """
     with timed(report, "remove", name), explained(name):
         removed = virtual_devices.remove(name) + objects.remove(client, name)
@@ -37,6 +37,6 @@ def down(client: DockerClient, name: str, report: Report) -> int:
 
 
 def remove_images(client: DockerClient, report: Report) -> int:
-    """Removes the images built for simulations and the registry's content; how many objects."""
+    """Remove the images built for simulations and the registry's content; return the number of objects."""
     with timed(report, "remove", "images"):
         return objects.remove_cache(client) + virtual_devices.remove_images()

@@ -1,4 +1,4 @@
-"""Runs a command of this host: its output line by line to a callback, its end in the error where it fails."""
+"""Run a command of this host: its output line by line to a callback, its last lines in an error."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEPT_LINES = 20  # of a failed command's output
-SYSTEM_PLACES = "/usr/sbin:/sbin"  # not on a Debian user's PATH, but on root's
+SYSTEM_PLACES = "/usr/sbin:/sbin"  # not on an ordinary Debian user's PATH
 
 
 def as_root() -> list[str]:
-    """What to put before a command that needs root: nothing for root itself, else sudo where there is one."""
+    """Return the prefix of a command that needs root: none for root itself, else sudo if installed."""
     if os.geteuid() == 0 or shutil.which("sudo") is None:
-        return []  # without either, mmdebstrap tries a user namespace of its own
+        return []  # without either, mmdebstrap uses a user namespace
     kept = ",".join(host_network.PROXY_VARIABLES)
     return ["sudo", f"--preserve-env={kept}"]
 
 
 def run(command: list[str], on_line: Callable[[str], None], *, name: str, remedy: str) -> None:
-    """Runs a command to its end; ``name`` is what the error calls it.
+    """Run a command to its end; ``name`` is its name in errors.
 
     Raises:
         ThorError: ``image_build_failed``, with the last lines of its standard error.
@@ -45,7 +45,7 @@ def run(command: list[str], on_line: Callable[[str], None], *, name: str, remedy
 
 
 def require(tools: dict[str, str]) -> None:
-    """Sees that programs are here; ``tools`` maps each to the Debian package that brings it.
+    """Verify that programs are installed; ``tools`` maps each to its Debian package.
 
     Raises:
         ThorError: ``tool_missing``, naming the packages.

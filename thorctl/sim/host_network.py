@@ -1,4 +1,4 @@
-"""How this host reaches the network: its proxies and its certificate authorities, for builds only."""
+"""This host's proxies and certificate authorities, for builds only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The likelier deliberate choice first; then where Debian and Ubuntu keep the system's bundle.
+# The more deliberate choice first; then the system's bundle of Debian and Ubuntu.
 BUNDLE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 PROXY_VARIABLES = (
@@ -24,7 +24,7 @@ PROXY_VARIABLES = (
 
 
 def ca_bundle(environment: Mapping[str, str] | None = None, system: Path = SYSTEM_BUNDLE) -> bytes | None:
-    """The certificates this host trusts (PEM), or None where it has no bundle."""
+    """Return the certificates that this host trusts (PEM), or None without a bundle."""
     env = os.environ if environment is None else environment
     chosen = [Path(env[name]) for name in BUNDLE_VARIABLES if env.get(name)]
     for path in [*chosen, system]:
@@ -34,6 +34,6 @@ def ca_bundle(environment: Mapping[str, str] | None = None, system: Path = SYSTE
 
 
 def proxies(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The proxy variables that are set here."""
+    """Return the proxy variables that are set here."""
     env = os.environ if environment is None else environment
     return {name: env[name] for name in PROXY_VARIABLES if env.get(name)}

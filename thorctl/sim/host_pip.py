@@ -1,4 +1,4 @@
-"""The host's own pip settings, for installing wheels during a build; nothing of them stays in an image."""
+"""The host's pip settings, for installing wheels during a build; an image contains none of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Where packages come from and how they are reached. Not where they go: that is the build's business.
+# The sources of packages and the connection to them; the target is the build's.
 PASSED_ON = (
     "index-url", "extra-index-url", "find-links", "no-index",
     "trusted-host", "proxy", "default-timeout", "timeout", "retries",
@@ -21,14 +21,14 @@ PASSED_ON = (
 
 @dataclass(frozen=True, slots=True)
 class PipSettings:
-    """PIP_* variables, and the host folders they point into, to be mounted at the same path."""
+    """PIP_* variables, and the host folders that they name, to be mounted at the same path."""
 
     environment: dict[str, str] = field(default_factory=dict)
     binds: tuple[str, ...] = ()
 
 
 def config_files(environment: Mapping[str, str], home: Path) -> list[Path]:
-    """pip's configuration files in the order in which the later wins (pip's documentation, Configuration)."""
+    """Return pip's configuration files, the later overriding (pip's documentation, Configuration)."""
     chosen = environment.get("PIP_CONFIG_FILE")
     if chosen == os.devnull:
         return []
@@ -39,7 +39,7 @@ def config_files(environment: Mapping[str, str], home: Path) -> list[Path]:
 
 
 def read(environment: Mapping[str, str] | None = None, home: Path | None = None) -> PipSettings:
-    """What ``pip install`` on this host would use: its files, then PIP_* variables."""
+    """Return the settings of ``pip install`` on this host: its files, then PIP_* variables."""
     env = os.environ if environment is None else environment
     values: dict[str, str] = {}
     for file in config_files(env, home or Path.home()):
@@ -50,7 +50,7 @@ def read(environment: Mapping[str, str] | None = None, home: Path | None = None)
 
 
 def parse(text: str) -> dict[str, str]:
-    """The passed-on options of one configuration file; ``[install]`` wins over ``[global]``."""
+    """Return the used options of one configuration file; ``[install]`` overrides ``[global]``."""
     parser = configparser.RawConfigParser()
     parser.read_string(text)
     values: dict[str, str] = {}
@@ -72,7 +72,7 @@ def _folders(values: Mapping[str, str]) -> Iterable[str]:
             local = _local_path(word)
             if local is None:
                 continue
-            # An index's pages point to files beside it (../../files/…): its parent is what pip reads.
+            # Pages of an index refer to files beside it (../../files/…), so pip reads its parent.
             folder = local.parent if key != "find-links" and local.parent != Path("/") else local
             if folder.exists():
                 found[str(folder if folder.is_dir() else folder.parent)] = None

@@ -1,4 +1,4 @@
-"""The base images: Debian root file systems made by mmdebstrap, whatever the host's own release is."""
+"""The base images: Debian root file systems made by mmdebstrap, independent of the host's release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TOOLS = ("mmdebstrap", "apt-config")
 INSTALL = "apt-get install mmdebstrap debian-archive-keyring"
-# Documentation but the licences, and translations: nobody reads them in a container.
+# Documentation except licences, and translations, which a container does not need.
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/doc/*")
 
 
@@ -31,9 +31,9 @@ def command(
     apt_options: list[str],
     more: Sequence[str] = (),
 ) -> list[str]:
-    """The mmdebstrap call that writes ``out`` (a tar file); the host's apt settings do not stay in it.
+    """Return the mmdebstrap command that writes ``out`` (a tar file) without the host's apt settings.
 
-    Without ``sources`` mmdebstrap takes Debian's own and leaves those in the image, for the images on top.
+    Without ``sources`` mmdebstrap uses Debian's own and leaves those in the image, for the images on top.
     ``more`` are further options; hooks among them run last.
     """
     forget = ['--customize-hook=: > "$1"/etc/apt/sources.list'] if sources else []
@@ -64,7 +64,7 @@ def build(
     labels: dict[str, str],
     on_line: Callable[[str], None],
 ) -> None:
-    """Make the root file system and import it as the image ``name`` (``repository:tag``).
+    """Create the root file system and import it as the image ``name`` (``repository:tag``).
 
     Raises:
         ThorError: ``tool_missing`` or ``image_build_failed``.
@@ -80,7 +80,7 @@ def build(
 def make(
     tar: str, suite: str, packages: list[str], on_line: Callable[[str], None], more: Sequence[str] = ()
 ) -> None:
-    """Writes a root file system with the host's own apt settings; see ``command``.
+    """Write a root file system with the host's own apt settings; see ``command``.
 
     Raises:
         ThorError: ``tool_missing`` or ``image_build_failed``.
@@ -103,5 +103,5 @@ def make(
         ],
         on_line,
         name="mmdebstrap",
-        remedy="mend what its last lines name (often: no route to the mirror), then repeat the command",
+        remedy="fix what its last lines name (often: no route to the mirror), then repeat the command",
     )

@@ -1,4 +1,4 @@
-"""What an image is made of, as files of the checkout, and the tag that follows from them."""
+"""The inputs of an image, as files of the checkout, and the tag computed from them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DOCKERS: tuple[Docker, ...] = get_args(Docker)
 ROOT = shipped.folder("images")
-# Raise it when thorctl/sim builds something else from the same files.
+# Increase it when thorctl/sim builds something else from the same files.
 RECIPE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What an image is built from.
+    """The sources of an image.
 
     Attributes:
         folder: of ``images/``.
@@ -58,12 +58,12 @@ SOURCES: dict[Kind, Source] = {
     "sim-device-26.1": _device("26.1", "trixie", "debian-13"),
     "sim-device-28.5": _device("28.5", "trixie", "debian-13"),
 }
-_NOT_INPUTS = {"README.md", "requirements.in"}  # read by people; the lock made from the latter is the input
+_NOT_INPUTS = {"README.md", "requirements.in"}  # for people; the lock compiled from the latter is an input
 _TAG_HEX = 12
 
 
 def device_kind(docker: Docker) -> Kind:
-    """The image of a device with that release of Docker."""
+    """Return the image of a device with that release of Docker."""
     kinds: dict[Docker, Kind] = {
         "20.10": "sim-device-20.10",
         "26.1": "sim-device-26.1",
@@ -73,12 +73,12 @@ def device_kind(docker: Docker) -> Kind:
 
 
 def directory(kind: Kind) -> Path:
-    """``images/<folder>``."""
+    """Return ``images/<folder>``."""
     return ROOT / SOURCES[kind].folder
 
 
 def files_of(kind: Kind) -> dict[str, Path]:
-    """Build inputs by their path relative to the image's directory, without other images' packages."""
+    """Return build inputs by their path relative to the image's directory, without other images' packages."""
     root = directory(kind)
     others = {name for source in SOURCES.values() for name in source.packages}
     left_out = _NOT_INPUTS | (others - set(SOURCES[kind].packages))
@@ -91,7 +91,7 @@ def files_of(kind: Kind) -> dict[str, Path]:
 
 
 def tag_of(kind: Kind) -> str:
-    """``thorctl/<kind>:<12 hex>``: SHA-256 over files, executable bits and parent, else suite."""
+    """Return ``thorctl/<kind>:<12 hex>``: SHA-256 over files, executable bits and parent, else suite."""
     source = SOURCES[kind]
     digest = hashlib.sha256(f"recipe {RECIPE}\n".encode())
     digest.update(f"parent {tag_of(source.parent) if source.parent else source.suite}\n".encode())
@@ -101,18 +101,18 @@ def tag_of(kind: Kind) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The entries of a packages file: one a line, ``#`` starts a comment."""
+    """Return the entries of a packages file: one per line, ``#`` starts a comment."""
     return [word for line in text.splitlines() for word in line.partition("#")[0].split()]
 
 
 def packages_of(kind: Kind) -> list[str]:
-    """Debian packages of the image's package files; none where there is no such file."""
+    """Return the Debian packages of the image's package files; [] without such a file."""
     files = [directory(kind) / name for name in SOURCES[kind].packages]
     return [word for file in files if file.is_file() for word in words(file.read_text())]
 
 
 def content(path: Path) -> str:
-    """What of a file counts: its bytes and its executable bit, or where a link leads."""
+    """Return what identifies a file: its bytes and its executable bit, or a link's target."""
     if path.is_symlink():
         return f"link {path.readlink()}"
     executable = bool(path.stat().st_mode & 0o100)

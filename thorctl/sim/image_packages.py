@@ -1,4 +1,4 @@
-"""Debian packages on top of an image, fetched as the host fetches them, without its settings staying."""
+"""Install Debian packages in an image with the host's apt settings, without leaving them there."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from thorctl.sim.build_container import SCRATCH
 if TYPE_CHECKING:
     from thorctl.sim.build_container import Step
 
-# A package's start script must not run: nothing is booted here.
+# Prevents the start of services: nothing is booted here.
 _POLICY = b"#!/bin/sh\nexit 101\n"
 
 
 def host_files(suite: str, *, unstable: bool) -> dict[str, bytes]:
-    """apt's settings, sources and the CA bundle of the host, as files for the scratch folder.
+    """Return apt's settings, sources and the CA bundle of the host, as files for the scratch folder.
 
-    ``unstable`` adds Debian unstable's packages, of which apt takes only those named ``<package>/sid``.
+    ``unstable`` adds Debian unstable's packages, of which apt uses only those named ``<package>/sid``.
     """
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     lines = [
@@ -31,7 +31,7 @@ def host_files(suite: str, *, unstable: bool) -> dict[str, bytes]:
     sources = mirrors.with_unstable(suite) if unstable else mirrors.sources(suite)
     if unstable:
         lines.append(f'APT::Default-Release "{suite}";')
-    if sources:  # else those that mmdebstrap left in the base image
+    if sources:  # otherwise those that mmdebstrap left in the base image
         lines.append(f'Dir::Etc::sourcelist "{SCRATCH}/sources.list";')
     bundle = host_network.ca_bundle()
     if bundle is not None:
@@ -44,7 +44,7 @@ def host_files(suite: str, *, unstable: bool) -> dict[str, bytes]:
 
 
 def install(step: Step, packages: list[str], suite: str) -> None:
-    """Install packages with their dependencies, no recommendations, and leave no lists or archives behind."""
+    """Install packages with their dependencies, without recommendations; remove lists and archives."""
     unstable = any(name.endswith(f"/{host_apt.UNSTABLE}") for name in packages)
     step.put(host_files(suite, unstable=unstable))
     step.put({"policy-rc.d": _POLICY}, "/usr/sbin")
@@ -55,7 +55,7 @@ def install(step: Step, packages: list[str], suite: str) -> None:
     }
     names = " ".join(shlex.quote(name) for name in packages)
     step.run(["apt-get", "-q", "update"], environment)
-    # unsafe-io: an interrupted build is thrown away whole, so nothing is gained by a sync per package
+    # unsafe-io: an interrupted build is discarded, so syncs per package are useless
     step.run(["sh", "-c", f"apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install {names}"], environment)
     step.run(
         [

@@ -1,7 +1,7 @@
-"""A Python environment as image layers: installed in a throw-away container, then copied.
+"""A Python environment as image layers: installed in a temporary container, then copied.
 
-``images/<kind>/prepare`` writes one folder a layer under ``OUT``; each becomes one layer. pip, the binutils
-and the host's addresses stay behind in the throw-away container.
+``images/<kind>/prepare`` writes one folder per layer under ``OUT``; each becomes one layer. pip, the binutils
+and the host's addresses stay in the temporary container.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def add_layers(
     labels: Mapping[str, str],
     on_line: Callable[[str], None],
 ) -> list[str]:
-    """Run ``prepare``, commit what it wrote on top of ``parent``; the images' names, the last has all."""
+    """Run ``prepare``, commit its layers on top of ``parent``; return the images' names, the last has all."""
     volume = client.volumes.create(NAME_PREFIX + secrets.token_hex(6))
     try:
         layers = _prepare(client, parent, kind, volume.name, on_line)
@@ -51,7 +51,7 @@ def add_layers(
 
 
 def environment(pip: host_pip.PipSettings, *, has_bundle: bool) -> dict[str, str]:
-    """The variables ``prepare`` runs with."""
+    """Return the variables of ``prepare``."""
     bundle = (
         dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), f"{SCRATCH}/ca.crt")
         if has_bundle
@@ -78,7 +78,7 @@ def _prepare(
         netrc = Path.home() / ".netrc"  # credentials of a private index; this container is never committed
         container.put({".netrc": netrc.read_bytes()} if netrc.is_file() else {}, "/root")
         container.run([f"{SCRATCH}/prepare", OUT], environment(pip, has_bundle=bundle is not None))
-        # bytes: the other type in its signature is that of a stream, which was not asked for
+        # bytes: the other type in its signature is that of a stream, which is not requested
         listed = bytes(container.container.exec_run(["ls", OUT]).output).decode().split()  # type: ignore[arg-type]
     if not listed:
         raise ThorError(

@@ -1,4 +1,4 @@
-"""Builds the images of the simulation, each once per content of its build inputs, without any registry.
+"""Build the images of the simulation, each once per content of its build inputs, without a registry.
 
 An image's directory (``image_inputs.SOURCES``) may hold
 
@@ -41,7 +41,7 @@ _LOCKS = shipped.local_folder()  # ignored by git
 
 
 class Report(Protocol):
-    """Told of each step: ``seconds=None`` while it goes on, its duration once it is done."""
+    """Report of each step: ``seconds=None`` while it runs, its duration at the end."""
 
     def __call__(self, step: str, detail: str, seconds: float | None) -> None:
         """Show one line of progress; ``step`` is short and stable, such as ``cpu-vllm packages``."""
@@ -54,12 +54,12 @@ class ImageTag:
     kind: Kind
     name: str
     id: str
-    built: bool  # False: it was there already
+    built: bool  # False: it existed already
     seconds: float
 
 
 def ensure(client: DockerClient, kind: Kind, report: Report) -> ImageTag:
-    """The image of this kind, built now if the engine lacks it (its parents too). Threads may share it.
+    """Return the image of this kind, built now if the engine lacks it (its parents too). Thread-safe.
 
     Raises:
         ThorError: ``image_build_failed`` with the end of the build's output, or ``tool_missing``.
@@ -85,7 +85,7 @@ def ensure(client: DockerClient, kind: Kind, report: Report) -> ImageTag:
 def _one_at_a_time(kind: Kind) -> Iterator[None]:
     _LOCKS.mkdir(parents=True, exist_ok=True)
     with (_LOCKS / f"build-{kind}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # between processes, and between threads: each opens the file anew
+        fcntl.flock(lock, fcntl.LOCK_EX)  # between processes and threads: each opens the file itself
         yield
 
 
@@ -104,9 +104,9 @@ def _build(client: DockerClient, kind: Kind, name: str, report: Report) -> None:
             image_base.build(client, name, source.suite, packages_of(kind), labels=labels, on_line=on_line)
         return
     parent = ensure(client, source.parent, report).name
-    # A random name: a build beside this one, from another checkout, must not meet its intermediate images.
+    # A random name: a concurrent build from another checkout must not use its intermediate images.
     stem = f"thorctl/{kind}-build-{secrets.token_hex(4)}"
-    steps: list[str] = []  # intermediate images: their names go again, their layers stay under the last
+    steps: list[str] = []  # intermediate images: untagged at the end, their layers stay below the last
     if packages := packages_of(kind):
         with _timed(report, f"{kind} packages") as on_line, step(client, parent, on_line) as container:
             image_packages.install(container, packages, source.suite)

@@ -1,4 +1,4 @@
-"""The Ansible inventory of a simulation, and its known_hosts. Pure."""
+"""Build the Ansible inventory of a simulation, and its known_hosts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEVICE_CLASSES = {"container": "simulated-container", "virtual": "simulated-vm"}
 
 
 def inventory(simulation: Simulation) -> dict[str, Any]:
-    """Group ``thor`` with a group per site; variables as docs/reference/interfaces.md, Ansible, promises."""
+    """Return group ``thor`` with a group per site; variables as in docs/reference/interfaces.md, Ansible."""
     sites: dict[str, Any] = {}
     for device in simulation.devices:
         group = sites.setdefault(
@@ -54,7 +54,7 @@ def inventory(simulation: Simulation) -> dict[str, Any]:
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
-    """The document as YAML with a first line that says who wrote it."""
+    """Format the document as YAML, with its author in the first line."""
     yaml = YAML()
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -64,7 +64,7 @@ def to_yaml(document: Mapping[str, Any]) -> str:
 
 
 def known_hosts(keys: Mapping[tuple[str, int], str]) -> str:
-    """known_hosts(5) from (address, port) → public key (``ssh-ed25519 AAAA… comment``)."""
+    """Return known_hosts(5) from (address, port) → public key (``ssh-ed25519 AAAA… comment``)."""
     return "".join(
         f"{address if port == SSH_PORT else f'[{address}]:{port}'} {' '.join(key.split()[:2])}\n"
         for (address, port), key in keys.items()

@@ -1,4 +1,4 @@
-"""Names and places of a simulation: Docker objects, labels, folders. Pure."""
+"""Names and paths of a simulation: Docker objects, labels, folders."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 LABEL = "dev.thorctl.sim"  # value: the simulation's name; on every container, volume and network
 DEVICE_LABEL = "dev.thorctl.sim.device"  # value: the device's name
-CACHE_LABEL = "dev.thorctl.cache"  # what outlives a simulation, as images do; `sim down --images` removes it
+CACHE_LABEL = "dev.thorctl.cache"  # outlives a simulation, as images do; `sim down --images` removes it
 REGISTRY_VOLUME = "thorctl-registry"  # the pushed engine image: the same bytes for every simulation
 TIME = "time.thorctl.test"
-USER = "thor"  # the administrator that JetPack's first-boot dialogue would have made
+USER = "thor"  # the administrator that JetPack's first-boot dialogue would create
 
 
 def checked_sites(text: str) -> list[str]:
-    """Sites from ``a,b``: what a site and an inventory group can be named.
+    """Return sites from ``a,b``, valid as site names and inventory groups.
 
     Raises:
         ThorError: ``site_invalid``.
@@ -36,20 +36,20 @@ def checked_sites(text: str) -> list[str]:
 
 
 def virtual_folder(name: str, device: str) -> Path:
-    """Where a virtual machine has its disk and its identity."""
+    """Return the folder of a virtual machine's disk and identity."""
     return folder(name) / "virtual" / device
 
 
 def network(name: str) -> str:
-    """The simulation's private network."""
+    """Return the name of the simulation's private network."""
     return f"thorctl-{name}"
 
 
 def container(name: str, part: str) -> str:
-    """The container of a device or of an upstream service (``registry``, ``hub``)."""
+    """Return the name of the container of a device or of a service (``registry``, ``hub``)."""
     return f"thorctl-{name}-{part}"
 
 
 def volume(name: str, device: str, what: str) -> str:
-    """A device's volume: ``docker`` and ``containerd`` (its engine's data) or ``state`` (/var/lib/thor)."""
+    """Return the name of a device's volume: ``docker`` and ``containerd`` (its engine), or ``state``."""
     return f"thorctl-{name}-{device}-{what}"

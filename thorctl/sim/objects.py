@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def taken_subnets(client: DockerClient) -> list[IPv4Network]:
-    """IPv4 ranges of the engine's networks."""
+    """Return the IPv4 ranges of the engine's networks."""
     found = []
     for network in client.networks.list():
         for block in (network.attrs.get("IPAM") or {}).get("Config") or []:
@@ -31,7 +31,7 @@ def taken_subnets(client: DockerClient) -> list[IPv4Network]:
 
 
 def claim_network(client: DockerClient, simulation: str, taken: list[IPv4Network]) -> str:
-    """Makes the private network in the first free range; the range. Another process may be doing the same.
+    """Create the private network in the first free range; return the range. Safe against concurrent calls.
 
     Raises:
         ThorError: ``no_free_subnet``.
@@ -49,7 +49,7 @@ def claim_network(client: DockerClient, simulation: str, taken: list[IPv4Network
 
 
 def ensure_network(client: DockerClient, simulation: str, subnet: str) -> None:
-    """The private network; made if missing."""
+    """Create the private network if missing."""
     name = layout.network(simulation)
     try:
         client.networks.get(name)
@@ -64,7 +64,7 @@ def ensure_network(client: DockerClient, simulation: str, subnet: str) -> None:
 
 
 def names(client: DockerClient) -> set[str]:
-    """Names of all simulations of which the engine still has an object."""
+    """Return the names of all simulations of which the engine has an object."""
     label: Filters = {"label": layout.LABEL}
     found = {c.labels[layout.LABEL] for c in client.containers.list(all=True, filters=label)}
     found |= {v.attrs["Labels"][layout.LABEL] for v in client.volumes.list(filters=label)}
@@ -73,11 +73,11 @@ def names(client: DockerClient) -> set[str]:
 
 
 def remove(client: DockerClient, simulation: str) -> int:
-    """Removes every object of the simulation; how many there were. What is gone already is no error."""
+    """Remove every object of the simulation; return their number. A missing one is no error."""
     label: Filters = {"label": f"{layout.LABEL}={simulation}"}
     count = 0
     for container in client.containers.list(all=True, filters=label):
-        # `v`: anonymous volumes too. Killed, not stopped: nothing of it is kept.
+        # `v`: anonymous volumes too. Killed, not stopped: none of its data is kept.
         count += _gone(partial(container.remove, force=True, v=True))
     for volume in client.volumes.list(filters=label):
         count += _gone(partial(volume.remove, force=True))
@@ -87,11 +87,11 @@ def remove(client: DockerClient, simulation: str) -> int:
 
 
 def remove_cache(client: DockerClient) -> int:
-    """Removes what outlives a simulation: the images built for it, and the registry's content."""
+    """Remove what outlives a simulation: the images built for it, and the registry's content."""
     count = 0
     for volume in client.volumes.list(filters={"label": layout.CACHE_LABEL}):
         count += _gone(partial(volume.remove, force=True))
-    # Children before parents: an image that others stand on goes in a later round.
+    # Children before parents: an image below others is removed in a later round.
     for _ in images.KINDS:
         for image in client.images.list(filters={"label": images.LABEL}):
             try:

@@ -1,4 +1,4 @@
-"""What there is of simulations: as JSON, and as a table."""
+"""Summarise the simulations, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("simulation", "device", "kind", "site", "address", "docker", "state d
 
 
 def summary(simulation: Simulation, client: DockerClient) -> dict[str, Any]:
-    """A simulation as plain JSON."""
+    """Return a simulation as plain JSON."""
     return {
         "name": simulation.name,
         "inventory": str(simulation.inventory),
@@ -33,7 +33,7 @@ def summary(simulation: Simulation, client: DockerClient) -> dict[str, Any]:
 
 
 def table(simulations: list[Simulation], client: DockerClient) -> Table:
-    """One row a device."""
+    """Format one row per device."""
     rows = Table(*COLUMNS, box=None, pad_edge=False)
     for simulation in simulations:
         for device in simulation.devices:

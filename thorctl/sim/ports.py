@@ -14,9 +14,9 @@ _given: set[int] = set()
 def free_port() -> int:
     """Return a port that nothing listens on, at any address of this machine.
 
-    The port lies below the range from which the kernel takes ports for outgoing connections and for
+    The port is below the range from which the kernel takes ports for outgoing connections and for
     ``bind(0)``: one of that range may be in use again before the server binds it, or when it restarts.
-    No port is returned twice in a process. Raises ``OSError`` when none was found.
+    No port is returned twice in a process. Raises ``OSError`` if none was found.
     """
     end = min(int(_RANGE.read_text().split()[0]), 32_768) if _RANGE.exists() else 32_768
     if end <= _FIRST:
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def can_bind(port: int, address: str) -> bool:
-    """Tell whether a server with SO_REUSEADDR can bind ``port`` of ``address`` (empty: of all)."""
+    """Return whether a server with SO_REUSEADDR can bind ``port`` of ``address`` (empty: of all)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""A device's switch, whatever kind it is: reboot, power cut, power on."""
+"""Reboot, cut and restore a device's power, whatever its kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def reboot(client: DockerClient, simulation: str, device: Device) -> None:
-    """An orderly reboot: every unit is stopped first. Returns when the device is up again."""
+    """Reboot a device regularly: every unit is stopped first. Return when it is up again."""
     if device.kind == "virtual":
         virtual_devices.machine(simulation, device).reboot()
     else:
@@ -21,7 +21,7 @@ def reboot(client: DockerClient, simulation: str, device: Device) -> None:
 
 
 def cut(client: DockerClient, simulation: str, device: Device) -> None:
-    """A power cut: every process dies at once, and the device stays off."""
+    """Cut a device's power: every process dies at once, and the device stays off."""
     if device.kind == "virtual":
         virtual_devices.machine(simulation, device).cut()
     else:
@@ -29,7 +29,7 @@ def cut(client: DockerClient, simulation: str, device: Device) -> None:
 
 
 def power_on(client: DockerClient, simulation: str, device: Device) -> None:
-    """Boots a device that is off; one that is on is left alone."""
+    """Boot a device that is off; leave a running one alone."""
     if device.kind == "virtual":
         machine = virtual_devices.machine(simulation, device)
         machine.power_on()
@@ -39,7 +39,7 @@ def power_on(client: DockerClient, simulation: str, device: Device) -> None:
 
 
 def status(client: DockerClient, simulation: str, device: Device) -> str:
-    """In one word: ``running``, or what it is instead; ``missing`` where there is nothing of it."""
+    """Return ``running`` or another state in one word; ``missing`` if the device does not exist."""
     if device.kind == "virtual":
         return virtual_devices.status(simulation, device)
     return devices.status(client, simulation, device.name)

@@ -1,4 +1,4 @@
-"""Turns what the Docker engine refuses into an error with a remedy."""
+"""Convert errors of the Docker engine to ThorErrors with a remedy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def explained(simulation: str) -> Iterator[None]:
-    """Wraps calls to the engine.
+    """Wrap calls to the engine.
 
     Raises:
-        ThorError: ``docker_refused`` for what the engine says no to; ``docker_unavailable`` if it went away.
+        ThorError: ``docker_refused`` for an error of the engine; ``docker_unavailable`` if it stopped.
     """
     try:
         yield

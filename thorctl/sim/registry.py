@@ -1,7 +1,7 @@
-"""Puts the engine's image into a simulation's registry, once per content.
+"""Push the engine's image to a simulation's registry, once per content.
 
-Pushed by way of 127.0.0.1, which every Docker engine trusts without TLS: the host engine's settings stay
-untouched.
+The push uses 127.0.0.1, for which every Docker engine allows HTTP, so the host engine's settings are not
+changed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 ENGINE_REPOSITORY = "thorctl/cpu-vllm"
-ENGINE_TAG = "0.32.0"  # as deploy/profiles/tiny-qwable.yml asks for it
+ENGINE_TAG = "0.32.0"  # the tag in deploy/profiles/tiny-qwable.yml
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 _TIMEOUT_SECONDS = 30
 
 
 def holds(url: str, repository: str, tag: str, image_id: str) -> bool:
-    """Whether the tag is that image: by its configuration's digest or (containerd store) the manifest's."""
+    """Return whether the tag is that image: by the digest of its configuration or (containerd) manifest."""
     answer = httpx.get(
         f"{url}/v2/{repository}/manifests/{tag}",
         headers={"Accept": _MANIFEST},
@@ -47,7 +47,7 @@ def push(
     port: int,
     on_progress: Callable[[str], None],
 ) -> None:
-    """Pushes an image to the registry on this loopback port; leaves no extra tag behind.
+    """Push an image to the registry on this loopback port; leave no extra tag.
 
     Raises:
         ThorError: ``image_push_failed``.
@@ -61,10 +61,10 @@ def push(
 
 
 def follow(events: Iterable[Mapping[str, Any]], on_progress: Callable[[str], None]) -> None:
-    """Reads the engine's push events to their end.
+    """Read the engine's push events to their end.
 
     Raises:
-        ThorError: ``image_push_failed``; the engine reports a failure inside a stream that began well.
+        ThorError: ``image_push_failed``; the engine reports a failure inside a stream with status 200.
     """
     layers: dict[str, tuple[int, int]] = {}
     for event in events:

@@ -1,4 +1,4 @@
-"""Reports a step with its seconds."""
+"""Report a step with its duration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def timed(report: Report, step: str, detail: str) -> Iterator[None]:
-    """Reports a step's begin, and its seconds when it is done."""
+    """Report a step's begin, and its seconds at the end."""
     report(step, detail, None)
     began = time.monotonic()
     yield

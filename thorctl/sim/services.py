@@ -1,4 +1,4 @@
-"""The upstream services of a simulation: an OCI registry and a hub mirror, filled once; a time server."""
+"""The services of a simulation: an OCI registry and a hub mirror, filled once; a time server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thorctl.sim.images import Report
     from thorctl.sim.state import Simulation
 
-# Repository on the hub mirror -> folder with the checkpoint; one that was not made is not published.
+# Repository on the hub mirror -> folder with the checkpoint; a missing folder is not published.
 CHECKPOINTS = {
     "thorctl/tiny-qwable": ROOT / "tiny-qwable" / "model",
     "thorctl/tiny-qwable-broken": ROOT / "tiny-qwable" / "broken",
@@ -34,10 +34,10 @@ _POLL_SECONDS = 0.1
 
 
 def ensure(client: DockerClient, simulation: Simulation, report: Report) -> None:
-    """Registry and hub mirror, answering and filled; writes their addresses into the state.
+    """Start and fill registry and hub mirror; write their addresses into the state.
 
     Raises:
-        ThorError: ``sim_service_not_ready``, or what building, pushing and publishing raise.
+        ThorError: ``sim_service_not_ready``, or the errors of building, pushing and publishing.
     """
     image = images.ensure(client, "sim-origin", report).name
     with timed(report, "hub", HUB):
@@ -58,7 +58,7 @@ def ensure(client: DockerClient, simulation: Simulation, report: Report) -> None
     if simulation.virtual:  # containers have the host's clock
         with timed(report, "time server", layout.TIME):
             _run(client, simulation, image, "time")
-    if simulation.containers:  # the engine's image is of this host's architecture: of no use to others
+    if simulation.containers:  # virtual machines have another architecture than the engine's image
         _fill_registry(client, simulation, report)
 
 
@@ -104,13 +104,13 @@ def _run(client: DockerClient, simulation: Simulation, image: str, part: str) ->
 
 
 def _options(client: DockerClient, simulation: Simulation, part: str) -> tuple[str, str, dict[str, Any]]:
-    """Alias, address and the rest of what a service is created with."""
+    """Return alias, address and the other options of a service's container."""
     if part == "hub":
         tree = docker.types.Mount("/srv/hub", str(simulation.hub_tree), type="bind", read_only=True)
         return HUB, addresses.hub_address(simulation.subnet), {"command": ["hub"], "mounts": [tree]}
     if part == "time":
         return layout.TIME, addresses.time_address(simulation.subnet), {"command": ["time"]}
-    # Shared by all simulations, as images are: the same engine image is pushed once, not for each.
+    # Shared by all simulations, as images are: the engine image is pushed once.
     client.volumes.create(layout.REGISTRY_VOLUME, labels={layout.CACHE_LABEL: "registry"})
     content = docker.types.Mount("/var/lib/registry", layout.REGISTRY_VOLUME, type="volume")
     alias = REGISTRY.partition(":")[0]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def ensure(path: Path) -> str:
-    """Makes ``path`` (0600) and ``path.pub`` unless they are there; the public key, one line."""
+    """Create ``path`` (0600) and ``path.pub`` unless they exist; return the public key, one line."""
     public = path.with_suffix(".pub")
     if not (path.exists() and public.exists()):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

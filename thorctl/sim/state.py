@@ -1,4 +1,4 @@
-"""What a simulation is: ``sim.json``."""
+"""The state of a simulation: ``sim.json``."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Device(BaseModel):
         address: on the private network; a virtual machine is behind this host's loopback.
         port: of its SSH at that address.
         disk_bytes: size of a container's /var/lib/thor; None: the host's disk.
-        docker: release of a container's Docker engine; it decides the system too.
-        image_store: where a container's Docker engine keeps images.
+        docker: release of a container's Docker engine, which determines the system too.
+        image_store: image store of a container's Docker engine.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,12 +72,12 @@ class Simulation(upstreams.Upstreams):
 
     @property
     def folder(self) -> Path:
-        """Holds ``sim.json``, ``inventory/``, ``ssh/``, ``hub/`` and ``virtual/``."""
+        """The folder of ``sim.json``, ``inventory/``, ``ssh/``, ``hub/`` and ``virtual/``."""
         return simulations.folder(self.name)
 
     @property
     def inventory(self) -> Path:
-        """The Ansible inventory: a folder, so that group_vars may stand beside hosts.yml."""
+        """The Ansible inventory: a folder, so that group_vars can be added beside hosts.yml."""
         return simulations.inventory(self.name)
 
     @property
@@ -96,7 +96,7 @@ class Simulation(upstreams.Upstreams):
         return self.folder / "hub"
 
     def device(self, name: str) -> Device:
-        """The device of that name.
+        """Return the device of that name.
 
         Raises:
             ThorError: ``device_unknown``.
@@ -112,19 +112,19 @@ class Simulation(upstreams.Upstreams):
         )
 
     def save(self) -> None:
-        """Writes ``sim.json``: whole or not at all."""
+        """Write ``sim.json`` atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         atomic.write(simulations.state_file(self.name), self.model_dump_json(by_alias=True, indent=2) + "\n")
 
 
 def find(name: str | None = None) -> Simulation | None:
-    """The simulation of that name (default: THORCTL_SIM, else ``demo``), or None where there is none."""
+    """Return the simulation of that name (default: THORCTL_SIM, else ``demo``), or None."""
     path = simulations.state_file(simulations.chosen_name(name))
     return upstreams.read(path, Simulation) if path.exists() else None
 
 
 def load(name: str | None = None) -> Simulation:
-    """As ``find``, but there has to be one.
+    """Return the simulation as ``find`` does; raise if there is none.
 
     Raises:
         ThorError: ``sim_not_running``.

@@ -1,4 +1,4 @@
-"""Brings a simulation up: each step looks first and does only what is missing, so a second call is quick."""
+"""Start a simulation: each step does only what is missing, so a repeated call is fast."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEFAULT_SITE = "lab"
 
 @dataclass(frozen=True, slots=True)
 class ContainerOptions:
-    """What new container devices are; as the attributes of ``state.Device``."""
+    """The properties of new container devices; as the attributes of ``state.Device``."""
 
     disk_bytes: int | None = None
     docker: Docker = state.DEFAULT_DOCKER
@@ -54,17 +54,17 @@ DEFAULT_OPTIONS = ContainerOptions()
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What new devices are made from: images' names, a folder; where none of a kind is new: nothing."""
+    """The sources of new devices: image names, a folder; None for a kind without new devices."""
 
     containers: Mapping[Docker, str]
     virtual: Path | None
 
 
 def check_count(present: int, count: int) -> None:
-    """Refuses a number of devices that cannot be, before anything is made.
+    """Reject an impossible number of devices, before anything is created.
 
     Raises:
-        ThorError: ``sim_too_many_devices``; ``sim_fewer_devices`` (``up`` takes no device away).
+        ThorError: ``sim_too_many_devices``; ``sim_fewer_devices`` (``up`` removes no device).
     """
     if count > addresses.MAX_DEVICES:
         raise ThorError(
@@ -81,7 +81,7 @@ def check_count(present: int, count: int) -> None:
 
 
 def check_image_store(options: ContainerOptions) -> None:
-    """Refuses an image store that the release of Docker does not have.
+    """Reject an image store that the release of Docker does not have.
 
     Raises:
         ThorError: ``sim_image_store_unsupported``.
@@ -102,7 +102,7 @@ def planned_devices(
     sites: Sequence[str],
     options: ContainerOptions = DEFAULT_OPTIONS,
 ) -> list[Device]:
-    """The containers present, and new ones up to ``count``, dealt to the sites in turn. Pure."""
+    """Return the present containers, and new ones up to ``count``, assigned to the sites in turn."""
     added = [
         state.Device(
             name=f"thor-{number:02d}",
@@ -118,7 +118,7 @@ def planned_devices(
 def planned_virtual(
     present: Sequence[Device], count: int, *, sites: Sequence[str], free_port: Callable[[], int]
 ) -> list[Device]:
-    """The virtual machines present, and new ones up to ``count``, dealt to the sites in turn."""
+    """Return the present virtual machines, and new ones up to ``count``, assigned to the sites in turn."""
     added = [
         state.Device(
             name=f"thor-vm-{number:02d}",
@@ -143,10 +143,10 @@ def up(
     options: ContainerOptions = DEFAULT_OPTIONS,
     virtual: int = 0,
 ) -> Simulation:
-    """A simulation with ``count`` containers and ``virtual`` machines, all running, and its services.
+    """Run a simulation with ``count`` containers and ``virtual`` machines, and its services.
 
     Raises:
-        ThorError: from any step; what is made so far stays, is known to ``sim.json`` and removed by ``down``.
+        ThorError: from any step; what exists by then stays, is in ``sim.json``, and is removed by ``down``.
     """
     with explained(name):
         return _up(client, name, count, report, sites=sites, options=options, virtual=virtual)
@@ -174,7 +174,7 @@ def _up(
         containers={
             docker: images.ensure(client, device_kind(docker), report).name for docker in sorted(dockers)
         },
-        # A machine that is there keeps the image it was made from: a newer one is not built for it.
+        # An existing machine keeps its image: a newer one is not built for it.
         virtual=virtual_image.ensure(report).folder if virtual > len(whole) else None,
     )
     if simulation is None:

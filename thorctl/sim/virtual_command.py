@@ -1,4 +1,4 @@
-"""What QEMU is asked for to run a virtual Thor: its command line, exactly. Pure."""
+"""Build QEMU's command line for a virtual Thor."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 QEMU = "qemu-system-aarch64"
 
-# What a Thor's device tree says; as in tests/agent/captures.
+# Entries of a Thor's device tree; as in tests/agent/captures.
 MODEL = "NVIDIA Jetson AGX Thor Developer Kit"
 COMPATIBLE = ("nvidia,p4071-0000+p3834-0008", "nvidia,p3834-0008", "nvidia,tegra264")
 
-# How QEMU keeps the disk's file (qemu-system manual, -drive cache=):
-#   writeback     a flush of the guest reaches the host's disk; what was not flushed may be lost with QEMU
-#   writethrough  each write is flushed: nothing that was written is lost
-#   unsafe        flushes are ignored: quick, for a machine that is thrown away
+# QEMU's caching of the disk's file (qemu-system manual, -drive cache=):
+#   writeback     a flush of the guest reaches the host's disk; unflushed data may be lost with QEMU
+#   writethrough  each write is flushed: no written data is lost
+#   unsafe        flushes are ignored: fast, for a disposable machine
 Cache = Literal["writeback", "writethrough", "unsafe"]
 CACHES: tuple[Cache, ...] = get_args(Cache)
 
@@ -26,8 +26,8 @@ _MACHINE = "virt,gic-version=3"
 DEFAULT_CPUS = 2
 DEFAULT_MEMORY_BYTES = 3 << 30
 
-# An emulated processor leaks nothing: guarding it only costs, at each system call.
-# AppArmor: where the kernel has it, Docker runs nothing without its tools, which the image does not have.
+# An emulated processor has no side channels: mitigations would only slow down each system call.
+# AppArmor: if the kernel has it, Docker requires its tools, which the image lacks.
 _KERNEL_ARGUMENTS = "root=/dev/vda ro console=ttyAMA0 panic=5 kpti=off mitigations=off apparmor=0"
 # Files of the machine's folder that sim-identity reads inside (images/sim-vm).
 IDENTITY = ("hostname", "hosts", "host_key", "host_key.pub", "authorized_keys")
@@ -35,10 +35,10 @@ IDENTITY = ("hostname", "hosts", "host_key", "host_key.pub", "authorized_keys")
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A virtual machine as its owner sees it.
+    """The hardware of a virtual machine.
 
     Attributes:
-        port: on this host's loopback, leads to the machine's SSH.
+        port: on this host's loopback, forwarded to the machine's SSH.
         cache: see ``Cache``.
         monitor: socket of QEMU's own monitor, at most 107 bytes long; None: it has none.
     """
@@ -52,7 +52,7 @@ class Hardware:
 
 
 def board(hardware: Hardware) -> list[str]:
-    """The machine without its devices: what decides its device tree."""
+    """Return the options of the machine without its devices, which determine its device tree."""
     return [
         *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-name", hardware.name),
         *("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "cortex-a72"),
@@ -61,12 +61,12 @@ def board(hardware: Hardware) -> list[str]:
 
 
 def dump_device_tree(hardware: Hardware, out: Path) -> list[str]:
-    """Writes QEMU's own device tree of this machine, and ends."""
+    """Return the command that writes QEMU's own device tree of this machine."""
     return [*board(hardware), "-machine", f"{_MACHINE},dumpdtb={_value(out)}"]
 
 
 def patch_device_tree(tree: Path) -> list[list[str]]:
-    """Makes the tree a Thor's."""
+    """Return the commands that make the tree a Thor's."""
     return [
         ["fdtput", "-t", "s", str(tree), "/", "model", MODEL],
         ["fdtput", "-t", "s", str(tree), "/", "compatible", *COMPATIBLE],
@@ -74,10 +74,10 @@ def patch_device_tree(tree: Path) -> list[list[str]]:
 
 
 def start(hardware: Hardware, folder: Path, *, memory: Path | None = None) -> list[str]:
-    """Boots the machine whose files lie in ``folder`` (see ``virtual_machine``), in the background.
+    """Return the command that boots the machine in ``folder`` (see ``virtual_machine``) in the background.
 
-    QEMU goes on through reboots of the guest and ends when the guest switches itself off.
-    With ``memory`` nothing boots: the machine goes on where that was saved.
+    QEMU continues through reboots of the guest and ends when the guest powers off. With ``memory`` the
+    machine continues from that saved state instead of booting.
     """
     place = _value(folder)
     disk = f"if=none,id=disk,format=qcow2,discard=unmap,cache={hardware.cache},file={place}/disk.qcow2"
@@ -90,7 +90,7 @@ def start(hardware: Hardware, folder: Path, *, memory: Path | None = None) -> li
         *("-kernel", str(folder / "image" / "kernel"), "-initrd", str(folder / "image" / "initrd")),
         *("-append", _KERNEL_ARGUMENTS),
         *("-drive", disk, "-device", "virtio-blk-pci,drive=disk"),
-        # romfile: nothing boots over the network, and the ROM is another package.
+        # romfile: no network boot, whose ROM is in another package.
         *("-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="),
         *("-device", "virtio-rng-pci"),
         *("-device", "i6300esb", "-action", "watchdog=reset"),
@@ -104,5 +104,5 @@ def start(hardware: Hardware, folder: Path, *, memory: Path | None = None) -> li
 
 
 def _value(path: Path) -> str:
-    """A path within a QEMU option: a comma would end it (qemu-system manual)."""
+    """Escape a path within a QEMU option: a comma would end it (qemu-system manual)."""
     return str(path).replace(",", ",,")

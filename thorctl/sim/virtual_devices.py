@@ -1,4 +1,4 @@
-"""A simulation's virtual Thors: made, booted, found again, removed."""
+"""A simulation's virtual Thors: create, boot, find, remove."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def machine(simulation: str, device: Device) -> VirtualThor:
-    """The machine of that device, whether it was made yet or not."""
+    """Return the machine of that device, created or not."""
     return VirtualThor(layout.virtual_folder(simulation, device.name), Hardware(device.name, device.port))
 
 
 def ensure(simulation: Simulation, device: Device, *, image: Path | None, authorized_key: str) -> VirtualThor:
-    """The device's machine, booted; made (from ``image``) if missing, switched on if it is off.
+    """Boot the device's machine; create it (from ``image``) if missing, switch it on if off.
 
     Raises:
         ThorError: as ``VirtualThor.create``, ``power_on`` and ``wait_booted``.
     """
     found = machine(simulation.name, device)
     if not found.exists:
-        assert image is not None  # noqa: S101 - `up` has it where a machine is missing
-        # What stands on the private network is reached through QEMU's user network, but not its name server.
+        assert image is not None  # noqa: S101 - `up` passes it if a machine is missing
+        # Hosts of the private network are reachable through QEMU's user network, except its name server.
         hosts = {
             REGISTRY.partition(":")[0]: addresses.registry_address(simulation.subnet),
             HUB: addresses.hub_address(simulation.subnet),
@@ -43,7 +43,7 @@ def ensure(simulation: Simulation, device: Device, *, image: Path | None, author
 
 
 def status(simulation: str, device: Device) -> str:
-    """``running``, ``off``, or ``missing``; in one word, as the engine says it of containers."""
+    """Return ``running``, ``off``, or ``missing``, as the engine does for containers."""
     found = machine(simulation, device)
     if not found.exists:
         return "missing"
@@ -51,7 +51,7 @@ def status(simulation: str, device: Device) -> str:
 
 
 def remove(simulation: str) -> int:
-    """Ends and removes every virtual machine below the simulation's folder; needs no readable state."""
+    """Stop and remove every virtual machine below the simulation's folder; needs no readable state."""
     folders = sorted((simulations.folder(simulation) / "virtual").glob("*"))
     for folder in folders:
         VirtualThor(folder, Hardware(folder.name, port=0)).destroy()
@@ -59,5 +59,5 @@ def remove(simulation: str) -> int:
 
 
 def remove_images() -> int:
-    """Removes what virtual Thors are made from; how many versions of it there were."""
+    """Remove all versions of the virtual Thors' image; return their number."""
     return virtual_image.remove()

@@ -1,6 +1,6 @@
-"""The disk, kernel and initial RAM disk that virtual Thors start from: built once per content of the inputs.
+"""The disk, kernel and initial RAM disk of virtual Thors: built once per content of the inputs.
 
-A file tree beside the simulations, not an image of the Docker engine: QEMU reads files.
+They are files beside the simulations, not an image of the Docker engine: QEMU reads files.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 KIND = "sim-vm"
 SUITE = "bookworm"
 DOCKER: image_inputs.Docker = "20.10"  # of that release
-DISK_BYTES = 16 << 30  # of the machine's disk; on this host it takes what is written
-# Raise it when this module builds something else from the same files.
+DISK_BYTES = 16 << 30  # of the machine's disk; on this host it takes the written part
+# Increase it when this module builds something else from the same files.
 RECIPE = 1
 
 _HERE = image_inputs.ROOT / KIND
 _DEVICE = image_inputs.ROOT / "sim-device"
-# One source of truth: the tools and the settings that the container device has.
+# Shared with the container device: tools and settings.
 _SHARED_TREE = _DEVICE / "fakes" / "rootfs"
 _SHARED_FILES = (
     "etc/environment",
@@ -44,7 +44,7 @@ _SHARED_FILES = (
     "etc/ssh/sshd_config.d/10-thor.conf",
     "etc/sudoers.d/thor",
 )
-# Drivers of things that QEMU's machine does not have: most of the kernel's package, and of the time it takes.
+# Drivers of hardware that QEMU's machine lacks: most of the kernel's package, and of its installation time.
 _NO_SUCH_HARDWARE = (
     "sound",
     "drivers/gpu",
@@ -61,7 +61,7 @@ _NO_SUCH_HARDWARE = (
 )
 _BUILD = "tmp/build"  # in the root file system, gone at the end
 _SCRIPTS = {"jetpack-packages": _DEVICE, "setup": _HERE}
-# nvidia-ctk is simulated too (images/sim-device/fakes), so its package is there to be asked for and held.
+# nvidia-ctk is simulated too (images/sim-device/fakes), so its package exists to be queried and held.
 _STEPS = ("jetpack-packages nvidia-container-toolkit 1.18.1-1", "setup")
 _HOME = shipped.local_folder()  # ignored by git
 _DETAIL_WIDTH = 160
@@ -80,17 +80,17 @@ class VirtualImage:
     """A built image: ``folder`` holds ``disk.qcow2``, ``kernel`` and ``initrd``."""
 
     folder: Path
-    built: bool  # False: it was there already
+    built: bool  # False: it existed already
     seconds: float
 
 
 def home() -> Path:
-    """Holds a folder per version of the image."""
+    """Return the folder with a folder per version of the image."""
     return _HOME / KIND
 
 
 def layout() -> dict[str, Path]:
-    """What lies in the root file system besides the packages: path inside → file of the checkout."""
+    """Return the files added to the packages: path inside → file of the checkout."""
     found = {path.relative_to(_SHARED_TREE).as_posix(): path for path in _files(_SHARED_TREE)}
     found |= {name: _DEVICE / "rootfs" / name for name in _SHARED_FILES}
     own = _HERE / "rootfs"
@@ -99,12 +99,12 @@ def layout() -> dict[str, Path]:
 
 
 def packages() -> list[str]:
-    """Debian packages of the root file system."""
+    """Return the Debian packages of the root file system."""
     return image_inputs.words((_HERE / "packages.txt").read_text())
 
 
 def tag() -> str:
-    """12 hex: the SHA-256 over all that the image is built from."""
+    """Return 12 hex of the SHA-256 over all inputs of the image."""
     inputs = {**layout(), "make-disk": _HERE / "make-disk", "packages.txt": _HERE / "packages.txt"}
     recipe = [f"recipe {RECIPE}", str(DISK_BYTES), *options(Path("files.tar"))]
     digest = hashlib.sha256("\n".join(recipe).encode())
@@ -114,7 +114,7 @@ def tag() -> str:
 
 
 def ensure(report: Report) -> VirtualImage:
-    """The image, built now if it is not there. Processes and threads may share it.
+    """Return the image, built now if missing. Safe for concurrent processes and threads.
 
     Raises:
         ThorError: ``tool_missing``, ``binfmt_unavailable``, ``image_build_failed``.
@@ -130,7 +130,7 @@ def ensure(report: Report) -> VirtualImage:
 
 
 def remove() -> int:
-    """Removes every version of the image; how many. Virtual Thors made from them no longer boot."""
+    """Remove all versions of the image; return their number. Virtual Thors of them no longer boot."""
     there = [path for path in home().glob("*") if path.is_dir()] if home().is_dir() else []
     shutil.rmtree(home(), ignore_errors=True)
     return len(there)
@@ -159,26 +159,26 @@ def _build(folder: Path, report: Report) -> None:
                 [*host_command.as_root(), *words],
                 on_line,
                 name="make-disk",
-                remedy="mend what its last lines name (often: a full disk), then repeat the command",
+                remedy="fix what its last lines name (often: a full disk), then repeat the command",
             )
         tar.unlink()
         made = Path(draft) / "whole"
         made.mkdir()
         for part in ("disk.qcow2", "kernel", "initrd"):
             (Path(draft) / part).rename(made / part)
-        made.rename(folder)  # whole or not at all
+        made.rename(folder)  # atomic
 
 
 def options(files: Path) -> list[str]:
-    """What mmdebstrap is told for this image beyond the base's."""
+    """Return mmdebstrap's options for this image in addition to the base's."""
     steps = " && ".join(f"/{_BUILD}/{step}" for step in _STEPS)
     return [
         "--arch=arm64",
-        # An interrupted build is thrown away whole: nothing is gained by a sync per package.
+        # An interrupted build is discarded, so syncs per package are useless.
         "--dpkgopt=force-unsafe-io",
-        "--dpkgopt=force-confold",  # a setting that lies there before its package is ours
+        "--dpkgopt=force-confold",  # keep settings that were placed before their package
         *(f"--dpkgopt=path-exclude=/lib/modules/*/kernel/{part}/*" for part in _NO_SUCH_HARDWARE),
-        # Before the packages: the kernel's package makes the initial RAM disk.
+        # Before the packages: the kernel's package creates the initial RAM disk.
         f"--essential-hook=tar-in {files} /",
         f'--customize-hook=chroot "$1" sh -c "{steps}"',
         f'--customize-hook=rm -r "$1"/{_BUILD}',
@@ -186,7 +186,7 @@ def options(files: Path) -> list[str]:
 
 
 def archive(files: dict[str, Path]) -> bytes:
-    """A tar archive of these files, owned by root, without times; executable where the checkout's are."""
+    """Return a tar archive of these files, owned by root, without times; executable as in the checkout."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, path in sorted(files.items()):

@@ -1,8 +1,8 @@
-"""One virtual Thor: a folder with its disk and its identity, and the QEMU process that runs from it.
+"""One virtual Thor: a folder with its disk and its identity, and its QEMU process.
 
-The folder holds ``image`` (a link to the built image), ``disk.qcow2`` (what differs from it), ``identity/``,
-``ssh/``, ``known_hosts``, ``thor.dtb``, ``console.log`` and ``qemu.pid``. It knows no Docker engine
-and no simulation.
+The folder holds ``image`` (a link to the built image), ``disk.qcow2`` (the differences from it),
+``identity/``, ``ssh/``, ``known_hosts``, ``thor.dtb``, ``console.log`` and ``qemu.pid``. It is independent of
+Docker and of simulations.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from thorctl.sim.virtual_command import Hardware
 
 LOOPBACK = "127.0.0.1"
-BOOT_TIMEOUT_SECONDS = 900  # about 40 s on 2 idle cores; emulation on a loaded machine takes many times that
+BOOT_TIMEOUT_SECONDS = (
+    900  # about 40 s on 2 idle cores; emulation on a loaded machine takes many times longer
+)
 SHUTDOWN_TIMEOUT_SECONDS = 300  # systemd gives a unit 90 s to end
 SSH_TIMEOUT_SECONDS = 300
 _CONNECT_SECONDS = 10
@@ -39,7 +41,7 @@ _ENDED_TIMEOUT_SECONDS = 30  # of a killed process
 
 @dataclass(frozen=True)
 class VirtualThor:
-    """A machine; its files lie in ``folder``. Its methods look at what is there: two objects may mean one."""
+    """A machine; its files are in ``folder``. Its methods read them: two objects may be one machine."""
 
     folder: Path
     hardware: Hardware
@@ -51,7 +53,7 @@ class VirtualThor:
 
     @property
     def known_hosts(self) -> Path:
-        """Its host key, as it was made with it."""
+        """Its host key, created with the machine."""
         return self.folder / "known_hosts"
 
     @property
@@ -66,19 +68,19 @@ class VirtualThor:
 
     @property
     def exists(self) -> bool:
-        """Whether it was made."""
+        """Whether it was created."""
         return self.disk.exists()
 
     @property
     def pid(self) -> int | None:
-        """Of its QEMU process; None while it is off."""
+        """The PID of its QEMU process; None while it is off."""
         file = self.folder / "qemu.pid"
         try:
             number = int(file.read_text())
             words = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return None
-        # Numbers are given out again: only the process that was told this very file is ours.
+        # PIDs are reused: only a process with this very file on its command line is ours.
         return number if str(file).encode() in words else None
 
     def create(
@@ -90,14 +92,14 @@ class VirtualThor:
         hosts: Mapping[str, str] | None = None,
         over: Path | None = None,
     ) -> None:
-        """Makes its files: a disk over the image's (or over the disk ``over``), and who it is.
+        """Create its files: a disk over the image's (or over the disk ``over``), and its identity.
 
         Args:
             image: folder of the built image.
             authorized_key: the administrator's public key, one line.
             private_key: that key's other half; only linked to.
-            hosts: further names it knows: name → address.
-            over: disk of a machine that is off and stays off: this one begins as its copy.
+            hosts: further names that it resolves: name → address.
+            over: disk of a machine that is off and stays off, copied on write.
         """
         identity = self.folder / "identity"
         identity.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -127,20 +129,20 @@ class VirtualThor:
                 str(draft),
             ]
         )
-        draft.rename(self.disk)  # last: where a disk is, all of it is
+        draft.rename(self.disk)  # last: an existing disk is complete
 
     def power_on(self, *, memory: Path | None = None) -> None:
-        """Starts it; returns when QEMU runs, before the machine has booted. One that runs is left alone.
+        """Start it; return when QEMU runs, before the machine has booted. Leave a running one alone.
 
         Args:
-            memory: what ``save`` wrote, with the disk of that moment: it goes on there and does not boot.
+            memory: the file of ``save``, with the disk of that moment: it continues there without booting.
 
         Raises:
             ThorError: ``sim_port_taken``, ``sim_vm_not_started``.
         """
         if self.pid is not None:
             return
-        if not can_bind(self.hardware.port, LOOPBACK):  # as QEMU binds: old connections do not count
+        if not can_bind(self.hardware.port, LOOPBACK):  # as QEMU binds: old connections are ignored
             raise ThorError(
                 "sim_port_taken",
                 f"Port {self.hardware.port} of {LOOPBACK}, which leads to {self.hardware.name}, is taken.",
@@ -155,7 +157,7 @@ class VirtualThor:
         _tool(virtual_command.start(self.hardware, self.folder, memory=memory))
 
     def ssh_words(self, command: str) -> list[str]:
-        """Runs a command as the administrator over SSH: for a caller who reads its output as it comes."""
+        """Return the command that runs ``command`` as the administrator over SSH, for streamed output."""
         return [
             *("ssh", "-F", "none", "-p", str(self.hardware.port), "-i", str(self.private_key)),
             *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", f"ConnectTimeout={_CONNECT_SECONDS}"),
@@ -164,9 +166,9 @@ class VirtualThor:
         ]
 
     def ssh(self, command: str, *, timeout: float = SSH_TIMEOUT_SECONDS) -> subprocess.CompletedProcess[str]:
-        """Runs a command as the administrator over SSH, with the host key that it was given; does not raise.
+        """Run a command as the administrator over SSH, with the known host key; does not raise.
 
-        Exit code 255: there was no connection, also when the time was up.
+        Exit code 255: no connection, or a time-out.
         """
         words = self.ssh_words(command)
         try:
@@ -175,12 +177,12 @@ class VirtualThor:
             return subprocess.CompletedProcess(words, 255, "", f"no answer within {timeout:g} s")
 
     def boot_id(self) -> str | None:
-        """Which boot this is, as the kernel says; None where nobody answers."""
+        """Return the kernel's boot ID; None without an answer."""
         done = self.ssh("cat /proc/sys/kernel/random/boot_id", timeout=_CONNECT_SECONDS * 3)
         return done.stdout.strip() if done.returncode == 0 else None
 
     def wait_booted(self, *, after: str | None = None, timeout: float = BOOT_TIMEOUT_SECONDS) -> None:
-        """Returns when systemd says ``running``: every unit is up. ``after`` is a boot that does not count.
+        """Return when systemd reports ``running``: every unit is up. ``after`` is a boot ID to ignore.
 
         Raises:
             ThorError: ``sim_device_unhealthy`` (units failed), ``sim_device_not_booted`` (too late, or dead).
@@ -204,7 +206,7 @@ class VirtualThor:
         )
 
     def reboot(self) -> None:
-        """An orderly reboot: systemd stops every unit first, and QEMU goes on. Returns when it is up again.
+        """Reboot regularly: systemd stops every unit first, and QEMU continues. Return when it is up again.
 
         Raises:
             ThorError: ``sim_device_off``, or as ``wait_booted``.
@@ -214,7 +216,7 @@ class VirtualThor:
         self.wait_booted(after=before)
 
     def shutdown(self) -> None:
-        """Switches it off in order. One that is off is left alone.
+        """Power off regularly. Leave a machine that is off alone.
 
         Raises:
             ThorError: ``sim_device_off`` (it does not answer), ``sim_vm_not_stopped``.
@@ -235,7 +237,7 @@ class VirtualThor:
             )
 
     def cut(self) -> None:
-        """A power cut: QEMU is killed, at once. What the machine had not flushed to its disk may be lost."""
+        """Cut the power: QEMU is killed. Data that the machine had not flushed to its disk may be lost."""
         pid = self.pid
         if pid is None:
             return
@@ -250,7 +252,7 @@ class VirtualThor:
             )
 
     def save(self, memory: Path) -> None:
-        """Ends it in the middle of what it does: ``memory`` and its disk together are its whole state.
+        """Suspend it and end QEMU: ``memory`` and its disk together are its whole state.
 
         Raises:
             ThorError: ``sim_vm_monitor``; a machine without a monitor cannot be saved.
@@ -258,10 +260,10 @@ class VirtualThor:
         place = self.hardware.monitor or self.folder / "monitor"
         with virtual_monitor.connected(place, self.hardware.name) as monitor:
             monitor.save_memory(memory)
-        self.cut()  # it stands still, and has nothing left to write
+        self.cut()  # it is suspended, and has nothing left to write
 
     def destroy(self) -> None:
-        """Cuts its power and removes its folder. What is gone already is no error."""
+        """Cut its power and remove its folder. Missing parts are no error."""
         self.cut()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -295,7 +297,7 @@ class VirtualThor:
 
 
 def _ended(pid: int, seconds: float) -> bool:
-    """Whether a process ends in time: all of it, its disk and its port are free again then."""
+    """Return whether a process ends in time, which frees its disk and its port."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,6 +1,6 @@
-"""QEMU's own monitor (QMP) of a virtual machine: its memory saved, its disk's work counted.
+"""QEMU's monitor (QMP) of a virtual machine: save its memory, count its disk operations.
 
-Protocol: one JSON object a line over a Unix socket; events come between the answers (qemu-qmp-ref).
+Protocol: one JSON object per line over a Unix socket; events may come between answers (qemu-qmp-ref).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DISK = "disk"  # the drive's id in virtual_command.start
-ANSWER_SECONDS = 300.0  # it answers at once; a host that swaps takes longer
+ANSWER_SECONDS = 300.0  # it answers at once; on a host that swaps it takes longer
 _POLL_SECONDS = 0.2
 _UNLIMITED = 1 << 40  # bytes a second; QEMU's own limit is meant for networks
 
 
 @dataclass(frozen=True)
 class DiskWork:
-    """What the machine has had its disk do since it was started: requests answered so far."""
+    """The completed disk requests of the machine since its start."""
 
     writes: int
     flushes: int
 
     @property
     def operations(self) -> int:
-        """Both together: how far the machine has come, by its own measure and not by a clock."""
+        """The sum of both: the machine's progress, independent of any clock."""
         return self.writes + self.flushes
 
 
@@ -49,10 +49,10 @@ class Monitor:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: Any) -> Any:
-        """What QEMU returns to ``command``.
+        """Return QEMU's result of ``command``.
 
         Raises:
-            ThorError: ``sim_vm_monitor``, if it refuses or ends.
+            ThorError: ``sim_vm_monitor``, if it fails or the connection ends.
         """
         asked = {"execute": command, "arguments": arguments} if arguments else {"execute": command}
         self._stream.write(json.dumps(asked).encode() + b"\n")
@@ -65,16 +65,16 @@ class Monitor:
                 return said["return"]
 
     def disk_work(self) -> DiskWork:
-        """How much the machine's disk has been asked for so far."""
+        """Return the number of disk requests so far."""
         for drive in self.execute("query-blockstats"):
             if drive.get("device") == DISK:
                 return DiskWork(drive["stats"]["wr_operations"], drive["stats"]["flush_operations"])
         raise self._refused(f"it has no drive {DISK!r}")
 
     def save_memory(self, file: Path) -> None:
-        """Writes all of the machine but its disk to ``file``; it runs on meanwhile, and stands still then.
+        """Write the machine's state without its disk to ``file``; it runs meanwhile and is suspended then.
 
-        The disk's file is up to date then. One that stood still before would not go on when it is restored.
+        The disk's file is then up to date. A machine that was suspended before would stay so when restored.
 
         Raises:
             ThorError: ``sim_vm_monitor``.
@@ -112,7 +112,7 @@ class Monitor:
 
 @contextmanager
 def connected(place: Path, name: str) -> Iterator[Monitor]:
-    """The monitor whose socket is ``place``, for the length of the block."""
+    """Yield the monitor whose socket is ``place``."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_SECONDS)
         try:

@@ -97,7 +97,7 @@ def _debian(tar: Path, root: Path, architecture: Architecture) -> None:
         *(f"--include={','.join(_DEBIAN)}", _SUITE, str(tar)),
         *host_apt.mirrors(host_apt.read_sources()).sources(_SUITE),
     ]
-    host_command.run(words, lambda _: None, name="mmdebstrap", remedy="mend what its last lines name")
+    host_command.run(words, lambda _: None, name="mmdebstrap", remedy="fix what its last lines name")
     with tarfile.open(tar) as archive:
         unused = tuple(f"./{place}" for place in _UNUSED)
         kept = [one for one in archive.getmembers() if not one.name.startswith(unused)]
