@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.benchmarks import data, speeds
 from thorctl.bench.compare import compare
-from thorctl.bench.measurement import Measurement, read
+from thorctl.bench.measurement import read
 from thorctl.errors import ThorError
+
+if TYPE_CHECKING:
+    from thorctl.protocol.bench import Measurement
 
 
 def measured(**changes: Any) -> Measurement:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thorctl.bench.measurement import Measurement
+    from thorctl.protocol.bench import Measurement
     from thorctl.release.profile import Card
 
 CARDS_BATCH = 16

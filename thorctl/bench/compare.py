@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thorctl.bench.measurement import Condition, Measurement
+    from thorctl.protocol.bench import Condition, Measurement
 
 TOLERANCE = 0.15  # repeats differ by a few percent, and hours of load cost some more by heat alone
 CELSIUS = 5.0  # smaller differences are the weather's
@@ -89,13 +89,13 @@ def obstacles(now: Measurement, baseline: Measurement) -> Iterator[str]:
         words = {True: "locked", False: "not locked", None: UNKNOWN}
         here, there = words[now.before.clocks_locked], words[baseline.before.clocks_locked]
         yield f"the clocks are {here}, the baseline's {there}"
-    if now.method != baseline.method:
+    if now.method.sizes != baseline.method.sizes:
         yield f"it measured {sizes(now)}, the baseline {sizes(baseline)}"
 
 
 def _power(now: Measurement, baseline: Measurement) -> Iterator[str]:
     here, there = now.before.power_mode, baseline.before.power_mode
-    if here is None and there is None and now.power_modes == []:
+    if here is None and there is None and now.power_modes == ():
         return  # a class without power modes
     if here is None or there is None or here != there:
         yield f"the power mode is {here or UNKNOWN}, the baseline's {there or UNKNOWN}"
@@ -158,5 +158,5 @@ def _celsius(degrees: float | None) -> str:
     return UNKNOWN if degrees is None else f"{degrees:.0f} °C"
 
 
-def _names(processes: list[str] | None) -> str:
+def _names(processes: tuple[str, ...] | None) -> str:
     return UNKNOWN if processes is None else ", ".join(processes) or "nothing"

@@ -12,7 +12,7 @@ from thorctl.result import Problem
 
 if TYPE_CHECKING:
     from thorctl.bench.compare import Comparison
-    from thorctl.bench.measurement import Measurement
+    from thorctl.protocol.bench import Measurement
     from thorctl.remote.answer import Answer
     from thorctl.store.baselines import Baseline
 

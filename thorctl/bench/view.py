@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from thorctl.bench.card import Row
     from thorctl.bench.compare import Change
-    from thorctl.bench.measurement import Measurement
     from thorctl.bench.verdict import Outcome
+    from thorctl.protocol.bench import Measurement
     from thorctl.release.profile import Card
     from thorctl.store.baselines import Baseline
 

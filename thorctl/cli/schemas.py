@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from thorctl.protocol.envelope import AgentAnswer
 from thorctl.protocol.progress import Progress
-from thorctl.protocol.verbs import VERBS
+from thorctl.protocol.verbs import VERBS, Verb
 from thorctl.result import Envelope
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -30,9 +30,8 @@ _FIELD = re.compile(r"([a-z_, ]+): (.*)")
 def schemas() -> str:
     """Return the document: an answer of thor-agent at its root, each class below ``$defs``."""
     definitions: dict[str, Any] = {}
-    for kind in (AgentAnswer, Progress, Envelope, *(one.data_class for one in VERBS.values())):
-        if kind is not None:
-            _define(kind, definitions)
+    for kind in (AgentAnswer, Progress, Envelope, *(kind for one in VERBS.values() for kind in _kinds(one))):
+        _define(kind, definitions)
     root = {
         "$schema": DIALECT,
         "title": "thor-agent's answers, and what is made of them",
@@ -41,7 +40,7 @@ def schemas() -> str:
         "`Envelope`. A reader ignores keys that are not listed: later versions add some.",
         "$ref": "#/$defs/AgentAnswer",
         "allOf": [
-            {"if": _succeeded(verb.name), "then": {"properties": {"data": _reference(verb.data_class)}}}
+            {"if": _succeeded(verb.name), "then": {"properties": {"data": _one_of(_kinds(verb))}}}
             for verb in VERBS.values()
             if verb.data_class is not None
         ],
@@ -53,6 +52,14 @@ def schemas() -> str:
 
 def _succeeded(verb: str) -> dict[str, Any]:
     return {"properties": {"verb": {"const": verb}, "ok": {"const": True}}}
+
+
+def _kinds(verb: Verb) -> list[type]:
+    return [kind for kind in (verb.data_class, verb.planned_class) if kind is not None]
+
+
+def _one_of(kinds: list[type]) -> dict[str, Any]:
+    return _reference(kinds[0]) if len(kinds) == 1 else {"anyOf": [_reference(kind) for kind in kinds]}
 
 
 def _reference(kind: type) -> dict[str, Any]:

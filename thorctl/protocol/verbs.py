@@ -30,6 +30,7 @@ class Verb:
         dry_run: has the option ``--dry-run``.
         internal: called by units of the device, never by a controller.
         data: ``module:class`` of its data, below ``thorctl.protocol``; empty: not in the contract.
+        planned: the same with ``--dry-run``, where that is another class.
     """
 
     name: str
@@ -42,17 +43,27 @@ class Verb:
     dry_run: bool = False
     internal: bool = False
     data: str = ""
+    planned: str = ""
 
     @property
     def data_class(self) -> type | None:
         """The class of its data; imported when asked for, as a verb on the device needs its own alone."""
-        module, _, name = self.data.partition(":")
-        return getattr(import_module(f"thorctl.protocol.{module}"), name) if name else None
+        return _class(self.data)
+
+    @property
+    def planned_class(self) -> type | None:
+        """The class of its data with ``--dry-run``, where that is another one."""
+        return _class(self.planned)
 
     @property
     def reads_only(self) -> bool:
         """True if it changes nothing: no lock, no lease, no event."""
         return not self.locks
+
+
+def _class(place: str) -> type | None:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"thorctl.protocol.{module}"), name) if name else None
 
 
 _ALL = (
@@ -72,7 +83,16 @@ _ALL = (
     # Ten generations, and before them a first start that may still compile.
     Verb("smoke", 30 * MINUTE, "id", (STATE_LOCK,), detached=True, data="smoke:SmokeReport"),
     # Nothing may change meanwhile.
-    Verb("bench", 2.5 * HOUR, "id", (STATE_LOCK,), detached=True, dry_run=True),
+    Verb(
+        "bench",
+        2.5 * HOUR,
+        "id",
+        (STATE_LOCK,),
+        detached=True,
+        dry_run=True,
+        data="bench:Measurement",
+        planned="bench:BenchPlan",
+    ),
     Verb("review", 2 * MINUTE, "id", (STATE_LOCK,), data="results:Reviewed"),
     Verb("soak", 2 * MINUTE, locks=(STATE_LOCK,), data="status:SoakShown"),
     # By the soak's transient unit, for as long as the trial lasts.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
     from tests.support.doubles.engine import Engine
-    from thorctl.agent.bench.result import Measured
+    from thorctl.protocol.bench import Figures
 
 MODEL = Path(__file__).resolve().parents[3] / "images" / "tiny-qwable" / "model"
 TMP = "/tmp"  # noqa: S108 - the container's own
@@ -84,7 +84,7 @@ def engine_container(
 
 def measure(
     root: Path, engine: Engine, runner: Runner, *, requests: int = 3, at_once: int = 1, timeout: float = 300
-) -> Measured:
+) -> Figures:
     """One measurement of the engine, by the agent's own way."""
     ctx = make_context(root)
     (root / "proc").symlink_to("/proc")

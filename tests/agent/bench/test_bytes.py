@@ -175,12 +175,12 @@ def test_the_cards_figures_are_61_and_67_percent_of_the_bandwidth() -> None:
     shares = []
     for quantized, card in ((True, 41.8), (False, 30.3)):
         shares.append(share(card, read_a_token(quantized=quantized)["total"], 273e9))
-    assert [round(one["limit_tokens_per_second"], 1) for one in shares] == [68.2, 45.3]
-    assert [round(one["share"], 2) for one in shares] == [0.61, 0.67]
+    assert [round(one.limit_tokens_per_second or 0, 1) for one in shares] == [68.2, 45.3]
+    assert [round(one.share or 0, 2) for one in shares] == [0.61, 0.67]
 
 
 def test_without_a_known_bandwidth_there_is_no_share() -> None:
-    assert share(41.8, 4 * 10**9, None)["share"] is None
+    assert share(41.8, 4 * 10**9, None).share is None
 
 
 def test_caches_are_counted_in_the_type_they_are_kept_in() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tests.support.device_double import Programs, make_context, make_release, se
 from tests.support.doubles.engine import Engine
 from thorctl.agent.bench import client as bench_client
 from thorctl.agent.bench import condition as bench_condition
-from thorctl.agent.bench.result import Measured, UnusableError
+from thorctl.agent.bench.result import UnusableError
 from thorctl.agent.core.arguments import parser
 from thorctl.agent.core.machine import machine
 from thorctl.agent.core.outcome import AgentError, Outcome
@@ -23,6 +24,8 @@ from thorctl.agent.facts import device as device_reader
 from thorctl.agent.release import serve_yaml
 from thorctl.agent.verbs import bench
 from thorctl.bench import measurement
+from thorctl.protocol.bench import Figures
+from thorctl.protocol.encode import encode
 
 if TYPE_CHECKING:
     import argparse
@@ -77,10 +80,10 @@ def device(root: Path, engine: Engine, **options: Any) -> Context:
     return ctx
 
 
-def figures(step: Measurement) -> Measured:
+def figures(step: Measurement) -> Figures:
     """What a client could have measured."""
     count = len(step.prompts)
-    return Measured(
+    return Figures(
         50.0 * step.at_once,
         40.0,
         20.0,
@@ -100,7 +103,7 @@ def client(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> list[Measurement]
     """A client that measures at once; the list of what it was asked for."""
     asked: list[Measurement] = []
 
-    def measure(_: Context, step: Measurement, **__: Any) -> Measured:
+    def measure(_: Context, step: Measurement, **__: Any) -> Figures:
         asked.append(step)
         engine.generated += step.generated
         return figures(step)
@@ -200,7 +203,7 @@ def test_a_warm_up_that_failed_shows_in_the_engines_count(
 def test_what_the_client_found_wrong_is_told_with_what_was_asked(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(*_: Any, **__: Any) -> Measured:
+    def measure(*_: Any, **__: Any) -> Figures:
         raise UnusableError("1 of 3 requests failed")
 
     monkeypatch.setattr(bench_client, "measure", measure)
@@ -217,7 +220,7 @@ def test_a_power_mode_that_changes_meanwhile_spoils_the_figures(
 ) -> None:
     ctx = device(tmp_path, engine)
     read, modes = bench_condition.read, iter(["120W", "MAXN"])
-    monkeypatch.setattr(bench_condition, "read", lambda ctx: {**read(ctx), "power_mode": next(modes)})
+    monkeypatch.setattr(bench_condition, "read", lambda ctx: replace(read(ctx), power_mode=next(modes)))
     assert "from 120W to MAXN" in str(run(ctx, "--quick").error)
 
 
@@ -235,7 +238,7 @@ def test_over_current_events_are_told_by_their_difference(tmp_path: Path, engine
 
 
 def test_what_cannot_be_read_is_null(tmp_path: Path) -> None:
-    found = bench_condition.read(make_context(tmp_path))
+    found = encode(bench_condition.read(make_context(tmp_path)))
     assert {key: value for key, value in found.items() if key != "at" and value is not None} == {}
 
 

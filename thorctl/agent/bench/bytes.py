@@ -11,6 +11,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.bench import Roofline
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -135,13 +137,9 @@ def _value(text: Mapping[str, Any], key: str) -> int:
     return found
 
 
-def share(tokens_per_second: float, total_bytes: int, bandwidth: float | None) -> dict[str, Any]:
+def share(tokens_per_second: float, total_bytes: int, bandwidth: float | None) -> Roofline:
     """Return the highest rate that ``bandwidth`` (bytes/s) allows, and the reached share of it."""
     if not bandwidth or not math.isfinite(tokens_per_second):
-        return {"bandwidth_bytes_per_second": bandwidth, "limit_tokens_per_second": None, "share": None}
+        return Roofline(bandwidth)
     limit = bandwidth / total_bytes
-    return {
-        "bandwidth_bytes_per_second": bandwidth,
-        "limit_tokens_per_second": round(limit, 2),
-        "share": round(tokens_per_second / limit, 4),
-    }
+    return Roofline(bandwidth, round(limit, 2), round(tokens_per_second / limit, 4))

@@ -19,9 +19,9 @@ from thorctl.agent.core.runner import RC_NOT_FOUND, RC_TIMED_OUT
 
 if TYPE_CHECKING:
     from thorctl.agent.bench.call import Measurement
-    from thorctl.agent.bench.result import Measured
     from thorctl.agent.core.context import Context
     from thorctl.agent.core.runner import Completed
+    from thorctl.protocol.bench import Figures
 
 _SMALL_CALL_SECONDS = 30.0
 _RESULT_BYTES = 4 * 1024 * 1024  # 64 requests take 60 KB; the file is untrusted
@@ -29,7 +29,7 @@ _RESULT_BYTES = 4 * 1024 * 1024  # 64 requests take 60 KB; the file is untrusted
 
 def measure(
     ctx: Context, wanted: Measurement, *, port: int, model: str, key: str | None, timeout: float
-) -> Measured:
+) -> Figures:
     """Run the client once and read its result.
 
     Args:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.facts import device
 from thorctl.agent.parsers import l4t, meminfo, nvidia_smi
+from thorctl.protocol.bench import Condition
 
 if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
@@ -15,14 +16,8 @@ if TYPE_CHECKING:
 _LONGEST_SECONDS = device.TOOL_SECONDS + 1
 
 
-def read(ctx: Context) -> dict[str, Any]:
-    """Return the present conditions; an unreadable one is None.
-
-    Keys: ``at``, ``power_mode`` (its name), ``clocks_locked`` (by jetson_clocks), ``gpu_min_hertz``,
-    ``gpu_max_hertz``, ``memory_hertz``, ``temperature_celsius`` and ``power_milliwatts`` (by sensor),
-    ``over_current_events`` (by counter, since boot), ``gpu_processes`` (their names), ``gpu_memory_bytes``,
-    ``memory_available_bytes``, ``l4t`` (as 38.4.0).
-    """
+def read(ctx: Context) -> Condition:
+    """Return the present conditions; an unreadable one is None."""
     sensors = Source("sensors", partial(device.sensors, ctx))
     mode = Source("power mode", partial(device.power_mode, ctx))
     clocks_ = Source("clocks", partial(device.clocks, ctx))
@@ -32,21 +27,21 @@ def read(ctx: Context) -> dict[str, Any]:
     clocks, processes = clocks_.value, programs.value
     linux = l4t.parse_nv_tegra_release(device.text(ctx, "/etc/nv_tegra_release"))
     memory = meminfo.parse_meminfo(device.text(ctx, "/proc/meminfo"))
-    return {
-        "at": ctx.clock.now_text(),
-        "power_mode": mode.value.name if mode.value else None,
-        "clocks_locked": clocks.locked if clocks else None,
-        "gpu_min_hertz": clocks.gpu_min_hertz if clocks else None,
-        "gpu_max_hertz": clocks.gpu_max_hertz if clocks else None,
-        "memory_hertz": clocks.memory_hertz if clocks else None,
-        "temperature_celsius": temperatures,
-        "power_milliwatts": rails,
-        "over_current_events": device.over_current_events(ctx),
-        "gpu_processes": None if processes is None else sorted(one.name for one in processes),
-        "gpu_memory_bytes": nvidia_smi.used_bytes(processes),
-        "memory_available_bytes": memory.available_bytes if memory else None,
-        "l4t": linux.revision_full if linux else None,
-    }
+    return Condition(
+        at=ctx.clock.now_text(),
+        power_mode=mode.value.name if mode.value else None,
+        clocks_locked=clocks.locked if clocks else None,
+        gpu_min_hertz=clocks.gpu_min_hertz if clocks else None,
+        gpu_max_hertz=clocks.gpu_max_hertz if clocks else None,
+        memory_hertz=clocks.memory_hertz if clocks else None,
+        temperature_celsius=temperatures,
+        power_milliwatts=rails,
+        over_current_events=device.over_current_events(ctx),
+        gpu_processes=None if processes is None else tuple(sorted(one.name for one in processes)),
+        gpu_memory_bytes=nvidia_smi.used_bytes(processes),
+        memory_available_bytes=memory.available_bytes if memory else None,
+        l4t=linux.revision_full if linux else None,
+    )
 
 
 def delta(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, int] | None:

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from thorctl.protocol import foreign_json
-from thorctl.protocol.dataclass import dataclass
+from thorctl.protocol.bench import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,36 +25,7 @@ class UnusableError(ValueError):
     """The run has no valid result; the message has the reason."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The figures of one measurement.
-
-    Attributes:
-        decode_tokens_per_second: of all streams together, while at least one decodes. For one stream it is
-            1000 / mean time per output token.
-        output_tokens_per_second: the same including the time to the first token.
-        tpot_ms: mean time per output token of a stream, without the first token.
-        ttft_mean_ms, ttft_median_ms, ttft_p99_ms: time to the first token.
-        input_tokens, output_tokens: of all requests.
-        requests: number of measured requests.
-        at_once: highest number of concurrent requests.
-        seconds: duration of the measurement.
-    """
-
-    decode_tokens_per_second: float
-    output_tokens_per_second: float
-    tpot_ms: float
-    ttft_mean_ms: float
-    ttft_median_ms: float
-    ttft_p99_ms: float
-    input_tokens: int
-    output_tokens: int
-    requests: int
-    at_once: int
-    seconds: float
-
-
-def read(text: str, wanted: Measurement) -> Measured:
+def read(text: str, wanted: Measurement) -> Figures:
     """Read the client's result file.
 
     Raises:
@@ -66,7 +37,7 @@ def read(text: str, wanted: Measurement) -> Measured:
         decoding = _decoding(result)
         tokens = sum(result["output_lens"]) - len(decoding)
         rate = tokens / union(decoding) if wanted.at_once > 1 else 1000 / float(result["mean_tpot_ms"])
-        measured = Measured(
+        measured = Figures(
             decode_tokens_per_second=round(rate, 2),
             output_tokens_per_second=round(float(result["output_throughput"]), 2),
             tpot_ms=round(float(result["mean_tpot_ms"]), 3),

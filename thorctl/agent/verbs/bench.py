@@ -7,8 +7,8 @@ lease and the device's hold, and fails if the engine serves other requests befor
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from thorctl.agent.bench import bytes as bench_bytes
 from thorctl.agent.bench import call as bench_call
@@ -29,15 +29,17 @@ from thorctl.agent.release.serving import running_release, wait_until_ready
 from thorctl.agent.staging import image
 from thorctl.agent.verbs import hold
 from thorctl.protocol import foreign_json
+from thorctl.protocol.bench import BenchPlan, EngineUsed, Measured, Measurement, Method
 from thorctl.protocol.plural import counted
 
 if TYPE_CHECKING:
     import argparse
 
-    from thorctl.agent.bench.call import Measurement, Sizes
-    from thorctl.agent.bench.result import Measured
+    from thorctl.agent.bench import call
+    from thorctl.agent.bench.call import Sizes
     from thorctl.agent.core.context import Context
     from thorctl.agent.release.document import Release
+    from thorctl.protocol.bench import Figures
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
@@ -52,20 +54,20 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     wanted = _wanted(args)
     sizes = bench_call.checked(wanted, serve)
     plan = bench_call.measurements(sizes)
-    data: dict[str, Any] = {
-        "release": release.id,
-        "machine": machine(ctx),
-        "device_class": release.document["device_class"].get("name"),
-        "power_modes": release.document["device_class"].get("power_modes"),
-        "method": {
-            **asdict(sizes),
-            "at_once_wanted": wanted.at_once,
-            "quick": bool(args.quick),
-            "commands": [_shown(release, step) for step in plan],
-        },
-    }
+    planned = BenchPlan(
+        release=release.id,
+        machine=machine(ctx),
+        device_class=release.document["device_class"].get("name"),
+        power_modes=_words(release.document["device_class"].get("power_modes")),
+        method=Method(
+            **vars(sizes),
+            at_once_wanted=wanted.at_once,
+            quick=bool(args.quick),
+            commands=tuple(tuple(_shown(release, step)) for step in plan),
+        ),
+    )
     if args.dry_run:
-        return Outcome(data)
+        return Outcome(planned)
     hold.check(ctx)
     client = EngineClient(endpoint.dial(ctx, release), api_key(ctx))
     ctx.progress.update("bench", release=release.id, message="waiting for the engine")
@@ -75,13 +77,16 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         with (
             disconnect.terminate_on_disconnect()
         ):  # otherwise it would continue after the client disconnects, and delay the next one
-            data |= _measured(ctx, client, release, plan, args.timeout)
+            found = _measured(ctx, client, release, plan, planned, timeout=args.timeout)
     except UnusableError as fault:
-        raise _failed(client, release, str(fault), data) from fault
-    single = data["measured"]["single"]
-    data |= _memory(ctx, release, sizes, single["input_tokens"] / single["requests"], single)
-    data["seconds"] = round(ctx.clock.monotonic() - began, 1)
-    return Outcome(data)
+        raise _failed(client, release, str(fault), planned) from fault
+    single = found.measured.single
+    found = _with_memory(ctx, release, sizes, single.input_tokens / single.requests, found)
+    return Outcome(replace(found, seconds=round(ctx.clock.monotonic() - began, 1)))
+
+
+def _words(found: list[str] | None) -> tuple[str, ...] | None:
+    return None if found is None else tuple(found)
 
 
 def _wanted(args: argparse.Namespace) -> Sizes:
@@ -91,17 +96,23 @@ def _wanted(args: argparse.Namespace) -> Sizes:
     return replace(basis, **{name: value for name, value in given.items() if value is not None})
 
 
-def _shown(release: Release, step: Measurement) -> list[str]:
+def _shown(release: Release, step: call.Measurement) -> list[str]:
     return bench_call.words(step, port=release.port, model=release.model, result=f"{step.name}.json")
 
 
 def _measured(
-    ctx: Context, client: EngineClient, release: Release, plan: tuple[Measurement, ...], timeout: float
-) -> dict[str, Any]:
+    ctx: Context,
+    client: EngineClient,
+    release: Release,
+    plan: tuple[call.Measurement, ...],
+    planned: BenchPlan,
+    *,
+    timeout: float,
+) -> Measurement:
     before, counters = bench_condition.read(ctx), client.text("/metrics")
     _check_alone(counters)
     key = api_key(ctx)
-    measured: dict[str, Measured] = {}
+    measured: dict[str, Figures] = {}
     with loopback.port(ctx, release) as port:
         for number, step in enumerate(plan, start=1):
             what = f"{number} of {len(plan)}: {step.name}, {len(step.prompts)} × {step.tokens} tokens, "
@@ -116,24 +127,20 @@ def _measured(
                 raise UnusableError(f"{step.name}: {fault}") from fault
     alone = _made_ours(counters, client.text("/metrics"), sum(step.generated for step in plan))
     after = bench_condition.read(ctx)
-    if before["power_mode"] != after["power_mode"]:
+    if before.power_mode != after.power_mode:
         raise UnusableError(
-            f"the power mode changed from {before['power_mode']} to {after['power_mode']} meanwhile"
+            f"the power mode changed from {before.power_mode} to {after.power_mode} meanwhile"
         )
-    return {
-        "measured": {name: asdict(figures) for name, figures in measured.items()},
-        "engine": {
-            "vllm_version": _version(client),
-            "image_digest": _digest(ctx),
-            "model": release.model,
-            "alone": alone,
-        },
-        "before": before,
-        "after": after,
-        "over_current_delta": bench_condition.delta(
-            before["over_current_events"], after["over_current_events"]
+    return Measurement(
+        **vars(planned),
+        measured=Measured(**measured),
+        engine=EngineUsed(
+            vllm_version=_version(client), image_digest=_digest(ctx), model=release.model, alone=alone
         ),
-    }
+        before=before,
+        after=after,
+        over_current_delta=bench_condition.delta(before.over_current_events, after.over_current_events),
+    )
 
 
 def _check_alone(counters: str | None) -> None:
@@ -168,19 +175,13 @@ def _made_ours(before: str | None, after: str | None, ours: int) -> bool | None:
     return True
 
 
-def _memory(
-    ctx: Context, release: Release, sizes: Sizes, prompt_tokens: float, single: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the checkpoint's size on disk, the bytes per token, the used share of the bandwidth."""
+def _with_memory(
+    ctx: Context, release: Release, sizes: Sizes, prompt_tokens: float, found: Measurement
+) -> Measurement:
+    """Add the checkpoint's size on disk, the bytes a token takes, and the share of the bandwidth reached."""
     folder = ctx.paths.checkpoints / release.checkpoint_name
     files = [folder / file.path for file in release.checkpoint_files]
-    size = sum(file.stat().st_size for file in files)
-    found: dict[str, Any] = {
-        "checkpoint_bytes": size,
-        "bytes_per_token": None,
-        "roofline": None,
-        "unknown": None,
-    }
+    found = replace(found, checkpoint_bytes=sum(file.stat().st_size for file in files))
     try:
         parts = bench_bytes.bytes_per_token(
             bench_headers.tensor_bytes(file for file in files if file.suffix == ".safetensors"),
@@ -189,10 +190,10 @@ def _memory(
             context_tokens=prompt_tokens + sizes.tokens / 2,
         )
     except (bench_bytes.UnaccountableError, ValueError, OSError, KeyError, AttributeError) as fault:
-        return {**found, "unknown": str(fault)}
+        return replace(found, unknown=str(fault))
     bandwidth = release.document["device_class"].get("memory_bandwidth_bytes_per_second")
-    reached = bench_bytes.share(single["decode_tokens_per_second"], parts["total"], bandwidth)
-    return {**found, "bytes_per_token": parts, "roofline": reached}
+    reached = bench_bytes.share(found.measured.single.decode_tokens_per_second, parts["total"], bandwidth)
+    return replace(found, bytes_per_token=parts, roofline=reached)
 
 
 def _version(client: EngineClient) -> str | None:
@@ -210,7 +211,7 @@ def _digest(ctx: Context) -> str | None:
     return image.running_digest(ctx, container) if container else None
 
 
-def _failed(client: EngineClient, release: Release, why: str, data: dict[str, Any]) -> AgentError:
+def _failed(client: EngineClient, release: Release, why: str, planned: BenchPlan) -> AgentError:
     healthy = client.healthy()
     remedy = (
         "Repeat the command; if it fails again, check the engine with `thorctl smoke DEVICE`."
@@ -222,5 +223,5 @@ def _failed(client: EngineClient, release: Release, why: str, data: dict[str, An
         f"The benchmark of {release.id} has no valid result: {why}.",
         remedy,
         details={"engine_healthy": healthy},
-        data=data,
+        data=planned,
     )
