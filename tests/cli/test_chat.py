@@ -171,13 +171,19 @@ def test_a_port_on_which_nobody_listens(chat: Callable[..., Result], sshd: Sshd)
 
 
 @pytest.mark.parametrize(
-    "engine_says", [{"unit": "failed", "ready": False}, {"unit": "active", "ready": None}]
+    ("engine_says", "why"),
+    [
+        ({"unit": "failed", "ready": False}, "its unit is failed"),
+        ({"unit": "active", "ready": None}, "it is not ready yet"),
+    ],
 )
 def test_an_engine_that_is_not_ready(
-    chat: Callable[..., Result], sshd: Sshd, engine_says: dict[str, Any]
+    chat: Callable[..., Result], sshd: Sshd, engine_says: dict[str, Any], why: str
 ) -> None:
     sshd.behave(serves(free_port(), STATUS | {"engine": engine_says}))
-    assert code_of(chat("Hi")) == "engine_not_ready"
+    (error,) = chat("Hi").errors
+    # The device stands before the message already.
+    assert (error.code, error.message) == ("engine_not_ready", f"The engine cannot answer: {why}.")
 
 
 def test_an_engine_that_was_stopped_names_its_cure(chat: Callable[..., Result], sshd: Sshd) -> None:

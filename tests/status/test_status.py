@@ -54,6 +54,16 @@ def drawn(fleet: list[Row], width: int) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.parametrize("state", ["activating", "rolling-back"])
+def test_what_is_being_replaced_is_not_judged(state: str) -> None:
+    """The unit on the disk is one release's already, the journal's release still another."""
+    hashes = {"wanted": "sha256:" + "a" * 64, "found": "sha256:" + "b" * 64}
+    unit = {"what": "installed unit", **hashes, "same": False}
+    changes: dict[str, Any] = {"last_smoke": None, "drift": [unit], "compared": [unit]}
+    assert "installed unit was changed" in attention(said(**changes))
+    assert attention(said(state=state, **changes)) == (state,)
+
+
 def test_a_device_that_is_well_needs_nobody() -> None:
     assert attention(said()) == ()
     assert remarks(said()) == ()

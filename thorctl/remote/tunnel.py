@@ -62,11 +62,9 @@ async def open_engine(
         status = await _status(connection, device.name)
         engine, release = status.get("engine") or {}, status.get("release")
         if not engine.get("ready") or not release:
-            raise _not_ready(
-                device.name,
-                f"its engine is {engine.get('unit') or 'not running'}, not ready",
-                stopped=engine.get("unit") == "inactive" and bool(release),
-            )
+            unit = engine.get("unit") or "not running"
+            why = "it is not ready yet" if unit == "active" else f"its unit is {unit}"
+            raise _not_ready(device.name, why, stopped=unit == "inactive" and bool(release))
         with tempfile.TemporaryDirectory(prefix="thorctl-") as folder:  # mode 0700
             path = f"{folder}/engine"
             socket, model = engine.get("socket"), engine.get("model")
@@ -166,7 +164,7 @@ async def _probe(connection: asyncssh.SSHClientConnection, device: str, port: in
 def _not_ready(device: str, why: str, *, stopped: bool = False) -> ThorError:
     return ThorError(
         "engine_not_ready",
-        f"{device} cannot answer: {why}.",
+        f"The engine cannot answer: {why}.",
         f"Start it: `cd playbooks && ansible {device} --become -a 'systemctl start thor-engine'`. If "
         f"it does not start, read `thorctl logs {device} --engine`."
         if stopped

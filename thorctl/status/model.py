@@ -12,7 +12,7 @@ from thorctl.protocol.encode import encode
 from thorctl.protocol.identity import twins
 from thorctl.protocol.owner import parse
 from thorctl.protocol.plural import counted, form
-from thorctl.protocol.states import COMMITTED, EMPTY, TRIAL
+from thorctl.protocol.states import ACTIVATING, COMMITTED, EMPTY, ROLLING_BACK, TRIAL
 from thorctl.protocol.status import UNKNOWN, Comparison, Status
 from thorctl.release.convergence import RUNS, SERVES, Aspect, Verdict, convergence, profile_of
 from thorctl.status import drift as status_drift
@@ -166,6 +166,8 @@ def attention(row: Row) -> tuple[str, ...]:
         found.append(f"serves {report.release}, desired is {row.desired.id}")
     if row.desired and row.another_document:
         found.append(f"another document has the id {row.desired.id} (release_conflict)")
+    if report.state in {ACTIVATING, ROLLING_BACK}:  # files, unit and engine are being replaced
+        return tuple(found)
     found += _smoke(report)
     found += ["drift unknown"] if report.drift is None else map(status_drift.words, report.drift)
     return tuple(found)
