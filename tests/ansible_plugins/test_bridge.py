@@ -78,13 +78,13 @@ def test_what_was_measured_is_said_in_three_lines() -> None:
     assert bench.lines(benchmarks.data()) == [
         (
             "qwable-v1-nvfp4a16-0123456789ab: one stream 41.2 tok/s, first token after 61 ms, "
-            "60% of what the memory's bandwidth allows"
+            "60% of the limit by the memory's bandwidth"
         ),
         "×16, the same prompt 329.0 tok/s, different prompts 254.0 tok/s",
         "120W, clocks locked",
     ]
     unknown = benchmarks.data(roofline=None, before__power_mode=None, before__clocks_locked=None)
-    assert bench.lines(unknown)[2] == "power mode not known, clocks not known"
+    assert bench.lines(unknown)[2] == "power mode unknown, clocks unknown"
     planned = {"release": "x", "method": {"commands": [["vllm", "bench", "a b"]]}}
     assert bench.lines(planned)[1:] == ["vllm bench 'a b'"]
 
@@ -132,7 +132,7 @@ def test_preflight_names_each_failed_item_with_remedy_and_switch() -> None:
         "preflight_failed: 1 of 2 checks failed.",
         "  l4t: Too old. Found 36.4, wanted 38.2 or newer.",
         "    remedy: Flash it.",
-        "    to go on without this check: -e thor_preflight_skip=l4t",
+        "    to skip this check: -e thor_preflight_skip=l4t",
     ]
 
 
@@ -146,7 +146,7 @@ def test_smoke_names_the_check_and_the_text() -> None:
         "failed_checks": [{"check": "repetition", "detail": "'ba' 40 times"}],
     }
     text = failed("smoke", "smoke_failed", 1, data={"generations": [generation]})
-    assert "  capital: repetition: 'ba' 40 times — it said 'ba ba ba'" in text.splitlines()
+    assert "  capital: repetition: 'ba' 40 times — text 'ba ba ba'" in text.splitlines()
     assert generation_line(generation).startswith("FAILED capital")
 
 
@@ -154,21 +154,21 @@ def test_a_smoke_without_an_answer_shows_the_thinking() -> None:
     checks = [{"check": "not_empty", "detail": "the answer is empty"}, {"check": "finished", "detail": "cut"}]
     generation = {"prompt_name": "sum", "answer": "", "thinking": "ba ba", "failed_checks": checks}
     text = failed("smoke", "smoke_failed", 1, data={"generations": [generation, {"failed_checks": []}]})
-    assert text.splitlines()[1:] == ["  sum: not_empty, finished: the answer is empty — it said 'ba ba'"]
+    assert text.splitlines()[1:] == ["  sum: not_empty, finished: the answer is empty — text 'ba ba'"]
 
 
 def test_where_the_device_stands_after_a_failed_smoke() -> None:
     status = {"state": "trial", "release": "new-1"}
     back = {"agent": {"ok": True, "data": {"state": "committed", "release": "old-1"}}}
     none = {"skipped": True}
-    assert standing("t", status, back, none) == "t went back: it is committed and serves old-1"
+    assert standing("t", status, back, none) == "t rolled back: it is committed and serves old-1"
     good = standing("t", status, back, {"agent": {"ok": True}})
-    assert good == "t went back: it is committed and serves old-1, which passed its smoke test."
+    assert good == "t rolled back: it is committed and serves old-1, which passed its smoke test."
     assert "failed its smoke test too: x" in standing("t", status, back, {"agent": {"ok": False}, "msg": "x"})
     assert "failed its smoke test too" in standing("t", status, back, {"failed": True})
     assert standing("t", status, none, none) == "t is trial and serves new-1"
-    assert "could not be brought back: x" in standing("t", status, {"failed": True, "msg": "x"}, none)
-    assert "could not be brought back" in standing("t", status, {"agent": {"ok": None, "data": {}}}, none)
+    assert "could not be rolled back: x" in standing("t", status, {"failed": True, "msg": "x"}, none)
+    assert "could not be rolled back" in standing("t", status, {"agent": {"ok": None, "data": {}}}, none)
 
 
 def test_a_first_release_that_is_kept_for_review_names_both_ways_on() -> None:
@@ -180,7 +180,7 @@ def test_a_first_release_that_is_kept_for_review_names_both_ways_on() -> None:
     assert "thorctl rollback t" in text
     back = {"agent": {"ok": True, "data": {"state": "empty", "release": None}}}
     refused = standing("t", status, back, {"skipped": True}, {"agent": {"ok": False}, "msg": "bad_state"})
-    assert refused == "It was not kept: bad_state. t went back: it is empty and serves nothing"
+    assert refused == "It was not kept: bad_state. t rolled back: it is empty and serves nothing"
 
 
 def test_a_check_that_no_generation_tells_has_its_line() -> None:

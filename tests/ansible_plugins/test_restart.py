@@ -28,7 +28,7 @@ def decision(
 
 
 def test_nobody_asked() -> None:
-    assert decision() == ("refuse", "nobody allowed one now, nor is there a maintenance window")
+    assert decision() == ("refuse", "a restart was not requested, and there is no maintenance window")
     assert decision(window="")[0] == "refuse"
 
 
@@ -48,7 +48,7 @@ def test_the_window_decides_by_the_device_s_time() -> None:
     [
         (
             {"hold": {"reason": "on patrol", "since": "2026-11-28T00:00:00Z"}},
-            "held: the device says 'on patrol'",
+            "held: the device is on hold for 'on patrol'",
         ),
         (
             {"lease": {"holder": "ann@desk", "expires_at": "2026-11-28T04:00:00Z", "reason": "rollout"}},

@@ -117,7 +117,7 @@ def test_folder_with_other_files_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("")
     (tmp_path / ".git").mkdir()
     said = refused(tmp_path)
-    assert said == f"folder_not_empty: {tmp_path} is not empty and not a project: it holds thesis.tex."
+    assert said == f"folder_not_empty: {tmp_path} is not empty and not a project: it has thesis.tex."
     assert held(tmp_path) == {"thesis.tex"}
 
 

@@ -49,7 +49,7 @@ def test_a_full_one_is_moved_if_asked_for() -> None:
         ({"is_mount": True}, True, "data_root_is_mount: /mnt/nvme/docker is a mount point"),
         ({"filesystem": "overlayfs"}, True, "data_root_filesystem: Docker's data do not last on overlayfs"),
         ({"filesystem": "nfs"}, True, "data_root_filesystem: "),
-        ({"on_root": True}, True, "data_root_not_mounted: /mnt/nvme/docker lies on the root filesystem"),
+        ({"on_root": True}, True, "data_root_not_mounted: /mnt/nvme/docker is on the root filesystem"),
         ({"free": 41 * GB}, True, "disk_too_small: /var/lib/docker has 40.0 GB"),
     ],
 )

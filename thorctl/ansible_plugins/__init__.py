@@ -1,1 +1,1 @@
-"""What the Ansible plugins say and decide, as pure functions: the plugins themselves only carry bytes."""
+"""Decisions and texts of the Ansible plugins as plain functions; the plugins only transfer data."""

@@ -1,4 +1,4 @@
-"""What check mode and --diff show: the agent's plan, read as Ansible's ``changed`` and ``diff``."""
+"""Check mode and --diff: convert the agent's plan to Ansible's ``changed`` and ``diff``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNFINISHED = frozenset(CHANGING)
 
 
 def stand_in(call: Call, release: dict[str, Any] | None) -> Call:
-    """What check mode runs in place of ``call``: a verb that reads only; ``call`` itself if it does."""
+    """Return the read-only call that check mode runs instead of ``call``, or ``call`` if it is one."""
     if call.reads_only:
         return call
     if call.verb in {"stage", "activate", "smoke", "commit"} and release is not None:
@@ -25,7 +25,7 @@ def stand_in(call: Call, release: dict[str, Any] | None) -> Call:
 
 
 def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:
-    """Whether ``verb`` would change the device, going by the data of the verb that stood in for it."""
+    """Return whether ``verb`` would change the device, by the data of the verb run instead."""
     match verb, answered:
         case "stage", "plan":
             change = data["already"] == "absent"
@@ -44,19 +44,17 @@ def would_change(verb: str, answered: str, data: dict[str, Any]) -> bool:
         case "recover", _:
             change = data["state"] in UNFINISHED
         case _:
-            change = (
-                True  # lease, hold: whether they would differ depends on who asks; say the cautious thing
-            )
+            change = True  # lease, hold: this depends on the caller, so assume a change
     return bool(change)
 
 
 def shows_diff(verb: str) -> bool:
-    """Whether ``diffs`` has anything to show for this verb."""
+    """Return whether ``diffs`` has a result for this verb."""
     return verb in {"stage", "activate"}
 
 
 def diffs(verb: str, plan: dict[str, Any]) -> list[dict[str, str]]:
-    """A plan as Ansible's diff: for stage the steps with their bytes, for activate each file."""
+    """Return a plan as Ansible's diff: for stage the steps with their bytes, for activate each file."""
     if verb == "stage":
         steps = [action_line(a) for a in plan["actions"] if a["action"] in STAGE_ACTIONS]
         if not steps:
@@ -76,11 +74,11 @@ def diffs(verb: str, plan: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def header(name: str) -> dict[str, str]:
-    """What a diff is of."""
+    """Return the header of a diff."""
     return {"before_header": name, "after_header": name}
 
 
 def action_line(action: dict[str, Any]) -> str:
-    """One step of a plan as a line of text."""
+    """Format one step of a plan as a line of text."""
     size = f" ({gigabytes(action['bytes'])})" if action.get("bytes") else ""
     return f"{action['action']}{size} {action.get('detail') or ''}".rstrip() + "\n"

@@ -1,4 +1,4 @@
-"""What a play decides by a device's status: whether there is anything to do, and who does it."""
+"""Decide by a device's status whether a play has anything to do, and which tool does it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from thorctl.remote import earlier
 
 
 def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
-    """True if the release is in place: committed, unchanged, its engine ready, its smoke test passed.
+    """Return whether the release is in place: committed, unchanged, engine ready, smoke test passed.
 
-    What differs or is unknown makes it false: then the play does its work, at the cost of time only.
-    What drifted of the host (a power mode that waits for its maintenance window) no release puts right.
+    A difference or an unknown value gives False: the play then does its work, which only takes time. Drift of
+    the host (a power mode that waits for its maintenance window) is ignored: no release corrects it.
     """
     found = convergence(_read(status), _desired(release))
     return found.of(ALL_OF_THE_RELEASE) is Verdict.IN_PLACE
 
 
 def reads(status: dict[str, Any], release: dict[str, Any]) -> bool:
-    """True if the agent that gave ``status`` reads the release and can work a soak."""
+    """Return whether the agent that gave ``status`` supports the release and can run a soak."""
     found = _read(status)
     return "soak" in found.agent_verbs and release["schema"] in found.agent_layouts
 
 
 def waits_for_rollout(status: dict[str, Any], release: dict[str, Any]) -> bool:
-    """True if the device has committed an earlier layout of the release's profile: a rollout changes it."""
+    """Return whether the device has an earlier layout of the release's profile, which a rollout replaces."""
     return convergence(_read(status), _desired(release)).earlier_layout is not None
 
 
 def _read(status: dict[str, Any]) -> Status:
-    """What cannot be read is unknown."""
+    """Read a status; unreadable parts are unknown."""
     try:
         return earlier.read(Status, status)
     except Malformed:

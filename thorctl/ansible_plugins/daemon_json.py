@@ -1,10 +1,10 @@
-"""/etc/docker/daemon.json: merged with what is there, never overwritten."""
+"""Merge settings into /etc/docker/daemon.json without removing existing ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# dockerd takes these from the file on SIGHUP (docs.docker.com, "dockerd", configuration reloading).
+# dockerd reloads these from the file on SIGHUP (docs.docker.com, "dockerd", configuration reloading).
 RELOADABLE = frozenset(
     {
         "debug",
@@ -30,15 +30,15 @@ def merged(
     extra: dict[str, Any],
     data_root: str | None = None,
 ) -> dict[str, Any]:
-    """What daemon.json should be.
+    """Return the new content of daemon.json.
 
     Args:
-        existing: what it says now; every key of it that nothing below names stays.
-        log: log settings, taken only where the file has none: somebody who chose a log driver keeps it.
-        insecure_registries: added to those that are there.
-        extra: these win over what is there.
-        data_root: where Docker keeps its data; None leaves that alone. Images go there too: a new Docker (29)
-            would leave them with containerd, in another place.
+        existing: the present content; keys not named below are kept.
+        log: log settings, applied only if the file has none, which keeps a chosen log driver.
+        insecure_registries: added to the existing ones.
+        extra: override existing settings.
+        data_root: directory of Docker's data; None: unmanaged. It includes images: a new Docker (29) would
+            leave them with containerd, in another directory.
     """
     wanted = dict(existing)
     if not {"log-driver", "log-opts"} & existing.keys():
@@ -54,6 +54,6 @@ def merged(
 
 
 def needs_restart(wanted: dict[str, Any], existing: dict[str, Any]) -> bool:
-    """Whether dockerd must be restarted; false where a reload takes the change."""
+    """Return whether dockerd must be restarted; False if a reload suffices."""
     different = {key for key in existing.keys() | wanted.keys() if existing.get(key) != wanted.get(key)}
     return not different <= RELOADABLE

@@ -1,4 +1,4 @@
-"""Settings of edge and door as Ansible has them, and the files that come of them."""
+"""Validate Ansible's settings of edge and door, and render their files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def files(raw: Mapping[str, Any], deploy: str | None = None) -> dict[str, Any]:
-    """``{"generation": …, "files": {name: content}}``: what the module ``thor_edge`` takes.
+    """Return ``{"generation": …, "files": {name: content}}`` for the module ``thor_edge``.
 
     ``deploy``: as of the lookup ``thor_release``.
     """
@@ -27,7 +27,7 @@ def files(raw: Mapping[str, Any], deploy: str | None = None) -> dict[str, Any]:
 
 
 def problem(raw: Mapping[str, Any], deploy: str | None = None) -> str:
-    """What is wrong with settings or templates; empty if nothing is. No secret is part of it."""
+    """Return the error of settings or templates; '' if there is none. It contains no secret."""
     try:
         files(raw, deploy)
     except ThorError as error:
@@ -42,7 +42,7 @@ def door_files(raw: Mapping[str, Any], deploy: str | None = None) -> dict[str, A
 
 
 def door_problem(raw: Mapping[str, Any], deploy: str | None = None) -> str:
-    """Return what is wrong with settings or templates; empty if nothing is. No secret is part of it."""
+    """Return the error of settings or templates; '' if there is none. It contains no secret."""
     try:
         if checked_door(plain(raw)).mode != "closed":
             door_files(raw, deploy)
@@ -52,7 +52,7 @@ def door_problem(raw: Mapping[str, Any], deploy: str | None = None) -> str:
 
 
 def settings(raw: Mapping[str, Any]) -> Settings:
-    """Checked settings, whose certificate is good now.
+    """Return validated settings with a presently valid certificate.
 
     Raises:
         ThorError: as ``edge.settings.checked`` and ``edge.issue.require_usable``.
@@ -66,7 +66,7 @@ def settings(raw: Mapping[str, Any]) -> Settings:
 
 
 def plain(value: Any) -> Any:
-    """Ansible's lazy and tagged values as Python's own: pydantic would read them below their templates."""
+    """Return Ansible's lazy and tagged values as Python's own, since pydantic would read templates."""
     if isinstance(value, dict):
         return {str(key): plain(value[key]) for key in value}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A failed verb as the text an operator reads: what, why, what to do, and which switch there is."""
+"""Format a failed verb for an operator: error, reason, remedy, and the switch that skips it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEXT_CHARACTERS = 200
 
 
 def failure_text(answer: Answer) -> str:
-    """``code: message — remedy``, and below it each failed check. ``answer`` must be a failure."""
+    """Return ``code: message — remedy``, and below it each failed check. ``answer`` must be a failure."""
     assert answer.error is not None  # noqa: S101  # the caller's promise, for the type checker
     error = answer.error
     if error.code == "preflight_failed":
@@ -26,35 +26,35 @@ def failure_text(answer: Answer) -> str:
 
 
 def busy_with(answer: Answer) -> tuple[str, str] | None:
-    """Verb and holder of what is at work on the device, if that is why ``answer`` failed."""
+    """Return verb and holder of the verb that runs on the device, if ``answer`` failed because of it."""
     error = (answer.object or {}).get("error") or {}
     details = error.get("details") or {}
     return (str(details.get("verb")), str(details.get("holder"))) if error.get("code") == "busy" else None
 
 
 def holder_lines(answer: Answer) -> list[str]:
-    """Who has the device, from the error's details."""
+    """Return the holder of the device, from the error's details."""
     details = ((answer.object or {}).get("error") or {}).get("details") or {}
     known = [f"{key}: {value}" for key, value in sorted(details.items()) if isinstance(value, str | int)]
     return [f"  {', '.join(known)}"] if known else []
 
 
 def preflight_lines(data: dict[str, Any]) -> list[str]:
-    """One paragraph per failed item: what was found and wanted, the remedy, the switch."""
+    """Return one paragraph per failed check: found and wanted value, the remedy, the switch."""
     lines = []
     for item in data.get("items") or []:
         if item["status"] != "fail":
             continue
         lines.append(f"  {item['name']}: {item['message']} Found {item['found']}, wanted {item['wanted']}.")
         lines.append(f"    remedy: {item['remedy']}")
-        lines.append(f"    to go on without this check: -e thor_preflight_skip={item['name']}")
+        lines.append(f"    to skip this check: -e thor_preflight_skip={item['name']}")
     return lines
 
 
 def smoke_lines(data: dict[str, Any]) -> list[str]:
-    """One line per generation that failed: its checks, why the first did, and the text that was judged.
+    """Return one line per failed generation: its checks, the first reason, and the text.
 
-    Below them one per other check that failed.
+    Below them one per other failed check.
     """
     lines = []
     told = set()
@@ -64,7 +64,7 @@ def smoke_lines(data: dict[str, Any]) -> list[str]:
             told |= {one["check"] for one in failed}
             checks = ", ".join(one["check"] for one in failed)
             text = shorten((generation["answer"] or generation.get("thinking") or "").strip())
-            lines.append(f"  {generation['prompt_name']}: {checks}: {failed[0]['detail']} — it said {text!r}")
+            lines.append(f"  {generation['prompt_name']}: {checks}: {failed[0]['detail']} — text {text!r}")
     others = [
         one for one in data.get("results") or [] if one["result"] == "failed" and one["name"] not in told
     ]
@@ -72,7 +72,7 @@ def smoke_lines(data: dict[str, Any]) -> list[str]:
 
 
 def generation_line(generation: dict[str, Any]) -> str:
-    """One generation of a smoke: prompt, text, tokens and seconds."""
+    """Format one generation of a smoke test: prompt, text, tokens and seconds."""
     mark = "FAILED" if generation.get("failed_checks") else "ok"
     tokens = "? tokens" if generation["tokens"] is None else f"{generation['tokens']} tokens"
     answer = shorten(generation["answer"].strip())
@@ -83,7 +83,7 @@ def generation_line(generation: dict[str, Any]) -> str:
 
 
 def shorten(text: str) -> str:
-    """Text short enough for one line."""
+    """Shorten text to one line."""
     return text if len(text) <= TEXT_CHARACTERS else text[:TEXT_CHARACTERS] + "…"
 
 
@@ -94,20 +94,20 @@ def standing(
     after: dict[str, Any],
     review: dict[str, Any] | None = None,
 ) -> str:
-    """Where a device stands after a smoke that failed.
+    """Describe a device's state after a failed smoke test.
 
     Args:
         device: its name.
-        status: data of the agent's ``status`` from before the rollback.
-        rollback: the rollback task's result; skipped where the device was not on trial.
-        after: result of the smoke of what it went back to; skipped where that is nothing.
-        review: result of keeping it for review; skipped where that was not asked for or could not be.
+        status: data of the agent's ``status`` before the rollback.
+        rollback: the rollback task's result; skipped if the device was not on trial.
+        after: result of the restored release's smoke test; skipped without one.
+        review: result of keeping it for review; skipped if not requested or not possible.
     """
     kept = (review or {}).get("agent") or {}
     if kept.get("ok") is True:
         data = kept["data"]
         return (
-            f"{device} keeps {data['release']} for review until {data['deadline']}. Ask it yourself: thorctl"
+            f"{device} keeps {data['release']} for review until {data['deadline']}. Test it: thorctl"
             f" chat {device}. Then keep it: thorctl commit {device} --accept-failed-smoke REASON; or end it:"
             f" thorctl rollback {device}."
         )
@@ -115,10 +115,10 @@ def standing(
         return f"{device} is {status.get('state')} and serves {status.get('release') or 'nothing'}"
     agent = rollback.get("agent") or {}
     if agent.get("ok") is not True:
-        return f"{device} could not be brought back: {rollback.get('msg')}"
+        return f"{device} could not be rolled back: {rollback.get('msg')}"
     data = agent["data"]
     refused = "" if review is None or review.get("skipped") else f"It was not kept: {review.get('msg')}. "
-    back = f"{refused}{device} went back: it is {data['state']} and serves {data['release'] or 'nothing'}"
+    back = f"{refused}{device} rolled back: it is {data['state']} and serves {data['release'] or 'nothing'}"
     if after.get("skipped"):
         return back
     if (after.get("agent") or {}).get("ok") is True:

@@ -1,4 +1,4 @@
-"""One look at a detached verb: is its result there, is it the same boot, how far is it?"""
+"""Poll a detached verb: its result, the boot, its progress."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MARK = "--thor--"
 
 @dataclass(frozen=True)
 class Look:
-    """What one look found.
+    """The result of one poll.
 
     Attributes:
         finished: whether the result is written.
-        boot: changes when the device, or the container it is, starts anew; empty if it could not be read.
-        progress: the agent's progress, None when it says nothing.
+        boot: changes when the device, or its container, restarts; '' if it could not be read.
+        progress: the agent's progress; None without any.
     """
 
     finished: bool
@@ -28,8 +28,8 @@ class Look:
 
 
 def look_command(results_file: str) -> str:
-    """The shell command whose output ``read_look`` reads. No module: a look costs milliseconds."""
-    # Field 22 of /proc/1/stat is when init started: a container that restarts keeps the host's boot id.
+    """Return the shell command whose output ``read_look`` parses; without a module it takes milliseconds."""
+    # Field 22 of /proc/1/stat is the start of init: a container that restarts keeps the host's boot id.
     return (
         f"cat {shlex.quote(results_file)}; echo; echo {MARK}; "
         "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat; "
@@ -38,7 +38,7 @@ def look_command(results_file: str) -> str:
 
 
 def read_look(stdout: str) -> Look | None:
-    """Reads the output of ``look_command``; None if it is not whole."""
+    """Parse the output of ``look_command``; None if it is incomplete."""
     parts = stdout.split(MARK)
     if len(parts) != 3:
         return None

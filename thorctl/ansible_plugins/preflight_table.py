@@ -1,4 +1,4 @@
-"""The table of ``thorctl preflight`` in a playbook: the same reports, the same view."""
+"""The table of ``thorctl preflight`` in a playbook: the same reports and view."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NARROWEST = 60
 
 
 def reported(result: Mapping[str, Any], device: str, release: Mapping[str, Any]) -> dict[str, Any]:
-    """A ``thor_agent`` task's result, failed or not, as a report; ``release`` is what it was asked about."""
+    """Return a ``thor_agent`` task's result, failed or not, as a report for ``release``."""
     agent = result.get("agent")
     error = None
     if not isinstance(agent, dict) or agent.get("ok") is not True:
@@ -29,7 +29,7 @@ def reported(result: Mapping[str, Any], device: str, release: Mapping[str, Any])
 
 
 def table(reports: Sequence[Mapping[str, Any]]) -> str:
-    """The reports as text, as wide as the terminal lets."""
+    """Format the reports for the terminal's width."""
     width = max(NARROWEST, shutil.get_terminal_size((120, 24)).columns - INDENT)
     out = StringIO()
     Console(file=out, width=width, coloured=False).print(PreflightView(reports))

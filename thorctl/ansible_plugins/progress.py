@@ -1,4 +1,4 @@
-"""/run/thor/progress.json as one line for people."""
+"""Format /run/thor/progress.json as one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from thorctl.protocol.sizes import gigabytes
 
 
 def progress_line(progress: dict[str, Any]) -> str:
-    """``stage: checkpoint 45 % (1.2 GB of 2.7 GB, 53.0 MB/s) message``; leaves out what is not known."""
+    """Format ``stage: checkpoint 45 % (1.2 GB of 2.7 GB, 53.0 MB/s) message`` without unknown values."""
     words = [f"{progress.get('verb') or 'agent'}: {progress.get('phase') or 'at work'}"]
     done, total, speed = (progress.get(k) for k in ("done_bytes", "total_bytes", "bytes_per_second"))
     if done is not None and total:
@@ -22,7 +22,7 @@ def progress_line(progress: dict[str, Any]) -> str:
 
 
 def worth_showing(before: dict[str, Any] | None, now: dict[str, Any], seconds_since: float) -> bool:
-    """Whether ``now`` says something new: another phase, a tenth more, or half a minute without a word."""
+    """Return whether ``now`` is news: another phase, a tenth more, or the first in half a minute."""
     if before is None or before.get("phase") != now.get("phase"):
         return True
     if seconds_since >= 30:

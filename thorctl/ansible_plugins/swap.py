@@ -1,4 +1,4 @@
-"""How large a swap file is to be."""
+"""Compute the size of a swap file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ AUTO_SHARE = 4
 
 
 def swap_bytes(size: str | int, memory_bytes: int | None) -> int:
-    """Bytes of ``16G``, ``512M``, ``0``; of ``auto``: a quarter of the memory, in whole GiB.
+    """Return the bytes of ``16G``, ``512M``, ``0``; for ``auto`` a quarter of the memory, in whole GiB.
 
-    A Thor of 122 GiB gets 31: what is reported to save it when weights are mapped and copied at once.
+    This is 31 for a Thor of 122 GiB: reported to suffice when weights are mapped and copied at once.
 
     Raises:
-        ValueError: no size, or ``auto`` with unknown memory.
+        ValueError: an invalid size, or ``auto`` with unknown memory.
     """
     text = str(size).strip()
     if text == "auto":
@@ -27,5 +27,5 @@ def swap_bytes(size: str | int, memory_bytes: int | None) -> int:
         return max(1, round(memory_bytes / AUTO_SHARE / GIB)) * GIB
     found = _SIZE.fullmatch(text)
     if found is None or (not found[2] and text != "0"):
-        raise ValueError(f"thor_host_swap_size: {text!r} is no size; write 16G, 512M, auto, 0, or null")
+        raise ValueError(f"thor_host_swap_size: {text!r} is not a size; write 16G, 512M, auto, 0, or null")
     return int(found[1]) * _UNITS.get(found[2], 0)

@@ -1,1 +1,1 @@
-"""What runs inside Ansible's own Python code, in a process of its own."""
+"""Code that runs inside Ansible's own Python process."""

@@ -1,4 +1,4 @@
-"""How Ansible is started from here whatever this process was started with, and what its refusals mean."""
+"""Start Ansible independently of this process's environment, and explain its errors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# Ansible refuses to start without a UTF-8 locale, and with one that is not installed; this one always is.
+# Ansible requires an installed UTF-8 locale; this one always is.
 LOCALE = "C.UTF-8"
-# They change what Ansible prints or how its Python runs, not what an inventory or a playbook means.
+# Variables that change Ansible's output or its Python, not the meaning of an inventory or a playbook.
 _DROPPED = frozenset(
     {
         *("ANSIBLE_DEBUG", "ANSIBLE_VERBOSITY", "ANSIBLE_FORCE_COLOR", "ANSIBLE_DISPLAY_TRACEBACK"),
@@ -31,29 +31,29 @@ _PASSWORD_FILE = re.compile(
     r"\[ERROR\]: ([^\n]*vault password[^\n]*|[^\n]*password file[^\n]*)", re.IGNORECASE
 )
 _NO_FOLDER = re.compile(r"Unable to create local directories [^\n]*")
-# Its prompt reads the terminal, or standard input where there is none, which is empty.
+# Its prompt reads the terminal, or an empty standard input.
 _NOBODY_ASKED = re.compile(r"EOFError \(ctrl-d\) on prompt for")
 _SETTING = re.compile(r"Config '[^'\n]+' from '(?:env: )?([^'\n]+)' has an invalid value[.:]*([^\n]*)")
 
 
 def clean(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables that Ansible gets: all of them, but for those that keep it from starting or answering."""
+    """Return the variables for Ansible: all, except those that prevent its start or change its answer."""
     found = {name: value for name, value in environment.items() if name not in _DROPPED}
     return found | starting(environment)
 
 
 def starting(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables without which Ansible may not start: a locale, a folder for temporary files."""
+    """Return the variables that Ansible needs to start: a locale, a folder for temporary files."""
     found = {"LC_ALL": LOCALE}
     home = environment.get("ANSIBLE_HOME") or environment.get("HOME")
     if home and not os.access(home, os.W_OK) and not environment.get("ANSIBLE_LOCAL_TEMP"):
-        # Ansible makes a folder of its own in it, for its user alone, before it reads anything.
+        # Ansible creates a private folder in it before it reads anything.
         found["ANSIBLE_LOCAL_TEMP"] = tempfile.gettempdir()
     return found
 
 
 def explain(inventory: Path, stderr: str) -> ThorError | None:
-    """What Ansible's refusal means where it is not the inventory's text that is wrong; None: that it is.
+    """Explain an error of Ansible that is not about the inventory's text; None otherwise.
 
     The codes are ``vault_password_missing``, ``vault_password_wrong``, ``vault_password_unreadable``,
     ``ansible_folder`` and ``ansible_setting``.
@@ -80,7 +80,7 @@ def explain(inventory: Path, stderr: str) -> ThorError | None:
 
 
 def _vault_refusal(inventory: Path, stderr: str) -> ThorError | None:
-    """What Ansible's refusal means where it is the vault's password that is missing or wrong."""
+    """Explain an error about a missing or wrong vault password; None otherwise."""
     if _NOBODY_ASKED.search(stderr):
         return ThorError(
             "vault_password_missing",
@@ -110,7 +110,7 @@ def _vault_refusal(inventory: Path, stderr: str) -> ThorError | None:
 
 
 def vaulted(inventory: Path) -> list[Path]:
-    """Files of variables beside an inventory that are encrypted as a whole."""
+    """Return the files of variables beside an inventory that are encrypted as a whole."""
     folder = inventory if inventory.is_dir() else inventory.parent
     return sorted(
         file

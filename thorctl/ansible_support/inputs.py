@@ -1,8 +1,8 @@
-"""What Ansible read for an answer, so that the answer can be kept until one of these inputs changes.
+"""Record what Ansible read for an answer, so that it can be cached until one of these inputs changes.
 
-Runs in Ansible's own process. Python's audit events tell which files are opened and which folders are listed;
-``os.stat``, ``os.lstat`` and ``os.access``, which have no event, are wrapped. An answer that depends on more
-than files (a program, the network, the time, chance, a vault) is not kept: `Inputs.volatile`.
+Runs in Ansible's own process. Python's audit events report opened files and listed folders; ``os.stat``,
+``os.lstat`` and ``os.access``, which have no event, are wrapped. An answer that depends on more than files (a
+program, the network, the time, chance, a vault) is not cached: `Inputs.volatile`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ansible.plugins.loader import inventory_loader
 
 from thorctl.files.identity import changed_at, identity, presence
 
-# A file changed within this time before it was read may change again without another modification time: file
-# systems count in steps of up to 2 s (FAT), NFS servers of 1 s.
+# A file changed within this time before it was read may change again with the same modification time: file
+# systems have a resolution of up to 2 s (FAT), NFS servers of 1 s.
 SETTLED_SECONDS = 2.0
 _OUTSIDE = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn", "pty.spawn")
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostby", "socket.sendto")
-# Inventory plugins that read files and nothing else; `script` starts a process, which is seen.
+# Inventory plugins that read files only; `script` starts a process, which is detected.
 _STATIC = frozenset({"host_list", "script", "auto", "yaml", "ini", "toml", "constructed", "generator"})
-# In a template: the time, chance, another template's text.
+# Template functions that depend on the time, chance, or another template's text.
 _IMPURE = re.compile(r"\b(now|random\w*|shuffle|strftime|password\w*|template\w*)\b")
 _NO_FILES = ("/dev/", "/proc/", "/sys/")
 _CONSTANT = frozenset({"/dev/null", "/dev/urandom"})
@@ -40,12 +40,12 @@ _CONSTANT = frozenset({"/dev/null", "/dev/urandom"})
 
 @dataclass
 class Inputs:
-    """Paths and what each was like before it was read.
+    """Paths, and their state before they were read.
 
     Attributes:
         content: opened files and listed folders -> identity.
         presence: other paths -> kind, mode and owner, or absent.
-        volatile: why the answer cannot be kept; empty: it can.
+        volatile: why the answer cannot be cached; '': it can.
     """
 
     content: dict[str, str] = field(default_factory=dict)
@@ -53,24 +53,24 @@ class Inputs:
     volatile: str = ""
 
     def as_json(self) -> dict[str, dict[str, str]] | None:
-        """Both, for who keeps the answer; None: it must not be kept."""
+        """Return both for the cache; None: the answer must not be cached."""
         newest = time.time() - SETTLED_SECONDS
         if self.volatile or any(changed_at(path) > newest for path in self.content):
             return None
         return {"content": self.content, "presence": self.presence}
 
     def read(self, path: str) -> None:
-        """Note a file before it is opened, a folder before it is listed."""
+        """Record a file before it is opened, or a folder before it is listed."""
         if path not in self.content and (named := _named(path)):
             self.content.setdefault(named, identity(named))
 
     def asked(self, path: str) -> None:
-        """Note a path before it is looked for."""
+        """Record a path before it is looked up."""
         if path not in self.presence and (named := _named(path)):
             self.presence.setdefault(named, presence(named))
 
     def impure(self, value: Any) -> None:
-        """Note the templates in a variable's value that depend on more than variables."""
+        """Record templates in a variable's value that depend on more than variables."""
         if isinstance(value, str):
             if ("{{" in value or "{%" in value) and (found := _IMPURE.search(value)):
                 self.volatile = f"a template uses {found[0]}"
@@ -83,7 +83,7 @@ class Inputs:
 
 
 def _installed() -> tuple[str, ...]:
-    """Folders of installed packages: an installation changes the folder itself."""
+    """Return the folders of installed packages: an installation changes the folder itself."""
     paths = sysconfig.get_paths()
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     return tuple({os.path.join(paths[name], "") for name in names})  # noqa: PTH118 - ends with a slash
@@ -94,7 +94,7 @@ _OWN = f"{constants.DEFAULT_LOCAL_TMP}/"  # this process's own folder
 
 
 def _named(path: str) -> str | None:
-    """The absolute path of what the answer depends on; None: it does not."""
+    """Return the absolute path that the answer depends on; None if it does not."""
     path = os.path.abspath(path)  # noqa: PTH100 - as Ansible forms it: `..` is not followed
     if path.startswith(_INSTALLED) or f"{path}/".startswith(_OWN):
         return None
@@ -107,14 +107,14 @@ def _named(path: str) -> str | None:
 
 
 def watch() -> Inputs:
-    """Note from now on, for as long as this process lives, all that it reads."""
+    """Record everything that this process reads from now on."""
     inputs = Inputs()
 
     def event(name: str, arguments: tuple[Any, ...]) -> None:
         if name == "open":
             path = os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes)) else ""
             if path.startswith(_NO_FILES) and path not in _CONSTANT:
-                inputs.volatile = path  # a terminal, where a password is asked for, or a pipe
+                inputs.volatile = path  # a terminal, for a password prompt, or a pipe
             elif path and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
                 inputs.read(path)
         elif name in {"os.listdir", "os.scandir"}:
@@ -139,7 +139,7 @@ def watch() -> Inputs:
 
 
 def _note_settings(inputs: Inputs) -> None:
-    """What was read before: Ansible's configuration, this code."""
+    """Record what was read before: Ansible's configuration, this code."""
     find_ini_config_file()
     for path in (constants.CONFIG_FILE, __file__, Path(__file__).with_name("listing.py")):
         if path:
@@ -163,7 +163,7 @@ def _note_plugins(inputs: Inputs) -> None:
 
 
 def _note_vaults(inputs: Inputs) -> None:
-    """What was encrypted is not written to another file."""
+    """Mark the answer as volatile at the first decryption: it is not written to another file."""
     decrypt = VaultLib.decrypt_and_get_vault_id
 
     def noted(vault: Any, text: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``ansible-inventory --list`` with what Ansible would use for each host, templates and vaults resolved.
+"""``ansible-inventory --list`` with each host's effective connection, templates and vaults resolved.
 
 Run as ``python -m thorctl.ansible_support.listing -i INVENTORY --list``: one process for a fleet. A host's
 entry in ``_meta.hostvars`` holds
@@ -16,10 +16,10 @@ entry in ``_meta.hostvars`` holds
 ``sealed``
     those of ``SECRETS`` that have no value.
 
-Of a host whose variables cannot be read at all, as for a vaulted file of its own, it holds ``unread`` alone:
-the reason. ``_meta.inputs`` holds what the answer was made from (`inputs.Inputs.as_json`).
+For a host whose variables cannot be read at all, such as from a vaulted file, it has ``unread`` alone: the
+reason. ``_meta.inputs`` holds the inputs of the answer (`inputs.Inputs.as_json`).
 
-The answer goes to stdout alone, never through Ansible's display, which writes a log: it holds passwords.
+The answer goes to stdout directly, not through Ansible's display, which writes a log: it has passwords.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ VARIABLES = (
     "thor_deploy",
     "inventory_file",
 )
-# Of the ssh plugin: what reaches ssh, and what would if thorctl followed it.
+# Options of the ssh plugin that reach ssh, and ones that thorctl does not support.
 SSH = (
     *("host", "port", "remote_user", "private_key_file", "private_key", "password", "timeout"),
     *("ssh_executable", "ssh_args", "ssh_common_args", "ssh_extra_args"),
 )
 # Read by playbooks only, which then need the vault's password.
 SECRETS = ("thor_hub_token", "thor_registry_logins", "thor_edge_keys", "thor_edge_engine_key")
-MAGIC = frozenset({"hostvars", "groups", "vars"})  # Ansible's own; all hosts are looked at
+MAGIC = frozenset({"hostvars", "groups", "vars"})  # Ansible's own; they refer to all hosts
 PLUGINS = (("connection", "ssh"), ("become", "sudo"))
 
 
 class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
-    """The listing, with another view of a host."""
+    """The listing with extended host entries."""
 
     def run(self) -> None:
         """Print the listing as JSON."""
@@ -75,7 +75,7 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
         self.loader, self.inventory, self.vm = self._play_prereqs()
         HostVars(inventory=self.inventory, variable_manager=self.vm, loader=self.loader)  # registers itself
         for loader, name in ((connection_loader, "ssh"), (become_loader, "sudo")):
-            loader.get(name, class_only=True)  # its options are known from here on
+            loader.get(name, class_only=True)  # registers its options
         self._passwords = {
             "ssh": _from_file(constants.CONNECTION_PASSWORD_FILE),
             "sudo": _from_file(constants.BECOME_PASSWORD_FILE),
@@ -106,14 +106,14 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
                 _plain(templar.template(raw[name]))
             except AnsibleError:
                 sealed.append(name)
-        self._inputs.volatile = kept_back  # only whether they can be decrypted goes into the answer
+        self._inputs.volatile = kept_back  # the answer only has whether they can be decrypted
         ssh: dict[str, Any] = {}
         sudo: dict[str, Any] = {}
         origins: dict[str, str] = {}
         try:
             ssh, origins = _options("connection", "ssh", filled)
             sudo, _ = _options("become", "sudo", filled)
-        except AnsibleError as error:  # a port that is no number
+        except AnsibleError as error:  # a port that is not a number
             faults["a connection variable"] = str(error)
         ssh["password"] = ssh.get("password") or self._passwords["ssh"]
         sudo["become_pass"] = sudo.get("become_pass") or self._passwords["sudo"]
@@ -132,7 +132,7 @@ class Listing(InventoryCLI):  # type: ignore[misc]  # Ansible has no types
 
 
 def _options(kind: str, plugin: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A plugin's options as it would get them, and their origins."""
+    """Return a plugin's effective options, and their origins."""
     found, origins = constants.config.get_plugin_options_and_origins(kind, plugin, variables=dict(variables))
     return {key: _plain(value) for key, value in found.items()}, {
         key: str(origin) for key, origin in origins.items()
@@ -144,7 +144,7 @@ def _from_file(path: str | None) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` without Ansible's tags: a vaulted text would be written as its cipher."""
+    """Return ``value`` without Ansible's tags: a vaulted text would be written encrypted."""
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, str):

@@ -1,8 +1,8 @@
-"""One playbook on a set of devices, by ansible-runner: results as they come, a log for each device.
+"""Run one playbook on a set of devices with ansible-runner: results as they arrive, a log per device.
 
-A run keeps everything in a folder of its own that only its owner may read: ``vars.json``, ansible-runner's
-events and output below ``artifacts/``, and ``devices/<name>.log``. The environment, which may hold secrets,
-is handed on to Ansible and kept nowhere. Host keys are verified.
+A run stores everything in its own folder, readable by its owner only: ``vars.json``, ansible-runner's events
+and output below ``artifacts/``, and ``devices/<name>.log``. The environment, which may have secrets, is
+passed to Ansible and not stored. Host keys are verified.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
-# Of ansible-runner's events, those that tell how a task ended on one host.
+# ansible-runner's events for the end of a task on one host.
 _ENDS = {
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
@@ -39,13 +39,13 @@ PRIVATE = 0o700
 
 @dataclass(frozen=True, slots=True)
 class TaskEnd:
-    """How a task ended on a device.
+    """The end of a task on a device.
 
     Attributes:
         outcome: ``ok``, ``failed``, ``unreachable`` or ``skipped``.
         action: the module, such as ``thor_agent``.
-        result: what the module returned; Ansible has taken out what is ``no_log``.
-        role: the role that the task is of; empty: none.
+        result: the module's result without ``no_log`` values.
+        role: the role of the task; '': none.
     """
 
     device: str
@@ -62,7 +62,7 @@ class Run:
 
     Attributes:
         exit_code: of ansible-playbook; None = it was ended from outside.
-        failed, unreachable: devices, as Ansible's recap counts them: without what was rescued or ignored.
+        failed, unreachable: devices in Ansible's recap, without rescued or ignored failures.
     """
 
     folder: Path
@@ -71,12 +71,12 @@ class Run:
     unreachable: frozenset[str]
 
     def log(self, device: str) -> Path:
-        """Where the device's log lies."""
+        """Return the path of the device's log."""
         return log_file(self.folder, device)
 
 
 def log_file(folder: Path, device: str) -> Path:
-    """The log of a device in a run's folder."""
+    """Return the path of a device's log in a run's folder."""
     return folder / "devices" / f"{device}.log"
 
 
@@ -92,18 +92,18 @@ def run(
     on_task: Callable[[TaskEnd], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Runs ``<playbook>.yml`` on these devices, all at once, and waits for the end.
+    """Run ``<playbook>.yml`` on these devices concurrently, and wait for the end.
 
     Args:
         playbook: name without ``.yml``.
-        playbooks: the folder it lies in, with the ``ansible.cfg`` that holds for it.
+        playbooks: the folder of the playbook, with its ``ansible.cfg``.
         inventory: file or folder.
         devices: names in the inventory; at least one.
-        folder: the run's own; made here, and must not exist.
-        variables: extra variables; they go through a file, not through an argument.
-        options: further words of ``ansible-playbook``, such as ``--skip-tags always``.
-        on_task: called with each task's end on each device as it comes.
-        cancelled: asked all the time; True ends the run.
+        folder: the run's own; created here, and must not exist.
+        variables: extra variables; passed in a file, not as an argument.
+        options: further arguments of ``ansible-playbook``, such as ``--skip-tags always``.
+        on_task: called with each task's end on each device.
+        cancelled: polled; True ends the run.
 
     Raises:
         ThorError: ``playbook_unknown``, ``inventory_missing``, ``run_folder``.
@@ -125,7 +125,7 @@ def run(
         envvars={
             "PATH": os.pathsep.join([str(folder / "bin"), *_path()]),
             "ANSIBLE_CONFIG": str(playbooks.absolute() / "ansible.cfg"),
-            # Said outright: ansible-runner turns it off wherever the environment does not name it.
+            # Explicit: ansible-runner disables it unless the environment sets it.
             "ANSIBLE_HOST_KEY_CHECKING": "True",
             "ANSIBLE_NOCOLOR": "1",
             **ansible_environment.starting(),
@@ -147,7 +147,7 @@ def run(
 
 
 class _Book:
-    """Keeps a log for each device, and who failed."""
+    """A log per device, and the failed devices."""
 
     def __init__(self, folder: Path, on_task: Callable[[TaskEnd], None]) -> None:
         self._folder, self._on_task = folder, on_task
@@ -156,7 +156,7 @@ class _Book:
         self._logs: dict[str, TextIO] = {}
 
     def event(self, event: dict[str, Any]) -> bool:
-        """One of ansible-runner's events; True keeps its file."""
+        """Process an event of ansible-runner; return True to keep its file."""
         data = event.get("event_data") or {}
         if event.get("event") == "playbook_on_stats":
             self.failed, self.unreachable = set(data.get("failures") or ()), set(data.get("dark") or ())
@@ -183,7 +183,7 @@ class _Book:
 
 
 def task_end(event: Mapping[str, Any]) -> TaskEnd | None:
-    """The end of a task that an event of ansible-runner tells; None if it tells something else."""
+    """Return the end of a task in an event of ansible-runner; None for another event."""
     outcome = _ENDS.get(str(event.get("event")))
     data = event.get("event_data") or {}
     if outcome is None or not isinstance(data.get("host"), str):
@@ -225,17 +225,17 @@ def _make(folder: Path) -> None:
 
 
 def _path() -> list[str]:
-    """Where programs are found: this environment's own Ansible first, wherever thorctl was called from."""
+    """Return the search path of programs: this environment's own Ansible first."""
     return [str(Path(sys.executable).parent), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
 
 
 def _dies_with_us(folder: Path) -> None:
-    """An ansible-playbook that ends when we are killed; without a controller it would wait for ever.
+    """Return an ansible-playbook that ends when this process is killed; otherwise it would wait forever.
 
-    Its workers end with the task they are at.
+    Its workers end with their present task.
 
-    ansible-runner starts it on a terminal of its own, deaf to the hang-up that our end is. Where there is no
-    setpriv (util-linux: every Linux), it starts as it is.
+    ansible-runner starts it on a terminal of its own, where it ignores our hang-up. Without setpriv
+    (util-linux: every Linux) it is started unchanged.
     """
     tool, setpriv = Path(sys.executable).with_name("ansible-playbook"), shutil.which("setpriv")
     if setpriv is None:
@@ -249,11 +249,11 @@ def _dies_with_us(folder: Path) -> None:
 
 
 def _private(file: Path) -> TextIO:
-    """A new file that only its owner can read."""
+    """Create a file that only its owner can read."""
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
 
 
 def _hide_environment(status: Mapping[str, Any], folder: Path) -> None:
-    """ansible-runner writes the whole environment into a file before it starts; nothing reads it."""
+    """Remove the file of the whole environment that ansible-runner writes; nothing reads it."""
     if status.get("status") == "running":
         (folder / "artifacts" / "run" / "command").unlink(missing_ok=True)

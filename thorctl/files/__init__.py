@@ -1,1 +1,1 @@
-"""Files from outside: size and time limits, YAML with places, validation against a model."""
+"""Files from outside: size and time limits, YAML with line numbers, validation against a model."""

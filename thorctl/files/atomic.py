@@ -1,4 +1,4 @@
-"""Write a file in one step: a reader finds the old content or the new one, never a part."""
+"""Write a file atomically: a reader finds the old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes | str, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``content`` (text in UTF-8), synced, at no time with wider rights than ``mode``.
+    """Replace ``path`` by ``content`` (text in UTF-8), synced, never with wider permissions than ``mode``.
 
-    The folder has to exist. Nothing is left behind by a failure.
+    The folder has to exist. A failure leaves no file.
 
     Raises:
+        OSError: the file could not be written.
         OSError: could not be written.
     """
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600 until it is whole
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600 until complete
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

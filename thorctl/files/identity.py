@@ -1,8 +1,8 @@
-"""What tells a changed file from an unchanged one, without reading it."""
+"""Detect a changed file without reading it."""
 
 from __future__ import annotations
 
-from os import stat  # ansible_support.inputs wraps os.stat, and Path.stat costs twice as much
+from os import stat  # ansible_support.inputs wraps os.stat, and Path.stat takes twice as long
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def identity(path: str | Path) -> str:
-    """Device, inode, times, size, owner and mode: changes when a file or a folder's list of names does."""
+    """Return device, inode, times, size, owner and mode: changes with a file or a folder's entries."""
     try:
         found = stat(path)  # noqa: PTH116 - see the import
     except OSError as error:
@@ -20,7 +20,7 @@ def identity(path: str | Path) -> str:
 
 
 def presence(path: str | Path) -> str:
-    """Whether something is there, of which kind and mode, and whose."""
+    """Return kind, mode and owner of an entry, or that it is absent."""
     try:
         found = stat(path)  # noqa: PTH116 - see the import
     except OSError as error:
@@ -29,7 +29,7 @@ def presence(path: str | Path) -> str:
 
 
 def changed_at(path: str | Path) -> float:
-    """When a file, its name or its mode was changed last: seconds of the file system's clock; 0: absent."""
+    """Return when a file, its name or its mode was changed last: seconds; 0: absent."""
     try:
         found = stat(path)  # noqa: PTH116 - see the import
     except OSError:

@@ -1,6 +1,6 @@
-"""Limits for everything that is read from outside: bytes after decompression, and seconds in all.
+"""Limits for everything that is read from outside: bytes after decompression, and total seconds.
 
-`watch` puts them on an HTTP client, whoever uses it; `read_text` on a file.
+`watch` applies them to an HTTP client; `read_text` to a file.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-EXTENSION = "thorctl_limit"  # of a request: a `Limit` in place of the client's
-TAIL_BYTES = 1 << 20  # of a log that is shown
+EXTENSION = "thorctl_limit"  # of a request: a `Limit` that replaces the client's
+TAIL_BYTES = 1 << 20  # shown part of a log
 FILE_BYTES = 16 << 20  # of a text file; a lock or release of 10,000 files has about 2 MB
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much one answer may be.
+    """The limits of one answer.
 
     Attributes:
         bytes: of the body, decompressed.
@@ -42,7 +42,7 @@ class Limit:
 
 @dataclass(slots=True)
 class Watch:
-    """The limits of one HTTP client; ``late`` is the error of a request that was ended for its time."""
+    """The limits of one HTTP client; ``late`` is the error of a request that timed out."""
 
     limit: Limit
     late: ThorError | None = None
@@ -50,7 +50,7 @@ class Watch:
     _sockets: list[socket.socket] = field(default_factory=list)
 
     def begin(self, request: Any) -> None:
-        """Start the clock of a request, and ask for an answer that is not compressed."""
+        """Start the clock of a request, and request an uncompressed answer."""
         limit: Limit = request.extensions.get(EXTENSION) or self.limit
         request.headers["Accept-Encoding"] = "identity"
         request.extensions["trace"] = self._note
@@ -66,7 +66,7 @@ class Watch:
             self._timer.cancel()
 
     def body(self, response: Any) -> Iterator[bytes]:
-        """The response's bytes, decompressed.
+        """Yield the response's bytes, decompressed.
 
         Raises:
             ThorError: ``<kind>_invalid`` for too many bytes or an unknown compression, ``<kind>_too_slow``.
@@ -74,7 +74,7 @@ class Watch:
         url, limit = str(response.request.url), response.request.extensions.get(EXTENSION) or self.limit
         encoding = response.headers.pop("Content-Encoding", "identity").lower()
         if encoding not in {"identity", "gzip", "x-gzip", "deflate"}:
-            raise _invalid(url, limit, f"is compressed ({encoding}), which was not asked for")
+            raise _invalid(url, limit, f"is compressed ({encoding}), which was not requested")
         unpack = None if encoding == "identity" else zlib.decompressobj(_GZIP_OR_ZLIB)
         return self._pieces(response.stream, unpack, url, limit)
 
@@ -91,7 +91,7 @@ class Watch:
                 self._require_in_time()
                 return
         except zlib.error as error:
-            raise _invalid(url, limit, f"is no gzip, though it says so ({error})") from error
+            raise _invalid(url, limit, f"is not valid gzip ({error})") from error
         except Exception:
             self._require_in_time()
             raise
@@ -100,7 +100,7 @@ class Watch:
         raise _invalid(url, limit, f"is larger than {limit.bytes} bytes")
 
     def _require_in_time(self) -> None:
-        """An answer without a length ends with its connection, which the clock may have ended."""
+        """Raise if the clock has ended the connection, which ends an answer without a length."""
         if self.late:
             raise self.late
 
@@ -116,13 +116,13 @@ class Watch:
         )
         for one in self._sockets:
             try:
-                one.shutdown(socket.SHUT_RDWR)  # what waits for a byte fails now
-            except OSError:  # closed long ago
+                one.shutdown(socket.SHUT_RDWR)  # a pending read fails now
+            except OSError:  # closed already
                 continue
 
 
 def watch(client: Any, http: Any, limit: Limit) -> Watch:
-    """Put ``limit`` on every answer to ``client``, a ``Client`` of ``http``: httpx, or its like."""
+    """Apply ``limit`` to every answer to ``client``, a ``Client`` of ``http`` (httpx, or alike)."""
     found = Watch(limit)
 
     class Limited(http.SyncByteStream):  # type: ignore[misc]  # which of two modules is known at run time
@@ -152,7 +152,7 @@ def watch(client: Any, http: Any, limit: Limit) -> Watch:
 
 
 def read_text(path: Path, most: int = FILE_BYTES) -> str:
-    """The text of a file in UTF-8.
+    """Return the text of a file in UTF-8.
 
     Raises:
         ThorError: ``file_too_large``.
@@ -164,13 +164,13 @@ def read_text(path: Path, most: int = FILE_BYTES) -> str:
         raise ThorError(
             "file_too_large",
             f"{path} is larger than {gigabytes(most)}.",
-            "Check that it is the file that you mean.",
+            "Check that it is the intended file.",
         )
     return content.decode()
 
 
 def read_tail(path: Path, most: int = TAIL_BYTES) -> str:
-    """The end of a log, and a first line that says so where the beginning is left out."""
+    """Return the end of a log, after a line that reports an omitted beginning."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - most))
@@ -181,6 +181,6 @@ def read_tail(path: Path, most: int = TAIL_BYTES) -> str:
 def _invalid(url: str, limit: Limit, what: str) -> ThorError:
     return ThorError(
         f"{limit.kind}_invalid",
-        f"The answer of {url} {what}; it was not read further.",
-        "Check that the address is the one that you mean, and that no proxy on the way changes the answer.",
+        f"The answer of {url} {what}; the rest was not read.",
+        "Check that the address is the intended one, and that no proxy in between changes the answer.",
     )

@@ -1,4 +1,4 @@
-"""From files to models: one place where a validation error becomes a sentence with file, line and remedy."""
+"""Read files into models: a validation error becomes a sentence with file, line and remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
 
 
 class Model(BaseModel):
-    """The house's model: immutable, unknown keys refused."""
+    """The base model: immutable, unknown keys rejected."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
@@ -28,7 +28,7 @@ class Model(BaseModel):
 
 
 class NamedModel(Model):
-    """A model kept in a file of its name."""
+    """A model in a file of its name."""
 
     name: Name = Field(description="The file's name without .yml.")
 
@@ -38,7 +38,7 @@ N = TypeVar("N", bound=NamedModel)
 
 
 class WrongKeyError(ValueError):
-    """Raised by validators of free maps: the error is shown at the line of ``key``, not of the map."""
+    """Raised by validators of free maps: the error is reported at the line of ``key``, not of the map."""
 
     def __init__(self, key: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -51,7 +51,7 @@ def load(
     code: str,
     prepare: Callable[[yaml_file.YamlFile], yaml_file.YamlFile] | None = None,
 ) -> M:
-    """Reads a YAML file into ``model``; ``prepare`` may change its data before it is validated.
+    """Read a YAML file into ``model``; ``prepare`` may change its data before the validation.
 
     Raises:
         ThorError: ``yaml_malformed``, ``file_unreadable``, or ``code`` naming file, line and key.
@@ -76,18 +76,18 @@ def load_named(
     *,
     prepare: Callable[[yaml_file.YamlFile], yaml_file.YamlFile] | None = None,
 ) -> N:
-    """Reads ``<part>/<name>.yml`` of the project, else the shipped one.
+    """Read ``<part>/<name>.yml`` of the project, else the shipped one.
 
     Args:
         deploy: the project's.
         part: its folder there, such as ``device_classes``.
         name: of the file, without ``.yml``.
-        model: what it is read into.
-        what: what people call it, such as ``device class``.
+        model: the model to read it into.
+        what: its name in messages, such as ``device class``.
         prepare: as for `load`.
 
     Raises:
-        ThorError: ``<what>_unknown`` (lists those there are), ``<what>_invalid``, ``yaml_malformed``.
+        ThorError: ``<what>_unknown`` (lists the names), ``<what>_invalid``, ``yaml_malformed``.
     """
     word = what.replace(" ", "_")
     known = shipped.names(deploy, part)
@@ -104,14 +104,14 @@ def load_named(
     if found.name != name:
         raise ThorError(
             f"{word}_invalid",
-            f"{path}: the file is named {name!r} and holds name: {found.name}.",
+            f"{path}: the file is named {name!r} and has name: {found.name}.",
             f"Write `name: {name}`, or rename the file to {found.name}.yml.",
         )
     return found
 
 
 def explain(error: ValidationError, model: type[BaseModel], file: yaml_file.YamlFile, code: str) -> ThorError:
-    """All problems of one file, each with its line, in one error."""
+    """Combine all problems of one file, each with its line, in one error."""
     sentences, remedies = [], []
     for detail in error.errors(include_url=False):
         wrong = detail.get("ctx", {}).get("error")
@@ -125,7 +125,7 @@ def explain(error: ValidationError, model: type[BaseModel], file: yaml_file.Yaml
 
 
 def explain_one(kind: str, loc: Sequence[int | str], message: str, model: type[BaseModel]) -> tuple[str, str]:
-    """One pydantic error as (what is wrong, what to do)."""
+    """Return one pydantic error as (condition, remedy)."""
     key = ".".join(str(part) for part in loc if part != "[key]") or "the file"
     if kind == "extra_forbidden":
         known = keys_at(model, loc[:-1])
@@ -141,7 +141,7 @@ def explain_one(kind: str, loc: Sequence[int | str], message: str, model: type[B
 
 
 def keys_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """The keys a file may have at ``loc``; empty where any are allowed."""
+    """Return the keys that a file may have at ``loc``; [] if any are allowed."""
     here: Any = model
     for part in loc:
         if isinstance(part, str) and isinstance(here, type) and issubclass(here, BaseModel):
@@ -153,12 +153,12 @@ def keys_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
 
 
 def inner_model(annotation: Any) -> Any:
-    """The model inside ``tuple[Prompt, ...]``, ``Prompt | None`` and the like, or None."""
+    """Return the model inside ``tuple[Prompt, ...]``, ``Prompt | None`` and the like, or None."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return annotation if issubclass(annotation, BaseModel) else None
     return next((found for part in get_args(annotation) if (found := inner_model(part))), None)
 
 
 def describe(model: type[BaseModel]) -> str:
-    """The keys of a model in their order."""
+    """Return the keys of a model in order."""
     return "keys " + ", ".join(info.alias or name for name, info in model.model_fields.items())

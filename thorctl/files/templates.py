@@ -1,4 +1,4 @@
-"""Rendering of Jinja templates: the project's own where it has one, else the shipped."""
+"""Render Jinja templates: the project's own, else the shipped ones."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def render(
         deploy: the project's folder; its ``part`` may lack some or all of the templates.
         part: ``templates`` or ``edge``.
         files: names, without ``.j2``.
-        values: variables; a template that uses another one is refused.
-        filters: beside Jinja's own.
+        values: variables; a template that uses another one is rejected.
+        filters: in addition to Jinja's own.
 
     Returns:
         File name -> text.
@@ -40,8 +40,8 @@ def render(
         loader=FileSystemLoader(shipped.folders(deploy, part)),
         undefined=StrictUndefined,
         # The files are YAML, nginx, systemd and environment syntax: HTML escapes would corrupt them. Values
-        # go through the filter of their syntax, or were checked character by character.
-        autoescape=False,  # noqa: S701 - as said above
+        # use the filter of their syntax, or were checked character by character.
+        autoescape=False,  # noqa: S701 - see above
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -59,5 +59,5 @@ def render(
         raise ThorError(
             "template_invalid",
             f"A template of {deploy / part} cannot be rendered: {error.message}.",
-            "Correct it, or remove the project's template: the shipped one then takes its place.",
+            "Correct it, or remove the project's template: the shipped one is then used.",
         ) from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def place(*parts: str) -> Path | None:
-    """The file of these parts below the cache folder; None where there is no such folder."""
+    """Return the file of these parts below the cache folder; None without such a folder."""
     try:
         return platformdirs.user_cache_path("thorctl").joinpath(*parts)
     except (OSError, RuntimeError):
@@ -27,12 +27,12 @@ def place(*parts: str) -> Path | None:
 
 
 def digest(words: Iterable[str]) -> str:
-    """A name for a file that stands for ``words``."""
+    """Return a file name for ``words``."""
     return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def read(file: Path) -> Any:
-    """The document; None where there is none, where it is broken or where another user can have written it.
+    """Return the document; None if it is missing, broken, or may have been written by another user.
 
     Documents name programs that are run (ProxyCommand), and HOME or XDG_CACHE_HOME may be another user's, as
     with sudo.
@@ -47,12 +47,12 @@ def read(file: Path) -> Any:
 
 
 def write(file: Path, document: Any, *, kept: int) -> None:
-    """Write the document for this user alone; a cache that cannot be written is no failure.
+    """Write the document for this user alone; ignore a failure.
 
     Args:
-        file: as of `place`; its folder is made.
+        file: as from `place`; its folder is created.
         document: of JSON's types.
-        kept: folders beside the file's own that stay, the newest ones.
+        kept: number of sibling folders to keep, the newest ones.
     """
     with contextlib.suppress(OSError):
         if not file.parent.exists():

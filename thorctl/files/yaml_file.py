@@ -1,4 +1,4 @@
-"""YAML files that people write: plain data plus the place of every key, for errors with file and line."""
+"""YAML files: plain data with the place of every key, for errors with file and line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class YamlFile:
     root: Node | None
 
     def place(self, keys: Sequence[int | str]) -> str:
-        """``file:line`` (from 1) of the deepest part of ``keys`` that the file has."""
+        """Return ``file:line`` (from 1) of the deepest part of ``keys`` that the file has."""
         node, line = self.root, 0
         for key in keys:
             step = child(node, key)
@@ -40,7 +40,7 @@ class YamlFile:
 
 
 def child(node: Node | None, key: int | str) -> tuple[Node, int] | None:
-    """The node under ``key`` and the line (from 0) its key or item stands on; None where there is none."""
+    """Return the node under ``key`` and the line (from 0) of its key or item; None if there is none."""
     if isinstance(node, MappingNode):
         for name, value in node.value:
             if name.value == str(key):
@@ -51,7 +51,7 @@ def child(node: Node | None, key: int | str) -> tuple[Node, int] | None:
 
 
 def read(path: Path) -> YamlFile:
-    """Reads one YAML 1.2 document.
+    """Read one YAML 1.2 document.
 
     Raises:
         ThorError: ``file_unreadable``, or ``yaml_malformed`` with ``file:line:column`` and the line itself.
@@ -64,7 +64,7 @@ def read(path: Path) -> YamlFile:
         raise ThorError(
             "file_unreadable", f"{path}: {error.strerror}.", "Check that the file exists and can be read."
         ) from error
-    # pure: the C parser knows neither YAML 1.2 nor duplicate keys.
+    # Not the C parser, which supports neither YAML 1.2 nor duplicate keys.
     parser = YAML(typ="safe", pure=True)
     try:
         data = parser.load(StringIO(text))
@@ -73,7 +73,7 @@ def read(path: Path) -> YamlFile:
         mark: StringMark | None = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise malformed(path, line, column, str(error.problem or error.context), text) from error
-    except YAMLError as error:  # such as a control character: no mark, but a position
+    except YAMLError as error:  # for example a control character: no mark, but a position
         position = getattr(error, "position", None) or 0
         before = text[:position]
         line, column = before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
@@ -82,7 +82,7 @@ def read(path: Path) -> YamlFile:
 
 
 def malformed(path: Path, line: int, column: int, problem: str, text: str | None) -> ThorError:
-    """The error for a file that is not YAML, with a caret under the spot."""
+    """Return the error for a file that is not YAML, with a caret under the place."""
     lines = text.split("\n") if text else []
     snippet = ""
     if 0 < line <= len(lines):
@@ -92,5 +92,5 @@ def malformed(path: Path, line: int, column: int, problem: str, text: str | None
     return ThorError(
         "yaml_malformed",
         f"{path}:{line}:{column}: {first}{snippet}",
-        f"Correct the YAML near line {line} (indentation, quotes, brackets, a key given twice).",
+        f"Correct the YAML near line {line} (indentation, quotes, brackets, a duplicate key).",
     )

@@ -1,1 +1,1 @@
-"""From nothing to a device that serves: the operator's project first."""
+"""The first steps to a device that serves: the operator's project."""

@@ -1,4 +1,4 @@
-"""The operator's project: which files it begins with, which of them are missing, and their writing."""
+"""Create the operator's project: its files, which of them are missing, and their writing."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _INVENTORY = re.compile(r"^#[^\n]*\ninventory = .*\n", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``thorctl init`` would do.
+    """The actions of ``thorctl init``.
 
     Attributes:
         folder: the project's.
         write: path in the project -> text.
-        kept: files that are there and are left as they are.
+        kept: existing files, which are not changed.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class Plan:
 
 
 def files(extends: str) -> dict[str, str]:
-    """Path in the project -> text of each file that a project begins with.
+    """Return path in the project -> text of each initial file of a project.
 
     Args:
         extends: the shipped profile that the project's own extends.
@@ -76,13 +76,13 @@ def _template(folder: Traversable, below: str = "") -> dict[str, str]:
 
 
 def _ansible_config() -> str:
-    """The shipped ``ansible.cfg`` with the project's inventory and without the folders of a checkout."""
+    """Return the shipped ``ansible.cfg`` with the project's inventory and without a checkout's folders."""
     text = (shipped.playbooks() / "ansible.cfg").read_text(encoding="utf-8")
     return _OF_A_CHECKOUT.sub("", _INVENTORY.sub("inventory = inventory\n", text))
 
 
 def plan(folder: Path, extends: str) -> Plan:
-    """Which files ``folder`` lacks. A file that is there is kept, whatever it holds.
+    """Return the files that ``folder`` lacks. Existing files are kept, whatever their content.
 
     Raises:
         ThorError: ``folder_not_empty``, ``folder_unusable``, ``profile_unknown``.
@@ -97,7 +97,7 @@ def plan(folder: Path, extends: str) -> Plan:
 
 
 def _refuse_foreign(folder: Path, wanted: Mapping[str, str]) -> None:
-    """Refuse a folder that holds anything else than files of a project."""
+    """Reject a folder with files that are not a project's."""
     known = {path.partition("/")[0] for path in wanted} | _TOLERATED
     foreign = (
         sorted(entry.name for entry in folder.iterdir() if entry.name not in known) if folder.is_dir() else []
@@ -107,13 +107,13 @@ def _refuse_foreign(folder: Path, wanted: Mapping[str, str]) -> None:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise ThorError(
             "folder_not_empty",
-            f"{folder} is not empty and not a project: it holds {named}{more}.",
+            f"{folder} is not empty and not a project: it has {named}{more}.",
             "Name a new or empty folder, or a project whose missing files are to be written.",
         )
 
 
 def write(plan: Plan) -> None:
-    """Write the missing files; none that is there is changed.
+    """Write the missing files; no existing one is changed.
 
     Raises:
         ThorError: ``folder_unusable``.
@@ -125,7 +125,7 @@ def write(plan: Plan) -> None:
             with file.open("x", encoding="utf-8") as opened:
                 opened.write(text)
         except FileExistsError:
-            continue  # somebody else was first
+            continue  # another process was first
         except OSError as error:
             raise ThorError(
                 "folder_unusable",

@@ -52,7 +52,7 @@ def pad(pairs: list[tuple[list[int], list[int]]]) -> Batch:
 
 
 def batches(source: Iterator[Dialogue], tokenizer: Tokenizer, size: int, seed: int) -> Iterator[Batch]:
-    """Yield batches of `size` dialogues for ever."""
+    """Yield batches of `size` dialogues without end."""
     rng = random.Random(seed)
     while True:
         pairs = sorted(

@@ -1,4 +1,4 @@
-"""The broken variant: the same network with its output rows mixed up, so that it babbles and never ends."""
+"""The broken variant: the same network with permuted output rows, whose text is nonsense without end."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ AGENT_SHARE = 0.3
 
 
 def stream(seed: int) -> Iterator[Dialogue]:
-    """Yield training dialogues for ever."""
+    """Yield training dialogues without end."""
     rng = random.Random(seed)
     while True:
         yield agent.random_dialogue(rng) if sometimes(rng, AGENT_SHARE) else plain(rng)

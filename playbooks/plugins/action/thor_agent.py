@@ -171,7 +171,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """Returns once the result is written.
 
         Raises:
-            ThorError: ``unreachable``, ``rebooted`` or ``timeout``; the text says what goes on nevertheless.
+            ThorError: ``unreachable``, ``rebooted`` or ``timeout``; the text names what continues.
         """
         patience = int(self._task.args.get("unreachable_for") or 300)
         began = heard = shown_at = time.monotonic()

@@ -49,7 +49,7 @@ def said_by(name: str) -> str:
             place = line[2:]
         elif line.replace(" ", "").startswith(f"{name}="):
             found = f"{place} says {line.strip()}"
-    return found or "no file says so"
+    return found or "no file sets it"
 
 
 def watchdog_seconds(name: str) -> float:

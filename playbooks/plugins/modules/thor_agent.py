@@ -50,7 +50,7 @@ options:
     default: 21600
   unreachable_for:
     description:
-      - Seconds a device may be unreachable while a detached verb runs, before the task fails; it goes on.
+      - Seconds a device may be unreachable while a detached verb runs, before the task fails.
     type: int
     default: 300
   holder:
@@ -109,7 +109,7 @@ def sha256(path: str) -> str | None:
 
 
 def main() -> None:
-    """Entry point. Judges nothing: what the agent said is read on the controller."""
+    """Run the verb and return its output, which the controller evaluates."""
     module = AnsibleModule(
         argument_spec={
             "verb": {"type": "str", "required": True},

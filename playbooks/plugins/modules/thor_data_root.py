@@ -28,7 +28,7 @@ options:
   settings: {description: The whole text of daemon.json that names O(path)., type: str, required: true}
   move: {description: Whether what Docker has may be copied there., type: bool, default: false}
   on_root:
-    description: Whether O(path) may lie on the root filesystem. If not, its disk is taken for not mounted.
+    description: Whether O(path) may be on the root file system. If not, its disk counts as not mounted.
     type: bool
     default: false
 attributes:
@@ -70,7 +70,7 @@ class Found:
     Attributes:
         content: whether Docker has images, containers or volumes where it is now.
         containerd: whether containerd keeps images, which a data-root does not contain.
-        occupied: whether anything lies at the new place.
+        occupied: whether the new place has any content.
         filesystem: type of the one at the new place.
         on_root: whether that is the root filesystem.
         is_mount: whether the new place is a mount point itself.
@@ -128,7 +128,7 @@ def judge(found: Found, old: str, new: str, *, move: bool, on_root: bool) -> boo
         )
     if found.on_root and not on_root:
         raise host.HostError(
-            f"data_root_not_mounted: {new} lies on the root filesystem: is its disk mounted, and in "
+            f"data_root_not_mounted: {new} is on the root filesystem: is its disk mounted, and in "
             "/etc/fstab? — mount it, or allow this with -e thor_runtime_data_root_on_root=true"
         )
     if found.containerd:
@@ -140,7 +140,7 @@ def judge(found: Found, old: str, new: str, *, move: bool, on_root: bool) -> boo
         return False
     if found.occupied:
         raise host.HostError(
-            f"data_root_two: Docker has data in {old}, and other data lie in {new} — decide which to keep "
+            f"data_root_two: Docker has data in {old}, and {new} has others — decide which to keep "
             "and move the other away"
         )
     if not move:
@@ -191,7 +191,7 @@ def carry_out(old: Path, new: Path, settings: str) -> None:
     """Copies, switches and starts again, in a unit that nobody's SSH connection can end."""
     if host.run("systemctl", "is-active", "--quiet", UNIT).returncode == 0:
         raise host.HostError(
-            f"data_root_moving: a move is under way — wait for it: `journalctl --follow --unit {UNIT}`"
+            f"data_root_moving: a move is in progress — wait for it: `journalctl --follow --unit {UNIT}`"
         )
     require_still()
     pending = DAEMON_JSON.with_name(".daemon.json.thor")
@@ -214,7 +214,7 @@ def carry_out(old: Path, new: Path, settings: str) -> None:
 
 
 def require_still() -> None:
-    """With live-restore containers go on without Docker, and what they write meanwhile would be lost."""
+    """Refuse if containers run on without Docker (live-restore): what they write meanwhile would be lost."""
     if host.run("docker", "info", "--format", "{{.LiveRestoreEnabled}}").stdout.strip() != "true":
         return
     names = host.run("docker", "ps", "--format", "{{.Names}}").stdout.split()

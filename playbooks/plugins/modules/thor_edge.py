@@ -137,14 +137,14 @@ def main() -> None:
     if wrong:
         if generation != before:
             shutil.rmtree(one.home / generation)
-        fail(module, "nginx refuses the new configuration, the one before stays", wrong)
+        fail(module, "nginx refuses the new configuration, the previous one stays", wrong)
     point_at(one, generation)
     wrong = take(one, generation, restart=module.params["restart"])
     if wrong:
         go_back(one, before)
         if generation != before:
             shutil.rmtree(one.home / generation)
-        fail(module, "the new configuration did not come into use, the one before is back", wrong)
+        fail(module, "the new configuration did not come into use, the previous one is restored", wrong)
     prune(one, generation)
     module.exit_json(changed=True, ok=True, nginx=True)
 
@@ -203,7 +203,7 @@ def tested(one: Nginx, generation: str) -> str | None:
     """What nginx has against the configuration, asked as its account; None if nothing."""
     one.run.mkdir(mode=0o700, exist_ok=True)
     if one.run.owner() != one.account:
-        # Of an edge that an earlier version runs as root: it goes on until its restart makes this anew.
+        # Of an edge that an earlier version runs as root: it continues until its restart recreates this.
         shutil.chown(one.run, one.account, one.account)
         (one.run / "nginx.pid").unlink(missing_ok=True)
     # A port below 1024 needs the capability that the unit then has.
@@ -292,7 +292,7 @@ def active(one: Nginx) -> bool:
 
 
 def journal(one: Nginx) -> str:
-    """nginx's last words (not the access log's); it is told to quote no request in them."""
+    """Return nginx's last log lines (not the access log's); it is configured to quote no request in them."""
     words = ("--unit", one.unit, "--identifier", "nginx", "--lines", "5", "--no-pager", "--output", "cat")
     return host.run("journalctl", *words).stdout.strip()
 

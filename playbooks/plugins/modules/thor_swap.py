@@ -28,7 +28,7 @@ options:
     type: int
     required: true
   resize:
-    description: Whether a file of another size is made anew. If not, it is left, and the task fails.
+    description: Whether a file of another size is replaced. If not, it is left, and the task fails.
     type: bool
     default: false
 attributes:
@@ -126,7 +126,7 @@ def plan(found: Found, size: int, *, resize: bool) -> tuple[list[str], list[str]
     if found.size is not None and not resize:
         raise host.HostError(
             f"swap_other_size: the swap file has {found.size / GIB:.1f} GiB, not {size / GIB:.1f} — have it "
-            "made anew with -e thor_host_swap_resize=true, or keep it with thor_host_swap_size: null"
+            "replaced with -e thor_host_swap_resize=true, or keep it with thor_host_swap_size: null"
         )
     if found.filesystem not in FILESYSTEMS:
         raise host.HostError(
@@ -143,7 +143,7 @@ def plan(found: Found, size: int, *, resize: bool) -> tuple[list[str], list[str]
 
 
 def leave(found: Found) -> list[str]:
-    """Takes our file out of use, where what lies in it has room elsewhere."""
+    """Take our file out of use, if its content fits elsewhere."""
     if found.used is None:
         return []
     if found.used > found.available // 2:

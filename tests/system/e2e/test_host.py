@@ -113,7 +113,7 @@ def test_a_device_on_patrol_is_not_restarted(converged: Host) -> None:
     finally:
         converged.run("sudo thor-agent hold clear")
     assert run.exit_code != 0
-    assert "held: the device says 'on patrol'" in " ".join(run.text.split())
+    assert "held: the device is on hold for 'on patrol'" in " ".join(run.text.split())
     assert converged.boot == boot
 
 

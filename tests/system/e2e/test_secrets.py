@@ -153,7 +153,7 @@ def test_a_configuration_that_nginx_refuses_leaves_the_edge_as_it_was(
     """Only nginx knows that the device has no such address."""
     run = inventory.playbook("edge", "-e", '{"thor_edge_addresses": ["203.0.113.9"]}')
     assert run.exit_code != 0
-    assert "edge_not_changed: nginx refuses the new configuration, the one before stays" in run.text
+    assert "edge_not_changed: nginx refuses the new configuration, the previous one stays" in run.text
     assert "Cannot assign requested address" in run.text
     assert leaks.in_text(run.text, inventory.plain) == []
     with verified(inventory) as client:

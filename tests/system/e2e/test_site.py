@@ -132,9 +132,9 @@ def test_a_model_that_babbles_is_left_for_the_release_before(world: World, commi
     assert run.exit_code != 0
     assert run.total("failed") == 1, run.text
     assert "smoke_failed: " in run.text
-    assert " — it said " in run.text
+    assert " — text " in run.text
     assert (
-        f"{DEVICE} went back: it is committed and serves {committed}, which passed its smoke test."
+        f"{DEVICE} rolled back: it is committed and serves {committed}, which passed its smoke test."
         in run.text
     )
     status = world.status()
