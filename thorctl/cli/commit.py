@@ -14,7 +14,9 @@ from thorctl.cli.devices import chosen_devices, recognised
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.inventory.pattern import shortened
+from thorctl.protocol.results import Committed
 from thorctl.protocol.states import COMMITTED, TRIAL
+from thorctl.protocol.status import UNKNOWN, LastSmoke, Status
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.result import Problem, Result
@@ -87,15 +89,15 @@ def _on_trial(device: Device, answer: Answer, wanted: str | None) -> Answer:
     """Return the answer, or an error if no release, or another one, is on trial, or it is malformed."""
     if fault := row(device, answer, None).error:
         return replace(answer, error=fault)
-    data = answer.data
-    release = data.get("release")
-    if data.get("state") == TRIAL and wanted in (None, release):
+    status = answer.get(Status) or UNKNOWN
+    release = status.release
+    if status.state == TRIAL and wanted in (None, release):
         return answer
-    if data.get("state") == COMMITTED and wanted in (None, release):
+    if status.state == COMMITTED and wanted in (None, release):
         message, remedy = f"{release} is committed already.", "Continue: nothing has to be done."
     else:
         message = (
-            f"{wanted or 'No release'} is not on trial: it is {data.get('state')}, {release or 'no release'}."
+            f"{wanted or 'No release'} is not on trial: it is {status.state}, {release or 'no release'}."
         )
         remedy = f"Check its state: `thorctl status {device.name}`."
     return replace(answer, error=Problem("bad_state", message, remedy, device.name))
@@ -106,7 +108,7 @@ def _commit(
 ) -> list[Answer]:
     """Commit on each device the release that its status has just shown."""
     done = {one.device: one for one in looked if one.error}
-    seen = {one.device: str(one.data["release"]) for one in looked if one.ok}
+    seen = {one.device: str((one.get(Status) or UNKNOWN).release) for one in looked if one.ok}
     for release in dict.fromkeys(seen.values()):
         mine = [device for device in fleet if seen.get(device.name) == release]
         words = [release, *([ACCEPT, reason] if reason is not None else [])]
@@ -119,12 +121,10 @@ def _record(answers: Sequence[Answer]) -> None:
     """Add the acceptances of the devices to this machine's history."""
     found = [
         AcceptedSmoke(
-            answer.device,
-            str(answer.data.get("release")),
-            *(str(accepted.get(key)) for key in ("at", "by", "reason")),
+            answer.device, str(done.release), done.accepted.at, done.accepted.by, done.accepted.reason
         )
         for answer in answers
-        if answer.ok and isinstance(accepted := answer.data.get("accepted"), dict)
+        if answer.ok and (done := answer.get(Committed)) and done.accepted
     ]
     if found:
         with opened() as db:
@@ -134,11 +134,12 @@ def _record(answers: Sequence[Answer]) -> None:
 def _line(answer: Answer, reason: str | None) -> str:
     if answer.error:
         return f"{answer.device}: {answer.error.message}"
-    smoke = answer.data.get("last_smoke") or {}
-    failed = ", ".join(smoke.get("failed_checks") or [])
-    said = "passed" if smoke.get("passed") is True else f"failed ({failed})" if failed else "not passed"
-    review = review_words(answer.data.get("review_seconds_left"))
-    words = [f"{answer.device}: {answer.data.get('release')}, smoke {said}", *([review] if review else [])]
+    status = answer.get(Status) or UNKNOWN
+    smoke = status.last_smoke or LastSmoke()
+    failed = ", ".join(smoke.failed_checks or ())
+    said = "passed" if smoke.passed else f"failed ({failed})" if failed else "not passed"
+    review = review_words(status.review_seconds_left)
+    words = [f"{answer.device}: {status.release}, smoke {said}", *([review] if review else [])]
     if reason is not None:
         words.append(f"accepted because: {reason}")
     return "; ".join(words)
@@ -147,9 +148,9 @@ def _line(answer: Answer, reason: str | None) -> str:
 def _done(answer: Answer) -> str:
     if answer.error:
         return f"{answer.device}: {answer.error.code}: {answer.error.message}"
-    accepted = answer.data.get("accepted")
-    why = f", although its smoke failed: {accepted.get('reason')}" if isinstance(accepted, dict) else ""
-    return f"{answer.device}: {answer.data.get('release')} is committed{why}"
+    done = answer.get(Committed)
+    why = f", although its smoke failed: {done.accepted.reason}" if done and done.accepted else ""
+    return f"{answer.device}: {done.release if done else 'the release'} is committed{why}"
 
 
 def _result(answers: Sequence[Answer], lines: Sequence[str]) -> Result:

@@ -11,8 +11,9 @@ import platformdirs
 from thorctl.errors import ThorError
 from thorctl.inventory import devices as fleet
 from thorctl.inventory import simulations
-from thorctl.protocol.identity import goes_by, identity_of, rename_remedy
+from thorctl.protocol.identity import goes_by, rename_remedy
 from thorctl.protocol.plural import counted
+from thorctl.protocol.status import Status
 from thorctl.remote.agent_call import run_verb
 from thorctl.result import Problem
 
@@ -81,7 +82,8 @@ def recognised(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def _recognised(answer: Answer) -> Answer:
-    other = goes_by(answer.device, identity_of(answer.data)) if answer.ok else None
+    status = answer.get(Status) if answer.ok else None
+    other = goes_by(answer.device, status.identity) if status else None
     if other is None:
         return answer
     message = f"The device that answers is {other}: its address or its disk is another device's."

@@ -7,7 +7,7 @@ serial number is the hardware's. Each may be unknown, and what is unknown neithe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thorctl.protocol.dataclass import dataclass
 
@@ -45,12 +45,6 @@ class Identity:
 
 UNKNOWN = Identity()
 _RENAME = "give it its name with `cd playbooks && ansible-playbook site.yml"
-
-
-def identity_of(status: Mapping[str, Any]) -> Identity:
-    """The identity in the data of a status; an agent of an earlier version tells the name only."""
-    found = (status.get(key) for key in ("name", "machine", "serial"))
-    return Identity(*(one if isinstance(one, str) and one else None for one in found))
 
 
 def goes_by(name: str, found: Identity) -> str | None:

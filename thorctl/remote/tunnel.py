@@ -19,6 +19,8 @@ import httpx
 from thorctl.errors import ThorError
 from thorctl.protocol import foreign_json
 from thorctl.protocol.paths import RELEASES
+from thorctl.protocol.status import Status
+from thorctl.remote import earlier
 from thorctl.remote.agent_call import agent_command, as_root, ask, become_of, run_bounded
 from thorctl.remote.relay import relayed
 from thorctl.remote.ssh import CONNECT_TIMEOUT, connect
@@ -60,17 +62,17 @@ async def open_engine(
     """
     async with connect(device, connect_timeout) as connection:
         status = await _status(connection, device.name)
-        engine, release = status.get("engine") or {}, status.get("release")
-        if not engine.get("ready") or not release:
-            unit = engine.get("unit") or "not running"
+        engine, release = status.engine, status.release
+        if not engine.ready or not release:
+            unit = engine.unit or "not running"
             why = "it is not ready yet" if unit == "active" else f"its unit is {unit}"
             raise _not_ready(device.name, why, stopped=unit == "inactive" and bool(release))
         with tempfile.TemporaryDirectory(prefix="thorctl-") as folder:  # mode 0700
             path = f"{folder}/engine"
-            socket, model = engine.get("socket"), engine.get("model")
+            socket, model = engine.socket, engine.model
             way: AbstractAsyncContextManager[object]
             if socket is None:
-                profile = await _profile(connection, device.name, str(release))
+                profile = await _profile(connection, device.name, release)
                 model = model or profile["serve"]["served-model-name"][0]
                 way = _by_port(connection, device.name, profile["serve"]["port"], path)
             elif await may_open(connection, socket):
@@ -88,7 +90,7 @@ async def open_engine(
                     trust_env=False,  # no proxy between us and a socket
                     timeout=httpx.Timeout(connect_timeout, read=SILENCE_SECONDS),
                 ) as client:
-                    yield Engine(device.name, client, str(model), str(release))
+                    yield Engine(device.name, client, str(model), release)
 
 
 async def may_open(connection: asyncssh.SSHClientConnection, socket: str) -> bool:
@@ -115,13 +117,13 @@ async def _by_port(
         yield
 
 
-async def _status(connection: asyncssh.SSHClientConnection, device: str) -> dict[str, Any]:
+async def _status(connection: asyncssh.SSHClientConnection, device: str) -> Status:
     command = agent_command(connection.get_extra_info("username"), "status", (), become=become_of(connection))
     answer = await ask(connection, device, "status", command)
     if answer.error:
         problem = answer.error
         raise ThorError(problem.code, problem.message, problem.remedy, device=device)
-    return answer.data
+    return earlier.read(Status, answer.data)  # which it is of, as there is no error
 
 
 async def _profile(connection: asyncssh.SSHClientConnection, device: str, release: str) -> dict[str, Any]:
