@@ -25,9 +25,11 @@ CODE = (".py", ".yml", ".j2", ".sh")
 LINTED_CODE = (
     "deploy/engine/",
     "examples/",
+    "playbooks/plugins/",
     "thorctl/agent/",
     "thorctl/ansible_plugins/",
     "thorctl/ansible_support/",
+    "thorctl/bench/",
     "thorctl/chat/",
     "thorctl/checkpoint/",
     "thorctl/doctor/",

@@ -1,1 +1,1 @@
-"""Benchmarks on the controller: what devices measured, beside their own baseline and the model card."""
+"""Benchmarks on the controller: measurements compared with baselines and with the model card."""

@@ -1,4 +1,4 @@
-"""The model card's table "Generation speed" with what a device measured in it. Pure."""
+"""The model card's table "Generation speed" with a device's measurement."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ GB = 1e9  # the card counts in units of 10⁹ bytes
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line; figures are None where there is none.
+    """One line; a missing figure is None.
 
     Attributes:
         what: the line's title, with its unit.
-        device: what was measured.
-        model: what the card says of this model.
-        source: what the card says of what it was quantized from.
+        device: the measured figure.
+        model: the card's figure of this model.
+        source: the card's figure of the unquantized source.
     """
 
     what: str
@@ -31,11 +31,11 @@ class Row:
 
     @property
     def share(self) -> float | None:
-        """This device's figure as a share of the card's for this model."""
+        """Return this device's figure as a share of the card's for this model."""
         return None if self.device is None or self.model is None else self.device / self.model
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         share = None if self.share is None else round(self.share, 4)
         return {
             "what": self.what,
@@ -47,9 +47,9 @@ class Row:
 
 
 def table(measurement: Measurement, card: Card | None) -> tuple[Row, ...]:
-    """The card's lines in its order, and those that it has not.
+    """Return the card's lines in order, then further ones.
 
-    Its batch is 16: to fewer streams at once it says nothing, and to different prompts neither.
+    The card has figures for a batch of 16 equal prompts only.
     """
     speed, source = (card.speed, card.source_speed) if card else (None, None)
     found, at_once = measurement.measured, measurement.method.at_once

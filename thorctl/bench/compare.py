@@ -1,7 +1,7 @@
-"""A measurement beside the device's own baseline: whether they can be compared, and what became slower. Pure.
+"""Compare a measurement with the device's own baseline, unless their conditions differ.
 
-An absolute threshold would be unsafe: on devices of one kind the same model was seen at 20 to 42 tokens a
-second. So each device is its own measure, in the same condition.
+An absolute threshold would be unsafe: devices of one kind reached 20 to 42 tokens per second with the same
+model. So each device is compared with itself, in the same condition.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from thorctl.protocol.bench import Condition, Measurement
 
-TOLERANCE = 0.15  # repeats differ by a few percent, and hours of load cost some more by heat alone
-CELSIUS = 5.0  # smaller differences are the weather's
+TOLERANCE = 0.15  # repeats differ by a few percent, and heat after hours of load by some more
+CELSIUS = 5.0  # smaller differences are due to the room
 UNKNOWN = "not known"
 SPEEDS = ("single", "identical", "different")
 
@@ -30,7 +30,7 @@ class Change:
 
     @property
     def relative(self) -> float:
-        """-0.2 is a fifth slower."""
+        """The relative change: -0.2 is a fifth slower."""
         return self.now / self.baseline - 1
 
 
@@ -39,10 +39,10 @@ class Comparison:
     """Two measurements of one device and release.
 
     Attributes:
-        obstacles: why they must not be compared; nothing was, unless empty.
+        obstacles: why they must not be compared; if any, nothing was compared.
         changes: every speed.
         slower: those beyond the tolerance.
-        conditions: what else differs and may be why.
+        conditions: other differences, which may be the cause.
         tolerance: as a share.
     """
 
@@ -53,7 +53,7 @@ class Comparison:
     tolerance: float
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "comparable": not self.obstacles,
             "obstacles": list(self.obstacles),
@@ -75,13 +75,13 @@ def compare(now: Measurement, baseline: Measurement, tolerance: float) -> Compar
 
 
 def obstacles(now: Measurement, baseline: Measurement) -> Iterator[str]:
-    """Why the two must not be compared. What is not known is not the same."""
+    """Yield why the two must not be compared. Unknown values differ."""
     if now.release != baseline.release:
         yield f"the release is {now.release}, the baseline's {baseline.release}"
     if now.machine is None or baseline.machine is None:
-        yield "it cannot be told whether it is the same device or another of its name"
+        yield "whether it is the same device or another of its name is unknown"
     elif now.machine != baseline.machine:
-        yield "it is another device of that name, or was installed anew"
+        yield "it is another device of that name, or was reinstalled"
     if now.device_class != baseline.device_class:
         yield f"the device class is {now.device_class}, the baseline's {baseline.device_class}"
     yield from _power(now, baseline)
@@ -102,16 +102,16 @@ def _power(now: Measurement, baseline: Measurement) -> Iterator[str]:
 
 
 def sizes(measurement: Measurement) -> str:
-    """How much was measured: ``8 and 4 × 16 answers of 256 tokens``."""
+    """Format the sizes: ``8 and 4 × 16 answers of 256 tokens``."""
     method = measurement.method
     return f"{method.requests} and {method.rounds} × {method.at_once} answers of {method.tokens} tokens"
 
 
 def conditions(now: Measurement, baseline: Measurement) -> Iterator[str]:
-    """What differs and may make it slower or faster, but leaves the figures comparable."""
+    """Yield differences that may change the speed, but leave the figures comparable."""
     events = now.over_current_events
     if events:
-        yield f"{events} over-current events meanwhile: the power supply could not keep up"
+        yield f"{events} over-current events meanwhile: the power supply is too weak"
     elif events is None and baseline.over_current_events is not None:
         yield "over-current events can no longer be read"
     for when, here, there in (
@@ -136,7 +136,7 @@ def _clocks(here: Condition, there: Condition) -> Iterator[str]:
         if now != then:
             yield f"{what} {_megahertz(now)} (baseline: {_megahertz(then)})"
     if here.clocks_locked is None and there.clocks_locked is None:
-        yield "whether the clocks were locked is known of neither"
+        yield "whether the clocks were locked is unknown for both"
 
 
 def _speed(measurement: Measurement, what: str) -> float:

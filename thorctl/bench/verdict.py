@@ -1,4 +1,4 @@
-"""What becomes of one device's benchmark: kept as a baseline, compared with one, or a failure. Pure."""
+"""Decide whether one device's benchmark becomes a baseline, is compared with one, or fails."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Outcome:
     """One device.
 
     Attributes:
-        answer: what it said.
-        measurement: None if it measured nothing, or nothing that can be read.
-        baseline: what there was before; None if nothing.
-        comparison: with that; None without a baseline, or where that can't be read.
-        keep: whether this measurement is the device's baseline from now on.
-        problem: why it is a failure.
+        answer: the agent's answer.
+        measurement: None without a readable one.
+        baseline: the previous one; None if there was none.
+        comparison: with the baseline; None without a readable one.
+        keep: whether this measurement becomes the device's baseline.
+        problem: the error of a failure.
     """
 
     answer: Answer
@@ -45,7 +45,7 @@ class Outcome:
         return self.answer.device
 
     def as_json(self) -> dict[str, Any]:
-        """One device of ``data.devices``; ``measurement`` is what the device sent, whole."""
+        """Return one device of ``data.devices``; ``measurement`` is the device's whole data."""
         before = self.baseline
         return {
             "name": self.device,
@@ -65,8 +65,8 @@ def judge(answer: Answer, baseline: Baseline | None, *, tolerance: float, set_ba
     Args:
         answer: of the verb bench.
         baseline: of this device with the release that it measured.
-        tolerance: by which share it may be slower.
-        set_baseline: whether the operator wants this as the baseline, whatever it is.
+        tolerance: accepted slowdown, as a share.
+        set_baseline: whether the operator makes this the baseline in any case.
     """
     if answer.error:
         return Outcome(answer, problem=answer.error)

@@ -1,4 +1,4 @@
-"""What benchmarks found, for a terminal. Pure: outcomes in, rich renderables out."""
+"""Format benchmarks for a terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INDENT = 2
 
 
 def view(outcomes: Sequence[Outcome], card_of: Mapping[str, Card | None], now: datetime) -> RenderableType:
-    """Every device: the card's table, what bounds it, its condition, its baseline; then the verdict.
+    """Format every device: the card's table, its limit, its condition, its baseline; then the verdict.
 
     Args:
         outcomes: in the order of the inventory.
@@ -57,7 +57,7 @@ def view(outcomes: Sequence[Outcome], card_of: Mapping[str, Card | None], now: d
 
 
 def _fleet(outcomes: Sequence[Outcome]) -> Table:
-    """One line a device: its decode speeds, and by how much each differs from its baseline."""
+    """Format one line per device: its decode speeds, and their changes against its baseline."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("Decode, tok/s", overflow="fold")
     for title in ("Single", "Identical", "Different"):
@@ -101,7 +101,7 @@ _WORDS = {
 
 
 def _card(rows: Sequence[Row]) -> Table:
-    """The card's columns beside ours; those that would be empty are left out."""
+    """Return the card's columns beside ours, without empty ones."""
     columns: list[tuple[str, list[str]]] = [("This device", [_number(row.device) for row in rows])]
     if any(row.model is not None for row in rows):
         columns.append(("This model", [_number(row.model) for row in rows]))
@@ -120,13 +120,13 @@ def _card(rows: Sequence[Row]) -> Table:
 
 
 def facts(found: Measurement) -> list[tuple[str, str]]:
-    """What else was recorded: title and words."""
+    """Return the other recorded facts: title and text."""
     first, last, method = found.before, found.after, found.method
-    locked = {True: "clocks locked", False: "clocks not locked", None: "clocks not known"}
+    locked = {True: "clocks locked", False: "clocks not locked", None: "clocks unknown"}
     events = found.over_current_events
     heat = f"hottest sensor {celsius(first.hottest)} before, {celsius(last.hottest)} after"
-    current = "over-current events not known" if events is None else f"{events} over-current events"
-    power = f"{first.power_mode or 'power mode not known'}, {locked[first.clocks_locked]}; {heat}; {current}"
+    current = "over-current events unknown" if events is None else f"{events} over-current events"
+    power = f"{first.power_mode or 'power mode unknown'}, {locked[first.clocks_locked]}; {heat}; {current}"
     engine = f"vLLM {found.engine.vllm_version or 'of unknown version'}, image {_digest(found)}"
     engine += f"; L4T {first.l4t or 'not known'}"
     if found.engine.alone is None:
@@ -200,7 +200,7 @@ def _verdict(outcomes: Sequence[Outcome]) -> Text:
 def plan_view(
     planned: Sequence[tuple[str, dict[str, Any], Baseline | None]], now: datetime
 ) -> RenderableType:
-    """What would be run: device, data of ``bench --dry-run``, the baseline it would be compared with."""
+    """Format a dry run: device, data of ``bench --dry-run``, the baseline for the comparison."""
     parts: list[RenderableType] = []
     for device, data, baseline in planned:
         parts.append(Text.assemble((device, "bold"), f"  {data.get('release')}"))

@@ -1,5 +1,5 @@
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Controller side of thor_agent: which agent answers, waiting for long verbs, judging what came back."""
+"""Controller side of thor_agent: select the agent, wait for long verbs, evaluate the answer."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The agent's object as an Ansible result; failed unless it says, readably, that it is done.
+        """Return the agent's object as an Ansible result; failed unless it is readable and successful.
 
-        No character in it can steer the terminal on which Ansible shows it.
+        It contains no character that controls the terminal.
         """
         result: dict[str, Any] = printable_all(self._result(tmp, task_vars))
         return result
@@ -96,17 +96,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return judged
 
     def _ask_patiently(self, call: Call) -> Answer:
-        """As ``_ask``; where our own interrupted run still does the same on the device, waits for its end."""
+        """Call the agent as ``_ask``; if an interrupted run still does the same there, wait for it."""
         until = time.monotonic() + self._timeout
         answer = self._ask(call)
         while explain.busy_with(answer) == (call.verb, self._holder) and time.monotonic() < until:
-            self._say(f"{call.verb} is still at work there from an earlier run: waiting for it")
+            self._say(f"{call.verb} is still running there from an earlier run: waiting for it")
             time.sleep(WAIT_SECONDS)
             answer = self._ask(call)
         return answer
 
     def _ask(self, call: Call) -> Answer:
-        """Runs one verb with the installed agent or, if that will not do and it only looks, a shipped one.
+        """Run one verb with the installed agent, or a read-only one with a shipped agent if necessary.
 
         With ``installed`` the installed agent answers, whichever it is.
         """
@@ -130,7 +130,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             raise ThorError(
                 "agent_garbage",
                 f"{call.verb} gave no result: {said.get('msg') or said.get('module_stderr') or said}",
-                "Run it again with -vvv; nothing is known about the device's state until it answers.",
+                "Run it again with -vvv; the device's state is unknown until it answers.",
             )
         return read_answer(
             self._device, call.verb, said.get("exit_code"), said["said"], said.get("log") or ""
@@ -151,7 +151,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return said
 
     def _run_detached(self, call: Call, module_args: dict[str, Any]) -> dict[str, Any]:
-        """Under Ansible's async_wrapper: the verb outlives this SSH connection."""
+        """Run the verb with Ansible's async_wrapper, so that it outlives this SSH connection."""
         self._task.async_val = self._timeout
         try:
             started = self._execute_module(MODULE, module_args, task_vars=self._vars, wrap_async=True)
@@ -168,7 +168,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return said
 
     def _wait(self, call: Call, results_file: str) -> None:
-        """Returns once the result is written.
+        """Return once the result is written.
 
         Raises:
             ThorError: ``unreachable``, ``rebooted`` or ``timeout``; the text names what continues.
@@ -188,7 +188,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                     raise ThorError(
                         "rebooted",
                         f"{self._device} restarted while {call.verb} ran.",
-                        "See its state with `thorctl status`, then run it again: it recovers by itself.",
+                        "Check its state with `thorctl status`, then run it again: it recovers by itself.",
                     )
                 if look.progress and worth_showing(shown, look.progress, now - shown_at):
                     self._say(progress_line(look.progress))

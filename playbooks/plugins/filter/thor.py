@@ -1,5 +1,5 @@
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Filters: judgements the playbooks make, in Python where they can be tested."""
+"""Filters: decisions of the playbooks, in Python so that they can be tested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FilterModule:
     """See ``thorctl/bridge``."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Name to function."""
+        """Return name to function."""
         return {
             "thor_bench_lines": bench.lines,
             "thor_door_files": edge.door_files,

@@ -35,7 +35,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
     """``lookup('thor_agent_zipapp')``."""
 
     def run(self, *_: Any, **__: Any) -> list[str]:
-        """One base64 text."""
+        """Return one base64 text."""
         with tempfile.TemporaryDirectory() as scratch:
             packed = agent_archive.build(Path(scratch) / "agent.pyz")
             return [base64.b64encode(packed.read_bytes()).decode()]

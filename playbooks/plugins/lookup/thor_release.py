@@ -1,5 +1,5 @@
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The release a profile and a device class make: the same document that ``thorctl render`` shows."""
+"""The release of a profile and a device class: the same document as in ``thorctl render``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
     """``lookup('thor_release', profile, device_class)``."""
 
     def run(self, terms: list[str], *_: Any, **options: Any) -> list[dict[str, Any]]:
-        """One document; an ``AnsibleLookupError`` with code, message and remedy if it cannot be made."""
+        """Return one document; raise ``AnsibleLookupError`` with code, message and remedy on an error."""
         if len(terms) != 2 or not all(isinstance(term, str) and term for term in terms):
             raise AnsibleLookupError(
                 f"thor_release takes a profile and a device class, got {terms!r}. "
@@ -64,5 +64,5 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
 
 @cache
 def document(deploy: Path, profile_name: str, class_name: str) -> dict[str, Any]:
-    """Renders once per process: a play asks for the same release on every task and device."""
+    """Render once per process: a play needs the same release in every task and on every device."""
     return releases.build(deploy, profile_name, class_name).document()

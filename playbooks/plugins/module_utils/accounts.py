@@ -1,5 +1,5 @@
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""System accounts and groups: what is absent, and whose an account is. Runs on the device."""
+"""System accounts and groups: create missing ones, recognise our own. Runs on the device."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 FIRST_LOGIN_UID = 1000
-COMMENT = "thorctl"  # of accounts made here
+COMMENT = "thorctl"  # of accounts created here
 
 
 def groups(names: list[str]) -> Iterable[host.Change]:
-    """System groups that are absent."""
+    """Yield missing system groups."""
     there = {one.gr_name for one in grp.getgrall()}
     for name in names:
         if name not in there:
@@ -28,7 +28,7 @@ def groups(names: list[str]) -> Iterable[host.Change]:
 
 
 def engine_account(name: str) -> Iterable[host.Change]:
-    """The engine's account; a person's account of that name is an error."""
+    """Yield the missing account of the engine; a person's account of that name is an error."""
     problems: list[str] = []
     yield from account(name, problems)
     if problems:
@@ -39,7 +39,7 @@ def engine_account(name: str) -> Iterable[host.Change]:
 
 
 def account(name: str, notes: list[str], before: str | None = None) -> Iterable[host.Change]:
-    """A system account that nobody logs in to; one that we made under the name ``before`` is renamed."""
+    """Yield a missing system account without a login; rename one that we created as ``before``."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
@@ -63,7 +63,7 @@ def account(name: str, notes: list[str], before: str | None = None) -> Iterable[
 
 
 def is_ours(name: str) -> bool:
-    """Whether ``account`` made an account of that name."""
+    """Return whether ``account`` created an account of that name."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
@@ -72,11 +72,11 @@ def is_ours(name: str) -> bool:
 
 
 def rename(before: str, name: str) -> None:
-    """Another name for an account and its group; both keep their ids, so that files stay theirs."""
+    """Rename an account and its group; both keep their ids, so that their files stay theirs."""
     host.ask("usermod", "--login", name, before)
     host.ask("groupmod", "--new-name", name, before)
 
 
 def is_system_account(uid: int, shell: str) -> bool:
-    """Whether an account is one that services have, and people do not."""
+    """Return whether an account is a service's, not a person's."""
     return 0 < uid < FIRST_LOGIN_UID and shell in NO_LOGIN

@@ -1,5 +1,5 @@
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The device's clock: wrong, unsynchronised, set. Runs on the device."""
+"""The device's clock: check, synchronise, set. Runs on the device."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 # No Thor is older than this (Jetson Linux 38.2): such a clock was never set.
 EARLIEST_POSSIBLE = 1_755_820_800.0  # 2025-08-22
-WRONG_SECONDS = 3600.0  # certificates are valid for longer than they are refused over this
-# As systemd-timedated: the kernel counts the error up, and past 16 s nobody disciplines the clock.
+WRONG_SECONDS = 3600.0  # a smaller error does not invalidate certificates in practice
+# As systemd-timedated: the kernel increases the error, and above 16 s the clock is not synchronised.
 MAXERROR_MICROSECONDS = 16_000_000
 LOOK_EVERY_SECONDS = 1.0
 CAP_SYS_TIME = 25
 
 
 def clock(wanted: dict[str, Any], notes: list[str]) -> Iterable[host.Change]:
-    """A clock that nothing keeps right: synchronisation switched on, then waited for."""
+    """Yield the change for an unsynchronised clock: enable synchronisation, then wait for it."""
     if Path("/run/systemd/container").exists() or not may_set_clock():
         notes.append("the clock is the host's")
         return
@@ -53,13 +53,13 @@ def clock(wanted: dict[str, Any], notes: list[str]) -> Iterable[host.Change]:
 
 
 def may_set_clock() -> bool:
-    """Whether this machine's processes may have CAP_SYS_TIME at all."""
+    """Return whether this machine's processes may have CAP_SYS_TIME at all."""
     bounding = re.search(r"^CapBnd:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
     return bounding is None or bool(int(bounding[1], 16) >> CAP_SYS_TIME & 1)
 
 
 def wait(wanted: dict[str, Any], notes: list[str]) -> None:
-    """Waits for the kernel's clock to be kept right; a clock that is only unwatched is no failure."""
+    """Wait for the kernel's clock to be synchronised; a plausible unsynchronised clock is no failure."""
     deadline = time.monotonic() + wanted["clock_seconds"]
     while not synchronized():
         if time.monotonic() >= deadline:
@@ -79,17 +79,17 @@ def wait(wanted: dict[str, Any], notes: list[str]) -> None:
 
 
 def is_wrong(now: float, controller: float | None) -> bool:
-    """Whether TLS would fail by this clock."""
+    """Return whether TLS would fail with this clock."""
     return now < EARLIEST_POSSIBLE or (controller is not None and abs(now - controller) > WRONG_SECONDS)
 
 
 def synchronized() -> bool:
-    """Whether something keeps the kernel's clock right (adjtimex, as ``timedatectl`` judges it)."""
+    """Return whether the kernel's clock is synchronised (adjtimex, as in ``timedatectl``)."""
     # struct timex of 64-bit Linux, 26 longs: modes the first (0 = read only), maxerror the fourth.
     timex = (ctypes.c_long * 32)()
     return ctypes.CDLL(None).adjtimex(timex) >= 0 and timex[3] < MAXERROR_MICROSECONDS
 
 
 def text_of(seconds: float) -> str:
-    """A time for people, UTC."""
+    """Format a time in UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

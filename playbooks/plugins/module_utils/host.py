@@ -1,5 +1,5 @@
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Programs run on the device, differences between a host and its desired settings, and errors."""
+"""Run programs on the device, describe differences from its desired settings, and report errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMEOUT_SECONDS = 120.0
 
 
 class HostError(Exception):
-    """A failure that needs a person: "code: message — remedy"."""
+    """A failure that needs an operator: "code: message — remedy"."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Packages and snaps that stay at their version. Runs on the device."""
+"""Hold packages and snaps at their version. Runs on the device."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-# Right after a boot Ubuntu's own upgrade may have dpkg for minutes.
+# Right after a boot Ubuntu's own upgrade may lock dpkg for minutes.
 LOCK_SECONDS = 600.0
 LOCK_PAUSE_SECONDS = 5.0
-LOCKED = "locked by another process"  # dpkg's words, of whichever of its locks
+LOCKED = "locked by another process"  # dpkg's message for any of its locks
 SNAPS_HELD = "forever"  # snapd 2.58 and later
 
 
 def packages(patterns: list[str], *, held: bool) -> Iterable[host.Change]:
-    """Installed packages whose hold is not as wanted."""
+    """Yield the installed packages whose hold differs from the wanted one."""
     wrong = holds_to_change(installed(), patterns, held=held)
     if wrong:
         verb, words = ("hold", ("upgradable", "held")) if held else ("unhold", ("held", "upgradable"))
@@ -31,14 +31,14 @@ def packages(patterns: list[str], *, held: bool) -> Iterable[host.Change]:
 
 
 def installed() -> str:
-    """Name, wanted state and state of each package that dpkg knows."""
+    """Return name, wanted state and state of each package known to dpkg."""
     return host.ask(
         "dpkg-query", "--show", "--showformat", "${binary:Package} ${db:Status-Want} ${db:Status-Status}\\n"
     )
 
 
 def holds_to_change(listing: str, patterns: list[str], *, held: bool) -> list[str]:
-    """The installed packages of ``listing`` (``installed``) that match and are not ``held`` as wanted."""
+    """Return the matching installed packages of ``listing`` whose hold differs from ``held``."""
     wrong = []
     for line in listing.splitlines():
         name, want, state = line.split()
@@ -49,7 +49,7 @@ def holds_to_change(listing: str, patterns: list[str], *, held: bool) -> list[st
 
 
 def do_unlocked(*words: str) -> None:
-    """As ``do``; where another package manager is at work, when that is done."""
+    """Run as ``do``; wait while another package manager holds the lock."""
     deadline = time.monotonic() + LOCK_SECONDS
     done = host.run(*words)
     while done.returncode != 0 and LOCKED in done.stderr:
@@ -65,7 +65,7 @@ def do_unlocked(*words: str) -> None:
 
 
 def snaps(notes: list[str]) -> Iterable[host.Change]:
-    """Snaps that are refreshed by themselves."""
+    """Yield the change that stops automatic refreshes of snaps."""
     if not Path("/usr/bin/snap").exists():
         return
     done = host.run("snap", "get", "system", "refresh.hold")
@@ -77,7 +77,7 @@ def snaps(notes: list[str]) -> Iterable[host.Change]:
 
 
 def hold_snaps(notes: list[str]) -> None:
-    """Has snapd refresh nothing by itself; `snap refresh` still does."""
+    """Stop automatic refreshes; `snap refresh` still works."""
     done = host.run("snap", "set", "system", f"refresh.hold={SNAPS_HELD}")
     if done.returncode != 0:
         notes.append(f"snaps are not held: {done.stderr.strip()}")

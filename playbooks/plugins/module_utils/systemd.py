@@ -16,7 +16,7 @@ MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedes
 
 
 def watchdog(seconds: int, at_reboot: int | None, notes: list[str]) -> Iterable[host.Change]:
-    """systemd with other watchdog intervals than these; None: left alone."""
+    """Yield the change of systemd's watchdog intervals; None: unmanaged."""
     if not (Path("/dev/watchdog0").exists() or Path("/dev/watchdog").exists()):
         notes.append("this device has no watchdog")
         return
@@ -29,7 +29,7 @@ def watchdog(seconds: int, at_reboot: int | None, notes: list[str]) -> Iterable[
 
 
 def set_watchdog(wanted: dict[str, float]) -> None:
-    """Has systemd read its files again; they must say so."""
+    """Make systemd read its files again, and verify the result."""
     host.ask("systemctl", "daemon-reexec")
     for name, seconds in wanted.items():
         now = watchdog_seconds(name)
@@ -42,7 +42,7 @@ def set_watchdog(wanted: dict[str, float]) -> None:
 
 
 def said_by(name: str) -> str:
-    """The file whose setting systemd takes: of those in a .d directory the last one in the alphabet."""
+    """Return the file whose setting is effective: of those in a .d directory the alphabetically last one."""
     place, found = "", ""
     for line in host.run("systemd-analyze", "cat-config", "systemd/system.conf").stdout.splitlines():
         if line.startswith("# /"):
@@ -53,20 +53,20 @@ def said_by(name: str) -> str:
 
 
 def watchdog_seconds(name: str) -> float:
-    """What systemd has now; 0 is off."""
+    """Return systemd's present value; 0 is off."""
     answer = host.ask("busctl", "get-property", *MANAGER, name.removesuffix("Sec") + "USec")  # t 60000000
     return int(answer.split()[1]) / 1_000_000
 
 
 def target(name: str) -> Iterable[host.Change]:
-    """Another boot target."""
+    """Yield the change of the boot target."""
     now = host.ask("systemctl", "get-default").strip()
     if now != name:
         yield host.Change("boot target", now, name, lambda: host.ask("systemctl", "set-default", name))
 
 
 def units(names: list[str], notes: list[str]) -> Iterable[host.Change]:
-    """Units that are not active although nothing forbids it."""
+    """Yield units that are not active although their condition is met."""
     shown = "Id,ActiveState,NeedDaemonReload,ConditionResult,ConditionTimestampMonotonic"
     text = host.ask("systemctl", "show", "--property", shown, *names)
     for name, found in zip(names, blocks(text), strict=True):
@@ -77,17 +77,17 @@ def units(names: list[str], notes: list[str]) -> Iterable[host.Change]:
 
 
 def blocks(text: str) -> list[dict[str, str]]:
-    """The blocks of ``systemctl show``, one per unit, in the order in which they were asked for."""
+    """Return the blocks of ``systemctl show``, one per unit, in the order of the request."""
     return [dict(line.split("=", 1) for line in part.splitlines()) for part in text.strip().split("\n\n")]
 
 
 def condition_failed(unit: dict[str, str]) -> bool:
-    """Whether systemd tried to start it and found that it has nothing to do here."""
+    """Return whether systemd skipped the unit because of its condition."""
     return unit["ConditionResult"] == "no" and unit["ConditionTimestampMonotonic"] != "0"
 
 
 def start(name: str) -> None:
-    """Starts a unit and waits for it; what it said if it does not."""
+    """Start a unit and wait for it; raise with its log if it fails."""
     done = host.run("systemctl", "start", name)
     if done.returncode != 0:
         said = host.run(

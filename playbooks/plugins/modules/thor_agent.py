@@ -101,7 +101,7 @@ code:
 
 
 def sha256(path: str) -> str | None:
-    """Hex digest of a file; None if there is none."""
+    """Return the hex digest of a file; None if there is none."""
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Another place for Docker's data: refused where that would lose sight of something. Runs on the device."""
+"""Change Docker's data-root, unless that would hide existing data. Runs on the device."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ansible_collections.thorctl.thor.plugins.module_utils import host
 DOCUMENTATION = r"""
 ---
 module: thor_data_root
-short_description: Says whether Docker may keep its data elsewhere, and moves them if asked to
+short_description: Check whether Docker's data may move, and move them on request
 description:
-  - Docker that is given another data-root starts empty, without a word about what it had. So this module
-    looks first. Nothing is moved unless asked for.
-  - A move runs as a unit of its own on the device. A broken link does not stop it, and a power cut leaves
-    Docker where it was. The old directory stays.
+  - Docker with another data-root starts empty, without a warning about its present data. So this module
+    checks first. Nothing is moved unless requested.
+  - A move runs in a unit of its own on the device. A broken link does not stop it, and after a power failure
+    Docker is where it was. The old directory stays.
 options:
-  path: {description: The directory that is to be Docker's data-root., type: path, required: true}
-  current: {description: What it is now., type: path, required: true}
-  settings: {description: The whole text of daemon.json that names O(path)., type: str, required: true}
-  move: {description: Whether what Docker has may be copied there., type: bool, default: false}
+  path: {description: The new data-root of Docker., type: path, required: true}
+  current: {description: The present data-root., type: path, required: true}
+  settings: {description: The whole text of daemon.json with O(path)., type: str, required: true}
+  move: {description: Whether Docker's present data may be copied there., type: bool, default: false}
   on_root:
     description: Whether O(path) may be on the root file system. If not, its disk counts as not mounted.
     type: bool
@@ -57,7 +57,7 @@ CONTAINERD_BLOBS = Path("/var/lib/containerd/io.containerd.content.v1.content/bl
 UNIT = "thor-move-data-root"
 SCRIPT = Path("/run/thor-move-data-root.sh")
 DAEMON_JSON = Path("/etc/docker/daemon.json")
-# Docker needs extended attributes and whiteouts that outlive a restart.
+# Docker needs extended attributes and whiteouts that survive a restart.
 FILESYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
 SPARE = 1.05
 GB = 1_000_000_000
@@ -65,7 +65,7 @@ GB = 1_000_000_000
 
 @dataclass(frozen=True)
 class Found:
-    """The device as it is.
+    """The present state of the device.
 
     Attributes:
         content: whether Docker has images, containers or volumes where it is now.
@@ -112,10 +112,10 @@ def main() -> None:
 
 
 def judge(found: Found, old: str, new: str, *, move: bool, on_root: bool) -> bool:
-    """Whether data have to be copied before Docker is given the new place.
+    """Return whether data have to be copied before Docker gets the new place.
 
     Raises:
-        host.HostError: it cannot be given it, or not without losing sight of something.
+        host.HostError: this is impossible, or would hide existing data.
     """
     if found.is_mount:
         raise host.HostError(
@@ -158,7 +158,7 @@ def judge(found: Found, old: str, new: str, *, move: bool, on_root: bool) -> boo
 
 
 def look(old: Path, new: Path) -> Found:
-    """The device as it is now."""
+    """Return the present state of the device."""
     there = next(place for place in (new, *new.parents) if place.exists())
     filesystem = host.ask("stat", "--file-system", "--format", "%T", str(there)).strip()
     stats = os.statvfs(there)
@@ -176,19 +176,19 @@ def look(old: Path, new: Path) -> Found:
 
 
 def size_of(root: Path) -> int:
-    """Bytes below a directory. Docker works in it: what vanishes meanwhile is no error."""
+    """Return the bytes below a directory. Docker is running: files that vanish meanwhile are no error."""
     words = ("du", "--summarize", "--one-file-system", "--block-size=1", str(root))
     return int(host.run(*words, timeout=None).stdout.split()[0])
 
 
 def has_content(root: Path) -> bool:
-    """Whether a data-root holds an image, a container or a volume."""
+    """Return whether a data-root holds an image, a container or a volume."""
     places = ("image/*/imagedb/content/sha256/*", "containers/*", "volumes/*/_data")
     return any(next(root.glob(place), None) for place in places)
 
 
 def carry_out(old: Path, new: Path, settings: str) -> None:
-    """Copies, switches and starts again, in a unit that nobody's SSH connection can end."""
+    """Copy, switch and start again, in a unit independent of the SSH connection."""
     if host.run("systemctl", "is-active", "--quiet", UNIT).returncode == 0:
         raise host.HostError(
             f"data_root_moving: a move is in progress — wait for it: `journalctl --follow --unit {UNIT}`"
@@ -228,7 +228,7 @@ def require_still() -> None:
 
 
 def script(old: Path, new: Path, pending: Path) -> str:
-    """The move. The copy has its name only when it is whole, and Docker its settings only then."""
+    """Return the script of the move. The copy gets its name, and Docker its settings, only when complete."""
     a, b, partial = (
         shlex.quote(str(path)) for path in (old, new, new.with_name(f".{new.name}.thor-partial"))
     )

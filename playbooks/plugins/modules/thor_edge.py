@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The configuration of edge or door, taken into use as a whole or not at all. Runs on the device."""
+"""Install the configuration of edge or door atomically. Runs on the device."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ WORKER = b"nginx: worker process"
 
 
 class Nginx:
-    """Where one of the two lives; its account has the unit's name without suffix."""
+    """The paths of edge or door; its account has the unit's name without suffix."""
 
     def __init__(self, name: str) -> None:
         self.account = f"thor-{name}"
@@ -93,7 +93,7 @@ class Nginx:
         self.unit_files = (UNITS / self.unit, UNITS / "multi-user.target.wants" / self.unit)
 
     def gid(self) -> int:
-        """Group of the account, which systemd-sysusers makes of the role's file if it is missing."""
+        """Return the account's group, created by systemd-sysusers from the role's file if missing."""
         with suppress(KeyError):
             return pwd.getpwnam(self.account).pw_gid
         host.run("systemd-sysusers", f"/etc/sysusers.d/{self.account}.conf")
@@ -141,7 +141,7 @@ def main() -> None:
     point_at(one, generation)
     wrong = take(one, generation, restart=module.params["restart"])
     if wrong:
-        go_back(one, before)
+        restore(one, before)
         if generation != before:
             shutil.rmtree(one.home / generation)
         fail(module, "the new configuration did not come into use, the previous one is restored", wrong)
@@ -150,7 +150,7 @@ def main() -> None:
 
 
 def absent(module: AnsibleModule, one: Nginx) -> None:
-    """Stops the unit and takes its files away."""
+    """Stop the unit and remove its files."""
     there = one.home.exists() or any(os.path.lexists(path) for path in one.unit_files)
     if there and not module.check_mode:
         host.run("systemctl", "disable", "--now", one.unit)
@@ -162,7 +162,7 @@ def absent(module: AnsibleModule, one: Nginx) -> None:
 
 
 def is_right(one: Nginx, generation: str, files: dict[str, str]) -> bool:
-    """Whether the files in use are these, and only root and the account can read them."""
+    """Return whether the files in use are these, readable by root and the account only."""
     if not one.current.is_symlink() or one.current.readlink().name != generation:
         return False
     expected = [(one.home, 0o750), (one.home / generation, 0o750)]
@@ -180,7 +180,7 @@ def is_right(one: Nginx, generation: str, files: dict[str, str]) -> bool:
 
 
 def write(one: Nginx, generation: str, files: dict[str, str]) -> None:
-    """The files of one generation, root's and readable by the account, on the disk when this returns."""
+    """Write the files of one generation durably, owned by root and readable by the account."""
     gid = one.gid()
     one.home.mkdir(mode=0o700, exist_ok=True)
     folder = one.home / generation
@@ -200,7 +200,7 @@ def write(one: Nginx, generation: str, files: dict[str, str]) -> None:
 
 
 def tested(one: Nginx, generation: str) -> str | None:
-    """What nginx has against the configuration, asked as its account; None if nothing."""
+    """Test the configuration as nginx's account; return the error, or None."""
     one.run.mkdir(mode=0o700, exist_ok=True)
     if one.run.owner() != one.account:
         # Of an edge that an earlier version runs as root: it continues until its restart recreates this.
@@ -215,7 +215,7 @@ def tested(one: Nginx, generation: str) -> str | None:
 
 
 def point_at(one: Nginx, generation: str) -> None:
-    """Switches ``current`` atomically."""
+    """Switch ``current`` atomically."""
     new = one.home / ".current"
     new.unlink(missing_ok=True)
     new.symlink_to(generation)
@@ -223,7 +223,7 @@ def point_at(one: Nginx, generation: str) -> None:
 
 
 def take(one: Nginx, generation: str, *, restart: bool) -> str | None:
-    """Has nginx read ``current``; what went wrong, or None once only the new generation takes connections."""
+    """Make nginx read ``current``; return an error, or None once only the new generation serves."""
     host.run("systemctl", "enable", one.unit)
     old = workers(one)
     verb = "restart" if restart or not active(one) else "reload"
@@ -239,13 +239,13 @@ def take(one: Nginx, generation: str, *, restart: bool) -> str | None:
 
 
 def is_kept_from_starting(one: Nginx) -> bool:
-    """Whether the unit's own ExecCondition= has kept it from starting."""
+    """Return whether the unit's own ExecCondition= has prevented its start."""
     result = host.run("systemctl", "show", "--property", "Result", "--value", one.unit).stdout
     return result.strip() == "exec-condition"
 
 
-def go_back(one: Nginx, before: str | None) -> None:
-    """The configuration before, or none where there was none."""
+def restore(one: Nginx, before: str | None) -> None:
+    """Restore the previous configuration, or none if there was none."""
     if before is None:
         host.run("systemctl", "disable", "--now", one.unit)
         one.current.unlink()
@@ -255,14 +255,14 @@ def go_back(one: Nginx, before: str | None) -> None:
 
 
 def prune(one: Nginx, generation: str) -> None:
-    """Removes every other generation."""
+    """Remove all other generations."""
     for path in one.home.iterdir():
         if path.name not in (generation, one.current.name):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def serving(one: Nginx) -> str | None:
-    """The generation that the workers that take connections report; None if none answers."""
+    """Return the generation reported by the workers that accept connections; None without an answer."""
     with socket.socket(socket.AF_UNIX) as asked:
         asked.settimeout(5)
         try:
@@ -275,7 +275,7 @@ def serving(one: Nginx) -> str | None:
 
 
 def workers(one: Nginx) -> set[int]:
-    """Its workers that take connections; nginx renames one that only finishes what it has."""
+    """Return its workers that accept connections; nginx renames one that is shutting down."""
     main_pid = host.run("systemctl", "show", "--property", "MainPID", "--value", one.unit).stdout.strip()
     found = set()
     with suppress(OSError):
@@ -287,7 +287,7 @@ def workers(one: Nginx) -> set[int]:
 
 
 def active(one: Nginx) -> bool:
-    """Whether the unit runs."""
+    """Return whether the unit is active."""
     return host.run("systemctl", "is-active", "--quiet", one.unit).returncode == 0
 
 
@@ -298,7 +298,7 @@ def journal(one: Nginx) -> str:
 
 
 def fail(module: AnsibleModule, what: str, words: str) -> None:
-    """Ends the module."""
+    """End the module with an error."""
     module.fail_json(msg=f"{what}:\n{words}", ok=False, nginx=True)
 
 

@@ -19,28 +19,28 @@ module: thor_files
 short_description: Several small files, directories and links in one round trip
 description:
   - Does for a list what M(ansible.builtin.copy) and M(ansible.builtin.file) do for one path each. A device
-    that has converged is asked once instead of twice a file.
+    that has converged is queried once instead of twice per file.
   - Each file is replaced atomically. Owner and group are root. Missing parents are made, 0755.
 options:
   entries:
-    description: What has to be there, in this order.
+    description: The wanted entries, in this order.
     type: list
     elements: dict
     required: true
     suboptions:
       path: {description: Absolute path., type: path, required: true}
       state:
-        description: What it is. A directory is never made C(absent).
+        description: Kind of the entry. A directory is never made C(absent).
         type: str
         choices: [file, directory, link, absent]
         default: file
       mode: {description: Permissions of a file or directory. Required for them., type: str}
       content: {description: The file's text., type: str}
-      base64: {description: The file's bytes in base64, for what is not text., type: str}
+      base64: {description: The file's bytes in base64, for binary content., type: str}
       create_only: {description: Leave the content of a file that exists alone., type: bool, default: false}
       target: {description: Where the link points., type: str}
       backup: {description: Keep what a file was as C(PATH.before-thorctl)., type: bool, default: false}
-      check:
+      description: A program that must accept a new file before it is installed; C(%s) is its path.
         description: A program that has to accept a new file before it is in place; C(%s) is its path.
         type: list
         elements: str
@@ -116,7 +116,7 @@ def header(path: str) -> dict[str, str]:
 
 
 def put_file(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] | None:
-    """Writes a file whose bytes differ; the diff if it did."""
+    """Write a file whose bytes differ; return the diff if it did."""
     path = str(entry["path"])
     text = entry["content"] or ""
     wanted = base64.b64decode(str(entry["base64"])) if entry["base64"] else str(text).encode()
@@ -135,14 +135,14 @@ def put_file(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
             require_accepted(module, entry["check"], temporary)
         if entry["backup"] and before is not None:
             shutil.copy2(path, f"{path}.before-thorctl")
-        # With its mode: a program that is replaced while a timer starts it stays executable, and a secret
-        # is never readable by all, which Ansible's own atomic_move would make it for a moment.
+        # With its mode: a program replaced while a timer starts it stays executable, and a secret is at no
+        # time readable by all, as it would be with Ansible's own atomic_move.
         Path(temporary).replace(path)
     return {"before": shown(before), "after": shown(wanted)}
 
 
 def put_directory(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] | None:
-    """Makes a directory that is missing."""
+    """Create a missing directory."""
     path = Path(str(entry["path"]))
     if path.is_dir():
         return None
@@ -152,7 +152,7 @@ def put_directory(module: AnsibleModule, entry: dict[str, object]) -> dict[str, 
 
 
 def put_link(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] | None:
-    """Makes a symbolic link that is missing or points elsewhere."""
+    """Create a symbolic link that is missing or has another target."""
     path, target = Path(str(entry["path"])), str(entry["target"])
     before = str(path.readlink()) if path.is_symlink() else None
     if before == target:
@@ -167,7 +167,7 @@ def put_link(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
 
 
 def put_away(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] | None:
-    """Removes a file or link."""
+    """Remove a file or link."""
     path = Path(str(entry["path"]))
     if not os.path.lexists(path):
         return None
@@ -178,7 +178,7 @@ def put_away(module: AnsibleModule, entry: dict[str, object]) -> dict[str, str] 
 
 
 def require_accepted(module: AnsibleModule, words: list[str], path: str) -> None:
-    """Ends the module if the program refuses the file, and leaves nothing of it."""
+    """End the module if the program rejects the file, and remove it."""
     done = subprocess.run(
         [word.replace("%s", path) for word in words], capture_output=True, text=True, check=False
     )
@@ -188,7 +188,7 @@ def require_accepted(module: AnsibleModule, words: list[str], path: str) -> None
 
 
 def put_attributes(module: AnsibleModule, entry: dict[str, object], fresh: bool) -> bool:
-    """Owner, group and mode; whether they were wrong on something that was there before."""
+    """Set owner, group and mode; return whether they were wrong on an existing entry."""
     if entry["state"] in ("link", "absent") or (module.check_mode and not Path(str(entry["path"])).exists()):
         return False
     wanted = module.load_file_common_arguments(
@@ -198,7 +198,7 @@ def put_attributes(module: AnsibleModule, entry: dict[str, object], fresh: bool)
 
 
 def read(path: str) -> bytes | None:
-    """The bytes of a file; None if there is none."""
+    """Return the bytes of a file; None if there is none."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -206,7 +206,7 @@ def read(path: str) -> bytes | None:
 
 
 def shown(content: bytes | None) -> str:
-    """What a diff shows: text as it is, other bytes by their size."""
+    """Return a diff's content: text unchanged, other bytes by their size."""
     if content is None:
         return ""
     try:

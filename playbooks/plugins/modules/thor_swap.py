@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One swap file: made, resized, taken away. Runs on the device."""
+"""One swap file: create, resize, remove. Runs on the device."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DOCUMENTATION = r"""
 module: thor_swap
 short_description: A swap file with its unit
 description:
-  - Makes a swap file, and a C(.swap) unit that takes it into use now and at every boot.
-  - A device that swaps to a disk already keeps that and gets no file. Swap in compressed memory (zram) does
+  - Creates a swap file, and a C(.swap) unit that enables it now and at every boot.
+  - A device with swap on a disk already keeps that and gets no file. Swap in compressed memory (zram) does
     not count.
-  - The file grows under another name. Whatever moment the power fails at, there is a whole one or none.
+  - The file grows under another name. After a power failure there is a complete file or none.
 options:
   path: {description: The file., type: path, required: true}
   size_bytes:
-    description: Its size; 0 takes away the file that this module made.
+    description: Its size in bytes; 0 removes the file that this module created.
     type: int
     required: true
   resize:
@@ -45,14 +45,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 notes:
-  description: Why nothing is done where nothing can or need be done.
+  description: Why nothing was done, if nothing can or has to be done.
   returned: always
   type: list
   elements: str
 """
 
 UNITS = Path("/etc/systemd/system")
-# What swapon takes a preallocated file from: it needs blocks that stay where they are.
+# Requirement of swapon on a preallocated file: blocks that do not move.
 FILESYSTEMS = frozenset({"ext4", "xfs"})
 SHARE_OF_FREE = 4  # the model and its image need the rest
 GIB = 1 << 30
@@ -60,7 +60,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Found:
-    """The device as it is.
+    """The present state of the device.
 
     Attributes:
         container: whether it is one: swap is then its host's.
@@ -110,10 +110,10 @@ def main() -> None:
 
 
 def plan(found: Found, size: int, *, resize: bool) -> tuple[list[str], list[str]]:
-    """The steps from ``found`` to a file of ``size`` bytes in use, and why there are none.
+    """Return the steps from ``found`` to an enabled file of ``size`` bytes, and why there are none.
 
     Raises:
-        host.HostError: it cannot be had, or not without harm.
+        host.HostError: this is impossible, or harmful.
     """
     if found.container:
         return [], ["a container swaps as its host does"]
@@ -155,7 +155,7 @@ def leave(found: Found) -> list[str]:
 
 
 def look(path: Path, unit: str) -> Found:
-    """The device as it is now."""
+    """Return the present state of the device."""
     ours, others = in_use(Path("/proc/swaps").read_text(encoding="ascii"), str(path))
     there = next(place for place in path.parents if place.exists())
     stats = os.statvfs(there)
@@ -174,7 +174,7 @@ def look(path: Path, unit: str) -> Found:
 
 
 def in_use(swaps: str, path: str) -> tuple[int | None, tuple[str, ...]]:
-    """/proc/swaps: bytes used of ours (None: not in use), and the other places that are on disks."""
+    """Parse /proc/swaps: bytes used of ours (None: not in use), and the other areas on disks."""
     ours, others = None, []
     for line in swaps.splitlines()[1:]:
         name, _, _, used, _ = line.split()
@@ -186,27 +186,27 @@ def in_use(swaps: str, path: str) -> tuple[int | None, tuple[str, ...]]:
 
 
 def available(meminfo: str) -> int:
-    """MemAvailable in bytes."""
+    """Return MemAvailable in bytes."""
     return next(
         int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable:")
     )
 
 
 def stop(path: Path, unit: str, _: int) -> None:
-    """Takes the file out of use."""
+    """Disable the file."""
     host.ask("swapoff", str(path), timeout=None)
     host.ask("systemctl", "stop", unit, timeout=None)
 
 
 def remove(path: Path, unit: str, _: int) -> None:
-    """Takes unit and file away."""
+    """Remove unit and file."""
     for link in (UNITS / "swap.target.wants" / unit, UNITS / unit, path):
         link.unlink(missing_ok=True)
     host.ask("systemctl", "daemon-reload")
 
 
 def make(path: Path, _: str, size: int) -> None:
-    """The file, whole and durable before it has its name."""
+    """Create the file, complete and durable before it gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     growing = path.with_name(f".{path.name}.new")
     growing.unlink(missing_ok=True)
@@ -223,7 +223,7 @@ def make(path: Path, _: str, size: int) -> None:
 
 
 def start(path: Path, unit: str, _: int) -> None:
-    """Takes the file into use, now and at every boot."""
+    """Enable the file, now and at every boot."""
     text = (
         "# Written by thorctl (role thor_host).\n"
         "[Unit]\nDescription=Swap for a model that is mapped and copied at once\n\n"
@@ -239,7 +239,7 @@ def start(path: Path, unit: str, _: int) -> None:
 
 
 def shown(size: int | None) -> str:
-    """A size for the diff."""
+    """Format a size for the diff."""
     return f"{size / GIB:.1f} GiB of swap\n" if size else "no swap file\n"
 
 

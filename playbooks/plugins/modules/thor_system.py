@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Copyright the thorctl authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What a host is told besides files, looked at and put right in one round trip. Runs on the device."""
+"""Host settings other than files, checked and corrected in one round trip. Runs on the device."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ DOCUMENTATION = r"""
 module: thor_system
 short_description: Account, held packages, units, watchdog, boot target and clock of a host, in one round trip
 description:
-  - Looks at each thing that is asked for, and changes only what differs. What is not asked for is not
-    looked at.
-  - A device that has converged is asked once.
+  - Checks each requested setting, and changes only what differs. Other settings are not checked.
+  - A device that has converged is queried once.
 options:
   account:
     description:
-      - Name of a system account without a login shell or a home of its own, to be there.
-      - An account of that name that can log in is somebody's, and left alone.
+      - Name of a system account without a login shell or a home, created if missing.
+      - An account of that name with a login is a person's, and left alone.
     type: str
   account_before:
     description:
@@ -82,8 +81,8 @@ options:
       - How long to wait for a synchronised clock. Synchronisation is switched on where it is off.
       - Not in a container, whose clock is its host's.
     type: int
-  controller_time:
-    description: Seconds since 1970 on the controller, to tell a clock that is late from one that is wrong.
+  description: Seconds since 1970 on the controller, to distinguish a late clock from a wrong one.
+  type: float
     type: float
   set_clock:
     description: Whether a wrong clock that nothing synchronises is set from O(controller_time).
@@ -105,7 +104,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 notes:
-  description: What could not be done here and does not have to be, such as a watchdog without a device.
+  description: Steps that were impossible here and are not required, such as a watchdog without a device.
   returned: always
   type: list
   elements: str
@@ -154,7 +153,7 @@ def main() -> None:
 
 
 def differences(wanted: dict[str, Any], notes: list[str]) -> Iterable[Change]:
-    """What differs from what is wanted, in the order in which it is to be made."""
+    """Yield the differences from the wanted settings, in the order of their correction."""
     yield from accounts.groups(wanted["groups"])
     if wanted["engine_account"]:
         yield from accounts.engine_account(wanted["engine_account"])
