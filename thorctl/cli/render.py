@@ -15,6 +15,7 @@ from rich.tree import Tree
 
 from thorctl.cli.context import Context, pass_context
 from thorctl.errors import ThorError
+from thorctl.files import atomic
 from thorctl.release import find as releases
 from thorctl.release.render import FILES
 from thorctl.result import Result
@@ -85,8 +86,8 @@ def write(release: Release, out: Path, force: bool) -> None:
         clear(out)
     out.mkdir(parents=True, exist_ok=True)
     for file, rendered in release.files.items():
-        (out / file).write_text(rendered.content, encoding="utf-8")
-    (out / "release.json").write_text(release.text(), encoding="utf-8")
+        atomic.write(out / file, rendered.content)
+    atomic.write(out / "release.json", release.text())
 
 
 def clear(out: Path) -> None:

@@ -18,6 +18,7 @@ from docker.errors import DockerException
 from thorctl import shipped
 from thorctl.doctor.check import Check
 from thorctl.errors import ThorError
+from thorctl.files import atomic
 from thorctl.registry.environment import faults as environment_faults
 from thorctl.registry.environment import proxies
 from thorctl.remote.docker_engine import connect
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AREA = "machine"
+_TRIED_BYTES = 4096  # one block
 PYTHON = (3, 11)
 COLLECTIONS = ("thorctl.thor",)
 SET_UP = f"Set the environment up again: `{shipped.set_up()}`."
@@ -123,9 +125,9 @@ def places() -> Check:
 
 
 def _try_to_write(folder: Path) -> None:
-    """Create and remove a folder."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".thorctl-"):
-        pass
+    """Write and remove a file: on a full disk a folder can be made, and nothing be written."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".thorctl-") as made:
+        atomic.write(Path(made) / "file", bytes(_TRIED_BYTES))
 
 
 def checks() -> list[Check]:

@@ -13,8 +13,7 @@ def write(path: Path, content: bytes | str, mode: int = 0o644) -> None:
     The folder has to exist. A failure leaves no file.
 
     Raises:
-        OSError: the file could not be written.
-        OSError: could not be written.
+        OSError: the file could not be written; its ``filename`` is set.
     """
     handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600 until complete
     try:
@@ -24,6 +23,8 @@ def write(path: Path, content: bytes | str, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), mode)
         Path(draft).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(draft).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk, for example
+            error.filename = str(path)
         raise

@@ -76,6 +76,6 @@ def _explained(path: Path, fault: sqlite3.DatabaseError) -> ThorError:
         return ThorError(
             "store_full",
             f"The disk of {path} is full.",
-            "Free space on it, then continue: `thorctl rollout resume`.",
+            "Free space on it, then repeat the command; continue a rollout with `thorctl rollout resume`.",
         )
     return unusable(path, str(fault))
