@@ -194,6 +194,14 @@ class Network:
     connections: tuple[Connection, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Nginx:
+    """``stream``: nginx is installed with its stream module; ``edge``: the edge is configured."""
+
+    stream: bool | None = None
+    edge: bool | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """A device.
@@ -223,6 +231,9 @@ class Facts:
         cpus: online.
         memory: that of CPU and GPU.
         swap: each area; empty: there is none.
+        container: whether the device is one.
+        nginx: what runs door and edge.
+        daemon_json: text of ``/etc/docker/daemon.json``; in a preflight only with ``--settings``.
         disk: the file systems that a release needs.
         disks: all disks.
         root_filesystem: type, such as ext4 or overlay.
@@ -266,6 +277,9 @@ class Facts:
     cpus: int | None = None
     memory: Memory | None = None
     swap: tuple[Swap, ...] | None = None
+    container: bool | None = None
+    nginx: Nginx = Nginx()
+    daemon_json: str | None = None
     disk: Space = Space()
     disks: tuple[Disk, ...] | None = None
     root_filesystem: str | None = None

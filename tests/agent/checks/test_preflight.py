@@ -346,11 +346,15 @@ def test_the_error_names_the_first_failure_its_remedy_and_the_switch() -> None:
     assert preflight.failure(judge(SITUATION), preflight.report("r", [])) is None
 
 
+def _asked(release: str, skip: str = "") -> argparse.Namespace:
+    return argparse.Namespace(release=release, skip=skip, settings=False)
+
+
 def test_the_verb_reads_the_device_and_fails_on_one_that_is_no_thor(tmp_path: Path) -> None:
     release = make_release()
     file = tmp_path / "release.json"
     file.write_bytes(canonical_json.encode(release.document))
-    outcome = preflight.run(make_context(tmp_path), argparse.Namespace(release=str(file), skip=""))
+    outcome = preflight.run(make_context(tmp_path), _asked(str(file)))
     assert outcome.error is not None
     assert outcome.exit_code == 1
     by_name = {one["name"]: one for one in outcome.json["items"]}
@@ -364,7 +368,7 @@ def test_the_verb_reads_the_device_and_fails_on_one_that_is_no_thor(tmp_path: Pa
 
 def test_an_unknown_check_cannot_be_skipped(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="unknown checks: sock") as caught:
-        preflight.run(make_context(tmp_path), argparse.Namespace(release="-", skip="soc,sock"))
+        preflight.run(make_context(tmp_path), _asked("-", "soc,sock"))
     assert "soc" in caught.value.remedy
     assert caught.value.exit_code == 2
 

@@ -39,6 +39,9 @@ KEYS = {
     "gpu_processes",
     "clocks",
     "cpus",
+    "container",
+    "daemon_json",
+    "nginx",
     "swap",
     "disks",
     "root_filesystem",
@@ -147,8 +150,11 @@ def put_tool(directory: Path, name: str, script: str) -> None:
 
 
 def test_facts_of_a_thor(thor: Path) -> None:
+    (thor / "etc/docker").mkdir(parents=True, exist_ok=True)
+    (thor / "etc/docker/daemon.json").write_text("{}")
     found = facts.run(make_context(thor, Runner()), argparse.Namespace()).json
     assert set(found) == KEYS
+    assert found["daemon_json"] == "{}"
     assert found["soc_compatible"][-1] == "nvidia,tegra264"
     assert found["model_name"] == "NVIDIA Jetson AGX Thor Developer Kit"
     assert found["l4t"]["revision_full"] == "38.4.0"
@@ -200,12 +206,13 @@ def test_a_host_that_is_no_jetson_has_the_same_keys_and_nulls(tmp_path: Path) ->
     found = encode(facts.collect(ctx))
     assert set(found) == KEYS
     known = {"architecture", "hostname", "kernel", "cpus", "disk", "docker", "clock_synchronized"}
-    said_in_parts = {"unattended_upgrades", "watchdog", "network"}
+    said_in_parts = {"unattended_upgrades", "watchdog", "network", "nginx", "container"}
     for key in KEYS - known - said_in_parts:
         assert found[key] is None, key
     assert found["unattended_upgrades"] == {"installed": None, "enabled": None}
     assert found["watchdog"] == {"device": False, "runtime_seconds": None}
     assert found["network"] == {"management": None, "connections": []}
+    assert found["nginx"] == {"stream": False, "edge": False}
     assert found["docker"]["installed"] is False
     shown = facts.status_facts(ctx)
     assert shown == facts.StatusFacts(disk_free_bytes=shown.disk_free_bytes)

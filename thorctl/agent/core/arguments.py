@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     preflight = verbs.add_parser("preflight", help="check whether the device can run the release; reads only")
     _release_file(preflight)
     preflight.add_argument("--skip", default="", metavar="NAME,…", help="checks to lower to a warning")
+    preflight.add_argument("--settings", action="store_true", help="add the text of daemon.json to the facts")
     plan = verbs.add_parser("plan", help="list what stage and activate would do; changes nothing")
     _release_file(plan)
     stage = verbs.add_parser(

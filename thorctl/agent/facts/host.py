@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from thorctl.agent.facts import device
 from thorctl.agent.parsers import apt, block, dpkg, kernel_config, mountinfo, swaps, systemd
 from thorctl.agent.parsers.numbers import integer
-from thorctl.protocol.facts import Disk, Swap, Watchdog
+from thorctl.protocol.facts import Disk, Nginx, Swap, Watchdog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,14 @@ def swap(ctx: Context) -> tuple[Swap, ...] | None:
     """Return every swap area, [] if there is none."""
     found = swaps.parse_swaps(device.text(ctx, "/proc/swaps"))
     return None if found is None else tuple(found)
+
+
+def nginx(ctx: Context) -> Nginx:
+    """Return whether nginx is installed with its stream module, and whether the edge is configured."""
+    needs = ("/usr/sbin/nginx", "/usr/share/nginx/modules-available/mod-stream.conf")
+    edge = ("/etc/thor/edge", "/etc/systemd/system/thor-edge.service")
+    stream = all(ctx.paths.at(path).exists() for path in needs)
+    return Nginx(stream, edge=any(ctx.paths.at(path).exists() for path in edge))
 
 
 def default_target(ctx: Context) -> str | None:

@@ -11,6 +11,7 @@ from thorctl.agent.core import machine
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.gather import Source, gather
 from thorctl.agent.core.outcome import Outcome
+from thorctl.agent.drift.docker_settings import DAEMON_JSON
 from thorctl.agent.facts import device
 from thorctl.agent.facts import host as device_host
 from thorctl.agent.facts import network as device_network
@@ -45,7 +46,12 @@ _DEVICE_TREE = "/sys/firmware/devicetree/base"
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:  # noqa: ARG001 - the verb takes no arguments
     """Return all facts as the verb's data; change nothing, raise nothing."""
-    return Outcome(data=collect(ctx))
+    return Outcome(data=with_settings(ctx, collect(ctx)))
+
+
+def with_settings(ctx: Context, found: Facts) -> Facts:
+    """Add what no report may contain, as it can name a proxy with its password."""
+    return replace(found, daemon_json=device.text(ctx, DAEMON_JSON))
 
 
 def collect(ctx: Context) -> Facts:
@@ -119,6 +125,8 @@ def collect(ctx: Context) -> Facts:
         cpus=os.cpu_count(),
         memory=memory,
         swap=device_host.swap(ctx),
+        container=ctx.paths.at("/run/systemd/container").exists(),
+        nginx=device_host.nginx(ctx),
         disk=_space(ctx, docker.value, mounts),
         disks=device_host.disks(ctx),
         root_filesystem=root.type if root else None,

@@ -39,7 +39,8 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     release = release_store.read_argument(args.release)
     situation = collect(ctx, release)
     items = judge(situation, skip)
-    data = replace(report(release.id, items), image_present=situation.image_present, facts=situation.facts)
+    found = facts.with_settings(ctx, situation.facts) if args.settings else situation.facts
+    data = replace(report(release.id, items), image_present=situation.image_present, facts=found)
     return Outcome(data=data, error=failure(items, data))
 
 
