@@ -10,7 +10,7 @@ from thorctl.ansible_plugins.converged import reads, serves, waits_for_rollout
 from thorctl.ansible_plugins.daemon_json import merged, needs_restart
 from thorctl.ansible_plugins.failure import standing
 from thorctl.ansible_plugins.restart import decide, window_problem
-from thorctl.ansible_plugins.swap import swap_bytes
+from thorctl.ansible_plugins.swap import swap_bytes, swap_problem, swap_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,8 @@ class FilterModule:
             "thor_serves": serves,
             "thor_standing": standing,
             "thor_swap_bytes": swap_bytes,
+            "thor_swap_problem": swap_problem,
+            "thor_swap_unit": swap_unit,
             "thor_waits_for_rollout": waits_for_rollout,
             "thor_window_problem": window_problem,
             "thor_daemon_json": merged,
