@@ -53,7 +53,7 @@ CASES = [
         "our lease was revoked",
     ),
     Case("a lease that is gone", {"phase": Phase.LEASED}, "look", ok(status("committed", OLD)), Phase.ABSENT),
-    Case("a status that says nothing", {"phase": Phase.NEW}, "look", ok({}), Phase.FAILED, "says nothing"),
+    Case("an empty status", {"phase": Phase.NEW}, "look", ok({}), Phase.FAILED, "state: is missing"),
     Case(
         "garbage at first sight",
         {"phase": Phase.NEW},
