@@ -103,7 +103,7 @@ def test_a_feature_that_failed_is_shown_with_its_reason(smoke: Callable[..., Res
     assert "failed  tool_call: no call came: 'I will'" in str(result.view)
     assert "\x1b" not in str(result.view)
     assert "logprobs" not in str(result.view)
-    assert result.data["devices"][0]["results"] == RESULTS
+    assert result.data["devices"][0]["results"] == [one | {"seconds": None} for one in RESULTS]
     assert "not asked  long_prompt_answer: the profile says: too small" in str(smoke("-v").view)
 
 

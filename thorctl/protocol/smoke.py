@@ -50,11 +50,12 @@ class Count:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check over all: ``passed``, ``failed`` or ``not asked``, and why."""
+    """One check over all: ``result`` is passed, failed or not_asked; ``seconds`` of one that asks itself."""
 
     name: str
     result: str
     reason: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
