@@ -38,6 +38,7 @@ LINTED_CODE = (
     "thorctl/inventory/",
     "thorctl/onboarding/",
     "thorctl/preflight/",
+    "thorctl/protocol/",
     "thorctl/registry/",
     "thorctl/release/",
     "thorctl/smoke/",

@@ -1,1 +1,1 @@
-"""What the agent and the controller have to agree on. Standard library only: it travels with the agent."""
+"""The contract of agent and controller. Standard library only: it is shipped with the agent."""

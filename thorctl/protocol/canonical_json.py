@@ -1,4 +1,4 @@
-"""Canonical JSON and the hashes and names made from it (RFC 8785's rules for keys and blanks, UTF-8).
+"""Canonical JSON, and the hashes and names computed from it (RFC 8785's rules for keys and blanks, UTF-8).
 
 Locks, releases and cache keys are compared by the SHA-256 of this spelling, so agent and controller share it.
 """

@@ -233,5 +233,5 @@ ERRORS = AGENT_ERRORS | _CONTROLLER_ERRORS
 
 
 def exit_code(code: str) -> int:
-    """What thorctl exits with because of ``code``; 1 where the table does not have it, as a newer agent's."""
+    """Return thorctl's exit code for ``code``; 1 if the table lacks it, as a newer agent's."""
     return ERRORS[code].exit_code if code in ERRORS else ERROR

@@ -1,8 +1,8 @@
 """Frozen dataclasses whose methods are shared by all classes.
 
-``dataclasses`` compiles the methods of each class anew, which takes 0.6 ms a class at every start of the
-agent; its archive has no cache for them. These classes are dataclasses to ``dataclasses`` and to mypy, and
-cost a tenth. Their ``__init__`` is slower: none of them is made by the thousand.
+``dataclasses`` compiles the methods of each class, which takes 0.6 ms per class at every start of the agent,
+whose archive has no cache for them. These classes are dataclasses for ``dataclasses`` and mypy, and take a
+tenth. Their ``__init__`` is slower, so they are not for thousands of instances.
 """
 
 from __future__ import annotations

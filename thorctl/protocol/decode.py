@@ -1,7 +1,7 @@
 """Read JSON documents as frozen dataclasses. ``encode`` writes them.
 
-A document comes from a device that may be hostile. Reading is strict: no value is converted, and nothing of
-a document is used that is not of its class. Names are those of the fields; a trailing underscore, as of
+A document comes from a device and is untrusted. Reading is strict: no value is converted, and only fields of
+the class are used. Names are those of the fields; a trailing underscore, as of
 ``from_``, is not part of the name. A field without a default has to be there; keys that the class does not
 have are ignored, because a newer agent sends more.
 """
@@ -45,12 +45,12 @@ class Malformed(ValueError):  # noqa: N818 - reads as what it is
         self.problem = problem
 
     def below(self, name: str) -> Malformed:
-        """The same fault, seen from the document that has the field ``name``."""
+        """Return the same fault for the document with the field ``name``."""
         return Malformed(f"{name}.{self.path}" if self.path else name, self.problem)
 
 
 def decode(kind: type[T], document: object) -> T:
-    """The JSON data ``document`` as an instance of ``kind``.
+    """Return the JSON data ``document`` as an instance of ``kind``.
 
     Raises:
         Malformed: a value is missing or of another type.
@@ -62,7 +62,7 @@ def decode(kind: type[T], document: object) -> T:
 
 @cache
 def _reader(kind: Any) -> Callable[[object], Any]:
-    """What reads a value of the annotation ``kind``; a KeyError is a fault of the class."""
+    """Return the reader for the annotation ``kind``; a KeyError is a fault of the class."""
     if isinstance(kind, type) and is_dataclass(kind):
         return _record(kind)
     simple: dict[Any, Callable[[object], Any]] = {object: _anything, float: _number, int: _whole}
@@ -109,7 +109,7 @@ def _record(kind: Any) -> Callable[[object], Any]:
 
 
 def _plain(kind: Any) -> frozenset[type]:
-    """The types whose every value is one of ``kind``."""
+    """Return the types whose every value is one of ``kind``."""
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     return frozenset(kinds) & {str, bool, type(None)}
 
@@ -155,7 +155,7 @@ def _mapping(kinds: tuple[Any, ...]) -> Callable[[object], Any]:
 
 
 def _either(kinds: tuple[Any, ...]) -> Callable[[object], Any]:
-    """The first of several kinds that fits; the fault is the last one's, which is not ``None``'s."""
+    """Read the first of several kinds that fits; the fault is that of the last one, which is not ``None``."""
     kinds = tuple(sorted(kinds, key=lambda kind: kind is not type(None)))
     readers = [_reader(kind) for kind in kinds]
 

@@ -100,5 +100,5 @@ AGENT_ERRORS = {
 
 
 def agent_exit_code(code: str) -> int:
-    """What thor-agent exits with because of ``code``; 1 where the table does not have it."""
+    """Return thor-agent's exit code for ``code``; 1 if the table lacks it."""
     return AGENT_ERRORS[code].agent_exit_code if code in AGENT_ERRORS else FAILED

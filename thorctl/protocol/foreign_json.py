@@ -1,7 +1,7 @@
-"""JSON from outside: a device, an engine, a model, a log.
+"""Parse untrusted JSON: of a device, an engine, a model, a log.
 
-Python's own reader raises RecursionError, which is no ValueError, for a text of some kilobytes; what is
-nested a little less deep it reads, and whoever walks or writes the value later fails instead.
+Python's own parser raises RecursionError, which is not a ValueError, for a deeply nested text of some
+kilobytes; with slightly less nesting the error occurs when the value is walked or written.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-DEEPEST = 64  # lists and objects in one another; honest documents have ten
-WIDEST = 64  # bits of a whole number; a wider one ends whoever divides it
+DEEPEST = 64  # nested lists and objects; genuine documents have ten
+WIDEST = 64  # bits of a whole number; a wider one raises an error in a division
 
 
 def read(text: str | bytes) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Raises:
         ValueError: it is not JSON, is nested deeper than ``DEEPEST``, or has a number wider than ``WIDEST``.

@@ -1,6 +1,6 @@
 """Which machine answered: one machine under two names, or another one under a device's name.
 
-A status tells the name that ``site.yml`` gave the device, a hash of its machine id and its serial number.
+A status has the name that ``site.yml`` gave the device, a hash of its machine id and its serial number.
 The machine id is the installation's: a reflashed device has another one, a cloned disk the same one. The
 serial number is the hardware's. Each may be unknown, and what is unknown neither equals nor differs.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a device says it is; None = unknown."""
+    """The identity that a device reports; None = unknown."""
 
     name: str | None = None
     machine: str | None = None
@@ -48,12 +48,12 @@ _RENAME = "give it its name with `cd playbooks && ansible-playbook site.yml"
 
 
 def goes_by(name: str, found: Identity) -> str | None:
-    """The other name by which a device goes that was reached as ``name``; None if it has none."""
+    """Return the other name of a device that was reached as ``name``; None if it has none."""
     return found.name if found.name not in {None, name} else None
 
 
 def rename_remedy(name: str) -> str:
-    """What to do about a device that was reached as ``name`` and goes by another one."""
+    """Return the remedy for a device that was reached as ``name`` and reports another one."""
     return f"Correct ansible_host of {name} in the inventory; if it was renamed, {_RENAME} --limit {name}`."
 
 

@@ -35,7 +35,7 @@ class Begun:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Begun:
-        """The reverse of ``document``.
+        """Read a document.
 
         Raises:
             ValueError: it is none.
@@ -70,13 +70,13 @@ class Result:
 
     @classmethod
     def read(cls, data: Mapping[str, Any], job: str, verb: str) -> Result:
-        """The reverse of ``document``, for a job that was asked for by its name and verb.
+        """Read the document of a job of this name and verb.
 
         Raises:
             ValueError: it is none, or of another job.
         """
         if (data.get("job"), data.get("verb")) != (job, verb):
-            raise ValueError(f"it tells of another job than {job} ({verb})")
+            raise ValueError(f"it is of another job than {job} ({verb})")
         progress, answer, code = (data.get(key) for key in ("progress", "answer", "exit_code"))
         if data.get("state") == RUNNING:
             return cls(job, verb, RUNNING, progress if isinstance(progress, dict) else None)

@@ -50,7 +50,7 @@ class Owner:
         return f"{self.name} (rollout {self.rollout})" if self.rollout else str(self)
 
     def way_out(self, device: str) -> str:
-        """What to type so that ``device`` is this owner's no longer."""
+        """Return the command that ends this owner's right to ``device``."""
         force = f"`thorctl lease give {device} --force`"
         if not self.known:
             return f"Remove the unreadable lease: {force}."
@@ -66,13 +66,13 @@ class Owner:
 
 
 def parse(text: str) -> Owner:
-    """The owner that a text names; whatever it is, it names somebody."""
+    """Return the owner in a text; any text is one."""
     found = _TEXT.fullmatch(text)
     return Owner(found["name"], found["purpose"]) if found else Owner(text)
 
 
 def lease_reason(lease: Mapping[str, object]) -> str | None:
-    """The reason of a lease; None where there is none, or where it only repeats the owner's rollout."""
+    """Return the reason of a lease; None if there is none, or it only repeats the owner's rollout."""
     reason = lease.get("reason")
     repeats = owner_of(lease).rollout is not None and str(reason).startswith(ROLLOUT)
     return str(reason) if reason and not repeats else None
@@ -87,6 +87,6 @@ def held_words(lease: Mapping[str, object]) -> str:
 
 
 def owner_of(lease: Mapping[str, object]) -> Owner:
-    """The owner of a lease; an earlier agent gives the whole text as its holder."""
+    """Return the owner of a lease; an earlier agent has the whole text as its holder."""
     owner, purpose = parse(str(lease.get("holder"))), lease.get("purpose")
     return Owner(owner.name, purpose) if isinstance(purpose, str) else owner

@@ -7,7 +7,7 @@ from thorctl.protocol.dataclass import dataclass
 
 @dataclass(frozen=True)
 class Share:
-    """Bytes of one phase, where several go on at the same time; None: unknown."""
+    """Bytes of one of several concurrent phases; None: unknown."""
 
     done_bytes: int | None = None
     total_bytes: int | None = None
@@ -25,7 +25,7 @@ class Progress:
         total_bytes: bytes of the phase in all; None: unknown.
         bytes_per_second: mean rate of the phase.
         message: one short line for people.
-        parts: bytes of each phase, where several go on at the same time.
+        parts: bytes of each concurrent phase.
         started_at: begin of the verb, RFC 3339, UTC.
         updated_at: time of this record, RFC 3339, UTC.
         pid: process of the verb.

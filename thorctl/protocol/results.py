@@ -118,7 +118,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Where else a device can go from here by what lies on it."""
+    """Another release that the device can switch to without a download."""
 
     release: str
     command: str

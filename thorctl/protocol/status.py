@@ -63,7 +63,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class AcceptedSmoke:
-    """Why a failed smoke test was accepted, by whom and when (RFC 3339)."""
+    """The acceptance of a failed smoke test: reason, operator and time (RFC 3339)."""
 
     reason: str
     by: str
@@ -114,7 +114,7 @@ class Soak:
         paused: why it is put off right now; None: it is not.
         generations: answers so far.
         failures: answers that failed.
-        restarts: how often the engine was started anew; None where neither systemd nor Docker answers.
+        restarts: number of engine restarts; None if neither systemd nor Docker answers.
         xid: the GPU's errors in the kernel's log; None where that log cannot be read.
     """
 
@@ -208,7 +208,7 @@ class Status:
         release_sha256: full hash of the document of ``release``.
         previous_sha256: that of ``previous``.
         target_sha256: that of ``target``.
-        rollback: None: there is nothing to go back to.
+        rollback: None: there is no release to restore.
         review_seconds_left: None unless the trial is kept for review.
         release_layout: layout (``schema``) of ``release``; None: none runs, or it cannot be read.
         engine: the engine.
@@ -268,7 +268,7 @@ class Status:
 
     @property
     def identity(self) -> Identity:
-        """Which machine the device says it is."""
+        """The identity that the device reports."""
         return Identity(self.name or None, self.machine or None, self.serial or None)
 
     @property
