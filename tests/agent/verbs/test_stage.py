@@ -7,6 +7,7 @@ import errno
 import json
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from thorctl.agent.staging import checkpoint, fetcher, image
 from thorctl.agent.verbs import plan
 from thorctl.protocol import canonical_json
 from thorctl.protocol.encode import encode
+from thorctl.protocol.facts import Space
 from thorctl.protocol.results import Staged
 
 if TYPE_CHECKING:
@@ -129,8 +131,8 @@ def test_too_little_space_is_said_before_the_first_byte(
     ctx: Context, hub: CuttingHub, runner: Sandboxless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = release_of(hub)
-    disks = {"state_free_bytes": 1_000_000, "docker_free_bytes": 1_000_000, "same_filesystem": True}
-    monkeypatch.setattr(needs, "disks", lambda _: disks)
+    space = Space(state_free_bytes=1_000_000, docker_free_bytes=1_000_000, same_filesystem=True)
+    monkeypatch.setattr(needs, "space", lambda _: space)
     error = refused(ctx, release)
     assert error.code == "disk_too_small"
     assert encode(error.details)["short"][0]["free_bytes"] == 1_000_000
@@ -143,13 +145,14 @@ def test_space_is_counted_for_image_unpacking_checkpoint_and_reserve_beside_what
     release = release_of(hub)
     monkeypatch.setattr(NoContainers, "image", lambda *_: None)  # it is to be pulled
     wanted = 1000 * (1 + 3) + sum(map(len, FILES.values())) + 200
-    free = {"state_free_bytes": wanted - 1, "docker_free_bytes": wanted - 1, "same_filesystem": True}
-    monkeypatch.setattr(needs, "disks", lambda _: free)
+    free = Space(state_free_bytes=wanted - 1, docker_free_bytes=wanted - 1, same_filesystem=True)
+    monkeypatch.setattr(needs, "space", lambda _: free)
     error = refused(ctx, release)
     assert (error.code, encode(error.details)["short"][0]["required_bytes"]) == ("disk_too_small", wanted)
     assert (runner.started, hub.sent) == ([], 0)
     monkeypatch.setattr(NoContainers, "pull", lambda *_: iter([{"error": "cut"}]))
-    free.update(state_free_bytes=wanted, docker_free_bytes=wanted)
+    enough = replace(free, state_free_bytes=wanted, docker_free_bytes=wanted)
+    monkeypatch.setattr(needs, "space", lambda _: enough)
     failed = refused(ctx, release)
     assert failed.code == "image_pull_failed"  # one byte more, and it begins
 
