@@ -40,6 +40,7 @@ REAL: dict[str, tuple[str, str]] = {
 WRITTEN: dict[str, tuple[str, str]] = {
     "chain": ("ImportError: libcuda.so.1: cannot open it; then RuntimeError: the platform", ""),
     "memory, 0.19, in colours": ("ValueError: Free memory on device (12.3/122.8", "memory"),
+    "two processes at once": ("ValueError: No available memory for the cache blocks.", "memory"),
     "CUDA": ("torch.AcceleratorError: CUDA error: no kernel image is available", "driver"),
     "driver": ("RuntimeError: The NVIDIA driver version is insufficient", "driver"),
     "runtime": ("docker: Error response from daemon: unknown or invalid runtime name: nvidia.", "runtime"),
@@ -133,3 +134,9 @@ def test_log_written_to_be_slow_is_judged_within_seconds(line: str) -> None:
     told = failure.of([one for _ in range(160) for one in [*CHAIN, long, stamped]], None)
     assert time.process_time() - began < 30  # was hours, or 100 s for one line of digits
     assert all(len(one) <= last_error.LINE for one in [told.why, *told.lines])
+
+
+def test_what_another_process_logs_within_a_traceback_is_no_exception() -> None:
+    found = last_error.find(written("two processes at once"))
+    assert found is not None
+    assert found.text == "ValueError: No available memory for the cache blocks."

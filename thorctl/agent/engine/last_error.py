@@ -72,7 +72,7 @@ def find(log: Sequence[str]) -> LastError | None:
     """
     log = [readable(line) for line in log]
     lines = [_stripped(line) for line in log]
-    exceptions = _exceptions(lines)
+    exceptions = _exceptions(log, lines)
     before = [number for number, line in enumerate(lines) if _NO_START.search(line)]
     if before and before[-1] > max(exceptions, default=-1):
         return LastError(_shortened(_agent_s(lines[before[-1]])), before[-1])
@@ -99,13 +99,18 @@ def _stripped(line: str) -> str:
     return _STAMP.sub("", _PROCESS.sub("", line)).rstrip()
 
 
-def _exceptions(lines: Sequence[str]) -> list[int]:
-    """Return the indexes of exceptions: the first line after each traceback that is not indented."""
-    found, inside = [], False
+def _exceptions(log: Sequence[str], lines: Sequence[str]) -> list[int]:
+    """Return the indexes of exceptions: the first line after each traceback that is not indented.
+
+    What another process logs meanwhile, at a level of its own, does not end a traceback.
+    """
+    found, inside, level = [], False, None
     for number, line in enumerate(lines):
         if line == _TRACEBACK:
-            inside = True
+            inside, level = True, _level(log[number])
         elif inside and line and not line.startswith((" ", "\t")):
+            if _level(log[number]) not in {level, None, *_ERRORS}:
+                continue
             inside = False
             if _EXCEPTION.match(line) or ": " in line or line.isidentifier():
                 found.append(number)
