@@ -12,8 +12,7 @@ from thorctl.ansible_plugins import bench
 from thorctl.ansible_plugins.check_mode import diffs, would_change
 from thorctl.ansible_plugins.converged import serves
 from thorctl.ansible_plugins.daemon_json import merged, needs_restart
-from thorctl.ansible_plugins.failure import busy_with, failure_text, generation_line, standing
-from thorctl.ansible_plugins.poll import MARK, look_command, read_look
+from thorctl.ansible_plugins.failure import failure_text, generation_line, standing
 from thorctl.ansible_plugins.progress import progress_line, worth_showing
 from thorctl.protocol import canonical_json
 from thorctl.remote.answer import read_answer
@@ -105,15 +104,6 @@ def test_a_busy_device_names_its_holder() -> None:
     text = failed("stage", "leased", 3, details={"holder": "ann@desk", "reason": "rollout 7"})
     assert "holder: ann@desk" in text
     assert "rollout 7" in text
-
-
-def test_what_a_busy_device_is_busy_with() -> None:
-    error = {"code": "busy", "message": "m", "remedy": "r", "details": {"verb": "stage", "holder": "a@b"}}
-    said = {"schema": 1, "verb": "stage", "ok": False, "changed": False, "data": {}, "error": error}
-    assert busy_with(read_answer("t", "stage", 3, json.dumps(said), "")) == ("stage", "a@b")
-    said["error"] = error | {"code": "leased"}
-    assert busy_with(read_answer("t", "stage", 3, json.dumps(said), "")) is None
-    assert busy_with(read_answer("t", "stage", 255, "", "no route")) is None
 
 
 def test_preflight_names_each_failed_item_with_remedy_and_switch() -> None:
@@ -214,34 +204,6 @@ def test_progress_is_shown_when_it_says_something_new() -> None:
     assert worth_showing(at, {**at, "done_bytes": 50}, 0)
     assert not worth_showing(at, {**at, "done_bytes": 49}, 0)
     assert worth_showing(at, at, 31)
-
-
-STARTED = json.dumps({"started": True, "finished": False, "ansible_job_id": "j1.2"})
-RESULT = json.dumps({"ran": True, "said": "{}"})
-
-
-def test_a_look_at_a_detached_verb() -> None:
-    progress = json.dumps({"verb": "stage", "phase": "image"})
-    running = read_look(f"{STARTED}\n{MARK}\nboot\n12\n{MARK}\n{progress}")
-    assert running is not None
-    assert (running.finished, running.boot) == (False, "boot 12")
-    assert running.progress == {"verb": "stage", "phase": "image"}
-    done = read_look(f"{RESULT}\n{MARK}\nboot\n12\n{MARK}\n")
-    assert done is not None
-    assert done.finished
-    assert done.progress is None
-
-
-def test_half_a_look_tells_nothing() -> None:
-    assert read_look("") is None
-    assert read_look(f"{RESULT}\n{MARK}\nboot") is None
-    half = read_look(f"{RESULT[:5]}\n{MARK}\nboot\n{MARK}\n")
-    assert half is not None
-    assert not half.finished
-
-
-def test_the_look_quotes_its_file() -> None:
-    assert look_command("/root/a b").startswith("cat '/root/a b';")
 
 
 RELEASE: dict[str, Any] = {"id": "r-1", "schema": 2, "files": {}}

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleConnectionFailure, AnsibleLookupError
 
 from tests.playbooks.load_plugin import load
 from tests.playbooks.playbook_run import warm_playbook
+from tests.support.doubles.answers import document
+from thorctl.errors import ThorError
+from thorctl.remote.answer import Answer, read_answer
+from thorctl.remote.call import Call
 
 if TYPE_CHECKING:
     from tests.playbooks.playbook_run import PlaybookRun
@@ -207,3 +214,82 @@ def test_what_a_device_says_cannot_steer_ansibles_terminal() -> None:
         {"a\N{REPLACEMENT CHARACTER}": "\N{REPLACEMENT CHARACTER}]0;x\N{REPLACEMENT CHARACTER}"}
     ]
     assert "\x1b" not in repr([found["msg"], asked.shown])
+
+
+def waiting(*results: dict[str, Any] | str, patience: int = 60) -> Any:
+    """The action plugin whose device answers `result` with these in turn; the last one repeats."""
+    plugin: Any = load("action", "thor_agent").ActionModule
+
+    class Waiting(plugin):  # type: ignore[misc]  # Ansible has no types
+        def __init__(self) -> None:
+            self.shown: list[str] = []
+            self.asked: list[str] = []
+            self._device, self._display, self._connection = "thor-01", self, self
+            self._task = SimpleNamespace(args={"unreachable_for": patience, "timeout": 600})
+
+        def _low_level_execute_command(self, command: str, **_: object) -> dict[str, Any]:
+            self.asked.append(command)
+            result = results[min(len(self.asked), len(results)) - 1]
+            if isinstance(result, str):
+                raise AnsibleConnectionFailure(result)
+            return {"rc": 0 if result["ok"] else 1, "stdout": json.dumps(result), "stderr": ""}
+
+        def reset(self) -> None:
+            self.shown.append("reset")
+
+        def display(self, text: str) -> None:
+            self.shown.append(text)
+
+    return Waiting()
+
+
+def told(state: str, **more: Any) -> dict[str, Any]:
+    return document("result", {"job": "one", "verb": "stage", "state": state, **more})
+
+
+BEGUN = Answer("thor-01", document("stage", {"job": "one", "state": "running", "joined": False}))
+DONE = told("done", exit_code=0, answer=document("stage", {"release": "r"}))
+STAGE = Call("stage", ("--release", "-"), "{}")
+
+
+@pytest.fixture
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_detached_verb_is_polled_through_a_broken_connection() -> None:
+    progress = {"verb": "stage", "phase": "image", "done_bytes": 1, "total_bytes": 4}
+    plugin = waiting(told("running", progress=progress), "broken pipe", DONE)
+    answer = plugin._wait(STAGE, BEGUN)
+    assert answer.ok, answer.error
+    assert answer.data == {"release": "r"}
+    assert plugin.asked == ["/usr/local/bin/thor-agent result one --wait 5"] * 3
+    assert plugin.shown == ["[thor-01] stage: image 25 % (1 B of 4 B)", "reset"]
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_failure_of_a_detached_verb_is_its_own() -> None:
+    failed = document("stage", {}, {"code": "disk_too_small"})
+    answer = waiting(told("done", exit_code=1, answer=failed))._wait(STAGE, BEGUN)
+    assert answer.error.code == "disk_too_small"
+    interrupted = document("result", {}, {"code": "interrupted"})
+    assert waiting(interrupted)._wait(STAGE, BEGUN).error.code == "interrupted"
+    busy = document("stage", {}, {"code": "busy"})
+    refused = read_answer("thor-01", "stage", 3, json.dumps(busy), "")
+    assert waiting()._wait(STAGE, refused).error.code == "busy"
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_device_that_stays_silent_is_given_up() -> None:
+    with pytest.raises(ThorError) as caught:
+        waiting("no route to host", patience=1)._wait(STAGE, BEGUN)
+    assert caught.value.code == "unreachable"
+
+
+def test_agent_before_detached_verbs_is_named_with_its_remedy() -> None:
+    said = {**document("?", {}), "ok": False, "error": {"code": "bad_call", "message": "unrecognized"}}
+    with pytest.raises(ThorError) as caught:
+        waiting()._wait(STAGE, read_answer("thor-01", "stage", 2, json.dumps(said), ""))
+    assert caught.value.code == "agent_too_old"
+    assert "--tags thor_host" in caught.value.remedy

@@ -25,13 +25,6 @@ def failure_text(answer: Answer) -> str:
     return "\n".join([*lines, *smoke_lines(answer.data)])
 
 
-def busy_with(answer: Answer) -> tuple[str, str] | None:
-    """Return verb and holder of the verb that runs on the device, if ``answer`` failed because of it."""
-    error = (answer.object or {}).get("error") or {}
-    details = error.get("details") or {}
-    return (str(details.get("verb")), str(details.get("holder"))) if error.get("code") == "busy" else None
-
-
 def holder_lines(answer: Answer) -> list[str]:
     """Return the holder of the device, from the error's details."""
     details = ((answer.object or {}).get("error") or {}).get("details") or {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 from thorctl.protocol.sizes import gigabytes
 
 
-def progress_line(progress: dict[str, Any]) -> str:
+def progress_line(progress: Mapping[str, Any]) -> str:
     """Format ``stage: checkpoint 45 % (1.2 GB of 2.7 GB, 53.0 MB/s) message`` without unknown values."""
     words = [f"{progress.get('verb') or 'agent'}: {progress.get('phase') or 'at work'}"]
     done, total, speed = (progress.get(k) for k in ("done_bytes", "total_bytes", "bytes_per_second"))
@@ -21,7 +24,7 @@ def progress_line(progress: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def worth_showing(before: dict[str, Any] | None, now: dict[str, Any], seconds_since: float) -> bool:
+def worth_showing(before: Mapping[str, Any] | None, now: Mapping[str, Any], seconds_since: float) -> bool:
     """Return whether ``now`` is news: another phase, a tenth more, or the first in half a minute."""
     if before is None or before.get("phase") != now.get("phase"):
         return True

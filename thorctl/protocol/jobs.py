@@ -13,6 +13,8 @@ RUNNING, DONE = "running", "done"
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")  # part of a unit's and of a directory's name
 INTERRUPTED = "interrupted"  # error code: the job ended without an answer, or the device has no record of it
 LONGEST_WAIT_SECONDS = 300.0  # of one ``result``
+STOP_SECONDS = 300  # of a job that is told to end: an engine takes 240 s to stop
+END_SECONDS = STOP_SECONDS + 60.0  # beyond the time limit of a job, until its caller gives it up
 
 
 @dataclass(frozen=True)

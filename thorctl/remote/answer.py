@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from thorctl.protocol import foreign_json
 from thorctl.protocol.decode import Malformed
+from thorctl.protocol.jobs import RUNNING, Begun, Result
 from thorctl.protocol.paths import AGENT
 from thorctl.protocol.status import Status
 from thorctl.remote import earlier
@@ -105,6 +106,35 @@ def _malformed(verb: str, data: dict[str, object]) -> str | None:
     except Malformed as fault:
         return str(fault)
     return None
+
+
+def is_before_detached_verbs(answer: Answer) -> bool:
+    """Whether the agent is of the version before: it does not know the option, so it came to no verb."""
+    found = answer.object or {}
+    return answer.error is not None and answer.error.code == "bad_call" and found.get("verb") == "?"
+
+
+def read_begun(answer: Answer) -> str | Answer:
+    """The job that a call has begun; else its answer, which is a failure."""
+    if answer.error:
+        return answer
+    try:
+        return Begun.read(answer.data).job
+    except ValueError as fault:
+        return Answer(answer.device, error=garbage(answer.device, str(fault)))
+
+
+def read_result(told: Answer, verb: str, job: str) -> Result | Answer:
+    """What ``result`` tells of a job that runs; else the verb's answer, or why there is none."""
+    if told.error:
+        return told
+    try:
+        found = Result.read(told.data, job, verb)
+    except ValueError as fault:
+        return Answer(told.device, error=garbage(told.device, str(fault)))
+    if found.state == RUNNING:
+        return found
+    return read_answer(told.device, verb, found.exit_code, json.dumps(found.answer), "")
 
 
 def _fault(parsed: object, verb: str, exit_code: int | None) -> str | None:

@@ -7,7 +7,6 @@ Agents of the version before have no detached verbs: theirs are called attached.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
 from thorctl.protocol import foreign_json
-from thorctl.protocol.jobs import RUNNING, Begun, Result
+from thorctl.protocol.jobs import END_SECONDS
 from thorctl.protocol.verbs import MINUTE, VERBS
 from thorctl.remote.agent_call import agent_command, ask, become_of
-from thorctl.remote.answer import Answer, garbage, read_answer
+from thorctl.remote.answer import Answer, is_before_detached_verbs, read_begun, read_result
 from thorctl.remote.call import Call
 from thorctl.remote.connections import Connections
 from thorctl.result import Problem
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 30  # of one `result`; then it is said again
 ANSWER_SECONDS = 30.0  # beyond that, for the way there and back and a busy device
-END_SECONDS = 360.0  # beyond the verb's own time limit: a job that is told to end has 300 s
 POLL_SECONDS = 2.0  # between two calls of `result`, however soon the first one ends
 PROGRESS_SECONDS = 5
 SILENCE_SECONDS = 300.0  # without an answer, before a device is given up
@@ -155,37 +153,23 @@ class _Polling:
         task, call = self.task, self.task.call
         options = ("--detach", "--request", task.request, "--limit", str(round(task.limit)))
         begun = await self._patiently(call, MINUTE, options)
-        if _knows_no_detached_verbs(begun):
+        if is_before_detached_verbs(begun):
             return await run_call(task.device, call, self.connections, holder=task.holder, seconds=task.limit)
-        if begun.error:
-            return begun
-        try:
-            job = Begun.read(begun.data).job
-        except ValueError as fault:
-            return Answer(task.device.name, error=garbage(task.device.name, str(fault)))
+        job = read_begun(begun)
+        if isinstance(job, Answer):
+            return job
         until = time.monotonic() + task.limit + END_SECONDS
         result = Call("result", (job, "--wait", str(WAIT_SECONDS), "--progress", str(PROGRESS_SECONDS)))
         while True:
             asked = time.monotonic()
             told = await self._patiently(result, WAIT_SECONDS + ANSWER_SECONDS)
-            found = told if told.error else self._read(told, job)
+            found = read_result(told, call.verb, job)
             if isinstance(found, Answer):
                 return found
             self._tell(found.progress)
             if time.monotonic() >= until:
                 return Answer(task.device.name, error=_late(task))
             await asyncio.sleep(asked + POLL_SECONDS - time.monotonic())  # an agent that does not wait
-
-    def _read(self, told: Answer, job: str) -> Answer | Result:
-        """The verb's answer, or how far it is."""
-        name, verb = self.task.device.name, self.task.call.verb
-        try:
-            found = Result.read(told.data, job, verb)
-        except ValueError as fault:
-            return Answer(name, error=garbage(name, str(fault)))
-        if found.state == RUNNING:
-            return found
-        return read_answer(name, verb, found.exit_code, json.dumps(found.answer), "")
 
     async def _patiently(self, call: Call, seconds: float, options: Sequence[str] = ()) -> Answer:
         """Repeat a call until the device answers, or has been silent for too long."""
@@ -214,12 +198,6 @@ class _Polling:
     def _tell(self, progress: object) -> None:
         if self.on_progress and isinstance(progress, dict):
             self.on_progress(self.task.device.name, progress)
-
-
-def _knows_no_detached_verbs(answer: Answer) -> bool:
-    """Whether the agent is of the version before: it does not know the option, so it came to no verb."""
-    found = answer.object or {}
-    return answer.error is not None and answer.error.code == "bad_call" and found.get("verb") == "?"
 
 
 def _silent(task: Task, last: Problem) -> Problem:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import os.path
+import shlex
 import socket
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -19,18 +19,23 @@ from ansible.plugins.action import ActionBase
 from thorctl.ansible_plugins import check_mode
 from thorctl.ansible_plugins import failure as explain
 from thorctl.ansible_plugins.check_mode import stand_in
-from thorctl.ansible_plugins.poll import Look, look_command, read_look
 from thorctl.ansible_plugins.progress import progress_line, worth_showing
 from thorctl.errors import ThorError
-from thorctl.protocol.paths import AGENT_ARCHIVE
+from thorctl.protocol.jobs import END_SECONDS, Result
+from thorctl.protocol.paths import AGENT, AGENT_ARCHIVE
 from thorctl.remote import agent_archive
-from thorctl.remote.answer import Answer, read_answer
+from thorctl.remote.answer import Answer, is_before_detached_verbs, read_answer, read_begun, read_result
 from thorctl.remote.call import Call, call_for
+from thorctl.result import Problem
 from thorctl.ui.printable import printable, printable_all
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 MODULE = "thorctl.thor.thor_agent"  # the module of this name
-LOOK_EVERY_SECONDS = 2
-WAIT_SECONDS = 10
+WAIT_SECONDS = 5  # of one `result`: as often progress is shown
+POLL_SECONDS = 2.0  # between two calls of `result`, however soon the first one ends
+SILENT = frozenset({"device_unreachable", "agent_garbage", "agent_missing"})  # the connection broke
 TIMEOUT_SECONDS = 21600  # six hours: 24 GB over 10 Mb/s take five and a half
 
 
@@ -62,7 +67,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             if asked is runs and self._task.diff and release and check_mode.shows_diff(asked.verb):
                 plan = self._ask(stand_in(asked, release))
                 result["diff"] = [] if plan.error else check_mode.diffs(asked.verb, plan.data)
-            answer = self._ask_patiently(runs)
+            answer = self._ask(runs)
         except ThorError as error:
             return result | {
                 "failed": True,
@@ -95,16 +100,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 judged["diff"] = check_mode.diffs(asked.verb, answer.data)
         return judged
 
-    def _ask_patiently(self, call: Call) -> Answer:
-        """Call the agent as ``_ask``; if an interrupted run still does the same there, wait for it."""
-        until = time.monotonic() + self._timeout
-        answer = self._ask(call)
-        while explain.busy_with(answer) == (call.verb, self._holder) and time.monotonic() < until:
-            self._say(f"{call.verb} is still running there from an earlier run: waiting for it")
-            time.sleep(WAIT_SECONDS)
-            answer = self._ask(call)
-        return answer
-
     def _ask(self, call: Call) -> Answer:
         """Run one verb with the installed agent, or a read-only one with a shipped agent if necessary.
 
@@ -132,12 +127,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 f"{call.verb} gave no result: {said.get('msg') or said.get('module_stderr') or said}",
                 "Run it again with -vvv; the device's state is unknown until it answers.",
             )
-        return read_answer(
+        answer = read_answer(
             self._device, call.verb, said.get("exit_code"), said["said"], said.get("log") or ""
         )
+        return self._wait(call, answer) if call.detached else answer
 
     def _run(self, call: Call, zipapp: str, only_if_sha256: str | None) -> dict[str, Any]:
         module_args = {
+            "options": ["--detach", "--limit", str(self._timeout)] if call.detached else [],
             "verb": call.verb,
             "words": list(call.words),
             "stdin": call.stdin,
@@ -145,75 +142,66 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             "zipapp": zipapp,
             "only_if_sha256": only_if_sha256,
         }
-        if call.detached:
-            return self._run_detached(call, module_args)
         said: dict[str, Any] = self._execute_module(MODULE, module_args, task_vars=self._vars)
         return said
 
-    def _run_detached(self, call: Call, module_args: dict[str, Any]) -> dict[str, Any]:
-        """Run the verb with Ansible's async_wrapper, so that it outlives this SSH connection."""
-        self._task.async_val = self._timeout
-        try:
-            started = self._execute_module(MODULE, module_args, task_vars=self._vars, wrap_async=True)
-        finally:
-            self._task.async_val = 0
-        if not started.get("results_file"):
-            return dict(started)
-        self._wait(call, started["results_file"])
-        job = {"jid": started["ansible_job_id"], "_async_dir": os.path.dirname(started["results_file"])}  # noqa: PTH120
-        said: dict[str, Any] = self._execute_module(
-            "ansible.legacy.async_status", {**job, "mode": "status"}, task_vars=self._vars
-        )
-        self._execute_module("ansible.legacy.async_status", {**job, "mode": "cleanup"}, task_vars=self._vars)
-        return said
-
-    def _wait(self, call: Call, results_file: str) -> None:
-        """Return once the result is written.
+    def _wait(self, call: Call, begun: Answer) -> Answer:
+        """Return the answer of a detached verb, once it has ended.
 
         Raises:
-            ThorError: ``unreachable``, ``rebooted`` or ``timeout``; the text names what continues.
+            ThorError: ``agent_too_old``, ``unreachable`` or ``timeout``.
         """
+        if is_before_detached_verbs(begun):
+            raise ThorError(
+                "agent_too_old",
+                f"The agent of {self._device} does not know detached verbs, which {call.verb} needs.",
+                "Install this thorctl's: ansible-playbook site.yml --tags thor_host.",
+            )
+        job = read_begun(begun)
+        if isinstance(job, Answer):
+            return job
         patience = int(self._task.args.get("unreachable_for") or 300)
         began = heard = shown_at = time.monotonic()
-        shown: dict[str, Any] | None = None
-        boot = ""
+        shown: Mapping[str, Any] | None = None
         while True:
-            look = self._look(results_file)
+            asked = time.monotonic()
+            told = self._result_of(job)
+            found = read_result(told, call.verb, job)
             now = time.monotonic()
-            if look is not None:
-                heard, boot = now, boot or look.boot
-                if look.finished:
-                    return
-                if look.boot != boot:
-                    raise ThorError(
-                        "rebooted",
-                        f"{self._device} restarted while {call.verb} ran.",
-                        "Check its state with `thorctl status`, then run it again: it recovers by itself.",
-                    )
-                if look.progress and worth_showing(shown, look.progress, now - shown_at):
-                    self._say(progress_line(look.progress))
-                    shown, shown_at = look.progress, now
-            if now - heard > patience:
+            silent = isinstance(found, Answer) and told.error is not None and told.error.code in SILENT
+            if isinstance(found, Answer) and not silent:
+                return found
+            if not silent:
+                heard = now
+            elif now - heard > patience:
                 raise ThorError(
                     "unreachable",
                     f"{self._device} has not answered for {patience} s while {call.verb} ran.",
                     f"Run it again later: {call.verb} continues on the device, and what is done is kept.",
                 )
-            if now - began > self._timeout + 60:
+            progress = found.progress if isinstance(found, Result) else None
+            if progress and worth_showing(shown, progress, now - shown_at):
+                self._say(progress_line(progress))
+                shown, shown_at = progress, now
+            if now - began > self._timeout + END_SECONDS:
                 raise ThorError(
                     "timeout",
                     f"{call.verb} did not end within {self._timeout} s.",
                     "See `thorctl status` and the agent's events; a longer `timeout` may be all it needs.",
                 )
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(max(0.0, asked + POLL_SECONDS - time.monotonic()))
 
-    def _look(self, results_file: str) -> Look | None:
+    def _result_of(self, job: str) -> Answer:
+        """Return the state of the job; a module for each call would cost the device a second."""
+        command = shlex.join([AGENT, "result", job, "--wait", str(WAIT_SECONDS)])
         try:
-            seen = self._low_level_execute_command(look_command(results_file), sudoable=True)
-        except AnsibleConnectionFailure:
+            seen = self._low_level_execute_command(command, sudoable=True)
+        except AnsibleConnectionFailure as broken:
             self._connection.reset()
-            return None
-        return read_look(str(seen.get("stdout", "")))
+            problem = Problem("device_unreachable", str(broken), "Wait.", self._device)
+            return Answer(self._device, error=problem, reached=False)
+        said, log = (str(seen.get(key) or "") for key in ("stdout", "stderr"))
+        return read_answer(self._device, "result", seen.get("rc"), said, log)
 
     def _say(self, text: str) -> None:
         self._display.display(printable(f"[{self._device}] {text}"))

@@ -113,6 +113,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "verb": {"type": "str", "required": True},
+            "options": {"type": "list", "elements": "str", "default": []},
             "words": {"type": "list", "elements": "str", "default": []},
             # Not a secret: no_log keeps a document of 100 kB out of the device's syslog.
             "stdin": {"type": "str", "no_log": True},
@@ -133,6 +134,7 @@ def main() -> None:
             wanted["zipapp"],
             "--holder",
             wanted["holder"],
+            *wanted["options"],
             wanted["verb"],
             *wanted["words"],
         ],

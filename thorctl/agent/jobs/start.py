@@ -19,7 +19,7 @@ from thorctl.agent.jobs import record
 from thorctl.agent.jobs.record import Request
 from thorctl.agent.release.document import LIMIT_BYTES
 from thorctl.agent.verbs import lease
-from thorctl.protocol.jobs import NAME, RUNNING, Begun
+from thorctl.protocol.jobs import NAME, RUNNING, STOP_SECONDS, Begun
 from thorctl.protocol.sizes import gigabytes
 from thorctl.protocol.verbs import VERBS
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from thorctl.agent.core.context import Context
 
 WAIT_SECONDS = 30.0  # for another call that starts a job, which takes systemd 0.1 s
-STOP_SECONDS = 300  # for a job that is terminated: stopping an engine takes up to 240 s
 
 
 def run(ctx: Context, args: argparse.Namespace) -> Outcome:
