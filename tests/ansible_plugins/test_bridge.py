@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from thorctl.ansible_plugins.daemon_json import merged, needs_restart
 from thorctl.ansible_plugins.failure import failure_text, generation_line, standing
 from thorctl.ansible_plugins.progress import progress_line, worth_showing
 from thorctl.protocol import canonical_json
+from thorctl.protocol.progress import Progress
 from thorctl.remote.answer import read_answer
 
 PLAN: dict[str, Any] = {
@@ -183,7 +185,7 @@ def test_a_check_that_no_generation_tells_has_its_line() -> None:
 
 
 def test_progress_leaves_out_what_is_not_known() -> None:
-    whole = {
+    whole: dict[str, Any] = {
         "verb": "stage",
         "phase": "checkpoint",
         "done_bytes": 450_000_000,
@@ -191,18 +193,18 @@ def test_progress_leaves_out_what_is_not_known() -> None:
         "bytes_per_second": 53_000_000,
         "message": "model.safetensors",
     }
-    assert progress_line(whole) == (
+    assert progress_line(Progress(**whole)) == (
         "stage: checkpoint 45 % (450.0 MB of 1.0 GB, 53.0 MB/s) model.safetensors"
     )
-    assert progress_line({"verb": "activate", "phase": "start"}) == "activate: start"
+    assert progress_line(Progress(verb="activate", phase="start")) == "activate: start"
 
 
 def test_progress_is_shown_when_it_says_something_new() -> None:
-    at = {"phase": "image", "done_bytes": 41, "total_bytes": 100}
+    at = Progress(verb="stage", phase="image", done_bytes=41, total_bytes=100)
     assert worth_showing(None, at, 0)
-    assert worth_showing(at, {**at, "phase": "checkpoint"}, 0)
-    assert worth_showing(at, {**at, "done_bytes": 50}, 0)
-    assert not worth_showing(at, {**at, "done_bytes": 49}, 0)
+    assert worth_showing(at, replace(at, phase="checkpoint"), 0)
+    assert worth_showing(at, replace(at, done_bytes=50), 0)
+    assert not worth_showing(at, replace(at, done_bytes=49), 0)
     assert worth_showing(at, at, 31)
 
 

@@ -265,7 +265,7 @@ def test_detached_verb_is_polled_through_a_broken_connection() -> None:
     assert answer.ok, answer.error
     assert answer.data == {"release": "r"}
     assert plugin.asked == ["/usr/local/bin/thor-agent result one --wait 5"] * 3
-    assert plugin.shown == ["[thor-01] stage: image 25 % (1 B of 4 B)", "reset"]
+    assert plugin.shown == ["[thor-01] stage: image 25 % (1 byte of 4 bytes)", "reset"]
 
 
 @pytest.mark.usefixtures("_no_pauses")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,6 +195,18 @@ def test_killed_job_is_interrupted(device: Device, agent: Installed) -> None:
     assert "thorctl status thor-01" in error.remedy
 
 
+def test_device_that_is_away_at_the_beginning_is_not_waited_for(sshd: Sshd, device: Device) -> None:
+    os.kill(sshd.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answer = one(replace(device, connect_timeout=1), silence_seconds=600.0)
+    finally:
+        os.kill(sshd.pid, signal.SIGCONT)
+    assert answer.error is not None
+    assert (answer.error.code, answer.reached) == ("device_unreachable", False)
+    assert time.monotonic() - began < 60
+
+
 def test_device_that_stays_away_is_unreachable(sshd: Sshd, device: Device, agent: Installed) -> None:
     thread, answers = beside(lambda: one(device, silence_seconds=2.0))
     only_job(agent)
@@ -296,7 +309,8 @@ def test_agent_before_detached_verbs_is_called_attached(sshd: Sshd, device: Devi
 
 def test_progress_is_told_and_other_lines_are_not(sshd: Sshd, device: Device) -> None:
     lines = [
-        '{"progress": {"phase": "image"}}',
+        '{"progress": {"verb": "activate", "phase": "start"}}',
+        '{"progress": {"phase": 7}}',
         '{"progress": 7}',
         '{"progress"',
         "thor-agent: hello",
@@ -306,9 +320,9 @@ def test_progress_is_told_and_other_lines_are_not(sshd: Sshd, device: Device) ->
     sshd.behave(ANSWERS + BEGUN + f"else: {write}; {said('result', {**DONE, 'answer': GOOD})}")
     told: list[object] = []
     task = Task(device, ACTIVATE, "ann@desk")
-    (answer,) = run_tasks([task], on_progress=lambda name, progress: told.append((name, progress)))
+    (answer,) = run_tasks([task], on_progress=lambda name, known: told.append((name, known["phase"])))
     assert answer.ok, answer.error
-    assert told == [("thor-01", {"phase": "image"})]
+    assert told == [("thor-01", "start")]
 
 
 def test_calls_share_one_connection_until_it_breaks(sshd: Sshd, device: Device) -> None:

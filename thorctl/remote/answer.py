@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from thorctl.protocol import foreign_json
 from thorctl.protocol.decode import Malformed
-from thorctl.protocol.jobs import RUNNING, Begun, Result
+from thorctl.protocol.jobs import NAME, RUNNING, Begun, Result
 from thorctl.protocol.paths import AGENT
 from thorctl.protocol.status import Status
 from thorctl.remote import earlier
@@ -118,20 +118,19 @@ def read_begun(answer: Answer) -> str | Answer:
     """The job that a call has begun; else its answer, which is a failure."""
     if answer.error:
         return answer
-    try:
-        return Begun.read(answer.data).job
-    except ValueError as fault:
-        return Answer(answer.device, error=garbage(answer.device, str(fault)))
+    begun = answer.get(Begun)
+    if begun is None or not NAME.fullmatch(begun.job):
+        return Answer(answer.device, error=garbage(answer.device, "it names no job"))
+    return begun.job
 
 
 def read_result(told: Answer, verb: str, job: str) -> Result | Answer:
     """What ``result`` tells of a job that runs; else the verb's answer, or why there is none."""
     if told.error:
         return told
-    try:
-        found = Result.read(told.data, job, verb)
-    except ValueError as fault:
-        return Answer(told.device, error=garbage(told.device, str(fault)))
+    found = told.get(Result)
+    if found is None or (found.job, found.verb) != (job, verb):
+        return Answer(told.device, error=garbage(told.device, f"it tells nothing of {verb}, job {job}"))
     if found.state == RUNNING:
         return found
     return read_answer(told.device, verb, found.exit_code, json.dumps(found.answer), "")

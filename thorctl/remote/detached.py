@@ -7,6 +7,7 @@ Agents of the version before have no detached verbs: theirs are called attached.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
 from thorctl.protocol import foreign_json
+from thorctl.protocol.decode import decode
+from thorctl.protocol.encode import encode
 from thorctl.protocol.jobs import END_SECONDS
+from thorctl.protocol.progress import Progress
 from thorctl.protocol.verbs import MINUTE, VERBS
 from thorctl.remote.agent_call import agent_command, ask, become_of
 from thorctl.remote.answer import Answer, is_before_detached_verbs, read_begun, read_result
@@ -110,19 +114,37 @@ async def run_call(
         heard: called with each line of the log.
     """
     try:
-        async with connections.to(device) as connection:
-            user = connection.get_extra_info("username")
-            command = agent_command(
-                user, call.verb, call.words, holder, become_of(connection), options=options
-            )
-            answer = await ask(
-                connection, device.name, call.verb, command, stdin=call.stdin, timeout=seconds, heard=heard
-            )
+        return await _call(
+            device, call, connections, holder=holder, seconds=seconds, options=options, heard=heard
+        )
     except ThorError as error:
-        return Answer(device.name, error=replace(Problem.of(error), device=device.name), reached=False)
+        return _not_reached(device, error)
+
+
+async def _call(
+    device: Device,
+    call: Call,
+    connections: Connections,
+    *,
+    holder: str | None = None,
+    seconds: float | None = None,
+    options: Sequence[str] = (),
+    heard: Callable[[str], None] | None = None,
+) -> Answer:
+    """As ``run_call``; raises the ThorError of a login that failed, before which nothing was asked."""
+    async with connections.to(device) as connection:
+        user = connection.get_extra_info("username")
+        command = agent_command(user, call.verb, call.words, holder, become_of(connection), options=options)
+        answer = await ask(
+            connection, device.name, call.verb, command, stdin=call.stdin, timeout=seconds, heard=heard
+        )
     if answer.error and answer.error.code in LOST:
         connections.discard(device)
     return answer
+
+
+def _not_reached(device: Device, error: ThorError) -> Answer:
+    return Answer(device.name, error=replace(Problem.of(error), device=device.name), reached=False)
 
 
 async def run_task(
@@ -143,11 +165,12 @@ async def run_task(
 
 @dataclass
 class _Polling:
-    """One task: the calls for it, and since when the device is silent."""
+    """One task: the calls for it, and whether one of them may have reached the device."""
 
     task: Task
     connections: Connections
     on_progress: Callable[[str, Mapping[str, object]], None] | None
+    asked: bool = False
 
     async def answer(self) -> Answer:
         task, call = self.task, self.task.call
@@ -166,20 +189,28 @@ class _Polling:
             found = read_result(told, call.verb, job)
             if isinstance(found, Answer):
                 return found
-            self._tell(found.progress)
+            if found.progress:
+                self._tell(found.progress)
             if time.monotonic() >= until:
                 return Answer(task.device.name, error=_late(task))
             await asyncio.sleep(asked + POLL_SECONDS - time.monotonic())  # an agent that does not wait
 
     async def _patiently(self, call: Call, seconds: float, options: Sequence[str] = ()) -> Answer:
-        """Repeat a call until the device answers, or has been silent for too long."""
+        """Repeat a call until the device answers, or has been silent for too long.
+
+        A device that cannot be reached for the very first call is not waited for: nothing was begun.
+        """
         task, heard, tries = self.task, time.monotonic(), 0
         while True:
-            answer = await run_call(
-                task.device, call, self.connections, holder=task.holder, seconds=seconds, options=options,
-                heard=self._hear,
-            )  # fmt: skip
-            if answer.error is None or answer.error.code not in LOST:
+            try:
+                answer = await _call(
+                    task.device, call, self.connections, holder=task.holder, seconds=seconds, options=options,
+                    heard=self._hear,
+                )  # fmt: skip
+                self.asked = True
+            except ThorError as error:
+                answer = _not_reached(task.device, error)
+            if answer.error is None or answer.error.code not in LOST or not self.asked:
                 return answer
             if time.monotonic() - heard >= task.silence_seconds:
                 return replace(answer, error=_silent(task, answer.error), reached=False)
@@ -190,14 +221,12 @@ class _Polling:
         """A line that `result` writes while it waits."""
         if not line.startswith('{"progress"'):
             return
-        try:
-            self._tell(foreign_json.read(line)["progress"])
-        except (ValueError, KeyError):
-            return
+        with contextlib.suppress(ValueError, KeyError):
+            self._tell(decode(Progress, foreign_json.read(line)["progress"]))
 
-    def _tell(self, progress: object) -> None:
-        if self.on_progress and isinstance(progress, dict):
-            self.on_progress(self.task.device.name, progress)
+    def _tell(self, progress: Progress) -> None:
+        if self.on_progress:
+            self.on_progress(self.task.device.name, encode(progress))
 
 
 def _silent(task: Task, last: Problem) -> Problem:

@@ -30,7 +30,7 @@ from thorctl.result import Problem
 from thorctl.ui.printable import printable, printable_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from thorctl.protocol.progress import Progress
 
 MODULE = "thorctl.thor.thor_agent"  # the module of this name
 WAIT_SECONDS = 5  # of one `result`: as often progress is shown
@@ -162,7 +162,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             return job
         patience = int(self._task.args.get("unreachable_for") or 300)
         began = heard = shown_at = time.monotonic()
-        shown: Mapping[str, Any] | None = None
+        shown: Progress | None = None
         while True:
             asked = time.monotonic()
             told = self._result_of(job)

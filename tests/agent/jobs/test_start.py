@@ -12,6 +12,7 @@ import pytest
 
 from thorctl.agent.core.locking import locked
 from thorctl.agent.jobs import record
+from thorctl.protocol.decode import decode
 from thorctl.protocol.jobs import Begun, Result
 from thorctl.protocol.verbs import VERBS
 
@@ -24,7 +25,7 @@ ANN, BOB = "ann@desk (rollout 20261125-1 5f3a90c1)", "bob@van"
 
 def begin(device: Device, *words: str, request: str = "one", holder: str = ANN) -> Begun:
     data = device.done("--holder", holder, "--detach", "--request", request, *words)
-    return Begun.read(data)
+    return decode(Begun, data)
 
 
 def refused(device: Device, *words: str) -> AgentError:
@@ -41,7 +42,14 @@ def work(device: Device, job: str = "one") -> dict[str, Any]:
 
 
 def asked(device: Device, job: str = "one", verb: str = "activate") -> Result:
-    return Result.read(device.done("result", job), job, verb)
+    found = decode(Result, device.done("result", job))
+    assert (found.job, found.verb) == (job, verb)
+    return found
+
+
+def answer_of(found: Result) -> dict[str, Any]:
+    assert found.answer is not None
+    return dict(found.answer)
 
 
 def test_answer_is_that_of_an_attached_call(device: Device) -> None:
@@ -53,9 +61,9 @@ def test_answer_is_that_of_an_attached_call(device: Device) -> None:
     assert work(device) == {"job": "one", "exit_code": 0}
     found = asked(device)
     assert (found.state, found.exit_code) == ("done", 0)
-    assert found.answer is not None
-    assert (found.answer["verb"], found.answer["ok"]) == ("activate", True)
-    assert found.answer["data"]["release"] == release.id
+    answer = answer_of(found)
+    assert (answer["verb"], answer["ok"]) == ("activate", True)
+    assert answer["data"]["release"] == release.id
     assert device.done("status")["activated_by"] == ANN, "the job acts for who asked"
 
 
@@ -64,8 +72,7 @@ def test_failure_is_recorded_with_its_exit_code(device: Device) -> None:
     work(device)
     found = asked(device)
     assert (found.state, found.exit_code) == ("done", 2)
-    assert found.answer is not None
-    assert found.answer["error"]["code"] == "not_staged"
+    assert answer_of(found)["error"]["code"] == "not_staged"
 
 
 def test_events_are_those_of_the_verb_alone(device: Device) -> None:
@@ -138,8 +145,7 @@ def test_busy_with_an_attached_verb_is_the_answer(device: Device) -> None:
         work(device)
     found = asked(device)
     assert found.exit_code == 3
-    assert found.answer is not None
-    assert found.answer["error"]["details"] == owner
+    assert answer_of(found)["error"]["details"] == owner
 
 
 def test_request_of_another_content_is_a_bad_call(device: Device) -> None:
@@ -175,8 +181,7 @@ def test_standard_input_is_kept_until_the_end(device: Device, monkeypatch: pytes
     work(device)
     assert not kept.exists()
     found = asked(device, verb="stage")
-    assert found.answer is not None
-    assert found.answer["error"]["code"] == "release_invalid"
+    assert answer_of(found)["error"]["code"] == "release_invalid"
 
 
 def test_documents_of_two_requests_are_compared(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +236,7 @@ def test_progress_is_that_of_the_job(device: Device) -> None:
         ctx.progress.update("smoke", message="3 of 10")
         progress = asked(device, verb="smoke").progress
         assert progress is not None
-        assert progress["message"] == "3 of 10"
+        assert progress.message == "3 of 10"
         found = json.loads(device.paths.progress_json.read_text())
         device.paths.progress_json.write_text(json.dumps(found | {"pid": 1}))
         assert asked(device, verb="smoke").progress is None, "another verb's"

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from thorctl.agent.core.files import read_json
 from thorctl.agent.core.outcome import AgentError
 from thorctl.protocol import canonical_json
+from thorctl.protocol.decode import decode
 from thorctl.protocol.jobs import DONE, INTERRUPTED, RUNNING, Result
+from thorctl.protocol.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,13 +209,13 @@ def _pid(ctx: Context, request: Request) -> int | None:
         return None
 
 
-def _progress(ctx: Context, request: Request) -> dict[str, Any] | None:
+def _progress(ctx: Context, request: Request) -> Progress | None:
     """Return the progress of the running verb, if it is this job's."""
     try:
-        found = json.loads(ctx.paths.progress_json.read_bytes())
-        return found if found.get("pid") == _pid(ctx, request) else None
-    except (OSError, ValueError, AttributeError):
+        found = decode(Progress, json.loads(ctx.paths.progress_json.read_bytes()))
+    except (OSError, ValueError):
         return None
+    return found if found.pid == _pid(ctx, request) else None
 
 
 def forget(ctx: Context) -> None:

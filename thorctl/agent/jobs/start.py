@@ -19,6 +19,7 @@ from thorctl.agent.jobs import record
 from thorctl.agent.jobs.record import Request
 from thorctl.agent.release.document import LIMIT_BYTES
 from thorctl.agent.verbs import lease
+from thorctl.protocol.encode import encode
 from thorctl.protocol.jobs import NAME, RUNNING, STOP_SECONDS, Begun
 from thorctl.protocol.sizes import gigabytes
 from thorctl.protocol.verbs import VERBS
@@ -58,7 +59,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     )
     owner = {"verb": verb.name, "holder": request.holder, "since": request.since}
     with locked(ctx.paths.locks / "jobs.lock", ctx.clock, owner, WAIT_SECONDS):
-        return Outcome(_begin(ctx, request, content).document())
+        return Outcome(encode(_begin(ctx, request, content)))
 
 
 def _standard_input(args: argparse.Namespace) -> bytes | None:

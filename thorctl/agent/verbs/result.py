@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.jobs import record
+from thorctl.protocol.encode import encode
 from thorctl.protocol.jobs import INTERRUPTED, LONGEST_WAIT_SECONDS, NAME, RUNNING
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
     while True:
         found = record.result(ctx, request)
         if found.state != RUNNING or now >= until:
-            return Outcome(found.document())
+            return Outcome(encode(found))
         due = args.progress is not None and (told_at is None or now - told_at >= args.progress)
         if due and found.progress not in (None, told):
             told, told_at = found.progress, now
-            sys.stderr.write(json.dumps({"progress": told}) + "\n")
+            sys.stderr.write(json.dumps({"progress": encode(told)}) + "\n")
             sys.stderr.flush()
         ctx.clock.sleep(LOOK_SECONDS)
         now = ctx.clock.monotonic()
