@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-BOOKS = ["site", "preflight", "stage", "activate", "smoke", "rollback", "bench", "edge"]
+BOOKS = ["site", "preflight", "smoke", "rollback", "bench", "edge"]
 
 
 def test_there_is_one_playbook_per_verb() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.fixtures import earlier
-from thorctl.ansible_plugins.converged import reads, serves, waits_for_rollout
+from thorctl.ansible_plugins.converged import serves, waits_for_rollout
 from thorctl.doctor import devices as doctor_devices
 from thorctl.inventory.devices import Device
 from thorctl.protocol.status import Status
@@ -77,14 +77,7 @@ RELEASE = {"schema": 2, "name": PROFILE, "id": NEXT}
 
 
 def test_agent_without_layouts_reads_layout_1_only() -> None:
-    data = answered("status-committed").data | {"soak": None}
-    assert reads(data, RELEASE | {"schema": 1})
-    assert not reads(data, RELEASE)
-    assert reads(data | {"agent_layouts": [1, 2]}, RELEASE)
-
-
-def test_agent_that_cannot_work_a_soak_is_replaced_before_staging() -> None:
-    assert not reads(answered("status-committed").data | {"agent_layouts": [1, 2]}, RELEASE)
+    assert preparation.status_of(answered("status-committed")).agent_layouts == (1,)
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_pages_that_remedies_name_exist() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["stage", "hold clear thor-01", "status --rapid", "rollout begin", "lock x --via", "hold set x --force"],
+    ["stages", "hold clear thor-01", "status --rapid", "rollout begin", "lock x --via", "hold set x --force"],
 )
 def test_what_does_not_exist_is_found(words: str) -> None:
     expected = None if words == "lock x --via" else str

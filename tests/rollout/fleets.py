@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.rollout.model_controller import Fuse, Killed, ModelHands, ModelRecord
+from tests.rollout.model_controller import Fuse, Killed, ModelExecutor, ModelRecord
 from tests.rollout.model_device import HOLDER, NEW, SOAK, ModelDevice, ViolationError
 from tests.rollout.model_world import World
 from tests.rollout.policies import policy
@@ -64,7 +64,7 @@ class Fleet:
     world: World
     record: ModelRecord = field(default_factory=ModelRecord)
     engine: Engine | None = None
-    hands: ModelHands | None = None
+    executor: ModelExecutor | None = None
     runs: int = 0
 
     @classmethod
@@ -146,17 +146,17 @@ class Fleet:
         self.runs += 1
         fuse = Fuse(blow_at)
         self.record.fuse = fuse
-        self.hands = ModelHands(self.world, fuse, lambda: self.record.lines)
+        self.executor = ModelExecutor(self.world, fuse, lambda: self.record.lines)
         self.engine = Engine(
-            self.rollout, self.record, self.hands, self.world, who=HOLDER, run=f"run-{self.runs}"
+            self.rollout, self.record, self.executor, self.world, who=HOLDER, run=f"run-{self.runs}"
         )
         self.engine.start()
 
     def kill(self) -> None:
         """The controller is gone; what its devices do goes on."""
-        if self.hands:
-            self.hands.dead()
-        self.engine = self.hands = None
+        if self.executor:
+            self.executor.dead()
+        self.engine = self.executor = None
         self.record.fuse = Fuse()
 
     def run(self, blow_at: int | None = None, rounds: int = 5000) -> str | None:

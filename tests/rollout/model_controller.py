@@ -1,4 +1,4 @@
-"""A controller over a fleet in memory: its hands and its record, and the moments at which it can die."""
+"""A controller over a fleet in memory: its executor and its record, and the moments at which it can die."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Fuse:
             raise Killed
 
 
-class ModelHands:
+class ModelExecutor:
     """Reaches the devices of a world; dies with its controller."""
 
     def __init__(self, world: World, fuse: Fuse, recorded: Callable[[], Sequence[Line]]) -> None:
@@ -58,8 +58,8 @@ class ModelHands:
     def dead(self) -> None:
         """Answers to it are lost from now on."""
         for job in self.world.jobs:
-            if job.hands is self:
-                job.hands = None
+            if job.executor is self:
+                job.executor = None
 
 
 class ModelRecord:

@@ -17,7 +17,7 @@ from thorctl.rollout.run.controller import Begun, Done
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.rollout.model_controller import ModelHands
+    from tests.rollout.model_controller import ModelExecutor
     from thorctl.remote.answer import Answer
     from thorctl.rollout.model.scheduler import Step
 
@@ -46,7 +46,7 @@ class _Job:
     device: str = field(compare=False)
     verb: str = field(compare=False)
     step: Step = field(compare=False)
-    hands: ModelHands | None = field(compare=False)
+    executor: ModelExecutor | None = field(compare=False)
     born: float = field(compare=False)
     refused: Answer | None = field(compare=False, default=None)
 
@@ -70,10 +70,10 @@ class World:
     def mark(self) -> dict[str, Any]:
         return {}
 
-    def begin(self, hands: ModelHands, begun: Begun) -> None:
+    def begin(self, executor: ModelExecutor, begun: Begun) -> None:
         device, step = self.devices[begun.step.device], begun.step
         job = _Job(
-            self.time + SECONDS[step.verb], begun.number, device.name, step.verb, step, hands, self.time
+            self.time + SECONDS[step.verb], begun.number, device.name, step.verb, step, executor, self.time
         )
         if not device.linked:
             job.refused = error(device, "device_unreachable", "no answer", reached=False)
@@ -163,5 +163,5 @@ class World:
             answer = VERBS[job.verb](self, device, job.step)
         if not device.linked:
             answer = error(device, "device_unreachable", "the link is cut", reached=False)
-        if job.hands is not None:
-            job.hands.done.append(Done(job.number, answer))
+        if job.executor is not None:
+            job.executor.done.append(Done(job.number, answer))

@@ -27,8 +27,8 @@ from thorctl.agent.core.arguments import parser
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError, Outcome
 from thorctl.agent.state.journal import load_journal
+from thorctl.cli import detached, hold, lease, rollback
 from thorctl.cli import devices as cli_devices
-from thorctl.cli import hold, lease, rollback
 from thorctl.cli.main import run
 from thorctl.cli.rollout import find as rollout_find
 from thorctl.cli.rollout import run as rollout_run
@@ -41,7 +41,7 @@ from thorctl.rollout.model.phases import Phase
 from thorctl.rollout.run import controller, preparation
 from thorctl.rollout.run.controller import Begun, Done
 from thorctl.rollout.run.preparation import Given
-from thorctl.rollout.run.verb_call import words_for
+from thorctl.rollout.run.step_call import call_of
 from thorctl.store import rollouts
 from thorctl.store.connection import opened
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from thorctl.agent.core.gather import Source
     from thorctl.agent.release.document import Release
     from thorctl.agent.state.journal import Journal
+    from thorctl.remote.detached import Task
     from thorctl.result import Result
     from thorctl.rollout.model.state import State
     from thorctl.rollout.policy import Policy
@@ -196,6 +197,14 @@ class World:
             return [Answer(one.name, {"ok": True, "verb": verb, "data": data}) for one in devices]
         return [self.say(one.name, (verb, *args), holder) for one in devices]
 
+    def run_tasks(self, tasks: Sequence[Task], **_: object) -> list[Answer]:
+        """``detached.run_tasks``."""
+        return [
+            answer
+            for one in tasks
+            for answer in self.ask([one.device], one.call.verb, one.call.words, holder=one.holder)
+        ]
+
     def pass_time(self, seconds: float) -> None:
         """Moves on; activations end, and timers fire."""
         end = self.time + seconds
@@ -251,12 +260,8 @@ class World:
         """One step of a rollout, and what must hold when it is taken."""
         step, death = begun.step, self.death
         name = step.device
-        if step.verb in {"preflight", "stage"}:
-            words = ["status"]
-        elif step.verb == "activate":
-            words = ["activate", step.release, f"--deadline={step.seconds}"]
-        else:
-            words = words_for(begun)
+        call = call_of(step, {})
+        words = ["status"] if step.verb in {"preflight", "stage"} else [call.verb, *call.words]
         here = death and (death.device, death.verb) == (name, step.verb) and self._in_phase(name, death.phase)
         if here and death and death.when == "before":
             raise Killed
@@ -283,15 +288,15 @@ class World:
         return self.states(self.who)[0].devices[name].phase.value == phase
 
 
-class Hands:
-    """In place of ``DeviceHands``."""
+class OperatorsExecutor:
+    """In place of ``DeviceExecutor``."""
 
     def __init__(self, world: World, holder: str) -> None:
         self.world, self.holder = world, holder
         self.progress: dict[str, Mapping[str, Any]] = {}
         self.done: list[Done] = []
 
-    def __enter__(self) -> Hands:
+    def __enter__(self) -> OperatorsExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -334,7 +339,10 @@ def _wire(world: World) -> None:
     patch.setattr(thorctl.agent.verbs.status, "_models", lambda _, release: release and [release.model])
     for module in (cli_devices, hold, lease, rollback, preparation):
         patch.setattr(module, "run_verb", world.ask)
-    patch.setattr(rollout_run, "DeviceHands", lambda _, holder, *__, **___: Hands(world, holder))
+    patch.setattr(detached, "run_tasks", world.run_tasks)
+    patch.setattr(
+        rollout_run, "DeviceExecutor", lambda _, holder, *__, **___: OperatorsExecutor(world, holder)
+    )
     clock = SimpleNamespace(now=lambda: world.time, wall=lambda: world.time, mark=dict)
     for module in (rollout_run, rollout_find, rollout_show):
         patch.setattr(module, "SteadyClock", lambda *_: clock)

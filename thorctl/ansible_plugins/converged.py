@@ -21,12 +21,6 @@ def serves(status: dict[str, Any], release: dict[str, Any]) -> bool:
     return found.of(ALL_OF_THE_RELEASE) is Verdict.IN_PLACE
 
 
-def reads(status: dict[str, Any], release: dict[str, Any]) -> bool:
-    """Return whether the agent that gave ``status`` supports the release and can run a soak."""
-    found = _read(status)
-    return "soak" in found.agent_verbs and release["schema"] in found.agent_layouts
-
-
 def waits_for_rollout(status: dict[str, Any], release: dict[str, Any]) -> bool:
     """Return whether the device has an earlier layout of the release's profile, which a rollout replaces."""
     return convergence(_read(status), _desired(release)).earlier_layout is not None

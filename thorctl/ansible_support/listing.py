@@ -51,6 +51,7 @@ VARIABLES = (
     "thor_edge_names",
     "thor_preflight_skip",
     "thor_smoke_keep_failed_trial",
+    "thor_artifacts_timeout_seconds",
     "thor_deploy",
     "inventory_file",
 )

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 Examples:
   thorctl history                          the last rollouts
   thorctl history show 20261125-1          its decisions, with reasons and operators
-  thorctl history show 20261125-1 thor-07  every step on that device, and its playbook logs
+  thorctl history show 20261125-1 thor-07  every step on that device
   thorctl history show 20261125-1 thor-07 --logs
 """,
 )
@@ -122,7 +122,7 @@ Examples:
 @click.argument("rollout", required=False)
 @click.argument("device", required=False)
 @click.option(
-    "--logs", is_flag=True, help="With DEVICE: also the playbook logs and the log of a failed engine."
+    "--logs", is_flag=True, help="With DEVICE: also the logs of a failed engine and of earlier playbooks."
 )
 @pass_context
 def show(context: Context, rollout: str | None, device: str | None, logs: bool) -> Result:
@@ -188,7 +188,7 @@ def engine_log_of(line: Line) -> list[str]:
 
 
 def log_files(rollout: str, device: str, runs: Sequence[str]) -> list[Path]:
-    """Return a device's playbook logs of a rollout, in order.
+    """Return the logs that playbooks of earlier versions kept of a device in a rollout, in order.
 
     Their folders are named ``RUN-NUMBER-PLAYBOOK``; ``runs`` are the controller's, in order.
     """

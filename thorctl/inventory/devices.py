@@ -32,6 +32,7 @@ BECOME_METHODS = frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo
 BECOME_PASSWORDS = frozenset(
     {"ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"}
 )
+LONGEST_STAGE_SECONDS = 7 * 86400  # 24 GB at 40 kB/s
 LONGEST_REVIEW_SECONDS = 7 * 86400  # the agent's limit, and that of the role thor_smoke
 DEPLOY = "thor_deploy"  # may be unknown outside playbooks, for example if it uses playbook_dir
 _OURS = frozenset({"-H", "-S", "-n"})  # flags of sudo that thorctl sets itself
@@ -73,6 +74,7 @@ class Device:
         preflight_skip: checks whose failure is only a warning.
         deploy: the folder that site.yml renders its release from; None: the project's own.
         keep_failed_seconds: length of the review of a first release that fails its smoke test; 0: none.
+        stage_seconds: time limit of staging; 0: that of the verb.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Device:
     edge_names: tuple[str, ...] = ()
     preflight_skip: tuple[str, ...] = ()
     keep_failed_seconds: int = 0
+    stage_seconds: int = 0
     deploy: str | None = None
     ssh_args_before: str = ""
     ssh_program: str = "ssh"
@@ -296,6 +299,7 @@ def device(name: str, raw: Mapping[str, Any], groups: Mapping[str, list[str]]) -
         preflight_skip=values.words("thor_preflight_skip"),
         deploy=thor(DEPLOY) or values.unfilled(DEPLOY),
         keep_failed_seconds=values.seconds("thor_smoke_keep_failed_trial", LONGEST_REVIEW_SECONDS),
+        stage_seconds=values.seconds("thor_artifacts_timeout_seconds", LONGEST_STAGE_SECONDS),
         ssh_args_before=ssh("ssh_args") or "",
         ssh_program=ssh("ssh_executable") or "ssh",
         connect_timeout=int(timeout) if timeout else None,

@@ -10,7 +10,7 @@ from thorctl.errors import ThorError
 from thorctl.protocol.verbs import VERBS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Call:
         return VERBS[self.verb].detached and "--dry-run" not in self.words
 
 
-def call_for(verb: str, release: dict[str, Any] | None, arguments: Sequence[str]) -> Call:
+def call_for(verb: str, release: Mapping[str, Any] | None, arguments: Sequence[str]) -> Call:
     """The call of a verb.
 
     Args:

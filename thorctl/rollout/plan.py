@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from thorctl import __version__
 from thorctl.errors import ThorError
+from thorctl.inventory.pattern import shortened
 from thorctl.protocol.identity import UNKNOWN, Identity
+from thorctl.result import Problem
 from thorctl.rollout.model.waves import PlannedWave, waves
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class PlannedDevice:
 
     Attributes:
         opens_at: when its maintenance window next allows a change; None = any time.
-        agent: version of the agent that is installed before staging; None = its own reads the release.
+        agent: version of the agent that the device needs first; None = its own reads the release.
         machine, serial: the machine that answered when the plan was made; None = unknown.
         keep_failed_seconds: length of the review of a first release that fails its smoke test; 0: none.
     """
@@ -124,9 +126,26 @@ class Plan:
         """Return the plan as plain JSON data."""
         return asdict(self)
 
+    @property
+    def outdated(self) -> list[str]:
+        """Devices whose agent has to be updated before the rollout can begin."""
+        return [one.name for one in self.devices if one.agent]
+
     def release_of(self, device: str) -> str:
         """Return the target release of a device."""
         return next(one.release for one in self.devices if one.name == device)
+
+
+def agent_too_old(names: Sequence[str]) -> Problem:
+    """Return the error of devices whose agent cannot take part in a rollout of their release."""
+    agents, them = ("The agent of", "it") if len(names) == 1 else ("The agents of", "them")
+    return Problem(
+        "agent_too_old",
+        f"{agents} {shortened(list(names))} cannot take part in a rollout of this release.",
+        f"Update {them} first: cd playbooks && ansible-playbook site.yml --limit {','.join(names)}. What the "
+        "devices serve stays as it is.",
+        names[0] if len(names) == 1 else None,
+    )
 
 
 def make(

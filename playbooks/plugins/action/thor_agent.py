@@ -198,7 +198,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             seen = self._low_level_execute_command(command, sudoable=True)
         except AnsibleConnectionFailure as broken:
             self._connection.reset()
-            problem = Problem("device_unreachable", str(broken), "Wait.", self._device)
+            problem = Problem("device_unreachable", f"{broken}", "Try again.", self._device)
             return Answer(self._device, error=problem, reached=False)
         said, log = (str(seen.get(key) or "") for key in ("stdout", "stderr"))
         return read_answer(self._device, "result", seen.get("rc"), said, log)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thorctl.ansible_plugins import bench, edge, preflight_table
-from thorctl.ansible_plugins.converged import reads, serves, waits_for_rollout
+from thorctl.ansible_plugins.converged import serves, waits_for_rollout
 from thorctl.ansible_plugins.daemon_json import merged, needs_restart
 from thorctl.ansible_plugins.failure import standing
 from thorctl.ansible_plugins.restart import decide, window_problem
@@ -30,7 +30,6 @@ class FilterModule:
             "thor_plain": edge.plain,
             "thor_preflight_report": preflight_table.reported,
             "thor_preflight_table": preflight_table.table,
-            "thor_reads": reads,
             "thor_restart": decide,
             "thor_serves": serves,
             "thor_standing": standing,

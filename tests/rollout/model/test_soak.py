@@ -20,8 +20,7 @@ from thorctl.rollout.model.scheduler import Step
 from thorctl.rollout.model.state import begin, seconds
 from thorctl.rollout.model.transitions import ended, interrupted, resumed
 from thorctl.rollout.policy import SIMULATED, Figures, from_document
-from thorctl.rollout.run.controller import Begun
-from thorctl.rollout.run.verb_call import words_for
+from thorctl.rollout.run.step_call import call_of
 from thorctl.rollout.views.rollout import worked
 from thorctl.rollout.views.summary import device_json
 
@@ -203,10 +202,10 @@ def test_the_trial_outlasts_the_slowest_work_and_all_pauses() -> None:
 
 def test_the_step_carries_the_figures() -> None:
     step = Step("thor-01", "soak", NEW, 1, 100, work=FIGURES)
-    assert words_for(Begun(1, step)) == [
-        *("soak", "start", NEW, "--steps", "1000", "--concurrency", "4"),
+    assert call_of(step).words == (
+        *("start", NEW, "--steps", "1000", "--concurrency", "4"),
         *("--minimum-rate", "5.0", "--pause-seconds", "100"),
-    ]
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rollout.fleets import Fleet
-from tests.rollout.model_controller import Fuse, Killed, ModelHands
+from tests.rollout.model_controller import Fuse, Killed, ModelExecutor
 from tests.rollout.model_device import HOLDER, NEW
 from thorctl.errors import ThorError
 from thorctl.result import Exit
@@ -44,12 +44,12 @@ def one_life(fleet: Fleet, rollout: str, moments: int | None, room: int | None =
         kept = rollouts.get(db, rollout)
         assert kept is not None
         record = StoreRecord(db, rollout)
-        hands = ModelHands(fleet.world, Fuse(moments), lambda: record.after(0))
-        engine = Engine(kept, record, hands, fleet.world, who=HOLDER, run=f"run-{moments}")
+        executor = ModelExecutor(fleet.world, Fuse(moments), lambda: record.after(0))
+        engine = Engine(kept, record, executor, fleet.world, who=HOLDER, run=f"run-{moments}")
         try:
             return engine.run()
         except Killed:
-            hands.dead()
+            executor.dead()
             return None
 
 

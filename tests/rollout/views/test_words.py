@@ -146,13 +146,13 @@ def test_the_plan_says_what_is_not_known() -> None:
     assert "–" in text
 
 
-def test_plan_names_the_devices_that_get_an_agent_first() -> None:
+def test_plan_names_the_devices_that_need_an_agent_first() -> None:
     plan = from_document(Fleet.of(*["well"] * 3).rollout.plan)
     devices = tuple(replace(one, agent="0.2.0") for one in plan.devices[:2])
-    text = shown(PlanView(replace(plan, devices=(*devices, plan.devices[2]))))
-    sentence = "2 devices get agent 0.2.0 first, without an engine restart"
-    assert sentence in " ".join(text.split())
-    assert f"{devices[0].name}, {devices[1].name}." in " ".join(text.split())
+    text = " ".join(shown(PlanView(replace(plan, devices=(*devices, plan.devices[2])))).split())
+    names = [one.name for one in devices]
+    assert f"The agents of {', '.join(names)} cannot take part" in text
+    assert f"site.yml --limit {','.join(names)}" in text
 
 
 def test_the_plan_says_how_much_memory_a_release_needs() -> None:

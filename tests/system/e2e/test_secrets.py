@@ -15,8 +15,6 @@ import httpx
 import openai
 import pytest
 
-import thorctl.ansible_support.playbook
-from tests.playbooks.playbook_run import PLAYBOOKS
 from tests.system.e2e import leaks
 from tests.system.e2e.site_world import PROFILE
 
@@ -160,25 +158,6 @@ def test_a_configuration_that_nginx_refuses_leaves_the_edge_as_it_was(
         assert client.get(f"{url(world)}/health").status_code == 200
     again = inventory.playbook("edge")
     assert (again.exit_code, again.total("changed")) == (0, 0), again.text
-
-
-def test_a_run_by_thorctl_keeps_none(world: World, inventory: VaultedInventory, tmp_path: Path) -> None:
-    """ansible-runner writes every event down."""
-    inventory.give_keys([inventory.new_key("erin")])
-    folder = tmp_path / "run"
-    ran = thorctl.ansible_support.playbook.run(
-        "edge",
-        playbooks=PLAYBOOKS,
-        inventory=inventory.hosts,
-        devices=[world.device],
-        folder=folder,
-        variables={"thor_deploy": str(world.project / "deploy"), "thor_profile": PROFILE},
-        options=f"-vvv --diff --vault-password-file {inventory.password_file}",
-    )
-    assert ran.exit_code == 0
-    assert "Take keys and certificate into use" in ran.log(world.device).read_text()
-    assert len([path for path in folder.rglob("*") if path.is_file()]) > 10
-    assert leaks.in_files(folder, inventory.plain, inventory.made_at) == set()
 
 
 def test_nothing_that_thorctl_says_shows_a_secret(world: World, inventory: VaultedInventory) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.e2e.host_world import ACCOUNT, SNAPSHOT
-from tests.system.e2e.site_world import BROKEN, DEVICE, ssh_cut_during
+from tests.system.e2e.site_world import BROKEN, DEVICE, envelope, ssh_cut_during
 
 if TYPE_CHECKING:
     from tests.system.e2e.conftest import Provisioned, Rehearsal
@@ -61,10 +61,14 @@ def test_the_second_run_changes_nothing(world: World, committed: str) -> None:
 
 
 def test_each_verb_alone_changes_nothing_there(world: World, committed: str) -> None:
-    for name in ("stage", "activate", "smoke"):  # preflight: test_site_preflight.py
-        run = world.playbook(name)
-        assert run.exit_code == 0, run.text
-        assert run.total("changed") == 0, run.text
+    run = world.playbook("smoke")  # preflight: test_site_preflight.py
+    assert run.exit_code == 0, run.text
+    assert run.total("changed") == 0, run.text
+    started = world.engine_started_at()
+    for verb in ("stage", "activate"):
+        (device,) = envelope(world.thorctl(verb, DEVICE, "--yes", "--json"))["data"]["devices"]
+        assert (device["ok"], device["release"]) == (True, committed)
+    assert world.engine_started_at() == started
     assert world.status()["release"] == committed
 
 
@@ -117,12 +121,15 @@ def test_the_wrong_l4t_is_told_with_its_remedy(world: World, committed: str) -> 
 def test_a_device_that_another_has_leased_names_the_holder(world: World, committed: str) -> None:
     assert world.agent("--holder ann@desk lease take --reason maintenance")["ok"]
     try:
-        run = world.playbook("stage")
+        run = world.playbook("smoke")
+        done = world.thorctl("stage", DEVICE, "--yes")
     finally:
         assert world.agent("--holder ann@desk lease give")["ok"]
     assert run.exit_code != 0
-    assert "leased: " in run.text
-    assert "ann@desk" in run.text
+    assert done.returncode == 4
+    for said in (run.text, done.stdout):
+        assert "leased: " in said
+        assert "ann@desk" in said
 
 
 def test_a_model_that_babbles_is_left_for_the_release_before(world: World, committed: str) -> None:

@@ -115,11 +115,10 @@ def test_a_digest_that_the_registry_does_not_have(world: World, committed: str) 
     del document["sha256"]  # as an earlier version wrote it: an edited lock would be named as edited
     lock.write_text(json.dumps(document))
     try:
-        run = world.playbook("stage")
+        (error,) = envelope(world.thorctl("stage", DEVICE, "--yes", "--json"))["errors"]
     finally:
         lock.write_text(before)
-    assert run.exit_code != 0
-    assert "image_not_found: " in run.text
+    assert (error["code"], error["device"]) == ("image_not_found", DEVICE)
     status = world.status()
     assert (status["state"], status["release"], status["progress"]) == ("committed", committed, None)
 

@@ -47,30 +47,28 @@ def before(world: UpgradeWorld) -> str:
     return str(status["release"])
 
 
-def test_plan_names_the_agent_that_comes_first(world: UpgradeWorld, before: str) -> None:
+def test_rollout_names_the_agent_that_comes_first_and_how(world: UpgradeWorld, before: str) -> None:
     planned = world.planned()
     assert (planned["before"], planned["agent"], planned["remarks"]) == (before, __version__, [])
-    assert world.status(DEVICE)["agent_version"] == "0.1.0"
+    (error,) = world.json("rollout", "start", PROFILE, "--policy", "quick", "--yes")["errors"]
+    assert error["code"] == "agent_too_old"
+    assert f"ansible-playbook site.yml --limit {DEVICE}" in error["remedy"]
+    status = world.status(DEVICE)
+    assert (status["state"], status["release"], status["agent_version"]) == ("committed", before, "0.1.0")
 
 
-def test_stage_brings_the_agent_without_an_engine_restart(world: UpgradeWorld, before: str) -> None:
-    started = world.engine_started_at(DEVICE)
-    run = world.playbook("stage")
-    assert run.exit_code == 0, run.text
-    status = world.wait_for("committed", before)
-    assert (status["agent_version"], status["release_layout"]) == (__version__, 1)
-    assert 2 in status["agent_layouts"]
-    assert world.engine_started_at(DEVICE) == started
-    assert PROFILE in world.asked_on_port()
-
-
-def test_site_yml_leaves_layout_1_and_names_the_rollout(world: UpgradeWorld, before: str) -> None:
+def test_site_yml_brings_the_agent_leaves_layout_1_and_names_the_rollout(
+    world: UpgradeWorld, before: str
+) -> None:
     started = world.engine_started_at(DEVICE)
     run = world.playbook("site")
     assert run.exit_code == 0, run.text
     assert f"thorctl rollout start {PROFILE}" in run.text
-    assert world.wait_for("committed", before)["drift"] == []
+    status = world.wait_for("committed", before)
+    assert (status["agent_version"], status["release_layout"], status["drift"]) == (__version__, 1, [])
+    assert 2 in status["agent_layouts"]
     assert world.engine_started_at(DEVICE) == started
+    assert PROFILE in world.asked_on_port()
     shown = world.thorctl("status")
     assert f"layout 1; a rollout installs layout 2: thorctl rollout start {PROFILE}" in shown.stdout
     assert "attention" not in shown.stdout
@@ -86,6 +84,8 @@ def test_reboot_in_order_serves_layout_1_again(world: UpgradeWorld, before: str)
 @pytest.fixture(scope="module")
 def staged(world: UpgradeWorld) -> str:
     """The id of the release of layout 2, staged."""
+    done = world.thorctl("stage", DEVICE, "--release", PROFILE, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
     return str(world.planned()["release"])
 
 

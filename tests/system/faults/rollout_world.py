@@ -109,7 +109,7 @@ class RolloutWorld:
         return found
 
     def kill(self) -> None:
-        """kill -9 of the controller and of the playbooks it runs."""
+        """kill -9 of the controller."""
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

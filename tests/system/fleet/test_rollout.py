@@ -61,7 +61,7 @@ def test_a_good_release_reaches_all(fleet: Fleet) -> None:
 
     shown = fleet.json("history", "show", envelope["data"]["id"], last)["data"]
     assert {step["verb"] for step in shown["steps"]} >= {"stage", "activate", "smoke", "commit"}
-    assert len(shown["logs"]) == 2
+    assert shown["logs"] == []  # no playbook ran
     for folder in (fleet.state, fleet.state / "rollouts" / envelope["data"]["id"]):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert last in fleet.thorctl("history", "show", envelope["data"]["id"], last, "--logs").stdout

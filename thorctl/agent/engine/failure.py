@@ -52,9 +52,7 @@ _REMEDIES: dict[str, str] = {
         r"no kernel image is available|driver version is insufficient|unsupported display driver"
         r"|CUDA driver initialization|CUDA_ERROR|nvidia-container-cli|unknown or invalid runtime name"
     ),
-    "Stage the release again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`.": (
-        r"No such image|Unable to find image"
-    ),
+    "Stage the release again: `thorctl stage DEVICE`.": (r"No such image|Unable to find image"),
 }
 
 

@@ -27,7 +27,7 @@ def running_release(ctx: Context, wanted: str | None) -> Release:
     if journal.state not in (TRIAL, COMMITTED) or journal.running is None:
         message = f"No release is committed or on trial here: the device is in state {journal.state}."
         remedy = (
-            "Activate one first: `ansible-playbook activate.yml --limit DEVICE`. On the device, "
+            "Activate one first: `thorctl activate DEVICE`. On the device, "
             "`sudo thor-agent recover` ends an interrupted change."
         )
         raise AgentError("bad_state", message, remedy)

@@ -98,7 +98,7 @@ def read_document(paths: Paths, release_id: str, sha256: str | None = None) -> R
         raise AgentError("bad_call", f"{release_id!r} is not a release id.", remedy)
     text = _read(paths.release_dir(release_id) / "release.json")
     if text is None:
-        remedy = "Stage it: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`."
+        remedy = "Stage it: `thorctl stage DEVICE`."
         raise AgentError("not_staged", f"{release_id} is not on this device.", remedy)
     release = parse(text)
     if release.id != release_id:
@@ -124,8 +124,7 @@ def _drifted(release_id: str, names: list[str]) -> AgentError:
     return AgentError(
         "release_invalid",
         f"Files of {release_id} differ from those staged: {', '.join(names)}.",
-        "Stage it again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`. Only what "
-        "is changed is written.",
+        "Stage it again: `thorctl stage DEVICE`. Only what is changed is written.",
         details={"files": names},
     )
 

@@ -95,7 +95,7 @@ def pin(ctx: Context, release: Release) -> None:
         raise AgentError(
             "not_staged",
             f"The image {release.image} is not on this device.",
-            "Stage the release again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`.",
+            "Stage the release again: `thorctl stage DEVICE`.",
         )
     wanted, tagged = ctx.docker.image(release.image), ctx.docker.image(release.image_tag)
     if wanted and (tagged is None or tagged.get("Id") != wanted.get("Id")):

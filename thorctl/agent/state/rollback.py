@@ -93,10 +93,10 @@ def check_restorable(ctx: Context, journal: Journal) -> None:
         raise AgentError(
             "no_way_back",
             f"The current release {journal.current} could not be restored: {', '.join(gone)}.",
-            "Stage it again, which fetches only what is missing: `cd playbooks && ansible-playbook "
-            "stage.yml --limit DEVICE` with its profile, or `sudo thor-agent stage --release "
-            f"{document}` on the device. To replace it without a rollback, stop the engine first: "
-            "`ansible DEVICE --become -a 'systemctl stop thor-engine'`.",
+            "Stage it again, which fetches only what is missing: `thorctl stage DEVICE --release PROFILE` "
+            f"with its profile, or `sudo thor-agent stage --release {document}` on the device. To replace it "
+            "without a rollback, stop the engine first: `ansible DEVICE --become -a 'systemctl stop "
+            "thor-engine'`.",
             details={"release": journal.current, "lacking": gone},
         )
     image_keeper.keep(ctx, release_store.read_document(ctx.paths, journal.current, journal.current_sha256))

@@ -167,8 +167,7 @@ def _check_staged(ctx: Context, release: Release) -> None:
         raise AgentError(
             "not_staged",
             f"{release.id} is incomplete on this device: {what}.",
-            "Stage it again: `cd playbooks && ansible-playbook stage.yml --limit DEVICE`. Only what "
-            "is missing or changed is fetched.",
+            "Stage it again: `thorctl stage DEVICE`. Only what is missing or changed is fetched.",
             details={"image_present": not lacking, "files": faults},
         )
 

@@ -100,6 +100,6 @@ def _no_trial(now: Journal, wanted: str | None) -> AgentError:
     return AgentError(
         "bad_state",
         f"{what}; this device is {where}.{ended}",
-        "Activate the release first: `cd playbooks && ansible-playbook activate.yml --limit DEVICE`.",
+        "Activate the release first: `thorctl activate DEVICE`.",
         details={"state": now.state, "release": now.running, "left": now.left, "reason": now.reason},
     )

@@ -38,7 +38,7 @@ def run(ctx: Context, args: argparse.Namespace) -> Outcome:
         raise AgentError(
             "release_invalid",
             "The release in use cannot be read, so its image and checkpoint are unknown.",
-            "Stage it again (`cd playbooks && ansible-playbook stage.yml --limit DEVICE`), then run gc.",
+            "Stage it again (`thorctl stage DEVICE`), then run gc.",
             details={"needed": sorted(needed)},
         )
     kept = needed | set(_newest(ctx, [name for name in known if name not in needed], args.keep))

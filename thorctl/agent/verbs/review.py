@@ -71,5 +71,5 @@ def _check(ctx: Context, journal: Journal) -> None:
         raise AgentError(
             "bad_state",
             f"The trial of {journal.target} has reached its deadline.",
-            "Activate it again: `cd playbooks && ansible-playbook activate.yml --limit DEVICE`.",
+            "Activate it again: `thorctl activate DEVICE`.",
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from thorctl.store.rollouts import Rollout
 
 
-LEAVE_SECONDS = 30.0  # for a process that is ending: its playbooks and connections close
+LEAVE_SECONDS = 30.0  # for a process that is ending: its connections close
 RECENT = 50  # rollouts; no older one is still running
 
 

@@ -26,6 +26,7 @@ from thorctl.cli.rollout import status as rollout_status
 from thorctl.cli.rollout.find import check_alone, check_unfinished
 from thorctl.cli.rollout.run import work
 from thorctl.cli.smoke import me
+from thorctl.errors import ThorError
 from thorctl.protocol.plural import counted
 from thorctl.result import Result
 from thorctl.rollout import plan as plans
@@ -175,6 +176,7 @@ def start(
     view = fit(PlanView(made))
     if dry_run or not made.waves:
         return Result("rollout start", data={"plan": made.document()}, view=view)
+    _check_agents(made)
     with opened() as db:
         _check_free(db, made)
     if not yes:
@@ -196,6 +198,15 @@ def start(
         context.messages.print(f"rollout {kept.id}", highlight=False)
         rollout_holds.override(db, kept, holds)
         return work(context, db, kept, "rollout start", wait_for_people=not no_wait)
+
+
+def _check_agents(made: Plan) -> None:
+    """Refuses to begin with devices whose agent has to be updated: a rollout changes nothing of the host."""
+    if made.outdated:
+        problem = plans.agent_too_old(made.outdated)
+        leave = ",".join(("all", *(f"!{name}" for name in made.outdated)))
+        remedy = f"{problem.remedy} Or leave them out: '{leave}'."
+        raise ThorError(problem.code, problem.message, remedy)
 
 
 def _check_free(db: sqlite3.Connection, made: Plan) -> None:

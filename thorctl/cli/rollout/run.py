@@ -8,8 +8,6 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from thorctl import shipped
-from thorctl.cli.devices import inventory_path
 from thorctl.cli.rollout.find import devices_of
 from thorctl.cli.rollout.show import result, shown
 from thorctl.cli.smoke import me
@@ -17,13 +15,11 @@ from thorctl.errors import ThorError
 from thorctl.rollout.journal.record import SteadyClock, StoreRecord
 from thorctl.rollout.model.state import begin, owner
 from thorctl.rollout.run.controller import Engine
-from thorctl.rollout.run.controller_lock import folder_of
-from thorctl.rollout.run.executor import DeviceHands
+from thorctl.rollout.run.executor import DeviceExecutor
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
     from thorctl.cli.context import Context
     from thorctl.result import Result
@@ -41,20 +37,18 @@ def work(
     The caller is the only one at it (``alone``).
     """
     run = uuid.uuid4().hex[:8]
-    hands = DeviceHands(
+    brief = begin(rollout).brief
+    executor = DeviceExecutor(
         devices_of(context, rollout),
         str(owner(rollout)),
         rollout.releases,
-        begin(rollout).brief.activate_seconds,
-        playbooks=playbooks_of(context),
-        inventory=inventory_path(context),
-        folder=folder_of(rollout.id),
-        run=run,
+        brief.activate_seconds,
+        silence_seconds=brief.policy.wait.silence_seconds,
     )
-    with ended_gently(), hands, shown(context, rollout, hands.progress) as tell:
+    with ended_gently(), executor, shown(context, rollout, executor.progress) as tell:
         record = StoreRecord(db, rollout.id)
         clock = SteadyClock(record.after(0))
-        engine = Engine(rollout, record, hands, clock, who=me(), run=run, tell=tell)
+        engine = Engine(rollout, record, executor, clock, who=me(), run=run, tell=tell)
         try:
             state = engine.run(wait_for_people=wait_for_people)
         except KeyboardInterrupt:
@@ -86,9 +80,3 @@ def _interrupted(rollout: str) -> ThorError:
         f"Continue it: `thorctl rollout resume {rollout}`. Or end it: `thorctl rollout abort {rollout}`.",
         exit_code=130,
     )
-
-
-def playbooks_of(context: Context) -> Path:
-    """The project's playbooks, else the shipped ones."""
-    own = context.project / "playbooks"
-    return own if (own / "stage.yml").is_file() else shipped.playbooks()

@@ -231,7 +231,7 @@ def soaked(device: Device, status: Status, at: float, rules: Rules) -> Device:
         device = replace(device, restarts=status.engine.restarts)
     if not verdict.good:
         return _unhealthy_once(device, verdict.reason, at)
-    no_way_back = missing_for_rollback(status)
+    no_way_back = missing_for_rollback(device.name, status)
     why = f"{device.why}; {no_way_back}" if no_way_back and no_way_back not in device.why else device.why
     well = replace(device, strikes=0, why=why)
     if rules.work is not None and (device.soak is None or device.soak.state != "done"):
@@ -266,14 +266,14 @@ def _worked(device: Device, at: float) -> Device:
     return replace(device, soak=None, tries=device.tries + 1, due=at)
 
 
-def missing_for_rollback(status: Status) -> str | None:
+def missing_for_rollback(name: str, status: Status) -> str | None:
     """Describe what the release that a rollback restores lacks on the device; None if nothing is known."""
     rollback = status.rollback
     if rollback is None or not rollback.lacking:
         return None
     return (
         f"a rollback to {rollback.release} is impossible without {', '.join(rollback.lacking)}: the rollback"
-        " pulls a missing image first, stage.yml with that release's profile fetches the rest"
+        f" pulls a missing image first, `thorctl stage {name} --release PROFILE` fetches the rest"
     )
 
 

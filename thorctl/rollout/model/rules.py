@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from thorctl.protocol.decode import Malformed
 from thorctl.protocol.envelope import Details
 from thorctl.protocol.identity import UNKNOWN, Identity
+from thorctl.protocol.jobs import INTERRUPTED
 from thorctl.protocol.owner import ROLLOUT
 from thorctl.remote import earlier
 
@@ -31,7 +32,7 @@ ABSENCES = 5  # a device with more absences than this in one run is left for the
 # Prefix of purpose and reason of a rollout's lease, which ends without an operator.
 AUTOMATIC = ROLLOUT
 # Error codes of steps that were not sent, or whose effect is unknown.
-UNANSWERED = frozenset({"device_unreachable", "agent_timeout", "agent_garbage"})
+UNANSWERED = frozenset({"device_unreachable", "agent_timeout", "agent_garbage", INTERRUPTED})
 MALFORMED = "agent_garbage"  # error code of an answer that cannot be decoded
 PASSING = frozenset({"download_interrupted", "image_pull_failed", "docker_unavailable"})
 UNHEALTHY = frozenset({"smoke_failed", "engine_not_ready", "engine_died"})

@@ -215,8 +215,7 @@ def _steps(state: State, now: float, wall: float) -> list[Step]:
     staging = sum(line.verb == "stage" for line in state.open.values())
     slots = Counter(
         changing=policy.parallel - sum(_is_changing(state, one) for one in state.devices.values()),
-        # Refilled by the half: a playbook for each device that gets ready would cost more than it gains.
-        staging=policy.stage_parallel - staging if staging <= policy.stage_parallel // 2 else 0,
+        staging=policy.stage_parallel - staging,
     )
     found = []
     for one in state.in_order:

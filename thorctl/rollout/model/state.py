@@ -150,7 +150,7 @@ class State:
 def begin(rollout: Rollout) -> State:
     """Return the state before the first line."""
     planned = plan.from_document(rollout.plan)
-    limits = {name: _activate_seconds(document) for name, document in rollout.releases.items()}
+    limits = {name: activate_seconds(document) for name, document in rollout.releases.items()}
     policy = from_document(dict(rollout.policy), f"rollout {rollout.id}")
     layouts = {name: int(document.get("schema", 1)) for name, document in rollout.releases.items()}
     hashes = {
@@ -189,7 +189,8 @@ def owner(rollout: Rollout) -> Owner:
     return Owner(rollout.began_by, f"{AUTOMATIC}{rollout.id} {token}") if token else Owner(rollout.began_by)
 
 
-def _activate_seconds(document: Mapping[str, Any]) -> int:
+def activate_seconds(document: Mapping[str, Any]) -> int:
+    """Return the time limit of an activation of the release, its undoing included."""
     ready = document["profile"]["ready"]
     return int(ready["first_start_seconds"]) + int(ready["start_seconds"]) + SWITCH_SECONDS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from thorctl.protocol.jobs import INTERRUPTED
 from thorctl.protocol.lease import LeaseShown
 from thorctl.protocol.preflight import PreflightReport
 from thorctl.protocol.results import Activated, Committed, Reviewed, Staged
@@ -61,10 +62,11 @@ def stage_ended(device: Device, end: Ended, rules: Rules) -> Device:
         return failed_untouched(device, f"staging: it is of {staged.release if staged else None!r}")
     if end.code in {"busy", "leased"}:
         return refused(device, end, rules)
+    passing = end.passing or end.code == INTERRUPTED
+    if passing and device.tries + 1 < TRIES:
+        return replace(device, tries=device.tries + 1, due=end.at + end.retry_seconds, why=end.words)
     if end.unanswered:
         return absent(device, f"offline: {end.message}", end.at)
-    if end.passing and device.tries + 1 < TRIES:
-        return replace(device, tries=device.tries + 1, due=end.at + end.retry_seconds, why=end.words)
     return failed_untouched(device, f"staging: {end.words}")
 
 

@@ -41,8 +41,8 @@ class Done:
     answer: Answer
 
 
-class Hands(Protocol):
-    """What reaches the devices."""
+class Executor(Protocol):
+    """Performs steps on devices."""
 
     def begin(self, steps: Sequence[Begun]) -> None:
         """Begin these steps; does not wait for them."""
@@ -84,14 +84,14 @@ class Engine:
         self,
         rollout: Rollout,
         record: Record,
-        hands: Hands,
+        executor: Executor,
         clock: Clock,
         *,
         who: str,
         run: str,
         tell: Callable[[State, Sequence[Line]], None] = lambda *_: None,
     ) -> None:
-        self._rollout, self._record, self._hands, self._clock = rollout, record, hands, clock
+        self._rollout, self._record, self._executor, self._clock = rollout, record, executor, clock
         self._who, self._run, self._tell = who, run, tell
         self.state: State = begin(rollout)
 
@@ -115,7 +115,7 @@ class Engine:
         if todo.over:
             return todo
         pause = max(0.0, min(todo.wake - self._clock.now(), POLL_SECONDS))
-        self._end(self._hands.wait(pause))
+        self._end(self._executor.wait(pause))
         return todo
 
     def run(self, *, wait_for_people: bool = True) -> State:
@@ -159,7 +159,7 @@ class Engine:
         if not self._note_unless_overtaken(lines):
             return False
         begun = [Begun(self.state.open[step.device].id, step) for step in steps]
-        self._hands.begin(begun)
+        self._executor.begin(begun)
         return True
 
     def _end(self, done: Sequence[Done]) -> None:

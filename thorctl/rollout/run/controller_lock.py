@@ -23,7 +23,7 @@ RETRY_SECONDS = 0.05
 
 
 def folder_of(rollout: str) -> Path:
-    """Where the playbooks' logs of a rollout lie: beside the store."""
+    """The folder of a rollout's lock, beside the store; earlier versions kept logs of playbooks there."""
     return store_file().parent / "rollouts" / rollout
 
 

@@ -22,7 +22,7 @@ from thorctl.remote.shipped_agent import look as look_at
 from thorctl.rollout.model.outcomes import hold_of
 from thorctl.rollout.model.waves import Candidate
 from thorctl.rollout.plan import Rates, Seen
-from thorctl.rollout.run.verb_call import preflight_words
+from thorctl.rollout.run.step_call import preflight_call
 from thorctl.store import rollouts
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
     checks: dict[str, Answer] = {}
     for release in {release.id: release for release in given.by_device.values()}.values():
         mine = [device for device in answering if given.by_device[device.name].id == release.id]
-        readers = [one for one in mine if release.schema_ in layouts(_status(statuses[one.name]))]
+        readers = [one for one in mine if release.schema_ in layouts(status_of(statuses[one.name]))]
         others = [one for one in mine if one not in readers]
         words, text = ("--release", "-"), release.text()
         plans |= _by_device(run_verb(readers, "plan", words, stdin=text, timeout=PLAN_SECONDS))
@@ -132,8 +132,8 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
             look_at([Question(one, "plan", words, text) for one in others], timeout=PLAN_SECONDS)
         )
         checks |= _by_device(_preflight(readers, release))
-        questions = [_preflight_question(one, text) for one in others]
-        checks |= _by_device(look_at(questions))
+        document = release.document()
+        checks |= _by_device(look_at([_preflight_question(one, document) for one in others]))
     found = {name: seen(status, plans.get(name), checks.get(name)) for name, status in statuses.items()}
     further = twins({name: one.identity for name, one in found.items()})
     return {name: replace(one, same_as=further.get(name)) for name, one in found.items()}
@@ -144,7 +144,8 @@ def layouts(status: Status) -> tuple[int, ...]:
     return status.agent_layouts if "soak" in status.agent_verbs else ()
 
 
-def _status(answer: Answer) -> Status:
+def status_of(answer: Answer) -> Status:
+    """The device's status; one that knows nothing where the answer is none."""
     return answer.get(Status) or UNKNOWN
 
 
@@ -152,9 +153,9 @@ def _by_device(answers: Sequence[Answer]) -> dict[str, Answer]:
     return {one.device: one for one in answers}
 
 
-def _preflight_question(device: Device, document: str) -> Question:
-    verb, *words = preflight_words(device.preflight_skip)
-    return Question(device, verb, tuple(words), document)
+def _preflight_question(device: Device, document: Mapping[str, Any]) -> Question:
+    call = preflight_call(document, device.preflight_skip)
+    return Question(device, call.verb, call.words, call.stdin or "")
 
 
 def _preflight(devices: Sequence[Device], release: Release) -> list[Answer]:
@@ -162,8 +163,8 @@ def _preflight(devices: Sequence[Device], release: Release) -> list[Answer]:
     found: list[Answer] = []
     for skip in dict.fromkeys(device.preflight_skip for device in devices):
         mine = [device for device in devices if device.preflight_skip == skip]
-        verb, *words = preflight_words(skip)
-        found += run_verb(mine, verb, words, stdin=release.text())
+        call = preflight_call(release.document(), skip)
+        found += run_verb(mine, call.verb, call.words, stdin=call.stdin)
     return found
 
 
@@ -171,7 +172,7 @@ def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Se
     """What a device's answers to status, plan and preflight say of it."""
     if status.error:
         return Seen(status.reached, remarks=(f"{status.error.code}: {status.error.message}",))
-    found = _status(status)
+    found = status_of(status)
     planned = plan.get(Planned) if plan and plan.ok else None
     return Seen(
         reached=True,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from thorctl.inventory.pattern import shortened
 from thorctl.protocol.plural import counted
+from thorctl.rollout.plan import agent_too_old
 from thorctl.ui.format import NOTHING, data_size, duration, memory_size, moment
 from thorctl.ui.printable import one_line
 
@@ -56,16 +56,10 @@ class PlanView:
         return [(one.before, one.release) for one in self.plan.devices]
 
     def _agents(self) -> Iterator[Text]:
-        """Yield the devices that get an agent before their release is staged."""
-        given = [one for one in self.plan.devices if one.agent]
-        for agent in dict.fromkeys(one.agent for one in given):
-            names = [one.name for one in given if one.agent == agent]
-            get = counted(len(names), "device gets", "devices get")
-            yield Text(
-                f"{get} agent {agent} first, without an engine restart; theirs "
-                f"is too old: {shortened(names)}.",
-                style="dim",
-            )
+        """Yield the devices that need another agent before a rollout can begin."""
+        if self.plan.outdated:
+            problem = agent_too_old(self.plan.outdated)
+            yield Text(f"{problem.message} {problem.remedy}", style="yellow")
 
     def _table(self) -> Table:
         """Return the table, without columns that are equal for every device."""
