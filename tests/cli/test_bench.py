@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.benchmarks import RELEASE, data, speeds
-from tests.support.doubles.answers import answers, document
+from tests.support.doubles.answers import answers
 from tests.support.doubles.sshd import Sshd, running_sshd
 from thorctl.cli import main
 from thorctl.result import Exit, Result
@@ -125,10 +124,16 @@ def test_no_width_loses_a_figure(sshd: Sshd, run: Run, width: int, monkeypatch: 
     assert max(map(len, out.getvalue().splitlines())) <= width
 
 
-def test_sizes_are_handed_on(sshd: Sshd, run: Run) -> None:
-    measures(sshd)
+def test_sizes_are_handed_on(sshd: Sshd, run: Run, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    sshd.behave(
+        "import os\n"
+        "if '--detach' in os.environ['SSH_ORIGINAL_COMMAND']:\n"
+        f"    open({str(begun)!r}, 'w').write(os.environ['SSH_ORIGINAL_COMMAND'])\n"
+        + answers("bench", data())
+    )
     run("bench", "--quick", "--tokens", "64", "--at-once", "8", "--timeout", "90")
-    asked = sshd.asked.read_text()
+    asked = begun.read_text()
     assert "bench --quick --tokens 64 --at-once 8 --timeout 90" in asked
     assert "--holder" in asked
 
@@ -145,14 +150,16 @@ def test_a_dry_run_measures_and_keeps_nothing(sshd: Sshd, run: Run) -> None:
 
 
 def test_steps_are_told_as_they_come(sshd: Sshd, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    said = json.dumps(document("bench", data()))
+    told = [
+        {"progress": {"verb": "bench", "phase": "bench", "message": f"of 3: {word}"}}
+        for word in ("single", "identical")
+    ]
     sshd.behave(
-        "import sys, time\n"
-        "for word in ('single', 'identical'):\n"
-        "    print(f'thor-agent: of 3: {word}', file=sys.stderr, flush=True)\n"
+        "import json, os, sys, time\n"
+        f"for line in {told!r} if ' result ' in os.environ['SSH_ORIGINAL_COMMAND'] else ():\n"
+        "    print(json.dumps(line), file=sys.stderr, flush=True)\n"
         "    time.sleep(0.05)\n"
-        "print('Traceback of something else', file=sys.stderr)\n"
-        f"print({said!r})\n"
+        "print('Traceback of something else', file=sys.stderr)\n" + answers("bench", data())
     )
     run("bench")
     lines = capsys.readouterr().err.splitlines()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 REMEDIES = {
     "See `cd playbooks && ansible-playbook site.yml -l x`.": "See `ansible-playbook site.yml -l x`.",
-    "Run `cd playbooks && ansible-playbook stage.yml --limit x`, then `thorctl status`.": (
-        "Run `ansible-playbook thorctl.thor.stage --limit x`, then `thorctl status`."
+    "Run `cd playbooks && ansible-playbook rollback.yml --limit x`, then `thorctl status`.": (
+        "Run `ansible-playbook thorctl.thor.rollback --limit x`, then `thorctl status`."
     ),
     "Run `cd playbooks && ansible x --become -a 'systemctl start y'`.": (
         "Run `ansible x --become -a 'systemctl start y'`."
@@ -39,7 +39,7 @@ def test_playbooks_are_the_collection_s_outside_of_a_checkout(tmp_path: Path, re
 
 
 def test_playbooks_of_the_collection_exist() -> None:
-    assert (shipped.playbooks() / "stage.yml").is_file()
+    assert (shipped.playbooks() / "rollback.yml").is_file()
 
 
 def test_an_error_of_a_verb_names_commands_of_its_project(tmp_path: Path) -> None:

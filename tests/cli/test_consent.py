@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.rollout.test_rollout import half_way, kept
 from tests.rollout.fleets import Fleet
-from thorctl.cli import commit, consent, hold, lease, main, rollback
+from thorctl.cli import activate, commit, consent, hold, lease, main, rollback, stage
 from thorctl.cli import devices as cli_devices
 from thorctl.cli.consent import Consent
 from thorctl.cli.main import run
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 ASKS = {
+    "activate": ["activate", "thor-01"],
     "commit": ["commit", "thor-01"],
     "hold release": ["hold", "release", "thor-01"],
     "hold set": ["hold", "set", "thor-01", "--reason", "r"],
@@ -38,6 +39,7 @@ ASKS = {
     "rollout abort": ["rollout", "abort"],
     "rollout approve": ["rollout", "approve", "--wave", "2"],
     "rollout resume": ["rollout", "resume"],
+    "stage": ["stage", "thor-01"],
 }
 
 
@@ -85,6 +87,10 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     for module in (commit, cli_devices, hold, lease, rollback):
         monkeypatch.setattr(module, "run_verb", run_verb)
+    staged = {"data": {"already": "staged"}}
+    for verb in (activate, stage):
+        monkeypatch.setattr(verb, "chosen_releases", lambda *_: {})
+        monkeypatch.setattr(verb, "planned", lambda _, fleet, __: [Answer(one.name, staged) for one in fleet])
     return done
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.doubles.answers import STATUS, answers
+from tests.support.doubles.answers import STATUS, answers, answers_by_verb, document
 from tests.support.doubles.sshd import Sshd, running_sshd
 from thorctl.cli.main import run
 from thorctl.cli.smoke import me
@@ -108,34 +108,30 @@ def test_a_rollback_is_shown_before_it_is_done(one: One) -> None:
     assert one.asked.endswith("status")
 
 
-BOTH = """
-import json, os
-asked = os.environ["SSH_ORIGINAL_COMMAND"]
-verb = "status" if asked.endswith("status") else "rollback"
-error = None if verb == "status" else {error}
-data = {{"release": "a", "previous": "b", "state": "committed"}}
-answer = {{"schema": 1, "verb": verb, "ok": error is None, "changed": True, "data": data, "error": error}}
-print(json.dumps(answer))
-raise SystemExit(0 if error is None else 2)
-"""
+def rolls_back(one: One, told: Path, error: dict[str, Any] | None = None) -> None:
+    """The device's answers; the calls of its rollback are lines of ``told``."""
+    before = document("status", {**STATUS, "release": "a", "previous": "b"})
+    after = document("rollback", {"release": "b", "state": "committed"}, error)
+    one.sshd.behave(answers_by_verb(told, status=before, rollback=after))
 
 
-def test_a_rollback_names_reason_and_release(one: One) -> None:
-    one.sshd.behave(BOTH.format(error=None))
+def test_a_rollback_names_reason_and_release(one: One, tmp_path: Path) -> None:
+    rolls_back(one, tmp_path / "told")
     result = one.thorctl("rollback", "thor-01", "--leave", "a", "--reason", "it babbles", "--yes")
     assert result.exit_code == Exit.SUCCESS
-    assert str(result.view) == "thor-01: committed, serving a"
-    assert f"--holder {me()} rollback a --reason 'it babbles'" in one.asked
+    assert str(result.view) == "thor-01: committed, serving b"
+    assert (tmp_path / "told").read_text() == "rollback a --reason 'it babbles'\n"
+    assert f"--holder {me()} result rollback" in one.asked
 
 
-def test_a_rollback_leaves_what_was_seen(one: One) -> None:
-    one.sshd.behave(BOTH.format(error=None))
+def test_a_rollback_leaves_what_was_seen(one: One, tmp_path: Path) -> None:
+    rolls_back(one, tmp_path / "told")
     one.thorctl("rollback", "thor-01", "--yes")
-    assert "rollback a --reason" in one.asked
+    assert (tmp_path / "told").read_text().startswith("rollback a --reason")
 
 
-def test_a_rollback_that_is_refused(one: One) -> None:
-    one.sshd.behave(BOTH.format(error={"code": "nothing_to_roll_back", "message": "m", "remedy": "r"}))
+def test_a_rollback_that_is_refused(one: One, tmp_path: Path) -> None:
+    rolls_back(one, tmp_path / "told", {"code": "nothing_to_roll_back"})
     result = one.thorctl("rollback", "thor-01", "--yes")
     assert (result.exit_code, [error.code for error in result.errors]) == (1, ["nothing_to_roll_back"])
 

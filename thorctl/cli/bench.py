@@ -21,6 +21,8 @@ from thorctl.errors import ThorError
 from thorctl.release import profile
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
+from thorctl.remote.call import Call
+from thorctl.remote.detached import Task, run_tasks
 from thorctl.result import Result
 from thorctl.store import baselines
 from thorctl.store.baselines import Baseline
@@ -29,7 +31,7 @@ from thorctl.ui.progress import StepProgress
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from thorctl.bench.verdict import Outcome
     from thorctl.inventory.devices import Device
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 PART_SECONDS = 1800.0  # as thor-agent's own; one of the three measurements takes a Thor one to two minutes
 READY_SECONDS = 3600.0  # before them the engine may still be starting, for the first time
-LOG = "thor-agent: "
 
 
 def sized(name: str, words: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
@@ -139,12 +140,12 @@ def _measure(
     with StepProgress(context.messages) as progress:
         at_work: dict[str, tuple[str, float]] = {}
 
-        def heard(device: str, line: str) -> None:
-            if not line.startswith(LOG):
-                return
-            done(device)
-            at_work[device] = (line.removeprefix(LOG), time.monotonic())
-            progress(device, at_work[device][0], None)
+        def told(device: str, known: Mapping[str, object]) -> None:
+            detail = str(known.get("message") or known.get("phase"))
+            if at_work.get(device, ("",))[0] != detail:
+                done(device)
+                at_work[device] = (detail, time.monotonic())
+                progress(device, detail, None)
 
         def done(device: str) -> None:
             if device in at_work:
@@ -155,16 +156,9 @@ def _measure(
             if answer.ok:
                 done(answer.device)
 
-        return run_verb(
-            fleet,
-            "bench",
-            words,
-            holder=me(),
-            limit=parallel,
-            timeout=timeout,
-            on_answer=answered,
-            on_line=heard,
-        )
+        call = Call("bench", tuple(words))
+        tasks = [Task(device, call, me(), seconds=timeout) for device in fleet]
+        return run_tasks(tasks, limit=parallel, on_answer=answered, on_progress=told)
 
 
 def _known(db: sqlite3.Connection, answer: Answer) -> Baseline | None:

@@ -29,6 +29,7 @@ class Consent(Enum):
 
 _R, _H, _P, _F, _A = Consent
 VERBS = {
+    "activate": _A,
     "baseline forget": _H,
     "baseline show": _R,
     "bench": _P,
@@ -70,6 +71,7 @@ VERBS = {
     "sim reboot": _H,
     "sim up": _H,
     "smoke": _P,
+    "stage": _A,
     "status": _R,
 }
 

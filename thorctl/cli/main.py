@@ -26,6 +26,7 @@ from thorctl.result import Exit, Result
 # Verb -> its short help. The module thorctl.cli.<verb> is imported when the verb is called, so that
 # `thorctl --help` does not import asyncssh and docker.
 VERBS = {
+    "activate": "Switch devices to a staged release, on trial.",
     "baseline": "Show or forget the baselines of benchmarks.",
     "bench": "Measure the generation speed by the model card's method.",
     "chat": "Talk to a device's model.",
@@ -46,6 +47,7 @@ VERBS = {
     "rollout": "Roll a release out to a fleet in waves.",
     "sim": "Run simulated devices on this machine.",
     "smoke": "Ask the running models known questions and judge the answers.",
+    "stage": "Download a release to devices and verify it.",
     "status": "Show the release, state, engine and drift of devices.",
 }
 

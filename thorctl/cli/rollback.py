@@ -9,12 +9,15 @@ from rich.text import Text
 
 from thorctl.cli import consent
 from thorctl.cli.context import Context, pass_context
+from thorctl.cli.detached import run_shown
 from thorctl.cli.devices import chosen_devices, recognised
 from thorctl.cli.output import fit
 from thorctl.cli.smoke import me
 from thorctl.inventory.pattern import shortened
 from thorctl.remote.agent_call import run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
+from thorctl.remote.call import Call
+from thorctl.remote.detached import Task
 from thorctl.result import Result
 from thorctl.ui.printable import one_line
 
@@ -87,12 +90,13 @@ def _roll_back(
     """Each device leaves what it was just seen with: if somebody was faster, it does not go back twice."""
     done = {one.device: one for one in looked if one.error}
     leaves = {one.device: leave or str(one.data.get("release") or "") for one in looked if one.ok}
-    with context.messages.status(f"Rolling back {', '.join(leaves)} …"):
-        for release in dict.fromkeys(leaves.values()):
-            mine = [device for device in fleet if leaves.get(device.name) == release]
-            words = [*([release] if release else []), "--reason", reason]
-            for answer in run_verb(mine, "rollback", words, holder=me(), limit=parallel):
-                done[answer.device] = answer
+    tasks = []
+    for device in fleet:
+        if device.name in leaves:
+            release = leaves[device.name]
+            words = (*([release] if release else []), "--reason", reason)
+            tasks.append(Task(device, Call("rollback", words), me()))
+    done |= {one.device: one for one in run_shown(context, "Rolling back", tasks, parallel=parallel)}
     return [done[device.name] for device in fleet]
 
 

@@ -8,11 +8,13 @@ import socket
 import click
 
 from thorctl.cli.context import Context, pass_context
+from thorctl.cli.detached import run_shown
 from thorctl.cli.devices import chosen_devices
 from thorctl.cli.output import fit
 from thorctl.protocol.verbs import VERBS
-from thorctl.remote.agent_call import run_verb
-from thorctl.remote.answer import Answer, exit_code_for_answers
+from thorctl.remote.answer import exit_code_for_answers
+from thorctl.remote.call import Call
+from thorctl.remote.detached import Task
 from thorctl.result import Result
 from thorctl.smoke.report import as_json, view
 
@@ -50,14 +52,8 @@ def command(
     passed, 3 when some did, 1 when none did, 4 when all are leased by someone else.
     """
     fleet = chosen_devices(context, devices)
-    left = {device.name for device in fleet}
-    with context.messages.status(f"Smoke test on {', '.join(sorted(left))} …") as shown:
-
-        def note(answer: Answer) -> None:
-            left.discard(answer.device)
-            shown.update(f"Smoke test on {', '.join(sorted(left))} …")
-
-        answers = run_verb(fleet, "smoke", holder=me(), limit=parallel, timeout=timeout, on_answer=note)
+    tasks = [Task(device, Call("smoke"), me(), seconds=timeout) for device in fleet]
+    answers = run_shown(context, "Smoke test", tasks, parallel=parallel)
     return Result(
         "smoke",
         data={"devices": [as_json(answer) for answer in answers]},

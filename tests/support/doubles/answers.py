@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from thorctl.protocol.verbs import VERBS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -63,8 +65,53 @@ def says(text: str, code: int = 0, stderr: str = "") -> str:
 def answers(
     verb: str, data: dict[str, Any], error: dict[str, Any] | None = None, code: int | None = None
 ) -> str:
-    """A program that answers one verb as the agent does."""
-    return says(json.dumps(document(verb, data, error)), (1 if error else 0) if code is None else code)
+    """A program that answers one verb as the agent does; a long one is begun and asked for its result."""
+    exit_code = (1 if error else 0) if code is None else code
+    answer = document(verb, data, error)
+    attached = says(json.dumps(answer), exit_code)
+    if not VERBS[verb].detached:
+        return attached
+    begun = document(verb, {"job": "one", "state": "running", "joined": False})
+    result = {"job": "one", "verb": verb, "state": "done", "progress": None, "exit_code": exit_code}
+    done = document("result", {**result, "answer": answer})
+    return (
+        "import os\n"
+        "asked = os.environ['SSH_ORIGINAL_COMMAND']\n"
+        f"if '--detach' in asked:\n    print({json.dumps(begun)!r})\n"
+        f"elif ' result ' in asked:\n    print({json.dumps(done)!r})\n"
+        f"else:\n    {attached}\n"
+    )
+
+
+# A device that answers by a table of verbs; a long verb's job has the verb's name. It lists what it was told.
+_BY_VERB = """
+import json, os, pathlib, shlex, sys
+table, told = json.loads({table!r}), pathlib.Path({told!r})
+words = shlex.split(os.environ["SSH_ORIGINAL_COMMAND"])
+verb = next(word for word in words if word in table or word == "result")
+def say(of, data, error=None):
+    text = dict(schema=1, verb=of, ok=error is None, changed=False, data=data, error=error)
+    print(json.dumps(text))
+    sys.exit(error is not None)
+if "--detach" in words:
+    sys.stdin.read()
+    with told.open("a") as file:
+        file.write(shlex.join(words[words.index(verb):]) + chr(10))
+    say(verb, dict(job=verb, state="running", joined=False))
+if verb == "result":
+    job = words[words.index("result") + 1]
+    answer = table[job]
+    done = dict(job=job, verb=job, state="done", progress=None)
+    say("result", dict(done, exit_code=int(not answer["ok"]), answer=answer))
+print(json.dumps(table[verb]))
+sys.exit(not table[verb]["ok"])
+"""
+
+
+def answers_by_verb(told: Path, **documents: dict[str, Any]) -> str:
+    """A device with a document for each verb; calls of detached verbs are lines of the file ``told``."""
+    table = {"status": document("status", STATUS)} | documents
+    return _BY_VERB.format(table=json.dumps(table), told=str(told))
 
 
 def serves_socket(root: Path, status: dict[str, Any] = STATUS) -> str:
