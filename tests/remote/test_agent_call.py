@@ -18,7 +18,6 @@ import pytest
 
 from tests.support.doubles.sshd import Sshd, make_key, running_sshd
 from thorctl.errors import ThorError
-from thorctl.inventory.devices import Device
 from thorctl.remote.agent_call import STDOUT_LIMIT, agent_command, run_bounded, run_verb
 from thorctl.remote.answer import Answer, exit_code_for_answers
 from thorctl.remote.ssh import connect
@@ -26,7 +25,7 @@ from thorctl.result import Exit, Problem
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from thorctl.inventory.devices import Device
 
 STATUS = {
     "schema": 1,
@@ -47,17 +46,6 @@ def fails(code: str, exit_code: int) -> str:
     """A program that answers as the agent does when a verb fails."""
     error = {"code": code, "message": "m", "remedy": "r", "details": {}}
     return says(json.dumps(STATUS | {"ok": False, "data": {}, "error": error}), exit_code)
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
-
-
-@pytest.fixture
-def device(sshd: Sshd) -> Device:
-    return Device("thor-01", "127.0.0.1", sshd.port, sshd.user, sshd.key, sshd.known_hosts)
 
 
 def error_of(answer: Answer) -> Problem:
@@ -172,62 +160,6 @@ def test_a_host_that_accepts_and_says_nothing(device: Device) -> None:
         problem = error_of(run_verb([device], "status", connect_timeout=0.5)[0])
     assert problem.code == "device_unreachable"
     assert "0.5 s" in problem.message
-
-
-def test_a_host_key_that_changed_is_refused_and_the_file_left_alone(
-    sshd: Sshd, device: Device, tmp_path: Path
-) -> None:
-    known = tmp_path / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{sshd.port} {make_key(tmp_path / 'other')}\n")
-    before = known.read_bytes()
-    sshd.asked.write_text("")
-    problem = error_of(run_verb([dataclasses.replace(device, known_hosts=known)], "status")[0])
-    assert problem.code == "host_key_mismatch"
-    assert "SHA256:" in problem.message
-    assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}'" in problem.remedy
-    assert known.read_bytes() == before
-    assert sshd.asked.read_text() == ""
-
-
-def test_a_host_key_of_another_kind_is_a_mismatch(sshd: Sshd, device: Device, tmp_path: Path) -> None:
-    known = tmp_path / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{sshd.port} {make_key(tmp_path / 'other', 'ecdsa')}\n")
-    device = dataclasses.replace(device, known_hosts=known)
-    problem = error_of(run_verb([device], "status")[0])
-    assert problem.code == "host_key_mismatch", problem
-
-
-@pytest.mark.parametrize("content", [None, "", "# nothing yet\n"])
-def test_an_unknown_host_is_refused_and_not_added(
-    device: Device, tmp_path: Path, content: str | None
-) -> None:
-    known = tmp_path / "known_hosts"
-    if content is not None:
-        known.write_text(content)
-    problem = error_of(run_verb([dataclasses.replace(device, known_hosts=known)], "status")[0])
-    assert problem.code == "host_key_unknown"
-    assert "SHA256:" in problem.message
-    assert "ssh-keyscan" in problem.remedy
-    assert (known.read_text() if known.exists() else None) == content
-
-
-def test_a_broken_known_hosts_file_is_named(device: Device, tmp_path: Path) -> None:
-    known = tmp_path / "known_hosts"
-    known.write_text("@nonsense a b c\n")
-    problem = error_of(run_verb([dataclasses.replace(device, known_hosts=known)], "status")[0])
-    assert problem.code == "known_hosts_unreadable"
-
-
-def test_the_known_hosts_file_may_stand_in_the_ssh_arguments(sshd: Sshd, device: Device) -> None:
-    sshd.behave(says(json.dumps(STATUS)))
-    args = f"-o UserKnownHostsFile={sshd.known_hosts} -o StrictHostKeyChecking=yes"
-    assert run_verb([dataclasses.replace(device, known_hosts=None, ssh_args=args)], "status")[0].ok
-
-
-def test_strict_checking_cannot_be_talked_away(device: Device, tmp_path: Path) -> None:
-    args = "-o StrictHostKeyChecking=no"
-    device = dataclasses.replace(device, known_hosts=tmp_path / "empty", ssh_args=args)
-    assert error_of(run_verb([device], "status")[0]).code == "host_key_unknown"
 
 
 def test_a_key_that_is_not_let_in(device: Device, tmp_path: Path) -> None:

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.doubles.answers import document, says
-from tests.support.doubles.sshd import Sshd, running_sshd
 from thorctl.inventory.devices import Device
 from thorctl.protocol.paths import AGENT, AGENT_ARCHIVE
 from thorctl.remote.shipped_agent import Question, Zipapp, look
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.doubles.sshd import Sshd
     from thorctl.remote.answer import Answer
 
 LONG = 120.0
@@ -33,17 +32,6 @@ os.environ["PATH"] = {path!r}
 os.environ["TMPDIR"] = {scratch!r}
 os.execvp("sh", ["sh", "-c", asked])
 """
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
-
-
-@pytest.fixture
-def device(sshd: Sshd) -> Device:
-    return Device("thor-01", "127.0.0.1", sshd.port, sshd.user, sshd.key, sshd.known_hosts)
 
 
 @pytest.fixture
