@@ -48,7 +48,7 @@ def test_the_status_follows_the_exit_code(code: int, status: str) -> None:
 
 
 def test_an_exception_becomes_a_result() -> None:
-    error = ThorError("leased", "Someone holds it.", "Wait.", device="thor-02", exit_code=4)
+    error = ThorError("leased", "Someone holds it.", "Wait.", device="thor-02")
     result = Result.failure("rollback", error)
     assert (result.exit_code, result.data) == (4, {})
     assert result.errors == (Problem("leased", "Someone holds it.", "Wait.", "thor-02"),)

@@ -17,12 +17,10 @@ class ThorError(Exception):
         exit_code: the exit code of the process.
     """
 
-    def __init__(
-        self, code: str, message: str, remedy: str, *, device: str | None = None, exit_code: int | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, remedy: str, *, device: str | None = None) -> None:
         self.code = code
         self.message = sentence(message)
         self.remedy = sentence(remedy)
         super().__init__(self.message)
         self.device = device
-        self.exit_code = controller_errors.exit_code(code) if exit_code is None else exit_code
+        self.exit_code = controller_errors.exit_code(code)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thorctl.errors import ThorError
-from thorctl.result import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +95,6 @@ def agreed(context: Context, question: str, *, yes: bool) -> None:
             "consent_missing",
             f"{question} {why[0].upper()}{why[1:]}, so nothing was done.",
             "Repeat the command with --yes.",
-            exit_code=Exit.USAGE,
         )
     try:
         answer = click.confirm(question, err=True)
@@ -107,5 +105,4 @@ def agreed(context: Context, question: str, *, yes: bool) -> None:
             "declined",
             "Nothing was changed: the question was not answered with yes.",
             "Repeat the command and answer with yes to do it.",
-            exit_code=Exit.DECLINED,
         )

@@ -17,7 +17,7 @@ from thorctl.cli.output import fit
 from thorctl.cli.rollout.find import find, state_of
 from thorctl.errors import ThorError
 from thorctl.files.limits import read_tail
-from thorctl.result import Exit, Result
+from thorctl.result import Result
 from thorctl.rollout.run.controller_lock import at_work, folder_of
 from thorctl.rollout.views import events as telling
 from thorctl.rollout.views import summary
@@ -139,7 +139,6 @@ def show(context: Context, rollout: str | None, device: str | None, logs: bool) 
                 "device_unknown",
                 f"{device!r} is not in rollout {found.id}.",
                 f"Name one of: {', '.join(state.devices)}.",
-                exit_code=Exit.USAGE,
             )
         lines = rollouts.log(db, found.id, device=device)
     if device is None:

@@ -41,7 +41,6 @@ def chosen_releases(context: Context, fleet: Sequence[Device], wanted: str | Non
                 "thor_profile or thor_device_class is not set, so there is no desired release.",
                 "Set them in the inventory, for the device or its group; or name one: --release RELEASE.",
                 device=name,
-                exit_code=2,
             )
         found[name] = release
     return found

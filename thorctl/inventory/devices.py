@@ -116,7 +116,6 @@ def find_inventory(chosen: Path | None, project: Path, simulation: Path | None =
             "inventory_missing",
             f"There is no inventory {chosen}.",
             "Name an existing one with -i or THORCTL_INVENTORY, or leave both out for the project's own.",
-            exit_code=2,
         )
     for folder in (project / "inventory", project / "playbooks" / "inventory"):
         if any((folder / name).is_file() for name in INVENTORY_FILES):
@@ -128,7 +127,6 @@ def find_inventory(chosen: Path | None, project: Path, simulation: Path | None =
         f"No devices are known: {project / 'inventory'} has no hosts.yml, and no simulation is running.",
         "Write inventory/hosts.yml (`thorctl init` writes a template), name one with -i, "
         "or start simulated devices: `thorctl sim up`.",
-        exit_code=2,
     )
 
 

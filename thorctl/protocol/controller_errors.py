@@ -59,7 +59,7 @@ _CONTROLLER_ERRORS = {
     "ansible_setting": ErrorCode("A setting of Ansible is invalid."),
     "device_unknown": ErrorCode("No device has the given name.", USAGE),
     "inventory_empty": ErrorCode("The inventory names no device."),
-    "inventory_incomplete": ErrorCode("The inventory lacks a variable of the device."),
+    "inventory_incomplete": ErrorCode("The inventory lacks a variable of the device.", USAGE),
     "inventory_invalid": ErrorCode("The inventory cannot be read."),
     "inventory_missing": ErrorCode("There is no inventory.", USAGE),
     "maintenance_window_invalid": ErrorCode("A maintenance window is invalid."),

@@ -191,7 +191,6 @@ def _check_same(candidates: Sequence[Candidate], same: Mapping[str, str]) -> Non
                 "machine_twice",
                 f"{name} and {counted} are one machine, and are to get different releases.",
                 f"Remove one of the two names from the inventory, or leave it out: --limit 'all,!{name}'.",
-                exit_code=2,
             )
 
 

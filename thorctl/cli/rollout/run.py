@@ -78,5 +78,4 @@ def _interrupted(rollout: str) -> ThorError:
         "rollout_interrupted",
         f"Rollout {rollout} was interrupted. Devices on trial roll back at their deadline.",
         f"Continue it: `thorctl rollout resume {rollout}`. Or end it: `thorctl rollout abort {rollout}`.",
-        exit_code=130,
     )

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from thorctl.errors import ThorError
-from thorctl.result import Exit
 from thorctl.store.place import store_file
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ def starting() -> Iterator[None]:
                 "rollout_at_work",
                 "Another thorctl on this machine is starting a rollout.",
                 "Try again in a moment.",
-                exit_code=Exit.LEASED,
             )
         yield
 
@@ -59,7 +57,6 @@ def only_one(rollout: str) -> Iterator[None]:
                 f"Another thorctl on this machine runs the rollout {rollout}.",
                 f"Watch it: `thorctl rollout status {rollout} --watch`. Pause it: `thorctl rollout "
                 f"pause {rollout}`. End it: `thorctl rollout abort {rollout}`.",
-                exit_code=Exit.LEASED,
             )
         yield
 

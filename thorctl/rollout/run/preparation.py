@@ -66,7 +66,6 @@ def releases(deploy: Path, wanted: str, path: Path, devices: Sequence[Device]) -
             "device_class_missing",
             f"The inventory gives no thor_device_class to {shortened(nameless)}.",
             "Set it for the device or its group.",
-            exit_code=2,
         )
     if wanted in profiles.names(deploy):
         profile = profiles.load(deploy, wanted)
@@ -91,7 +90,6 @@ def _check_fit(devices: Sequence[Device], classes: Sequence[str], what: str) -> 
             "release_unfit",
             f"{what} is made for {', '.join(classes)}, not for {shortened(unfit)}.",
             "Leave those devices out: 'all,!NAME'; or add their class to the profile.",
-            exit_code=2,
         )
 
 
