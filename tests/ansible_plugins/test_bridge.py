@@ -268,16 +268,6 @@ def test_a_chosen_log_driver_stays_and_named_keys_win() -> None:
     assert wanted == {"log-driver": "journald", "live-restore": True}
 
 
-def test_a_data_root_takes_the_images_along() -> None:
-    existing = {"data-root": "/a", "features": {"buildkit": True}}
-    wanted = merged(existing, LOG, [], {}, "/mnt/nvme/docker")
-    features = {"buildkit": True, "containerd-snapshotter": False}
-    assert wanted == LOG | {"data-root": "/mnt/nvme/docker", "features": features}
-    assert merged(wanted, LOG, [], {}, "/mnt/nvme/docker") == wanted
-    assert merged(existing, LOG, [], {}, None)["data-root"] == "/a"
-    assert needs_restart(wanted, existing | LOG)
-
-
 @pytest.mark.parametrize(
     ("existing", "wanted", "restart"),
     [

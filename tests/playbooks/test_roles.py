@@ -37,6 +37,7 @@ def test_these_are_the_roles() -> None:
         "thor_runtime",
         "thor_service",
         "thor_smoke",
+        "thor_storage",
         "thor_time",
     ]
 

@@ -28,7 +28,6 @@ def merged(
     log: dict[str, Any],
     insecure_registries: list[str],
     extra: dict[str, Any],
-    data_root: str | None = None,
 ) -> dict[str, Any]:
     """Return the new content of daemon.json.
 
@@ -37,8 +36,6 @@ def merged(
         log: log settings, applied only if the file has none, which keeps a chosen log driver.
         insecure_registries: added to the existing ones.
         extra: override existing settings.
-        data_root: directory of Docker's data; None: unmanaged. It includes images: a new Docker (29) would
-            leave them with containerd, in another directory.
     """
     wanted = dict(existing)
     if not {"log-driver", "log-opts"} & existing.keys():
@@ -47,9 +44,6 @@ def merged(
     new = [registry for registry in insecure_registries if registry not in registries]
     if new:
         wanted["insecure-registries"] = registries + new
-    if data_root:
-        wanted["data-root"] = data_root
-        wanted["features"] = (existing.get("features") or {}) | {"containerd-snapshotter": False}
     return wanted | extra
 
 

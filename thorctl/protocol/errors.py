@@ -96,6 +96,7 @@ AGENT_ERRORS = {
     "smoke_missing": ErrorCode(
         "No smoke test has passed since the release was activated.", agent_exit_code=BAD_STATE
     ),
+    "storage_missing": ErrorCode("The disk with the device's data is not mounted."),
 }
 
 

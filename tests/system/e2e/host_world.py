@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from thorctl.sim import devices
 
 if TYPE_CHECKING:
     from tests.playbooks.playbook_run import PlaybookRun
@@ -79,11 +76,3 @@ class Host:
     def boot(self) -> str:
         """Another after each restart."""
         return self.run("cat /proc/sys/kernel/random/boot_id")
-
-    def restart(self) -> None:
-        """Restarts the device and waits until it is up."""
-        sim, device, boot = self.world.sim, self.world.device, self.boot
-        sim.ssh(device, "sudo systemctl reboot")
-        while sim.ssh(device, f"test $(cat /proc/sys/kernel/random/boot_id) != {boot}").returncode:
-            time.sleep(0.2)
-        devices.wait_booted(sim.container(device), device)

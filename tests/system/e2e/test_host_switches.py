@@ -140,32 +140,6 @@ def test_nvidia_s_runtime_is_registered_once(converged: Host) -> None:
     assert again.total("changed") == 0, again.text
 
 
-def test_docker_s_data_are_never_lost_sight_of(converged: Host) -> None:
-    new = ("-e", "thor_runtime_data_root=/var/lib/thor/docker")
-    converged.run(
-        "cd / && sudo tar c usr/bin/true | sudo docker import - keep:1 && sudo docker volume create keep"
-    )
-    ids = "sudo docker images --no-trunc --format '{{.ID}}'"
-    images = converged.run(ids)
-    refused = converged.converge(*new)
-    assert refused.exit_code != 0
-    assert "data_root_in_use: Docker has data in /var/lib/docker" in " ".join(refused.text.split())
-    assert converged.run(ids) == images
-
-    move = (*new, "-e", "thor_runtime_data_root_move=true")
-    assert converged.converge(*move, "--check").exit_code == 0
-    assert converged.run("sudo docker info --format '{{.DockerRootDir}}'") == "/var/lib/docker"
-    moved = converged.converge(*move)
-    assert moved.exit_code == 0, moved.text
-    assert converged.run("sudo docker info --format '{{.DockerRootDir}}'") == "/var/lib/thor/docker"
-    assert converged.run(ids) == images
-    assert converged.run("sudo docker volume ls --quiet") == "keep"
-    assert "/var/lib/thor/docker" in converged.run("systemctl show --property RequiresMountsFor docker")
-    assert converged.converge(*new).total("changed") == 0
-    converged.restart()
-    assert converged.run("sudo docker volume ls --quiet") == "keep"
-
-
 def test_a_device_without_docker_is_rehearsed_and_gets_it(converged: Host) -> None:
     converged.run(REPACK)
     converged.run(

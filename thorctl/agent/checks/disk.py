@@ -47,7 +47,8 @@ def _disk(situation: Situation) -> Item:
         for short in missing
     )
     remedy = (
-        "Free space on the device (`sudo thor-agent gc`, `docker image prune`), or give it a larger disk."
+        "Free space on the device (`sudo thor-agent gc`, `docker image prune`), or put its data on a larger "
+        "disk (thor_storage_path)."
     )
     return Item("disk", FAIL, found, wanted, f"The disk is too small ({lacks}).", remedy)
 
@@ -63,8 +64,8 @@ def _filesystem(situation: Situation) -> Item:
     if lost:
         message = f"Data in {', '.join(lost)} is lost at a restart."
         remedy = (
-            "Turn the overlay off (`findmnt /` shows it), or move /etc, /var/lib/thor and Docker's data-root "
-            "to a disk that is mounted by UUID before Docker starts."
+            "Turn the overlay off (`findmnt /` shows it), or put /etc on a disk that is mounted at boot, and "
+            "the rest on one by thor_storage_path."
         )
         return Item("filesystem", FAIL, found, wanted, message, remedy)
     read_only = {"/var/lib/thor": space.state_read_only, "Docker's images": space.docker_read_only}
@@ -85,7 +86,7 @@ def _storage(situation: Situation) -> Item:
     found = ", ".join(f"{one or UNKNOWN} ({kinds.get(one or '') or UNKNOWN})" for one in under)
     nvme = [one for one, kind in kinds.items() if kind == "nvme" and one not in under]
     where = f"the NVMe disk {nvme[0]}" if nvme else "an NVMe disk"
-    remedy = f"Move /var/lib/thor and Docker's data-root to {where}, mounted by UUID before Docker starts."
+    remedy = f"Put /var/lib/thor and Docker's data on {where} by thor_storage_path."
     slow = [_SLOW[kind] for one in under if (kind := kinds.get(one or "")) in _SLOW]
     if slow:
         message = f"Weights and images are on {' and '.join(dict.fromkeys(slow))}: every start takes minutes."

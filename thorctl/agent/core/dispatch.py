@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from thorctl.agent.core import events
+from thorctl.agent.core import events, storage
 from thorctl.agent.core.locking import locked
 from thorctl.agent.core.outcome import AgentError, Outcome, ended_by, unforeseen
 from thorctl.agent.core.signals import Interrupted
@@ -31,11 +31,7 @@ DEVICE_PATIENCE_SECONDS = 6 * 3600.0  # the deadline's timer fires once, so it w
 def dispatch(ctx: Context, args: argparse.Namespace) -> Outcome:
     """Run ``args.verb``. Raises no ``Exception``: an unexpected one becomes ``internal``."""
     verb = VERBS[args.verb]
-    if args.detach:
-        return _settled(ctx, verb, lambda: _load("jobs.start")(ctx, args))
-    return _settled(
-        ctx, verb, lambda: load(verb)(ctx, args) if verb.reads_only else _changing(ctx, args, verb)
-    )
+    return _settled(ctx, verb, lambda: _work(ctx, args, verb))
 
 
 def load(verb: Verb) -> Callable[[Context, argparse.Namespace], Outcome]:
@@ -46,6 +42,14 @@ def load(verb: Verb) -> Callable[[Context, argparse.Namespace], Outcome]:
 def _load(name: str) -> Callable[[Context, argparse.Namespace], Outcome]:
     module = importlib.import_module(f"thorctl.agent.{name}")
     return cast("Callable[[Context, argparse.Namespace], Outcome]", module.run)
+
+
+def _work(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
+    if verb.name != "facts":
+        storage.require_mounted(ctx)
+    if args.detach:
+        return _load("jobs.start")(ctx, args)
+    return load(verb)(ctx, args) if verb.reads_only else _changing(ctx, args, verb)
 
 
 def _changing(ctx: Context, args: argparse.Namespace, verb: Verb) -> Outcome:
