@@ -40,8 +40,8 @@ options:
       create_only: {description: Leave the content of a file that exists alone., type: bool, default: false}
       target: {description: Where the link points., type: str}
       backup: {description: Keep what a file was as C(PATH.before-thorctl)., type: bool, default: false}
-      description: A program that must accept a new file before it is installed; C(%s) is its path.
-        description: A program that has to accept a new file before it is in place; C(%s) is its path.
+      check:
+        description: A program that must accept a new file before it is installed; C(%s) is its path.
         type: list
         elements: str
 attributes:

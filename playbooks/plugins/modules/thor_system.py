@@ -81,8 +81,8 @@ options:
       - How long to wait for a synchronised clock. Synchronisation is switched on where it is off.
       - Not in a container, whose clock is its host's.
     type: int
-  description: Seconds since 1970 on the controller, to distinguish a late clock from a wrong one.
-  type: float
+  controller_time:
+    description: Seconds since 1970 on the controller, to distinguish a late clock from a wrong one.
     type: float
   set_clock:
     description: Whether a wrong clock that nothing synchronises is set from O(controller_time).
