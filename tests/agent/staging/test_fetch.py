@@ -26,12 +26,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.support.cutting_hub import CuttingHub
-from thorctl.agent.staging.fetch import Download, FetchError, Order, _number, _retry_after
+from thorctl.agent.staging.fetch import Download
+from thorctl.agent.staging.hub import Order, _retry_after
+from thorctl.agent.staging.hub import number as number_of
 from thorctl.sim.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from http.server import BaseHTTPRequestHandler
+
+    from thorctl.agent.staging.fetch_error import FetchError
 
 COMMIT = "c" * 40
 BIG = os.urandom(6_000_000)
@@ -516,4 +520,4 @@ def test_redirect_to_no_address_is_told(hub: CuttingHub, tmp_path: Path, locatio
     ("text", "number"), [("12", 12), ("", None), (None, None), ("²", None), ("-1", None), ("9" * 5000, None)]
 )
 def test_number_of_a_header(text: str | None, number: int | None) -> None:
-    assert _number(text) == number
+    assert number_of(text) == number

@@ -12,15 +12,17 @@ import pytest
 
 from tests.support.hub_stage import Sandboxless, refused, release_of
 from thorctl.agent.core.account import Account
-from thorctl.agent.staging import fetch, fetcher
+from thorctl.agent.staging import fetch, fetch_error, fetcher, partial_file
+from thorctl.agent.staging import hub as hub_client
 
 if TYPE_CHECKING:
     from tests.support.cutting_hub import CuttingHub
     from thorctl.agent.core.context import Context
 
-CODES = {*re.findall(r'"((?:hub|file|disk|download)_[a-z_]+)"', Path(fetch.__file__).read_text())} - {
-    "disk_failed"
-}
+SOURCE = "".join(
+    Path(str(module.__file__)).read_text() for module in (fetch, fetch_error, hub_client, partial_file)
+)
+CODES = {*re.findall(r'"((?:hub|file|disk|download)_[a-z_]+)"', SOURCE)} - {"disk_failed"}
 
 
 def test_every_cause_has_a_message_and_a_remedy_of_its_own() -> None:
