@@ -59,7 +59,7 @@ MISTAKES = {
     "ulimit": ("ulimits: {}", 'ulimits: {memlock: "-1 --privileged"}', "ulimit memlock"),
     "gpus": ("shm_size: 1g", "gpus: all\n  shm_size: 1g", "unknown key 'gpus'"),
     "runtime": ("runtime: null", "runtime: 'nvidia --privileged'", "container.runtime"),
-    "name": ("name: simulated-container", "name: other", "holds name: other"),
+    "name": ("name: simulated-container", "name: other", "has name: other"),
 }
 
 

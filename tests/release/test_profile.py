@@ -173,7 +173,7 @@ MISTAKES = {
     "too few": ("sequential: 8", "sequential: 3", "sequential:", "greater than or equal to 8"),
     "prompt twice": ("{name: sum,", "{name: sky,", "prompts:", "prompt name used twice: sky"),
     "version": ("schema: 1", "schema: 2", "schema:", "schema"),
-    "other name": ("name: tiny-qwable\n", "name: tiny\n", None, "holds name: tiny"),
+    "other name": ("name: tiny-qwable\n", "name: tiny\n", None, "has name: tiny"),
     "class twice": (
         "[simulated-container, simulated-vm]",
         "[simulated-vm, simulated-vm]",
