@@ -30,7 +30,7 @@ def run_shown(
     """Run the tasks and return their answers; ``what`` is shown on stderr with the devices at work.
 
     Raises:
-        ThorError: ``interrupted``, after Ctrl-C; the devices go on.
+        ThorError: ``interrupted``, after Ctrl-C; the devices continue.
     """
     left = {task.device.name: "" for task in tasks}
     if not tasks:

@@ -77,7 +77,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
 )
 @click.pass_context
 def cli(ctx: click.Context, as_json: bool, quiet: bool, inventory: Path | None, project: Path | None) -> None:
-    """Put a large language model on a fleet of Jetson Thor devices, and keep it well there.
+    """Put a large language model on a fleet of Jetson Thor devices, and keep it healthy.
 
     \b
     Try it without a device:       make demo

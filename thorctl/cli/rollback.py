@@ -1,4 +1,4 @@
-"""``thorctl rollback``: back to the release before; the devices need no network for it."""
+"""``thorctl rollback``: return devices to the previous release, without a network."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def command(
     dry_run: bool,
     yes: bool,
 ) -> Result:
-    """Return devices to the previous release: the last committed one, or the one before that.
+    """Return devices to the previous release: the last committed one, or its predecessor.
 
     Whatever they need is still on their disks. A device leaves the release that it is seen with; --leave
     names another one, and then nothing happens where it does not run. Exit code 4: others hold all leases.
@@ -87,7 +87,7 @@ def _roll_back(
     reason: str,
     parallel: int,
 ) -> list[Answer]:
-    """Each device leaves what it was just seen with: if somebody was faster, it does not go back twice."""
+    """Roll each device back from the release of its status; a device rolled back meanwhile is left alone."""
     done = {one.device: one for one in looked if one.error}
     leaves = {one.device: leave or str(one.data.get("release") or "") for one in looked if one.ok}
     tasks = []

@@ -1,7 +1,7 @@
-"""What came back from one device: the agent's object, or the reason there is none.
+"""The answer of one device: the agent's object, or the reason why there is none.
 
-Pure: exit code, stdout and stderr in, an Answer out. Whatever is not exactly one well-formed object of the
-right verb is a failure; nothing is guessed from text that could not be read.
+An Answer is made of exit code, stdout and stderr. Anything but exactly one well-formed object of the called
+verb is a failure; nothing is guessed from unreadable text.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Answer:
     Attributes:
         device: its name in the inventory.
         object: the agent's JSON object, or None if the device could not be asked or its answer not be read.
-        error: None exactly when the agent said it did what it was asked.
-        reached: whether we were logged in on the device.
+        error: None exactly when the agent reported success.
+        reached: whether the login on the device succeeded.
         seconds: from the first packet to the last, on the controller's clock.
     """
 
@@ -125,12 +125,12 @@ def read_begun(answer: Answer) -> str | Answer:
 
 
 def read_result(told: Answer, verb: str, job: str) -> Result | Answer:
-    """What ``result`` tells of a job that runs; else the verb's answer, or why there is none."""
+    """Return the state of a running job; otherwise the verb's answer, or the reason why there is none."""
     if told.error:
         return told
     found = told.get(Result)
     if found is None or (found.job, found.verb) != (job, verb):
-        return Answer(told.device, error=garbage(told.device, f"it tells nothing of {verb}, job {job}"))
+        return Answer(told.device, error=garbage(told.device, f"it has no result of {verb}, job {job}"))
     if found.state == RUNNING:
         return found
     return read_answer(told.device, verb, found.exit_code, json.dumps(found.answer), "")

@@ -1,4 +1,4 @@
-"""One call of the agent: the words and the standard input that a verb gets. Pure."""
+"""One call of the agent: a verb, its arguments and its standard input."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Call:
 
     @property
     def detached(self) -> bool:
-        """Whether it runs detached on the device; what only says what would be run is over at once."""
+        """Whether the verb runs detached on the device; a dry run does not."""
         return VERBS[self.verb].detached and "--dry-run" not in self.words
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from thorctl.inventory.devices import Device
 
-WAIT_SECONDS = 30  # of one `result`; then it is said again
+WAIT_SECONDS = 30  # of one `result`, which is then repeated
 ANSWER_SECONDS = 30.0  # beyond that, for the way there and back and a busy device
 POLL_SECONDS = 2.0  # between two calls of `result`, however soon the first one ends
 PROGRESS_SECONDS = 5
@@ -45,10 +45,10 @@ class Task:
     """One verb for one device.
 
     Attributes:
-        holder: who asks; None leaves it to the agent (the SSH login).
+        holder: the caller; None: the agent takes the SSH login.
         seconds: time limit of the verb, kept by the device; None: the verb's own.
         silence_seconds: how long the device may give no answer before it counts as unreachable.
-        request: the same said twice is done once.
+        request: name of the job; a repeated request joins it.
     """
 
     device: Device
@@ -71,11 +71,11 @@ def run_tasks(
     on_answer: Callable[[Answer], None] | None = None,
     on_progress: Callable[[str, Mapping[str, object]], None] | None = None,
 ) -> list[Answer]:
-    """The verbs' answers, in the order of ``tasks``; ``limit`` of them at once.
+    """Run verbs on devices, ``limit`` of them at once; return the answers in the order of ``tasks``.
 
     Args:
         on_answer: called with each answer as it comes.
-        on_progress: called with the device's name and the progress that its agent tells.
+        on_progress: called with the device's name and its progress.
     """
 
     async def all_of_them() -> list[Answer]:

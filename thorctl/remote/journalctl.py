@@ -64,7 +64,7 @@ def reads_backwards(*, lines: int | None, since: str | None) -> bool:
 
 
 def in_order(newest_first: Sequence[str]) -> list[str]:
-    """Return the lines of ``--reverse``, the oldest first; indented lines belong to the one before."""
+    """Return the lines of ``--reverse``, the oldest first; indented lines follow their first line."""
     messages: list[list[str]] = []
     for line in newest_first:
         if line.startswith((" ", "\t")) and messages:

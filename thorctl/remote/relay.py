@@ -130,7 +130,7 @@ async def _hung_up(writer: asyncio.StreamWriter) -> None:
     """Wait until the client has closed both directions."""
     poll = select.poll()
     poll.register(writer.get_extra_info("socket").fileno(), 0)
-    while not poll.poll(0):  # noqa: ASYNC110 - only the kernel knows, so no event can be awaited
+    while not poll.poll(0):  # noqa: ASYNC110 - state of the kernel, without an event to await
         await asyncio.sleep(HANGUP_POLL_SECONDS)
 
 

@@ -27,7 +27,7 @@ from thorctl.rollout.model.waves import PlannedWave
 from thorctl.rollout.policy import Speed
 
 NEW = "m-bbbbbbbbbbbb"
-GO, WAIT, STOP, BACK = Action.GO_ON, Action.WAIT, Action.STOP, Action.STOP_AND_RETURN
+GO, WAIT, STOP, BACK = Action.CONTINUE, Action.WAIT, Action.STOP, Action.STOP_AND_RETURN
 
 
 def wave(number: int = 2, success: float = 100) -> PlannedWave:

@@ -83,7 +83,7 @@ def test_an_absent_device_is_to_be_caught_up() -> None:
     assert (data["status"], summary.exit_code(fleet.state)) == ("incomplete", 3)
     assert data["next"] == "thorctl rollout resume 20261125-1"
     assert [problem.code for problem in summary.problems(fleet.state)] == ["device_absent"]
-    assert "Go on with: thorctl rollout resume" in shown(RolloutView(fleet.rollout, fleet.state, False))
+    assert "Continue with: thorctl rollout resume" in shown(RolloutView(fleet.rollout, fleet.state, False))
 
 
 def test_a_dead_controller_is_seen() -> None:

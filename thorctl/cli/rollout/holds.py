@@ -67,7 +67,7 @@ def ask(devices: Sequence[Device]) -> dict[str, str | None]:
 
 
 def override(db: sqlite3.Connection, rollout: Rollout, holds: Mapping[str, str]) -> None:
-    """Record which holds are overridden, and by whom, for the process that runs the rollout."""
+    """Record which holds are overridden, and the operator, for the process that runs the rollout."""
     for device, hold in holds.items():
         message = f"its hold is overridden by {me()}: {hold}"
         say(db, rollout, Order("over_hold", message, device=device, data={"hold": hold}))

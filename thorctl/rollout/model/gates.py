@@ -31,7 +31,7 @@ class Verdict:
 class Action(StrEnum):
     """The consequence for the rollout."""
 
-    GO_ON = "go on"
+    CONTINUE = "continue"
     WAIT = "wait"
     STOP = "stop"
     STOP_AND_RETURN = "stop and return"
@@ -171,7 +171,7 @@ def judge_wave(policy: Policy, wave: PlannedWave, here: Count, fleet: Count, *, 
         found = f"no device of {_name(wave)} was updated"
     unfit = f", {here.unfit} cannot run it" if here.unfit and not canary else ""
     absent = f", {here.absent} absent (caught up later)" if here.absent else ""
-    return Decision(Action.GO_ON, f"{found}{unfit}{absent}")
+    return Decision(Action.CONTINUE, f"{found}{unfit}{absent}")
 
 
 def _over_budget(policy: Policy, fleet: Count) -> str | None:

@@ -134,7 +134,7 @@ def _gate(state: State, now: float) -> Event | None:
     )
     if decision.action in {Action.STOP, Action.STOP_AND_RETURN}:
         return _stop(decision)
-    if decision.action is Action.GO_ON:
+    if decision.action is Action.CONTINUE:
         return Event("wave_closed", decision.reason, wave.number)
     if state.paused or state.count(wave.devices).still:
         return None

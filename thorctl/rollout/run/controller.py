@@ -61,7 +61,7 @@ class Record(Protocol):
         """
 
     def after(self, line: int) -> list[Line]:
-        """Every line beyond this one, whoever wrote it."""
+        """Return all lines after this one, of any writer."""
 
 
 class Clock(Protocol):
@@ -71,10 +71,10 @@ class Clock(Protocol):
         """Now, by a clock that never jumps while this process runs: what times are measured with."""
 
     def wall(self) -> float:
-        """Now, as this machine's clock says it: what maintenance windows are read off."""
+        """Return the time of this machine's clock, by which maintenance windows open."""
 
     def mark(self) -> dict[str, Any]:
-        """What another process needs to go on with ``now`` from a line that holds it."""
+        """Return what another process needs to continue ``now`` from a recorded line."""
 
 
 class Engine:
@@ -129,9 +129,9 @@ class Engine:
                 return self.state
 
     def leave(self, why: str, seconds: float) -> None:
-        """Before this process goes away: give back the leases of devices that nothing was changed on.
+        """Release the leases of unchanged devices, before this process ends.
 
-        Who is on trial stays so: committed by whoever resumes it, or taken back by its own deadline.
+        A device on trial stays on trial: `resume` commits it, or its deadline rolls it back.
         """
         self._note([self._line("paused", why), self._line("left")])
         until = self._clock.now() + seconds

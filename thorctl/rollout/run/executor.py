@@ -57,15 +57,15 @@ class DeviceExecutor:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._connections = Connections()
-        self.progress: dict[str, Mapping[str, Any]] = {}  # device -> what its agent says of the verb at work
+        self.progress: dict[str, Mapping[str, Any]] = {}  # device -> progress of its verb
 
     def __enter__(self) -> DeviceExecutor:
-        """Ready to begin steps."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets everything go; what devices are at goes on there."""
+        """Close all connections; verbs on devices continue."""
         with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
             self._submit(self._close()).result(GOODBYE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,4 +1,4 @@
-"""Before a rollout: which release each device gets, what the devices say, and the plan that comes of it."""
+"""Prepare a rollout: the release of each device, the answers of the devices, and the plan."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def look(devices: Sequence[Device], given: Given) -> dict[str, Seen]:
 
 
 def layouts(status: Status) -> tuple[int, ...]:
-    """Layouts of releases with which the installed agent can take part: none where it cannot work a soak."""
+    """Return the layouts of releases that the installed agent can roll out; none if it has no soak."""
     return status.agent_layouts if "soak" in status.agent_verbs else ()
 
 
@@ -167,7 +167,7 @@ def _preflight(devices: Sequence[Device], release: Release) -> list[Answer]:
 
 
 def seen(status: Answer, plan: Answer | None, check: Answer | None = None) -> Seen:
-    """What a device's answers to status, plan and preflight say of it."""
+    """Return the observation of a device from its answers to status, plan and preflight."""
     if status.error:
         return Seen(status.reached, remarks=(f"{status.error.code}: {status.error.message}",))
     found = status_of(status)

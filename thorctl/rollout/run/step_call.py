@@ -1,4 +1,4 @@
-"""A rollout's steps as calls of the agent; ``thorctl stage`` and ``activate`` make the same. Pure."""
+"""Calls of the agent for the steps of a rollout, and for ``thorctl stage`` and ``activate``."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class RolloutView:
         command = next_command(self.rollout.id, state, at_work=self.at_work)
         if command:
             yield Text()
-            yield Text.assemble("Go on with: ", (command, "bold"))
+            yield Text.assemble("Continue with: ", (command, "bold"))
 
     @property
     def _changes(self) -> list[tuple[str | None, str]]:
